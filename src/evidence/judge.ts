@@ -1,0 +1,25 @@
+import type { DeathReason, DoubtReason, Evidence, Verdict } from "../model/evidence.ts";
+
+/** The more telling reason first, where several sources found a holder dead. */
+const deathsByWeight: readonly DeathReason[] = [
+  "host rebooted",
+  "job ended",
+  "lock not held",
+  "PID not running",
+  "no PID",
+];
+const doubtsByWeight: readonly DoubtReason[] = ["being created", "other container", "remote process"];
+
+/**
+ * The one rule that turns evidence into a verdict: any alive → active; else any dead → stale; else unknown.
+ * Pure: the same evidence, in any order, gives the same verdict.
+ */
+export function judge(evidence: readonly Evidence[]): Verdict {
+  if (evidence.some((item) => item.says === "alive")) return { status: "active", label: "ACTIVE" };
+  const deaths = evidence.filter((item) => item.says === "dead").map((item) => item.because);
+  const death = deathsByWeight.find((reason) => deaths.includes(reason));
+  if (death !== undefined) return { status: "stale", label: `STALE - ${death}`, because: death };
+  const doubts = evidence.filter((item) => item.says === "unknown").map((item) => item.because);
+  const doubt = doubtsByWeight.find((reason) => doubts.includes(reason)) ?? "remote process";
+  return { status: "unknown", label: `UNKNOWN - ${doubt}`, because: doubt };
+}

@@ -1,0 +1,90 @@
+import { UsageError } from "./errors.ts";
+
+/** What must not be trained twice at once. Two configurations are the same when all fields are. */
+export interface Configuration {
+  readonly strategy: string;
+  readonly dataset: string;
+  readonly model: string;
+  /** Share of generated data, 0 to 1. */
+  readonly ratio: number | null;
+  readonly auxLoss: string | null;
+  /** An integer becomes the prefix `sN_` of the lock name, a text T becomes `T_`. */
+  readonly stage: number | string | null;
+}
+
+export interface ConfigurationInput {
+  readonly strategy?: string | undefined;
+  readonly dataset?: string | undefined;
+  readonly model?: string | undefined;
+  readonly ratio?: number | string | null | undefined;
+  readonly auxLoss?: string | null | undefined;
+  readonly stage?: number | string | null | undefined;
+}
+
+const longestName = 255;
+
+/** A name that becomes part of a path: never a path itself, never invisible. Throws {@link UsageError}. */
+function requireName(flag: string, value: string | undefined): string {
+  if (value === undefined) throw new UsageError(`${flag} is missing`, { hint: `give ${flag} a value` });
+  const refuse = (why: string): never => {
+    throw new UsageError(`${flag} ${JSON.stringify(value)} ${why}`, {
+      hint: `${flag} names a folder: letters, digits, '-', '_', '+', '.'`,
+    });
+  };
+  if (value.trim() === "") refuse("is empty");
+  if (value === "." || value === "..") refuse("is not a name");
+  if (value.includes("/")) refuse("contains '/'");
+  if (/\p{Cc}/u.test(value)) refuse("contains a control character");
+  if (/\p{Cs}/u.test(value) || value.includes("\uFFFD")) refuse("is not valid UTF-8");
+  if (Buffer.byteLength(value) > longestName) refuse(`is longer than ${longestName} bytes`);
+  return value;
+}
+
+function parseRatio(value: number | string): number {
+  const text = String(value).trim();
+  const number = /^[+]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+  if (!(number >= 0 && number <= 1)) {
+    throw new UsageError(`--ratio ${JSON.stringify(value)} is not a number from 0 to 1`, {
+      hint: "for example --ratio 0.5",
+    });
+  }
+  return number;
+}
+
+function parseStage(value: number | string): number | string {
+  const text = String(value);
+  return /^\d{1,9}$/.test(text) ? Number(text) : requireName("--stage", text);
+}
+
+/** Validates what a caller gave. Throws {@link UsageError} that names the flag and the value. */
+export function parseConfiguration(input: ConfigurationInput): Configuration {
+  return {
+    strategy: requireName("--strategy", input.strategy),
+    dataset: requireName("--dataset", input.dataset),
+    model: requireName("--model", input.model),
+    ratio: input.ratio === undefined || input.ratio === null ? null : parseRatio(input.ratio),
+    auxLoss: input.auxLoss === undefined || input.auxLoss === null ? null : requireName("--aux-loss", input.auxLoss),
+    stage: input.stage === undefined || input.stage === null ? null : parseStage(input.stage),
+  };
+}
+
+export function sameConfiguration(a: Configuration, b: Configuration): boolean {
+  return (
+    a.strategy === b.strategy &&
+    a.dataset === b.dataset &&
+    a.model === b.model &&
+    a.ratio === b.ratio &&
+    a.auxLoss === b.auxLoss &&
+    a.stage === b.stage
+  );
+}
+
+/** One line for messages that must tell two configurations apart. */
+export function describeConfiguration(configuration: Configuration): string {
+  const { strategy, dataset, model, ratio, auxLoss, stage } = configuration;
+  const parts = [`strategy ${strategy}`, `dataset ${dataset}`, `model ${model}`];
+  if (ratio !== null) parts.push(`ratio ${ratio}`);
+  if (auxLoss !== null) parts.push(`aux loss ${auxLoss}`);
+  if (stage !== null) parts.push(`stage ${stage}`);
+  return parts.join(", ");
+}

@@ -1,0 +1,39 @@
+/** Who was asked. */
+export type EvidenceSource =
+  | "kernel-lock"
+  | "process"
+  | "boot"
+  | "record"
+  | "marker"
+  | "mount"
+  | "ssh"
+  | "lsf"
+  | "slurm"
+  | "pbs"
+  | "sge"
+  | "files";
+
+/** Why somebody is dead: the words behind `STALE - `. */
+export type DeathReason = "lock not held" | "PID not running" | "no PID" | "host rebooted" | "job ended";
+/** Why it cannot be told: the words behind `UNKNOWN - `. */
+export type DoubtReason = "being created" | "other container" | "remote process";
+
+/**
+ * One finding about the holder of a lock. A probe that fails is `unknown`, never an exception. Age, "job not found", an
+ * unreadable record or an unreachable host is never `dead`.
+ */
+export type Evidence =
+  | { readonly source: EvidenceSource; readonly says: "alive"; readonly detail: string }
+  | { readonly source: EvidenceSource; readonly says: "dead"; readonly because: DeathReason; readonly detail: string }
+  | {
+      readonly source: EvidenceSource;
+      readonly says: "unknown";
+      readonly because: DoubtReason;
+      readonly detail: string;
+    };
+
+export type Verdict =
+  | { readonly status: "active"; readonly label: "ACTIVE" }
+  | { readonly status: "stale"; readonly label: `STALE - ${DeathReason}`; readonly because: DeathReason }
+  | { readonly status: "unknown"; readonly label: `UNKNOWN - ${DoubtReason}`; readonly because: DoubtReason }
+  | { readonly status: "unverified"; readonly label: "UNVERIFIED" };
