@@ -1,0 +1,123 @@
+import { realpathSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { deviceText, findMount, freshMountTable, type MountEntry, mountTable } from "./mount-table.ts";
+import { thisHost } from "./this-host.ts";
+
+/** How far a lock taken with flock(2) reaches. `none`: the file system refuses it. */
+export type LockScope = "host" | "cluster" | "unknown" | "none";
+
+export interface MountScope {
+  readonly lockScope: LockScope;
+  /** False: this host's own disk or memory. True: network. Null: cannot tell. */
+  readonly shared: boolean | null;
+  /** One line in plain words. */
+  readonly why: string;
+}
+
+export interface MountFacts extends MountScope {
+  readonly fileSystem: string;
+  readonly mountPoint: string;
+  readonly options: readonly string[];
+  readonly mountId: number;
+  /** The root of a container that has PIDs of its own: nobody outside writes there. */
+  readonly ownToContainer: boolean;
+}
+
+const local = new Set(
+  "bcachefs btrfs devtmpfs exfat ext2 ext3 ext4 f2fs jfs overlay ramfs reiserfs tmpfs vfat xfs zfs".split(" "),
+);
+const clusterWide = new Map([
+  ["ceph", "CephFS"],
+  ["fuse.ceph", "CephFS"],
+  ["fuse.ceph-fuse", "CephFS"],
+  ["fuse.glusterfs", "GlusterFS"],
+]);
+const untested = new Map([
+  ["gpfs", "GPFS has been seen to keep flock to one node"],
+  ["beegfs", "BeeGFS keeps flock to one node unless its clients are configured otherwise"],
+  ["cifs", "CIFS makes flock mandatory, and servers differ"],
+  ["smb3", "CIFS makes flock mandatory, and servers differ"],
+]);
+
+/** What the type and options of a mount say about flock: nfs(5), mount.lustre(8), mount(8). Never asks the file system. */
+export function scopeOf(entry: Pick<MountEntry, "fileSystem" | "options">): MountScope {
+  const { fileSystem, options } = entry;
+  if (local.has(fileSystem))
+    return { lockScope: "host", shared: false, why: `${fileSystem} belongs to this host alone` };
+  if (fileSystem === "nfs" || fileSystem === "nfs4") return nfsScope(options);
+  if (fileSystem === "lustre") return lustreScope(options);
+  const cluster = clusterWide.get(fileSystem);
+  if (cluster !== undefined) {
+    return { lockScope: "cluster", shared: true, why: `${cluster} keeps flock for every host that mounts it` };
+  }
+  const doubt = untested.get(fileSystem);
+  if (doubt !== undefined) return { lockScope: "unknown", shared: true, why: `${doubt}: test it from two hosts` };
+  return {
+    lockScope: "unknown",
+    shared: null,
+    why: `nothing is known about flock on ${fileSystem}: test it from two hosts`,
+  };
+}
+
+function nfsScope(options: readonly string[]): MountScope {
+  const keptLocal = ["nolock", "local_lock=flock", "local_lock=all"].find((option) => options.includes(option));
+  return keptLocal === undefined
+    ? { lockScope: "cluster", shared: true, why: "NFS asks the server for flock, which holds for every host" }
+    : { lockScope: "host", shared: true, why: `NFS mounted with ${keptLocal} keeps flock to this host` };
+}
+
+function lustreScope(options: readonly string[]): MountScope {
+  if (options.includes("localflock")) {
+    return { lockScope: "host", shared: true, why: "Lustre mounted with localflock keeps flock to this host" };
+  }
+  return options.includes("flock")
+    ? { lockScope: "cluster", shared: true, why: "Lustre mounted with flock keeps it for every host" }
+    : { lockScope: "none", shared: true, why: "Lustre mounted without the option flock refuses it" };
+}
+
+/**
+ * The mount an absolute path lies on, or would lie on once created. Never throws: what cannot be found out is `unknown`.
+ * A table may be given to save reading it for each of many paths.
+ */
+export function mountOf(path: string, table?: readonly MountEntry[]): MountFacts {
+  const place = existingPlace(path);
+  // Walked first, read after: walking mounts what autofs has pending.
+  let entry = findMount(table ?? mountTable(), place.path, place.device);
+  if (table === undefined && place.device !== null && entry?.device !== place.device) {
+    entry = findMount(freshMountTable(), place.path, place.device);
+  }
+  if (entry === null) {
+    const why = "the table of mounts does not say what this path lies on";
+    const nothing = { fileSystem: "unknown", mountPoint: "/", options: [], mountId: -1, ownToContainer: false };
+    return { ...nothing, lockScope: "unknown", shared: null, why };
+  }
+  const { fileSystem, mountPoint, options, mountId } = entry;
+  return { fileSystem, mountPoint, options, mountId, ownToContainer: isOwnToContainer(entry), ...scopeOf(entry) };
+}
+
+/** A volume handed into the container may be an overlay too, that of whoever handed it in: only the whole root counts. */
+function isOwnToContainer(entry: MountEntry): boolean {
+  const isWholeRoot = entry.mountPoint === "/" && entry.root === "/";
+  const { pidNamespace, inInitialPidNamespace } = thisHost();
+  return entry.fileSystem === "overlay" && isWholeRoot && pidNamespace !== null && !inInitialPidNamespace;
+}
+
+/** The real path of the nearest ancestor that exists, what is missing appended, and its folder's device. */
+function existingPlace(path: string): { readonly path: string; readonly device: string | null } {
+  const whole = resolve(path);
+  for (let folder = whole; ; folder = dirname(folder)) {
+    try {
+      const real = realpathSync(folder);
+      const rest = whole.slice(folder === "/" ? 1 : folder.length + 1);
+      return { path: rest === "" ? real : `${real === "/" ? "" : real}/${rest}`, device: deviceOf(real) };
+    } catch {
+      if (folder === "/") return { path: whole, device: null };
+    }
+  }
+}
+
+/** A file on overlay may show the device of a layer below, its folder never does: the folder is asked. */
+function deviceOf(real: string): string {
+  const stats = statSync(real, { bigint: true });
+  return deviceText(stats.isDirectory() ? stats.dev : statSync(dirname(real), { bigint: true }).dev);
+}

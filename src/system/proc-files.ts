@@ -1,0 +1,58 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+/** What a process's line in `/proc/PID/stat` says, proc_pid_stat(5). */
+export interface StatLine {
+  readonly state: string;
+  readonly threadCount: number;
+  /** Field 22: clock ticks from boot to the start of the process. */
+  readonly startTimeTicks: number;
+}
+
+/** USER_HZ, the unit of every tick in /proc: 100 on each architecture that Node or Bun runs on (time(7)). */
+export const ticksPerSecond = 100;
+
+/** The text of a file under /proc; null when it is not there, not ours to read, or its process ended meanwhile. */
+export function readProcText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}
+
+let sameNumbers: boolean | undefined;
+
+/**
+ * Whether the numbers in /proc are PIDs as we know them. `unshare --pid` without a mount of its own leaves the /proc of the
+ * namespace outside, where our numbers name other processes: pid_namespaces(7).
+ */
+export function procHasOurPids(): boolean {
+  if (sameNumbers === undefined) {
+    try {
+      sameNumbers = readlinkSync("/proc/self") === String(process.pid);
+    } catch {
+      sameNumbers = false;
+    }
+  }
+  return sameNumbers;
+}
+
+/** The processes that /proc shows: thread group leaders only, proc(5). None when it is another namespace's /proc. */
+export function listedPids(): number[] {
+  if (!procHasOurPids()) return [];
+  try {
+    return readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
+  } catch {
+    return [];
+  }
+}
+
+/** Null when `/proc/PID/stat` cannot be read. The command name may hold spaces and parentheses, so its last one counts. */
+export function readStatLine(pid: number | "self"): StatLine | null {
+  const text = readProcText(`/proc/${pid}/stat`);
+  if (text === null) return null;
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const [state, threadCount, startTimeTicks] = [fields[0], Number(fields[17]), Number(fields[19])];
+  if (state === undefined || !Number.isFinite(threadCount) || !Number.isFinite(startTimeTicks)) return null;
+  return { state, threadCount, startTimeTicks };
+}

@@ -1,0 +1,117 @@
+import { readFileSync, readlinkSync } from "node:fs";
+import { ticksSinceBoot } from "./boot-clock.ts";
+import { mountTable } from "./mount-table.ts";
+import { listedPids, procHasOurPids, readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
+
+export { clockMovedSinceBootSeconds } from "./boot-clock.ts";
+export { flockHolderPids, flockHoldersOf, heldInKernelTable, kernelTableKey } from "./flock-holders.ts";
+
+export interface ProcessFacts {
+  readonly pid: number;
+  /** Effective user id: the owner of the files it creates. */
+  readonly uid: number;
+  /** Clock ticks from boot to its start. */
+  readonly startTimeTicks: number;
+  /** One letter, proc_pid_stat(5). */
+  readonly state: string;
+  /** Its age in seconds, counted from boot: independent of the wall clock. */
+  readonly startedBeforeSeconds: number;
+}
+
+/** `zombie`: ended, its parent has not asked yet. `hidden`: there is such a process, but nothing to be learned about it. */
+export type ProcessReading =
+  | { readonly kind: "alive"; readonly facts: ProcessFacts }
+  | { readonly kind: "gone" }
+  | { readonly kind: "zombie" }
+  | { readonly kind: "hidden" };
+
+/** PIDs are C ints to kill(2); 0 and below address groups. */
+const largestPidNumber = 0x7fff_ffff;
+
+/** What /proc tells about one process of this PID namespace: proc_pid_stat(5), proc_pid_status(5), kill(2). Never throws. */
+export function readProcess(pid: number): ProcessReading {
+  if (!Number.isInteger(pid) || pid < 1 || pid > largestPidNumber) return { kind: "gone" };
+  const readable = procHasOurPids();
+  const stat = readable ? readStatLine(pid) : null;
+  const status = readable ? readProcText(`/proc/${pid}/status`) : null;
+  if (stat === null || status === null) return { kind: acceptsSignals(pid) ? "hidden" : "gone" };
+  // /proc/TID exists for every thread, but markers and records name processes.
+  if (numberAfter(status, "Tgid:") !== pid) return { kind: "gone" };
+  // A leader whose main thread has ended shows as Z while its other threads go on.
+  if (/^[ZXx]$/.test(stat.state) && stat.threadCount <= 1) return { kind: "zombie" };
+  const now = ticksSinceBoot();
+  const effectiveUid = Number(/^Uid:\t\d+\t(\d+)/m.exec(status)?.[1]);
+  if (now === null || !Number.isFinite(effectiveUid)) return { kind: "hidden" };
+  const { state, startTimeTicks } = stat;
+  const startedBeforeSeconds = Math.max(0, now - startTimeTicks) / ticksPerSecond;
+  return { kind: "alive", facts: { pid, uid: effectiveUid, startTimeTicks, state, startedBeforeSeconds } };
+}
+
+/** EPERM is the answer of a living process of somebody else, kill(2); whatever is not a clear no counts as alive. */
+function acceptsSignals(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && "code" in error && error.code === "ESRCH");
+  }
+}
+
+function numberAfter(status: string, key: string): number | null {
+  const found = new RegExp(`^${key}\\t(\\d+)`, "m").exec(status)?.[1];
+  return found === undefined ? null : Number(found);
+}
+
+/**
+ * Whether a process was started with `TRAINLOCK_TOKEN=token`, proc_pid_environ(5). Null when its environment is not ours to
+ * read. False proves little: programs that set their title write over it.
+ */
+export function hasInheritedToken(pid: number, token: string): boolean | null {
+  if (!procHasOurPids()) return null;
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(`TRAINLOCK_TOKEN=${token}`);
+  } catch {
+    return null;
+  }
+}
+
+/** All PIDs that processes of nested PID namespaces have inside these: `NSpid` of proc_pid_status(5), pid_namespaces(7). */
+export function pidsInsideContainers(): ReadonlySet<number> {
+  const inner = new Set<number>();
+  for (const pid of listedPids()) {
+    const numbers = /^NSpid:\t(.*)$/m.exec(readProcText(`/proc/${pid}/status`) ?? "")?.[1]?.split("\t") ?? [];
+    for (const number of numbers.slice(1)) inner.add(Number(number));
+  }
+  return inner;
+}
+
+/** PROC_USER_INIT_INO of linux/proc_ns.h. */
+const initialUserNamespace = "user:[4026531837]";
+/** CAP_SYS_PTRACE of capabilities(7), which looks behind hidepid. */
+const ptraceCapability = 1n << 19n;
+
+/** False when /proc may keep other users' processes from us: `hidepid` and `gid` of proc(5). Unclear counts as false. */
+export function seesAllProcesses(): boolean {
+  if (!procHasOurPids()) return false;
+  const proc = mountTable().findLast((entry) => entry.mountPoint === "/proc");
+  if (proc === undefined || proc.fileSystem !== "proc") return false;
+  const value = (name: string) => proc.options.find((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
+  const hidden = value("hidepid") ?? "0";
+  if (hidden === "0" || hidden === "off") return true;
+  if (looksBehindHidepid()) return true;
+  // `ptraceable` makes no exception for the group.
+  if (hidden === "4" || hidden === "ptraceable") return false;
+  const exempt = Number(value("gid") ?? "0");
+  return process.getegid?.() === exempt || (process.getgroups?.().includes(exempt) ?? false);
+}
+
+/** Not by user id: containers and user namespaces have a root whose power ends at their border. */
+function looksBehindHidepid(): boolean {
+  const capabilities = /^CapEff:\t([0-9a-f]+)$/m.exec(readProcText("/proc/self/status") ?? "")?.[1] ?? "0";
+  if ((BigInt(`0x${capabilities}`) & ptraceCapability) === 0n) return false;
+  try {
+    return readlinkSync("/proc/self/ns/user") === initialUserNamespace;
+  } catch {
+    return false;
+  }
+}

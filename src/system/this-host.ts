@@ -1,0 +1,91 @@
+import { readlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { hostname, userInfo } from "node:os";
+import { readProcText, readStatLine } from "./proc-files.ts";
+
+/** Who we are, in the terms an owner record uses. Null: this system does not say. */
+export interface ThisHost {
+  readonly hostname: string;
+  readonly user: string;
+  readonly uid: number;
+  readonly pid: number;
+  /** Differs after each boot, random(4). */
+  readonly bootId: string | null;
+  /** Names the installation without giving its id away, as machine-id(5) asks. */
+  readonly machineId: string | null;
+  /** Inode of the PID namespace, namespaces(7). */
+  readonly pidNamespace: number | null;
+  readonly inInitialPidNamespace: boolean;
+  /** Field 22 of proc_pid_stat(5). */
+  readonly startTimeTicks: number | null;
+}
+
+/** PROC_PID_INIT_INO of linux/proc_ns.h: the kernel gives the initial namespace this inode always. */
+const initialPidNamespace = 4026531836;
+
+let known: ThisHost | undefined;
+
+/** Asked once a process, at the first call. */
+export function thisHost(): ThisHost {
+  known ??= askSystem();
+  return known;
+}
+
+function askSystem(): ThisHost {
+  const uid = process.getuid?.() ?? -1;
+  const pidNamespace = readPidNamespace();
+  return {
+    hostname: hostname(),
+    user: userName(uid),
+    uid,
+    pid: process.pid,
+    bootId: readProcText("/proc/sys/kernel/random/boot_id")?.trim() || null,
+    machineId: hashedMachineId(),
+    pidNamespace,
+    inInitialPidNamespace: pidNamespace === initialPidNamespace,
+    startTimeTicks: readStatLine("self")?.startTimeTicks ?? null,
+  };
+}
+
+/**
+ * From passwd(5), else from the system's name services; the number when nobody knows it. Bun's `userInfo` repeats the
+ * variable USER, or says `unknown`, so it is asked second.
+ */
+function userName(uid: number): string {
+  for (const line of readProcText("/etc/passwd")?.split("\n") ?? []) {
+    const [name, , id] = line.split(":");
+    if (name && id === String(uid)) return name;
+  }
+  try {
+    const { username } = userInfo();
+    return username === "" || username === "unknown" ? String(uid) : username;
+  } catch {
+    return String(uid);
+  }
+}
+
+function readPidNamespace(): number | null {
+  try {
+    const inode = /^pid:\[(\d+)\]$/.exec(readlinkSync("/proc/self/ns/pid"))?.[1];
+    return inode === undefined ? null : Number(inode);
+  } catch {
+    return null;
+  }
+}
+
+function hashedMachineId(): string | null {
+  const machineId = readProcText("/etc/machine-id")?.trim();
+  if (!machineId || machineId === "uninitialized") return null;
+  return sha256Hex(`trainlock:${machineId}`).slice(0, 32);
+}
+
+/** Loaded here and not above: Bun needs 4 ms for node:crypto, and 0.1 ms for its own hasher. */
+function sha256Hex(text: string): string {
+  const require = createRequire(import.meta.url);
+  if (process.versions.bun === undefined) {
+    const crypto: typeof import("node:crypto") = require("node:crypto");
+    return crypto.createHash("sha256").update(text).digest("hex");
+  }
+  const bun: typeof import("bun") = require("bun");
+  return new bun.CryptoHasher("sha256").update(text).digest("hex");
+}
