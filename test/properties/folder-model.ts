@@ -1,0 +1,387 @@
+/**
+ * A shared folder and the programs that lock in it, as data. Every step is one thing the kernel does without being
+ * interrupted (one system call); whatever may happen between two calls can happen between two steps.
+ */
+
+/** A kernel lock file: its inode number is its place in the list. */
+interface LockFile {
+  holder: string | null;
+  /** Null: empty, or what an old writer put there. */
+  record: KernelRecord | null;
+}
+
+interface KernelRecord {
+  generation: number;
+  /** The marker its writer was about to place, and the one that stood there before, when it had been judged dead. */
+  markers: number[];
+  released: boolean;
+}
+
+interface MarkerRecord {
+  generation: number;
+  marker: number;
+}
+
+/** A marker's content: the process that it names, or null while it is empty. */
+interface Marker {
+  names: string | null;
+  creator: string;
+}
+
+export interface World {
+  lockFiles: LockFile[];
+  /** What the name of the lock file leads to. */
+  lockName: number | null;
+  markers: Marker[];
+  markerName: number | null;
+  markerRecord: MarkerRecord | null;
+  alive: string[];
+  actors: Actor[];
+  /** Generations in the order in which commands saw them. */
+  started: number[];
+}
+
+export type ActorKind = "trainlock" | "noclobber" | "python-clear" | "sweeper";
+
+export interface Actor {
+  readonly name: string;
+  readonly kind: ActorKind;
+  readonly host: number;
+  /** How often it may still start anew, after its end or its crash. */
+  lives: number;
+  process: string;
+  /** The step that comes next; `end` when there is none. */
+  at: string;
+  /** Whether its command is running: what must never be true of two. */
+  holding: boolean;
+  fd: number | null;
+  temporary: number | null;
+  own: number | null;
+  generation: number;
+  previous: KernelRecord | null;
+  judged: number | null;
+  judgedNames: string | null;
+  describedDead: number[];
+}
+
+/** Where the protocol can be broken on purpose. A property that no broken protocol violates proves nothing. */
+export interface Rules {
+  readonly releaseUnlinksLockFile: boolean;
+  readonly takeoverUnlinksThenCreates: boolean;
+  readonly takeoverWithoutLastCheck: boolean;
+  readonly unlockBeforeMarkerRemoval: boolean;
+  readonly noPlaceComparison: boolean;
+  readonly markerIgnored: boolean;
+  readonly recordAfterMarker: boolean;
+  readonly generationFromKernelRecordOnly: boolean;
+}
+
+export const theProtocol: Rules = {
+  releaseUnlinksLockFile: false,
+  takeoverUnlinksThenCreates: false,
+  takeoverWithoutLastCheck: false,
+  unlockBeforeMarkerRemoval: false,
+  noPlaceComparison: false,
+  markerIgnored: false,
+  recordAfterMarker: false,
+  generationFromKernelRecordOnly: false,
+};
+
+export interface Casting {
+  readonly kind: ActorKind;
+  readonly host?: number;
+  readonly lives?: number;
+}
+
+export function makeWorld(cast: readonly Casting[]): World {
+  const world: World = {
+    lockFiles: [],
+    lockName: null,
+    markers: [],
+    markerName: null,
+    markerRecord: null,
+    alive: [],
+    actors: [],
+    started: [],
+  };
+  for (const { kind, host = 0, lives = 1 } of cast) enter(world, kind, host, lives);
+  return world;
+}
+
+/** Adds an actor at its first step. */
+export function enter(world: World, kind: ActorKind, host: number, lives: number): number {
+  const name = `${kind}${world.actors.length}`;
+  const actor: Actor = {
+    name,
+    kind,
+    host,
+    lives,
+    process: "",
+    at: "end",
+    holding: false,
+    fd: null,
+    temporary: null,
+    own: null,
+    generation: 0,
+    previous: null,
+    judged: null,
+    judgedNames: null,
+    describedDead: [],
+  };
+  world.actors.push(actor);
+  startLife(world, actor);
+  return world.actors.length - 1;
+}
+
+const firstStep: Record<ActorKind, string> = {
+  trainlock: "open",
+  noclobber: "create",
+  "python-clear": "open",
+  sweeper: "sweep",
+};
+
+function startLife(world: World, actor: Actor): void {
+  if (actor.lives === 0) {
+    actor.at = "end";
+    return;
+  }
+  actor.process = `${actor.host}/${actor.name}/${actor.lives}`;
+  actor.lives -= 1;
+  world.alive.push(actor.process);
+  Object.assign(actor, {
+    at: firstStep[actor.kind],
+    holding: false,
+    fd: null,
+    temporary: null,
+    own: null,
+    generation: 0,
+    previous: null,
+    judged: null,
+    judgedNames: null,
+    describedDead: [],
+  });
+}
+
+/** The end of a process, by itself or by `kill -9`: the kernel gives back what it held and nothing else happens. */
+function die(world: World, actor: Actor): void {
+  world.alive = world.alive.filter((process) => process !== actor.process);
+  for (const file of world.lockFiles) if (file.holder === actor.process) file.holder = null;
+  actor.holding = false;
+  startLife(world, actor);
+}
+
+export function isOver(actor: Actor): boolean {
+  return actor.at === "end";
+}
+
+export function crash(world: World, index: number): void {
+  const actor = world.actors[index];
+  if (actor && !isOver(actor)) die(world, actor);
+}
+
+export function step(world: World, index: number, rules: Rules): void {
+  const actor = world.actors[index];
+  if (!actor || isOver(actor)) return;
+  if (actor.kind === "trainlock") stepTrainlock(world, actor, rules);
+  else if (actor.kind === "noclobber") stepNoclobber(world, actor);
+  else if (actor.kind === "python-clear") stepPythonClear(world, actor);
+  else stepSweeper(world, actor);
+}
+
+/** Old job scripts: create if absent, write the PID, train, `rm -f` whatever stands there. */
+function stepNoclobber(world: World, actor: Actor): void {
+  switch (actor.at) {
+    case "create":
+      if (world.markerName !== null) return die(world, actor);
+      actor.own = world.markers.push({ names: null, creator: actor.process }) - 1;
+      world.markerName = actor.own;
+      actor.at = "write";
+      return;
+    case "write":
+      if (actor.own !== null) fileOf(world.markers, actor.own).names = actor.process;
+      actor.holding = true;
+      actor.at = "train";
+      return;
+    case "train":
+      actor.holding = false;
+      actor.at = "rm";
+      return;
+    default:
+      world.markerName = null;
+      die(world, actor);
+  }
+}
+
+/** The old Python `clear`: unlinks, under the lock, every lock file that it could lock. */
+function stepPythonClear(world: World, actor: Actor): void {
+  switch (actor.at) {
+    case "open":
+      if (world.lockName === null) return die(world, actor);
+      actor.fd = world.lockName;
+      actor.at = "lock";
+      return;
+    case "lock": {
+      const file = fileOf(world.lockFiles, actor.fd);
+      if (file.holder !== null) return die(world, actor);
+      file.holder = actor.process;
+      actor.at = "unlink";
+      return;
+    }
+    default:
+      world.lockName = null;
+      die(world, actor);
+  }
+}
+
+/** Somebody who tidies up by hand: removes a marker whose process is gone, and looks well before doing so. */
+function stepSweeper(world: World, actor: Actor): void {
+  const marker = world.markerName === null ? null : fileOf(world.markers, world.markerName);
+  if (marker && !world.alive.includes(marker.names ?? marker.creator)) world.markerName = null;
+  die(world, actor);
+}
+
+function fileOf<T>(files: T[], inode: number | null): T {
+  const file = inode === null ? undefined : files[inode];
+  if (file === undefined) throw new Error(`the model opened inode ${inode}, which nobody made`);
+  return file;
+}
+
+function stepTrainlock(world: World, actor: Actor, rules: Rules): void {
+  const lockFile = () => fileOf(world.lockFiles, actor.fd);
+  const goto = (at: string) => {
+    actor.at = at;
+  };
+  switch (actor.at) {
+    case "open":
+      world.lockName ??= world.lockFiles.push({ holder: null, record: null }) - 1;
+      actor.fd = world.lockName;
+      return goto("lock");
+    case "lock":
+      if (lockFile().holder !== null) return die(world, actor);
+      lockFile().holder = actor.process;
+      return goto(rules.noPlaceComparison ? "read" : "compare");
+    case "compare":
+      if (world.lockName === actor.fd) return goto("read");
+      lockFile().holder = null;
+      return goto("open");
+    case "read": {
+      actor.previous = lockFile().record;
+      const inMarkerRecord = rules.generationFromKernelRecordOnly ? 0 : (world.markerRecord?.generation ?? 0);
+      actor.generation = 1 + Math.max(inMarkerRecord, actor.previous?.generation ?? 0);
+      return goto("look");
+    }
+    case "look":
+      if (rules.markerIgnored) return goto("start");
+      if (world.markerName === null) return goto(rules.recordAfterMarker ? "link" : "announce");
+      actor.judged = world.markerName;
+      return goto("read-marker");
+    case "announce":
+      actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
+      lockFile().record = {
+        generation: actor.generation,
+        markers: [actor.temporary, ...actor.describedDead],
+        released: false,
+      };
+      return goto(actor.judged === null ? "link" : "last-check");
+    case "link":
+      actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
+      if (world.markerName !== null) return goto("look");
+      world.markerName = actor.temporary;
+      actor.own = actor.temporary;
+      return goto(rules.recordAfterMarker ? "late-announce" : "write-marker-record");
+    case "late-announce":
+      lockFile().record = { generation: actor.generation, markers: [actor.own ?? -1], released: false };
+      return goto("write-marker-record");
+    case "read-marker":
+      actor.judgedNames = actor.judged === null ? null : fileOf(world.markers, actor.judged).names;
+      return goto("judge");
+    case "judge": {
+      const verdict = judgeMarker(world, actor);
+      if (verdict !== "stale") return die(world, actor);
+      if (rules.takeoverUnlinksThenCreates) return goto("takeover-unlink");
+      return goto(rules.takeoverWithoutLastCheck ? "rename-over" : "announce");
+    }
+    case "takeover-unlink":
+      world.markerName = null;
+      actor.judged = null;
+      return goto("announce");
+    case "rename-over":
+      actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
+      world.markerName = actor.temporary;
+      actor.own = actor.temporary;
+      return goto("write-marker-record");
+    case "last-check":
+      return world.markerName === actor.judged ? goto("exchange") : die(world, actor);
+    case "exchange":
+    case "exchange-again": {
+      if (world.markerName === null) return die(world, actor);
+      const taken: number = world.markerName;
+      world.markerName = actor.temporary;
+      actor.temporary = taken;
+      return goto("see-what-came-out");
+    }
+    case "see-what-came-out": {
+      const cameOut = fileOf(world.markers, actor.temporary);
+      if (actor.temporary === actor.judged) {
+        actor.own = world.markerName;
+        // What was exchanged in may have been taken away meanwhile; only its own marker in place makes a holder.
+        if (actor.own === null || fileOf(world.markers, actor.own).creator !== actor.process) return die(world, actor);
+        return goto("write-marker-record");
+      }
+      // Its own marker came back out: nothing of it is left in the folder.
+      if (cameOut.creator === actor.process) return die(world, actor);
+      return goto("exchange-again");
+    }
+    case "write-marker-record":
+      world.markerRecord = { generation: actor.generation, marker: actor.own ?? -1 };
+      return goto("start");
+    case "start":
+      actor.holding = true;
+      world.started.push(actor.generation);
+      return goto("train");
+    case "train":
+      actor.holding = false;
+      return goto(rules.unlockBeforeMarkerRemoval ? "unlock-early" : "look-at-own");
+    case "unlock-early":
+      lockFile().holder = null;
+      return goto("look-at-own");
+    case "look-at-own":
+      if (world.markerName === actor.own && actor.own !== null) return goto("remove-own");
+      return goto("write-released");
+    case "remove-own":
+      world.markerName = null;
+      return goto("write-released");
+    case "write-released":
+      if (!rules.unlockBeforeMarkerRemoval) {
+        lockFile().record = { generation: actor.generation, markers: [actor.own ?? -1], released: true };
+      }
+      return goto("unlock");
+    case "unlock":
+      lockFile().holder = lockFile().holder === actor.process ? null : lockFile().holder;
+      return rules.releaseUnlinksLockFile ? goto("unlink-lock-file") : die(world, actor);
+    case "unlink-lock-file":
+      world.lockName = null;
+      return die(world, actor);
+    default:
+      throw new Error(`the model has no step ${actor.at}`);
+  }
+}
+
+/** What the holder of the kernel lock may conclude about the marker, from where it stands. */
+function judgeMarker(world: World, actor: Actor): "active" | "stale" | "unknown" {
+  const { judged, judgedNames, previous } = actor;
+  if (judged === null) return "unknown";
+  const isHere = (process: string) => process.startsWith(`${actor.host}/`);
+  const described = world.markerRecord?.marker === judged || (previous?.markers.includes(judged) ?? false);
+  if (described) {
+    if (judgedNames !== null && isHere(judgedNames) && world.alive.includes(judgedNames)) return "active";
+    actor.describedDead = [judged];
+    return "stale";
+  }
+  if (judgedNames === null) {
+    // It is empty for an instant only; a minute later its writer has died in between, or written.
+    return world.alive.includes(fileOf(world.markers, judged).creator) ? "unknown" : "stale";
+  }
+  if (!isHere(judgedNames)) return "unknown";
+  return world.alive.includes(judgedNames) ? "active" : "stale";
+}
