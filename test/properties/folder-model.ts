@@ -182,62 +182,66 @@ export function crash(world: World, index: number): void {
 export function step(world: World, index: number, rules: Rules): void {
   const actor = world.actors[index];
   if (!actor || isOver(actor)) return;
-  if (actor.kind === "trainlock") stepTrainlock(world, actor, rules);
-  else if (actor.kind === "noclobber") stepNoclobber(world, actor);
-  else if (actor.kind === "python-clear") stepPythonClear(world, actor);
-  else stepSweeper(world, actor);
+  const next = stepOf(world, actor, rules);
+  if (next === over) die(world, actor);
+  else actor.at = next;
+}
+
+const over = "over";
+
+/** Does what the actor's next step does, and tells the one after it. */
+function stepOf(world: World, actor: Actor, rules: Rules): string {
+  if (actor.kind === "trainlock") return stepTrainlock(world, actor, rules);
+  if (actor.kind === "noclobber") return stepNoclobber(world, actor);
+  if (actor.kind === "python-clear") return stepPythonClear(world, actor);
+  return stepSweeper(world);
 }
 
 /** Old job scripts: create if absent, write the PID, train, `rm -f` whatever stands there. */
-function stepNoclobber(world: World, actor: Actor): void {
+function stepNoclobber(world: World, actor: Actor): string {
   switch (actor.at) {
     case "create":
-      if (world.markerName !== null) return die(world, actor);
+      if (world.markerName !== null) return over;
       actor.own = world.markers.push({ names: null, creator: actor.process }) - 1;
       world.markerName = actor.own;
-      actor.at = "write";
-      return;
+      return "write";
     case "write":
       if (actor.own !== null) fileOf(world.markers, actor.own).names = actor.process;
       actor.holding = true;
-      actor.at = "train";
-      return;
+      return "train";
     case "train":
       actor.holding = false;
-      actor.at = "rm";
-      return;
+      return "rm";
     default:
       world.markerName = null;
-      die(world, actor);
+      return over;
   }
 }
 
 /** The old Python `clear`: unlinks, under the lock, every lock file that it could lock. */
-function stepPythonClear(world: World, actor: Actor): void {
+function stepPythonClear(world: World, actor: Actor): string {
   switch (actor.at) {
     case "open":
-      if (world.lockName === null) return die(world, actor);
+      if (world.lockName === null) return over;
       actor.fd = world.lockName;
-      actor.at = "lock";
-      return;
+      return "lock";
     case "lock": {
       const file = fileOf(world.lockFiles, actor.fd);
-      if (file.holder !== null) return die(world, actor);
+      if (file.holder !== null) return over;
       file.holder = actor.process;
-      actor.at = "unlink";
-      return;
+      return "unlink";
     }
     default:
       world.lockName = null;
-      die(world, actor);
+      return over;
   }
 }
 
 /** Somebody who tidies up by hand: removes a marker whose process is gone, and looks well before doing so. */
-function stepSweeper(world: World, actor: Actor): void {
+function stepSweeper(world: World): string {
   const marker = world.markerName === null ? null : fileOf(world.markers, world.markerName);
   if (marker && !world.alive.includes(marker.names ?? marker.creator)) world.markerName = null;
-  die(world, actor);
+  return over;
 }
 
 function fileOf<T>(files: T[], inode: number | null): T {
@@ -246,35 +250,32 @@ function fileOf<T>(files: T[], inode: number | null): T {
   return file;
 }
 
-function stepTrainlock(world: World, actor: Actor, rules: Rules): void {
+function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
   const lockFile = () => fileOf(world.lockFiles, actor.fd);
-  const goto = (at: string) => {
-    actor.at = at;
-  };
   switch (actor.at) {
     case "open":
       world.lockName ??= world.lockFiles.push({ holder: null, record: null }) - 1;
       actor.fd = world.lockName;
-      return goto("lock");
+      return "lock";
     case "lock":
-      if (lockFile().holder !== null) return die(world, actor);
+      if (lockFile().holder !== null) return over;
       lockFile().holder = actor.process;
-      return goto(rules.noPlaceComparison ? "read" : "compare");
+      return rules.noPlaceComparison ? "read" : "compare";
     case "compare":
-      if (world.lockName === actor.fd) return goto("read");
+      if (world.lockName === actor.fd) return "read";
       lockFile().holder = null;
-      return goto("open");
+      return "open";
     case "read": {
       actor.previous = lockFile().record;
       const inMarkerRecord = rules.generationFromKernelRecordOnly ? 0 : (world.markerRecord?.generation ?? 0);
       actor.generation = 1 + Math.max(inMarkerRecord, actor.previous?.generation ?? 0);
-      return goto("look");
+      return "look";
     }
     case "look":
-      if (rules.markerIgnored) return goto("start");
-      if (world.markerName === null) return goto(rules.recordAfterMarker ? "link" : "announce");
+      if (rules.markerIgnored) return "start";
+      if (world.markerName === null) return rules.recordAfterMarker ? "link" : "announce";
       actor.judged = world.markerName;
-      return goto("read-marker");
+      return "read-marker";
     case "announce":
       actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
       lockFile().record = {
@@ -282,86 +283,86 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): void {
         markers: [actor.temporary, ...actor.describedDead],
         released: false,
       };
-      return goto(actor.judged === null ? "link" : "last-check");
+      return actor.judged === null ? "link" : "last-check";
     case "link":
       actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
-      if (world.markerName !== null) return goto("look");
+      if (world.markerName !== null) return "look";
       world.markerName = actor.temporary;
       actor.own = actor.temporary;
-      return goto(rules.recordAfterMarker ? "late-announce" : "write-marker-record");
+      return rules.recordAfterMarker ? "late-announce" : "write-marker-record";
     case "late-announce":
       lockFile().record = { generation: actor.generation, markers: [actor.own ?? -1], released: false };
-      return goto("write-marker-record");
+      return "write-marker-record";
     case "read-marker":
       actor.judgedNames = actor.judged === null ? null : fileOf(world.markers, actor.judged).names;
-      return goto("judge");
+      return "judge";
     case "judge": {
       const verdict = judgeMarker(world, actor);
-      if (verdict !== "stale") return die(world, actor);
-      if (rules.takeoverUnlinksThenCreates) return goto("takeover-unlink");
-      return goto(rules.takeoverWithoutLastCheck ? "rename-over" : "announce");
+      if (verdict !== "stale") return over;
+      if (rules.takeoverUnlinksThenCreates) return "takeover-unlink";
+      return rules.takeoverWithoutLastCheck ? "rename-over" : "announce";
     }
     case "takeover-unlink":
       world.markerName = null;
       actor.judged = null;
-      return goto("announce");
+      return "announce";
     case "rename-over":
       actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
       world.markerName = actor.temporary;
       actor.own = actor.temporary;
-      return goto("write-marker-record");
+      return "write-marker-record";
     case "last-check":
-      return world.markerName === actor.judged ? goto("exchange") : die(world, actor);
+      return world.markerName === actor.judged ? "exchange" : over;
     case "exchange":
     case "exchange-again": {
-      if (world.markerName === null) return die(world, actor);
+      if (world.markerName === null) return over;
       const taken: number = world.markerName;
       world.markerName = actor.temporary;
       actor.temporary = taken;
-      return goto("see-what-came-out");
+      return "see-what-came-out";
     }
     case "see-what-came-out": {
       const cameOut = fileOf(world.markers, actor.temporary);
       if (actor.temporary === actor.judged) {
         actor.own = world.markerName;
         // What was exchanged in may have been taken away meanwhile; only its own marker in place makes a holder.
-        if (actor.own === null || fileOf(world.markers, actor.own).creator !== actor.process) return die(world, actor);
-        return goto("write-marker-record");
+        if (actor.own === null || fileOf(world.markers, actor.own).creator !== actor.process) return over;
+        return "write-marker-record";
       }
       // Its own marker came back out: nothing of it is left in the folder.
-      if (cameOut.creator === actor.process) return die(world, actor);
-      return goto("exchange-again");
+      if (cameOut.creator === actor.process) return over;
+      return "exchange-again";
     }
     case "write-marker-record":
       world.markerRecord = { generation: actor.generation, marker: actor.own ?? -1 };
-      return goto("start");
+      return "start";
     case "start":
       actor.holding = true;
       world.started.push(actor.generation);
-      return goto("train");
+      return "train";
     case "train":
       actor.holding = false;
-      return goto(rules.unlockBeforeMarkerRemoval ? "unlock-early" : "look-at-own");
+      return rules.unlockBeforeMarkerRemoval ? "unlock-early" : "look-at-own";
     case "unlock-early":
       lockFile().holder = null;
-      return goto("look-at-own");
+      return "look-at-own";
     case "look-at-own":
-      if (world.markerName === actor.own && actor.own !== null) return goto("remove-own");
-      return goto("write-released");
+      if (world.markerName === actor.own && actor.own !== null) return "remove-own";
+      return "write-released";
     case "remove-own":
       world.markerName = null;
-      return goto("write-released");
+      return "write-released";
     case "write-released":
       if (!rules.unlockBeforeMarkerRemoval) {
         lockFile().record = { generation: actor.generation, markers: [actor.own ?? -1], released: true };
       }
-      return goto("unlock");
+      return "unlock";
     case "unlock":
       lockFile().holder = lockFile().holder === actor.process ? null : lockFile().holder;
-      return rules.releaseUnlinksLockFile ? goto("unlink-lock-file") : die(world, actor);
+      return rules.releaseUnlinksLockFile ? "unlink-lock-file" : over;
     case "unlink-lock-file":
       world.lockName = null;
-      return die(world, actor);
+      return over;
     default:
       throw new Error(`the model has no step ${actor.at}`);
   }

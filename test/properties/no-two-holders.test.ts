@@ -115,7 +115,7 @@ const moves = (actors: number, crashes: boolean): fc.Arbitrary<Move[]> =>
       ]),
     );
 
-const randomRuns = Number(process.env["TRAINLOCK_SOAK_RUNS"] ?? 20_000);
+const randomRuns = Number(process.env.TRAINLOCK_SOAK_RUNS ?? 20_000);
 
 describe("no interleaving lets two train", () => {
   test.each(plays)("every interleaving: $title", ({ title, cast, crashes, newcomersFrom }) => {
