@@ -3,9 +3,6 @@ import { ticksSinceBoot } from "./boot-clock.ts";
 import { mountTable } from "./mount-table.ts";
 import { listedPids, procHasOurPids, readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
 
-export { clockMovedSinceBootSeconds } from "./boot-clock.ts";
-export { flockHolderPids, flockHoldersOf, heldInKernelTable, kernelTableKey } from "./flock-holders.ts";
-
 export interface ProcessFacts {
   readonly pid: number;
   /** Effective user id: the owner of the files it creates. */

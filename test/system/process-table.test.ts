@@ -2,8 +2,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
+import { clockMovedSinceBootSeconds } from "../../src/system/boot-clock.ts";
 import {
-  clockMovedSinceBootSeconds,
   hasInheritedToken,
   pidsInsideContainers,
   readProcess,
