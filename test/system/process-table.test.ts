@@ -64,9 +64,14 @@ test("calls a thread gone: markers name processes", () => {
 });
 
 test("tells a zombie", async () => {
-  const parent = startProcess("sh", ["-c", "true & echo $!; exec cat"]);
+  const parent = startProcess("sh", ["-c", "sleep 60 & echo $!; exec cat"]);
   await parent.waitFor("\n");
-  await expect.poll(() => readProcess(Number(parent.stdout()))).toEqual({ kind: "zombie" });
+  // Once the shell has become cat, nobody asks for the end of its child.
+  await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8")).toBe("cat\n");
+  const child = Number(parent.stdout());
+  process.kill(child, "SIGKILL");
+  await expect.poll(() => readProcess(child)).toEqual({ kind: "zombie" });
+});
 });
 
 requires("python3")("does not call a process a zombie whose other threads go on", async () => {
