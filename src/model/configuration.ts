@@ -68,17 +68,6 @@ export function parseConfiguration(input: ConfigurationInput): Configuration {
   };
 }
 
-export function sameConfiguration(a: Configuration, b: Configuration): boolean {
-  return (
-    a.strategy === b.strategy &&
-    a.dataset === b.dataset &&
-    a.model === b.model &&
-    a.ratio === b.ratio &&
-    a.auxLoss === b.auxLoss &&
-    a.stage === b.stage
-  );
-}
-
 /** One line for messages that must tell two configurations apart. */
 export function describeConfiguration(configuration: Configuration): string {
   const { strategy, dataset, model, ratio, auxLoss, stage } = configuration;

@@ -273,14 +273,21 @@ function boundedCommand(command: readonly string[]): readonly string[] {
 }
 
 /**
- * Whether a record speaks of another configuration. Old writers record less than a configuration (no stage, the dataset
- * normalized), so only what both sides know can differ.
+ * Whether a record speaks of another configuration than `mine`. Old writers record less than a configuration (no stage, the
+ * dataset normalized), so only what both sides know can differ.
  */
 export function belongsToAnother(record: OwnerRecord, mine: Configuration): boolean {
-  const theirs = record.trainlock?.configuration ?? record;
+  const exact = record.trainlock?.configuration ?? null;
+  const theirs = exact ?? record;
+  const sameDataset = exact === null ? normalizeDataset : (dataset: string) => dataset.toLowerCase();
   const differs = (a: unknown, b: unknown) => a !== null && a !== b;
-  if (differs(theirs.strategy, mine.strategy) || differs(theirs.model, mine.model)) return true;
-  return theirs.dataset !== null && normalizeDataset(theirs.dataset) !== normalizeDataset(mine.dataset);
+  return (
+    differs(theirs.strategy, mine.strategy) ||
+    differs(theirs.model, mine.model) ||
+    differs(theirs.ratio, mine.ratio) ||
+    differs(theirs.auxLoss, mine.auxLoss) ||
+    (theirs.dataset !== null && sameDataset(theirs.dataset) !== sameDataset(mine.dataset))
+  );
 }
 
 /** The configuration a record speaks of, as far as it says. */

@@ -21,7 +21,7 @@ export interface ThisHost {
 }
 
 /** PROC_PID_INIT_INO of linux/proc_ns.h: the kernel gives the initial namespace this inode always. */
-const initialPidNamespace = 4026531836;
+export const initialPidNamespace = 4026531836;
 
 let known: ThisHost | undefined;
 

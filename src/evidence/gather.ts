@@ -1,0 +1,36 @@
+import type { Evidence } from "../model/evidence.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
+import { kernelLockEvidence } from "./kernel-lock.ts";
+import { markerEvidence } from "./marker-process.ts";
+import { recordedProcessEvidence } from "./recorded-process.ts";
+
+/** One way to find out. Resolves with what it found, also when that is nothing; never rejects. */
+export type Source = (facts: LockFacts) => Evidence[] | Promise<Evidence[]>;
+
+/** What this host can tell alone. */
+export const localSources: readonly Source[] = [
+  kernelLockEvidence,
+  ({ record }) => recordedProcessEvidence(record),
+  ({ record }) => releasedEvidence(record?.trainlock?.releasedAt ?? null),
+  ({ kind, record, marker, path }) =>
+    kind === "file" && record === null && marker !== null ? markerEvidence(path, marker) : [],
+];
+
+/** Asks all sources at once. A source that fails is evidence of nothing, and says so. */
+export async function gather(facts: LockFacts, sources: readonly Source[] = localSources): Promise<Evidence[]> {
+  const asked = sources.map(async (source) => source(facts));
+  const answers = await Promise.allSettled(asked);
+  return answers.flatMap((answer): Evidence[] => {
+    if (answer.status === "fulfilled") return answer.value;
+    const detail = `a probe failed: ${answer.reason instanceof Error ? answer.reason.message : String(answer.reason)}`;
+    return [{ source: "record", says: "unknown", because: "remote process", detail }];
+  });
+}
+
+/** An owner that signed off and then died before its marker was gone: its own word is the proof. */
+function releasedEvidence(releasedAt: string | null): Evidence[] {
+  if (releasedAt === null) return [];
+  return [
+    { source: "record", says: "dead", because: "PID not running", detail: `released by its owner at ${releasedAt}` },
+  ];
+}

@@ -1,0 +1,43 @@
+import type { Evidence } from "../model/evidence.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
+import { type MountFacts, mountOf } from "../system/mounts.ts";
+import { thisHost } from "../system/this-host.ts";
+
+/**
+ * What the kernel lock proves. Held by anyone: its owner, or the command that inherited it, lives. Free: its owner is dead,
+ * if the lock reaches the owner, which is a property of the mount (scope table in docs/file-systems.md).
+ */
+export function kernelLockEvidence(facts: LockFacts): Evidence[] {
+  const { kernelLock, record } = facts;
+  // A bare marker's writer holds no kernel lock: that one says nothing about it.
+  if (facts.kind === "file" && record === null) return [];
+  const finding = (detail: string): Evidence => ({
+    source: "kernel-lock",
+    says: "unknown",
+    because: "remote process",
+    detail,
+  });
+  switch (kernelLock.state) {
+    case "held":
+      return [{ source: "kernel-lock", says: "alive", detail: "the kernel lock is held" }];
+    case "absent":
+      return [finding("its kernel lock file is gone, so nobody can be asked")];
+    case "unknown":
+      return [finding(`the kernel lock cannot be asked: ${kernelLock.why}`)];
+    case "free": {
+      const mount = mountOf(facts.path);
+      const reach = reachOf(facts, mount);
+      if (reach === null) return [finding(`the kernel lock is free here, but ${mount.why}`)];
+      const because = facts.kind === "fcntl" ? "lock not held" : "PID not running";
+      return [{ source: "kernel-lock", says: "dead", because, detail: `the kernel lock is free, and ${reach}` }];
+    }
+  }
+}
+
+/** Why a free lock proves that this owner is gone; null when it does not. */
+function reachOf({ record }: LockFacts, mount: MountFacts): string | null {
+  const bootId = record?.trainlock?.bootId ?? null;
+  if (bootId !== null && bootId === thisHost().bootId) return "its owner was on this kernel";
+  if (mount.lockScope === "cluster") return `${mount.fileSystem} locks reach every host`;
+  return mount.shared === false ? `every holder on ${mount.fileSystem} is on this host` : null;
+}

@@ -1,0 +1,80 @@
+import type { Evidence } from "../model/evidence.ts";
+import type { MarkerFacts } from "../model/lock-facts.ts";
+import { clockMovedSinceBootSeconds } from "../system/boot-clock.ts";
+import { type MountFacts, mountOf } from "../system/mounts.ts";
+import { type ProcessFacts, pidsInsideContainers, readProcess, seesAllProcesses } from "../system/process-table.ts";
+import { thisHost } from "../system/this-host.ts";
+
+/** A shell creates its marker and writes the PID a moment later; one that is still empty after this long never will. */
+const creationSeconds = 60;
+/** File times and process start times come from two clocks that tick 10 ms apart at best. */
+const clockSlackSeconds = 2;
+
+type Doubt = Extract<Evidence, { says: "unknown" }>["because"];
+
+const unknown = (because: Doubt, detail: string): Evidence => ({ source: "marker", says: "unknown", because, detail });
+const dead = (detail: string): Evidence => ({ source: "process", says: "dead", because: "PID not running", detail });
+
+/** What a marker without a record tells, which is a PID at best, and of no host. */
+export function markerEvidence(path: string, marker: MarkerFacts): Evidence[] {
+  if (marker.pid !== null) return bareProcessEvidence(path, marker, marker.pid);
+  if (marker.content === "foreign") return [unknown("remote process", `no marker that can be read: ${marker.why}`)];
+  const age = marker.modifiedNs === null ? 0 : ageSeconds(marker.modifiedNs);
+  if (age <= creationSeconds)
+    return [unknown("being created", `${marker.why} since ${Math.max(0, Math.floor(age))} s`)];
+  return [{ source: "marker", says: "dead", because: "no PID", detail: `${marker.why} since ${Math.floor(age)} s` }];
+}
+
+function ageSeconds(modifiedNs: bigint): number {
+  return Date.now() / 1000 - Number(modifiedNs / 1_000_000n) / 1000;
+}
+
+function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Evidence[] {
+  const process = readProcess(pid);
+  if (process.kind === "hidden") return [unknown("other container", `process ${pid} exists, but may not be looked at`)];
+  if (process.kind === "alive") {
+    const match = matchWriter(process.facts, marker, pid);
+    if (match.kind === "writer") return [{ source: "process", says: "alive", detail: match.why }];
+    if (match.kind === "doubt") return [unknown("remote process", match.why)];
+    return [absentHere(path, pid, match.why)];
+  }
+  const what = process.kind === "zombie" ? `process ${pid} has ended (zombie)` : `no process ${pid} on this host`;
+  return [absentHere(path, pid, what)];
+}
+
+/**
+ * Whether a running process can have written the marker: it is the file owner's, and older than the file. Its age comes
+ * from the boot clock, the file's from the wall clock, so the two are compared only as far as that one has kept still.
+ */
+function matchWriter(
+  facts: ProcessFacts,
+  marker: MarkerFacts,
+  pid: number,
+): { kind: "writer" | "doubt" | "other"; why: string } {
+  if (marker.uid !== null && facts.uid !== marker.uid) {
+    return { kind: "other", why: `process ${pid} here is of uid ${facts.uid}, the marker of uid ${marker.uid}` };
+  }
+  const youngerBy = marker.modifiedNs === null ? 0 : ageSeconds(marker.modifiedNs) - facts.startedBeforeSeconds;
+  if (youngerBy <= clockSlackSeconds)
+    return { kind: "writer", why: `process ${pid} runs on this host, and is older than the marker` };
+  const moved = clockMovedSinceBootSeconds();
+  if (moved !== null && youngerBy > moved + clockSlackSeconds) {
+    return { kind: "other", why: `process ${pid} here was started after the marker was written` };
+  }
+  return {
+    kind: "doubt",
+    why: `process ${pid} runs here and looks younger than the marker, but the clock was set since boot`,
+  };
+}
+
+/** The writer does not run where we can see: that proves its end only where nobody else can have written the marker. */
+function absentHere(path: string, pid: number, what: string): Evidence {
+  const mount: MountFacts = mountOf(path);
+  if (mount.ownToContainer) return dead(`${what}, and ${mount.fileSystem} belongs to this container`);
+  if (mount.shared !== false) return unknown("remote process", `${what}; ${mount.why}`);
+  if (!thisHost().inInitialPidNamespace) return unknown("other container", `${what}, as far as this container sees`);
+  if (!seesAllProcesses()) return unknown("other container", `${what}, but /proc hides processes here`);
+  if (pidsInsideContainers().has(pid))
+    return unknown("other container", `${what}, but a container has a process of that PID`);
+  return dead(`${what}, and ${mount.fileSystem} is this host's own`);
+}

@@ -1,0 +1,72 @@
+import type { Evidence } from "../model/evidence.ts";
+import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
+import { hasInheritedToken, readProcess } from "../system/process-table.ts";
+import { initialPidNamespace, thisHost } from "../system/this-host.ts";
+
+/**
+ * The process that a record names, where the record says on which kernel it ran. Host names are not asked: containers share
+ * and reuse them, boot ids they cannot. The start time tells a process from a later one with its PID (proc(5), stat field 22).
+ */
+export function recordedProcessEvidence(record: OwnerRecord | null): Evidence[] {
+  const section = record?.trainlock ?? null;
+  if (record === null || section === null || record.pid === null) return [];
+  const host = thisHost();
+  if (section.bootId === null || section.bootId !== host.bootId) return rebootEvidence(record, section);
+  if (section.pidNamespace === null || section.pidNamespace !== host.pidNamespace) {
+    const detail = `PID ${record.pid} belongs to another container on this host`;
+    return [{ source: "process", says: "unknown", because: "other container", detail }];
+  }
+  return [ownerEvidence(record.pid, section), ...childEvidence(section)];
+}
+
+function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
+  const process = readProcess(pid);
+  const gone = (detail: string): Evidence => ({ source: "process", says: "dead", because: "PID not running", detail });
+  switch (process.kind) {
+    case "gone":
+      return gone(`no process ${pid} on this host`);
+    case "zombie":
+      return gone(`process ${pid} has ended (zombie)`);
+    case "hidden": {
+      const detail = `process ${pid} exists, but may not be looked at`;
+      return { source: "process", says: "unknown", because: "other container", detail };
+    }
+    case "alive":
+      if (section.startTimeTicks !== null && process.facts.startTimeTicks !== section.startTimeTicks) {
+        return gone(`process ${pid} is another one, started later`);
+      }
+      return { source: "process", says: "alive", detail: `process ${pid} runs on this host since the recorded start` };
+  }
+}
+
+/** Clock ticks after its wrapper within which a command that may not be looked at is taken for the recorded one. */
+const startedTogetherTicks = 6000;
+
+/** A command outlives a killed wrapper. Its environment carries the claim's token, which no other process has. */
+function childEvidence({ childPid, token, startTimeTicks }: TrainlockSection): Evidence[] {
+  if (childPid === null || token === null) return [];
+  const child = readProcess(childPid);
+  if (child.kind !== "alive") return [];
+  const detail = `its command runs on as process ${childPid}`;
+  const inherited = hasInheritedToken(childPid, token);
+  if (inherited !== null) return inherited ? [{ source: "process", says: "alive", detail }] : [];
+  // Another user's environment is closed to us; a process that began with the wrapper is hardly a later one.
+  const after = startTimeTicks === null ? -1 : child.facts.startTimeTicks - startTimeTicks;
+  const together = after >= 0 && after <= startedTogetherTicks;
+  return together ? [{ source: "process", says: "alive", detail: `${detail}, by its start time` }] : [];
+}
+
+/** A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. */
+function rebootEvidence(record: OwnerRecord, section: TrainlockSection): Evidence[] {
+  const host = thisHost();
+  const sameHost =
+    record.hostname === host.hostname && section.machineId !== null && section.machineId === host.machineId;
+  const initial = host.inInitialPidNamespace && section.pidNamespace === initialPidNamespace;
+  if (section.bootId !== null && host.bootId !== null && sameHost && initial) {
+    return [{ source: "boot", says: "dead", because: "host rebooted", detail: "this host has booted since" }];
+  }
+  const where = record.hostname === null ? "another host" : `host ${record.hostname}`;
+  return [
+    { source: "process", says: "unknown", because: "remote process", detail: `process ${record.pid} ran on ${where}` },
+  ];
+}

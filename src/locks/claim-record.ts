@@ -1,0 +1,115 @@
+import type { Configuration } from "../model/configuration.ts";
+import type { Holder } from "../model/held-lock.ts";
+import { normalizeDataset } from "../model/layout.ts";
+import { localIso, nowMicroseconds } from "../model/local-time.ts";
+import { type OwnerRecord, type RecordReading, recordFormat } from "../model/owner-record.ts";
+import { schedulerJob } from "../system/scheduler-job.ts";
+import { thisHost } from "../system/this-host.ts";
+
+/** The record of a claim that this process is about to hold. */
+export function newOwnerRecord(claim: {
+  readonly configuration: Configuration;
+  readonly token: string;
+  readonly generation: number;
+  readonly weightsDir: string;
+  readonly command: readonly string[] | null;
+}): OwnerRecord {
+  const { configuration, token, generation, weightsDir, command } = claim;
+  const host = thisHost();
+  const scheduler = schedulerJob(process.env);
+  return {
+    strategy: configuration.strategy,
+    dataset: normalizeDataset(configuration.dataset),
+    model: configuration.model,
+    ratio: configuration.ratio,
+    auxLoss: configuration.auxLoss,
+    jobId: scheduler?.jobId ?? null,
+    hostname: host.hostname,
+    pid: host.pid,
+    user: host.user,
+    acquiredAt: localIso(nowMicroseconds()),
+    trainlock: {
+      format: recordFormat,
+      token,
+      generation,
+      configuration,
+      bootId: host.bootId,
+      machineId: host.machineId,
+      pidNamespace: host.pidNamespace,
+      startTimeTicks: host.startTimeTicks,
+      scheduler,
+      childPid: null,
+      command,
+      weightsDir,
+      markerInode: null,
+      releasedAt: null,
+      exitCode: null,
+    },
+  };
+}
+
+type SectionChange = Partial<
+  Pick<NonNullable<OwnerRecord["trainlock"]>, "childPid" | "markerInode" | "releasedAt" | "exitCode">
+>;
+
+export function withSection(record: OwnerRecord, change: SectionChange): OwnerRecord {
+  return record.trainlock === null ? record : { ...record, trainlock: { ...record.trainlock, ...change } };
+}
+
+/** A record of any writer, closed: nobody holds the lock any more. */
+export function asReleased(record: OwnerRecord, exitCode: number | null): OwnerRecord {
+  const releasedAt = localIso(nowMicroseconds());
+  if (record.trainlock !== null) return withSection(record, { releasedAt, exitCode });
+  return {
+    ...record,
+    trainlock: {
+      format: recordFormat,
+      token: null,
+      generation: 0,
+      configuration: null,
+      bootId: null,
+      machineId: null,
+      pidNamespace: null,
+      startTimeTicks: null,
+      scheduler: null,
+      childPid: null,
+      command: null,
+      weightsDir: null,
+      markerInode: null,
+      releasedAt,
+      exitCode,
+    },
+  };
+}
+
+export function generationOf(reading: RecordReading): number {
+  return reading.kind === "record" ? (reading.record.trainlock?.generation ?? 0) : 0;
+}
+
+export function isReleased(record: OwnerRecord): boolean {
+  return record.trainlock !== null && record.trainlock.releasedAt !== null;
+}
+
+/** What a record, or a bare PID without one, tells about a holder. */
+export function holderFrom(record: OwnerRecord | null, pid: number | null): Holder | null {
+  if (record === null && pid === null) return null;
+  return {
+    pid: record?.pid ?? pid,
+    hostname: record?.hostname ?? null,
+    user: record?.user ?? null,
+    jobId: record?.jobId ?? null,
+    acquiredAt: record?.acquiredAt ?? null,
+    generation: record?.trainlock?.generation ?? null,
+    command: record?.trainlock?.command ?? null,
+  };
+}
+
+export const nobodyKnown: Holder = {
+  pid: null,
+  hostname: null,
+  user: null,
+  jobId: null,
+  acquiredAt: null,
+  generation: null,
+  command: null,
+};

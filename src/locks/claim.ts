@@ -1,0 +1,216 @@
+import { randomBytes } from "node:crypto";
+import { type Configuration, describeConfiguration } from "../model/configuration.ts";
+import { EnvironmentError } from "../model/errors.ts";
+import type { Evidence, Verdict } from "../model/evidence.ts";
+import type { Layout } from "../model/layout.ts";
+import type { KernelLockState, LockFacts, MarkerFacts } from "../model/lock-facts.ts";
+import { belongsToAnother, configurationOf, type OwnerRecord, serializeOwnerRecord } from "../model/owner-record.ts";
+import {
+  asReleased,
+  generationOf,
+  holderFrom,
+  isReleased,
+  newOwnerRecord,
+  nobodyKnown,
+  withSection,
+} from "./claim-record.ts";
+import { holdClaim } from "./held-claim.ts";
+import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
+import { kernelHolder } from "./kernel-lock-probe.ts";
+import type { Acquisition, Busy, LockStore } from "./lock.ts";
+import { type PlacedMarker, placeMarker, prepareWeightsDir, replaceMarker, writeMarkerRecord } from "./marker.ts";
+import { readMarker, readMarkerRecord, recordOfMarker } from "./marker-reading.ts";
+
+export interface Examined {
+  readonly verdict: Verdict;
+  readonly evidence: readonly Evidence[];
+}
+
+/** Decides from the facts of a lock whether its holder lives. Given by the caller: locks ask nobody themselves. */
+export type Examine = (facts: LockFacts) => Promise<Examined>;
+
+/** A marker that keeps changing hands while we look at it is somebody's, this many looks later. */
+const mostLooks = 5;
+
+/**
+ * Kernel lock and marker as one claim: the kernel lock first, then the marker; either busy and all is given back. What
+ * other programs hold, of either kind, excludes us, and ours excludes them.
+ */
+export function claimStore(layout: Layout, examine: Examine): LockStore {
+  return { acquire: (configuration, command) => acquireClaim(layout, examine, configuration, command) };
+}
+
+async function acquireClaim(
+  layout: Layout,
+  examine: Examine,
+  configuration: Configuration,
+  command: readonly string[] | null,
+): Promise<Acquisition> {
+  const lockPath = layout.kernelLockPath(configuration);
+  const weightsDir = layout.weightsDir(configuration);
+  const kernel = await acquireKernelLock(lockPath);
+  if (kernel === "busy") return { kind: "busy", busy: busyKernelLock(lockPath, weightsDir, configuration) };
+  let taken = false;
+  try {
+    const busy = await foreignRecord(kernel, layout, configuration, examine);
+    if (busy !== null) return { kind: "busy", busy };
+    prepareWeightsDir(weightsDir);
+    const generation = 1 + Math.max(generationOf(kernel.previous), generationOf(readMarkerRecord(weightsDir).reading));
+    const token = randomBytes(16).toString("hex");
+    const record = newOwnerRecord({ configuration, token, generation, weightsDir, command });
+    const marker = await takeMarker(kernel, layout, configuration, weightsDir, record, examine);
+    if ("busy" in marker) return { kind: "busy", busy: marker.busy };
+    const complete = withSection(record, { markerInode: Number(marker.placed.inode) });
+    try {
+      writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));
+    } catch (error) {
+      marker.placed.remove();
+      kernel.write(serializeOwnerRecord(asReleased(complete, null)));
+      throw error;
+    }
+    taken = true;
+    return { kind: "held", lock: holdClaim(kernel, marker.placed, weightsDir, complete) };
+  } finally {
+    if (!taken) kernel.release();
+  }
+}
+
+function busyKernelLock(path: string, weightsDir: string, configuration: Configuration): Busy {
+  const { record, pid } = kernelHolder(path, weightsDir);
+  if (record !== null) refuseCollision(record, configuration, path);
+  return {
+    holder: holderFrom(record, pid) ?? nobodyKnown,
+    verdict: { status: "active", label: "ACTIVE" },
+    evidence: [{ source: "kernel-lock", says: "alive", detail: "the kernel lock is held" }],
+    path,
+  };
+}
+
+/** Two configurations whose names come out the same must not take one another's lock for their own. */
+function refuseCollision(record: OwnerRecord, configuration: Configuration, path: string): void {
+  const theirs = configurationOf(record);
+  if (theirs === null || isReleased(record) || !belongsToAnother(record, configuration)) return;
+  throw new EnvironmentError(
+    `two configurations have the same lock name ${path}: it is held for ${describeConfiguration(theirs)}, ` +
+      `and asked for ${describeConfiguration(configuration)}`,
+    { code: "ERR_NAME_COLLISION", hint: "rename one of them, or wait until the other is done" },
+  );
+}
+
+/**
+ * We hold the kernel lock, yet its last owner did not sign off. Where flock reaches everybody that is proof of its death;
+ * where it does not (see docs/file-systems.md), the owner may live on another host.
+ */
+async function foreignRecord(
+  kernel: KernelLock,
+  layout: Layout,
+  configuration: Configuration,
+  examine: Examine,
+): Promise<Busy | null> {
+  if (kernel.previous.kind !== "record" || isReleased(kernel.previous.record)) return null;
+  const record = kernel.previous.record;
+  refuseCollision(record, configuration, kernel.path);
+  const { verdict, evidence } = await examine({
+    kind: "fcntl",
+    name: layout.displayName(configuration),
+    path: kernel.path,
+    weightsDir: layout.weightsDir(configuration),
+    kernelLock: { state: "free" },
+    record,
+    recordProblem: null,
+    marker: null,
+    pid: record.pid,
+    startedAt: record.acquiredAt,
+  });
+  if (verdict.status === "stale") return null;
+  return { holder: holderFrom(record, null) ?? nobodyKnown, verdict, evidence, path: kernel.path };
+}
+
+async function takeMarker(
+  kernel: KernelLock,
+  layout: Layout,
+  configuration: Configuration,
+  weightsDir: string,
+  record: OwnerRecord,
+  examine: Examine,
+): Promise<{ readonly placed: PlacedMarker } | { readonly busy: Busy }> {
+  let announced = false;
+  const announce = (inode: bigint) => {
+    announced = true;
+    kernel.write(serializeOwnerRecord(withSection(record, { markerInode: Number(inode) })));
+  };
+  let placed: PlacedMarker | "occupied" | "changed" = "changed";
+  try {
+    for (let looks = 1; ; looks += 1) {
+      const marker = readMarker(weightsDir);
+      if (marker === null) {
+        placed = placeMarker(weightsDir, record.pid ?? process.pid, announce);
+      } else {
+        const owner = await markerOwner(kernel, layout, configuration, weightsDir, marker, examine);
+        try {
+          if (owner.busy !== null) return { busy: owner.busy };
+          placed = replaceMarker(weightsDir, marker, record.pid ?? process.pid, announce);
+        } finally {
+          owner.otherLock?.release();
+        }
+      }
+      if (typeof placed !== "string") return { placed };
+      if (looks === mostLooks) {
+        const marker = readMarker(weightsDir);
+        return {
+          busy: busyMarker(weightsDir, marker, null, { verdict: { status: "active", label: "ACTIVE" }, evidence: [] }),
+        };
+      }
+    }
+  } finally {
+    if (announced && typeof placed === "string") kernel.write(serializeOwnerRecord(asReleased(record, null)));
+  }
+}
+
+/**
+ * Judges the marker that stands in the way. A marker of trainlock may belong to a sibling configuration (another stage
+ * with the same weights dir): then that one's kernel lock is what tells, and is held while its marker is changed.
+ */
+async function markerOwner(
+  kernel: KernelLock,
+  layout: Layout,
+  configuration: Configuration,
+  weightsDir: string,
+  marker: MarkerFacts,
+  examine: Examine,
+): Promise<{ busy: Busy | null; otherLock: KernelLock | null }> {
+  const { record, problem } = recordOfMarker(weightsDir, marker, () => kernel.previous);
+  const owner = record === null ? null : configurationOf(record);
+  const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
+  const otherLock = ownerPath === kernel.path ? null : await acquireKernelLock(ownerPath);
+  const held = otherLock === null ? kernel : otherLock;
+  const state: KernelLockState =
+    held === "busy" ? { state: "held" } : held.created ? { state: "absent" } : { state: "free" };
+  const examined = await examine({
+    kind: "file",
+    name: layout.displayName(configuration),
+    path: `${weightsDir}/.training_lock`,
+    weightsDir,
+    kernelLock: state,
+    record,
+    recordProblem: problem,
+    marker,
+    pid: record?.pid ?? marker.pid,
+    startedAt: record?.acquiredAt ?? null,
+  });
+  const busy = examined.verdict.status === "stale" ? null : busyMarker(weightsDir, marker, record, examined);
+  return { busy, otherLock: otherLock === "busy" ? null : otherLock };
+}
+
+function busyMarker(
+  weightsDir: string,
+  marker: MarkerFacts | null,
+  record: OwnerRecord | null,
+  examined: Examined,
+): Busy {
+  return {
+    holder: holderFrom(record, marker?.pid ?? null) ?? nobodyKnown,
+    ...examined,
+    path: `${weightsDir}/.training_lock`,
+  };
+}

@@ -1,0 +1,129 @@
+import { type OwnerRecord, type RecordReading, serializeOwnerRecord } from "../model/owner-record.ts";
+import { errnoOf } from "../system/errno.ts";
+import { asReleased, generationOf, withSection } from "./claim-record.ts";
+import { scheduleChecks } from "./holding.ts";
+import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
+import type { HeldLock } from "./lock.ts";
+import { type PlacedMarker, placeMarker, writeMarkerRecord } from "./marker.ts";
+import { readMarkerRecord } from "./marker-reading.ts";
+
+/** Keeps a claim that was just taken: looks after both locks, tells when they are lost, gives them back. */
+export function holdClaim(
+  kernelTaken: KernelLock,
+  markerPlaced: PlacedMarker,
+  weightsDir: string,
+  taken: OwnerRecord,
+): HeldLock {
+  let kernel = kernelTaken;
+  let marker = markerPlaced;
+  let record = taken;
+  const orphans: KernelLock[] = [];
+  const token = taken.trainlock?.token ?? "";
+  const generation = taken.trainlock?.generation ?? 0;
+  const lost = new AbortController();
+  let released = false;
+  /** Checks, notes and the release come one after another: each changes the same two files. */
+  let turn: Promise<void> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const mine = turn.then(work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
+
+  const isOurs = (reading: RecordReading) => reading.kind === "record" && reading.record.trainlock?.token === token;
+  const lose = (why: string) => {
+    checks.stop();
+    lost.abort(new Error(why));
+  };
+
+  /** A lock file unlinked under us is made and locked again at once, before anybody else takes the name for free. */
+  const keepKernelLock = async (): Promise<boolean> => {
+    if (kernel.isInPlace()) return true;
+    const again = await acquireKernelLock(kernel.path);
+    if (again === "busy") {
+      lose(`${kernel.path} was removed, and somebody else has locked a new one`);
+      return false;
+    }
+    if (generationOf(again.previous) > generation) {
+      again.release();
+      lose(`${kernel.path} was removed, and another claim has been made since`);
+      return false;
+    }
+    again.write(serializeOwnerRecord(record));
+    // The old one stays locked: a Python waiter polls on its descriptor, and must not win a lock that nobody else sees.
+    orphans.push(kernel);
+    kernel = again;
+    return true;
+  };
+
+  const keepMarker = () => {
+    const where = marker.where();
+    if (where === "in place") return;
+    const again = where === "gone" ? placeMarker(weightsDir, record.pid ?? process.pid, rememberMarker) : "occupied";
+    if (again === "occupied") return lose(`${marker.path} is another's`);
+    marker = again;
+  };
+  const rememberMarker = (inode: bigint) => {
+    record = withSection(record, { markerInode: Number(inode) });
+    kernel.write(serializeOwnerRecord(record));
+  };
+
+  const keepRecords = () => {
+    if (!isOurs(kernel.read())) kernel.write(serializeOwnerRecord(record));
+    const beside = readMarkerRecord(weightsDir).reading;
+    const told = beside.kind === "record" && beside.record.trainlock?.markerInode === record.trainlock?.markerInode;
+    if (!isOurs(beside) || !told) writeMarkerRecord(weightsDir, serializeOwnerRecord(record));
+  };
+
+  const check = async () => {
+    if (released || lost.signal.aborted) return;
+    try {
+      if (!(await keepKernelLock())) return;
+      keepMarker();
+      if (!lost.signal.aborted) keepRecords();
+    } catch (error) {
+      // A file system that does not answer proves no loss; the next check asks again.
+      if (errnoOf(error) === undefined) throw error;
+    }
+  };
+  const checks = scheduleChecks(() => inTurn(check));
+
+  const release = async (exitCode: number | null) => {
+    if (released) return;
+    released = true;
+    checks.stop();
+    record = asReleased(record, exitCode);
+    const closing = serializeOwnerRecord(record);
+    // The record first: a marker that outlives a crash in between is known to be given back.
+    attempt(() => {
+      if (isOurs(readMarkerRecord(weightsDir).reading)) writeMarkerRecord(weightsDir, closing);
+    });
+    attempt(() => marker.remove());
+    attempt(() => kernel.write(closing));
+    for (const held of [kernel, ...orphans]) held.release();
+  };
+
+  return {
+    token,
+    generation,
+    lost: lost.signal,
+    descriptors: [kernelTaken.fd],
+    noteChild: (pid) =>
+      inTurn(async () => {
+        record = withSection(record, { childPid: pid });
+        kernel.write(serializeOwnerRecord(record));
+        writeMarkerRecord(weightsDir, serializeOwnerRecord(record));
+      }),
+    check: () => inTurn(check),
+    release: (outcome) => inTurn(() => release(outcome?.exitCode ?? null)),
+  };
+}
+
+/** Giving back must not stop half way: a full disk keeps a record from being written, not a lock from being freed. */
+function attempt(step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+}

@@ -1,0 +1,153 @@
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { largestRecordBytes, parseOwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { asSystemError, isErrno, systemError } from "../system/errno.ts";
+import { tryFlock, unlockFlock } from "../system/flock.ts";
+import { readUpTo } from "../system/read-regular-file.ts";
+import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
+import { sleep, withJitter } from "../system/sleep.ts";
+
+/** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
+const probePatienceMs = 100;
+/** An old holder may stand between its unlock and its unlink for as long as a process may be descheduled. */
+const unlinkGraceMs = 100;
+/** How often the name may lead to another file before the attempt counts as lost to whoever keeps replacing it. */
+const mostReplacements = 50;
+
+export interface KernelLock {
+  readonly path: string;
+  readonly fd: number;
+  /** The lock file did not exist before: a free lock then says nothing about earlier holders. */
+  readonly created: boolean;
+  /** What the file held when the lock was taken. */
+  readonly previous: RecordReading;
+  /** Whether the path still leads to the locked file. Throws when that cannot be told. */
+  isInPlace(): boolean;
+  /** The record as it is now in the locked file. */
+  read(): RecordReading;
+  /** Replaces the record in one write: a reader sees the old one or the new one. */
+  write(record: Buffer): void;
+  /** Unlocks for every process that inherited the descriptor. The file stays: see docs/protocol.md. */
+  release(): void;
+}
+
+/** Takes the kernel lock of one file. `busy` after 100 ms of would-block; anything else that fails is thrown. */
+export async function acquireKernelLock(path: string): Promise<KernelLock | "busy"> {
+  const giveUpAt = performance.now() + probePatienceMs;
+  for (let replaced = 0; replaced < mostReplacements; ) {
+    const { fd, created } = openLockFile(path);
+    let keep = false;
+    try {
+      if (tryFlock(fd, path, "exclusive") === "busy") {
+        if (performance.now() >= giveUpAt) return "busy";
+        await sleep(withJitter(10));
+        continue;
+      }
+      const lock = lockedFile(path, fd, created);
+      if (await isSettled(lock)) {
+        keep = true;
+        return lock;
+      }
+      replaced += 1;
+    } finally {
+      if (!keep) closeSync(fd);
+    }
+  }
+  return "busy";
+}
+
+/** Waits out an old holder that may still be about to unlink the file; false when the name leads elsewhere. */
+async function isSettled(lock: KernelLock): Promise<boolean> {
+  if (!lock.isInPlace()) return false;
+  const ours = lock.previous.kind === "record" && lock.previous.record.trainlock !== null;
+  if (lock.created || ours) return true;
+  await sleep(unlinkGraceMs);
+  return lock.isInPlace();
+}
+
+function openLockFile(path: string): { fd: number; created: boolean } {
+  const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
+  for (;;) {
+    try {
+      const fd = openSync(path, flags | constants.O_CREAT | constants.O_EXCL, 0o664);
+      shareAsFolderAsks(fd, path);
+      return { fd, created: true };
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) {
+        makeSharedFolder(dirname(path));
+        continue;
+      }
+      if (!isErrno(error, "EEXIST"))
+        throw asSystemError("open the lock file", path, error, ownerOf(path) ?? ownerOf(dirname(path)));
+    }
+    try {
+      const fd = openSync(path, flags);
+      requirePlainFile(fd, path);
+      return { fd, created: false };
+    } catch (error) {
+      // Unlinked between the two calls: whoever did so is done with it.
+      if (!isErrno(error, "ENOENT"))
+        throw asSystemError("open the lock file", path, error, ownerOf(path) ?? ownerOf(dirname(path)));
+    }
+  }
+}
+
+/** Whoever can write the folder can plant a link to somebody's file under our name, and we would write into it. */
+function requirePlainFile(fd: number, path: string): void {
+  const stats = fstatSync(fd);
+  if (stats.isFile() && stats.nlink <= 1) return;
+  closeSync(fd);
+  const what = stats.isFile() ? `it has ${stats.nlink} hard links` : "it is not a regular file";
+  throw systemError("use the lock file", path, "EINVAL", undefined, what);
+}
+
+/** Whether `path` leads to the open file `fd`. */
+function leadsTo(path: string, fd: number): boolean {
+  const own = fstatSync(fd, { bigint: true });
+  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return there !== undefined && sameFile(own, there);
+}
+
+export function sameFile(a: BigIntStats, b: BigIntStats): boolean {
+  return a.ino === b.ino && a.dev === b.dev;
+}
+
+function lockedFile(path: string, fd: number, created: boolean): KernelLock {
+  const read = (): RecordReading => parseOwnerRecord(readUpTo(fd, largestRecordBytes + 1));
+  return {
+    path,
+    fd,
+    created,
+    previous: created ? { kind: "none" } : read(),
+    isInPlace: () => leadsTo(path, fd),
+    read,
+    write: (record) => writeWhole(fd, path, record),
+    release: () => {
+      unlockFlock(fd);
+      closeSync(fd);
+    },
+  };
+}
+
+/** Padded with spaces, which JSON ignores, to what was there: so one write replaces it all, and no crash leaves half. */
+function writeWhole(fd: number, path: string, record: Buffer): void {
+  const size = fstatSync(fd).size;
+  if (size > largestRecordBytes) ftruncateSync(fd, 0);
+  const padding = size > largestRecordBytes ? 0 : Math.max(0, size - record.length);
+  const whole = padding === 0 ? record : Buffer.concat([record, Buffer.alloc(padding, " ")]);
+  try {
+    const written = writeSync(fd, whole, 0, whole.length, 0);
+    if (written < whole.length) throw systemError("write the owner record to", path, "ENOSPC");
+  } catch (error) {
+    throw asSystemError("write the owner record to", path, error);
+  }
+}

@@ -1,0 +1,40 @@
+import type { Configuration } from "../model/configuration.ts";
+import type { Evidence, Verdict } from "../model/evidence.ts";
+import type { Holder } from "../model/held-lock.ts";
+
+/** Somebody else has it. A value, not an error: contention is the normal case. */
+export interface Busy {
+  readonly holder: Holder;
+  readonly verdict: Verdict;
+  readonly evidence: readonly Evidence[];
+  /** The file, or the key of a remote store, that is taken. */
+  readonly path: string;
+}
+
+/** A lock that is held, until it is released or lost. */
+export interface HeldLock {
+  /** 128 random bits in hex, this claim's own name. */
+  readonly token: string;
+  /** Grows with every claim of a configuration: the fencing token for whoever writes checkpoints. */
+  readonly generation: number;
+  /** Aborts once, with the reason, when somebody else has the lock or it cannot be known any more. Never after release. */
+  readonly lost: AbortSignal;
+  /** What a command must inherit to keep the lock alive without its wrapper; empty where a store has no such thing. */
+  readonly descriptors: readonly number[];
+  /** Notes the process that the lock protects. */
+  noteChild(pid: number): Promise<void>;
+  /** Looks whether the lock still is this claim's, and mends what can be mended. Runs by itself on a schedule, too. */
+  check(): Promise<void>;
+  /** Gives it back. A lock that is a successor's by now is left alone. A second call does nothing. */
+  release(outcome?: { readonly exitCode: number | null }): Promise<void>;
+}
+
+export type Acquisition =
+  | { readonly kind: "held"; readonly lock: HeldLock }
+  | { readonly kind: "busy"; readonly busy: Busy };
+
+/** Any place that can keep locks: the shared file system, or a remote store with leases. */
+export interface LockStore {
+  /** One attempt. Throws an EnvironmentError when the store itself is broken; never reports that as busy. */
+  acquire(configuration: Configuration, command: readonly string[] | null): Promise<Acquisition>;
+}

@@ -1,0 +1,86 @@
+import { markerPath, markerRecordPath } from "../model/layout.ts";
+import type { MarkerFacts } from "../model/lock-facts.ts";
+import {
+  isPid,
+  largestRecordBytes,
+  type OwnerRecord,
+  parseOwnerRecord,
+  type RecordReading,
+} from "../model/owner-record.ts";
+import { type FileReading, readRegularFile } from "../system/read-regular-file.ts";
+
+/** Far more than any writer's one line; enough to show that a file is no marker. */
+const largestMarkerBytes = 64;
+
+/** Reads a marker without trusting it: any file type, any bytes. Null when there is none. */
+export function readMarker(weightsDir: string): MarkerFacts | null {
+  const reading = readRegularFile(markerPath(weightsDir), largestMarkerBytes);
+  if (reading.kind === "absent") return null;
+  const stats = reading.stats;
+  const place = {
+    inode: stats?.ino ?? null,
+    device: stats?.dev ?? null,
+    uid: stats === null ? null : Number(stats.uid),
+    modifiedNs: stats?.mtimeNs ?? null,
+  };
+  if (reading.kind === "unreadable") return { pid: null, content: "foreign", why: reading.why, ...place };
+  return { ...interpretMarker(reading.bytes), ...place };
+}
+
+/**
+ * The writers leave one line with a PID, or for an instant nothing. A text without any digit names no process; what no
+ * known writer leaves (two lines, binary, no possible PID) proves nothing, so it must not look as free as an empty file.
+ */
+function interpretMarker(bytes: Buffer): Pick<MarkerFacts, "pid" | "content" | "why"> {
+  if (bytes.length > largestMarkerBytes) return { pid: null, content: "foreign", why: "longer than any marker" };
+  const text = bytes.toString("latin1");
+  const number = /^[ \t]*(\d{1,15})[ \t]*\r?\n?$/.exec(text)?.[1];
+  if (number !== undefined) {
+    const pid = Number(number);
+    return isPid(pid)
+      ? { pid, content: "pid", why: null }
+      : { pid: null, content: "foreign", why: `${pid} is no possible PID` };
+  }
+  const plain = /^[\t\x20-\x7e]*\r?\n?$/.test(text);
+  if (plain && !/\d/.test(text))
+    return { pid: null, content: "empty", why: text.trim() === "" ? "empty" : "no number" };
+  return { pid: null, content: "foreign", why: "not the one line with a PID that a marker has" };
+}
+
+export interface TiedRecord {
+  /** Null when no record speaks of this very marker. */
+  readonly record: OwnerRecord | null;
+  readonly problem: string | null;
+}
+
+/**
+ * The record that describes this marker and no other: same inode, same PID, and written no earlier than the marker (both
+ * times by the file server's clock, so that a reused inode number does not revive an old record). `fromKernelLock` stands
+ * in when a crash came between placing the marker and writing the record beside it.
+ */
+export function recordOfMarker(
+  weightsDir: string,
+  marker: MarkerFacts,
+  fromKernelLock: () => RecordReading,
+): TiedRecord {
+  const beside = readMarkerRecord(weightsDir);
+  if (beside.reading.kind === "record" && describes(beside.reading.record, marker)) {
+    const inTime = beside.modifiedNs === null || marker.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
+    if (inTime) return { record: beside.reading.record, problem: null };
+  }
+  const kernel = fromKernelLock();
+  if (kernel.kind === "record" && describes(kernel.record, marker)) return { record: kernel.record, problem: null };
+  return { record: null, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
+}
+
+function describes(record: OwnerRecord, marker: MarkerFacts): boolean {
+  const inode = record.trainlock?.markerInode ?? null;
+  return marker.pid !== null && marker.inode !== null && inode === Number(marker.inode) && record.pid === marker.pid;
+}
+
+export function readMarkerRecord(weightsDir: string): { reading: RecordReading; modifiedNs: bigint | null } {
+  const file: FileReading = readRegularFile(markerRecordPath(weightsDir), largestRecordBytes);
+  if (file.kind === "absent") return { reading: { kind: "none" }, modifiedNs: null };
+  if (file.kind === "unreadable") return { reading: { kind: "unreadable", reason: file.why }, modifiedNs: null };
+  return { reading: parseOwnerRecord(file.bytes), modifiedNs: file.stats.mtimeNs };
+}

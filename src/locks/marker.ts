@@ -1,0 +1,219 @@
+import { randomBytes } from "node:crypto";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { markerName, markerPath, markerRecordPath } from "../model/layout.ts";
+import type { MarkerFacts } from "../model/lock-facts.ts";
+import { asSystemError, isErrno, systemError } from "../system/errno.ts";
+import { exchangePaths } from "../system/exchange.ts";
+import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
+import { sameFile } from "./kernel-lock.ts";
+
+const unfinishedSuffix = ".tmp";
+
+/** A marker that this process placed, known by its inode. */
+export interface PlacedMarker {
+  readonly path: string;
+  readonly inode: bigint;
+  /** Whether the path still leads to it. `gone`: nothing is there. */
+  where(): "in place" | "gone" | "replaced";
+  /** Removes it, if it still is the one that was placed. */
+  remove(): void;
+}
+
+/** Is told the inode before the marker can be seen, so that no crash leaves a marker that no record describes. */
+type Announce = (inode: bigint) => void;
+
+/** Places the marker where none is. `occupied` when somebody else's stands there. */
+export function placeMarker(weightsDir: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
+  return withUnfinishedMarker(weightsDir, pid, (unfinished, fd) => {
+    const path = markerPath(weightsDir);
+    const inode = fstatSync(fd, { bigint: true }).ino;
+    announce(inode);
+    try {
+      linkSync(unfinished, path);
+    } catch (error) {
+      // Over NFS a link may succeed and its answer be lost: what the file system shows counts, not the return code.
+      if (linkedTo(path, fd)) return placedMarker(path, fd);
+      if (isErrno(error, "EEXIST")) return "occupied";
+      if (isErrno(error, "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) return placeWithoutLinks(path, pid, announce);
+      throw markerError(weightsDir, error);
+    }
+    return linkedTo(path, fd) ? placedMarker(path, fd) : "occupied";
+  });
+}
+
+/** For file systems without hard links. For an instant the marker is empty, as the shell's own is. */
+function placeWithoutLinks(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return "occupied";
+    throw asSystemError("create the marker", path, error);
+  }
+  try {
+    announce(fstatSync(fd, { bigint: true }).ino);
+    writeSync(fd, `${pid}\n`);
+    shareAsFolderAsks(fd, path);
+    return placedMarker(path, fd);
+  } catch (error) {
+    unlinkSync(path);
+    throw asSystemError("write the marker", path, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Puts our marker over a dead one without the path ever being free. `changed` when it is no longer the marker that was
+ * judged; then nothing has changed hands.
+ */
+export function replaceMarker(
+  weightsDir: string,
+  dead: MarkerFacts,
+  pid: number,
+  announce: Announce,
+): PlacedMarker | "changed" {
+  return withUnfinishedMarker(weightsDir, pid, (unfinished, fd) => {
+    const path = markerPath(weightsDir);
+    if (!isMarker(path, dead)) return "changed";
+    announce(fstatSync(fd, { bigint: true }).ino);
+    const exchanged = exchangePaths(unfinished, path);
+    if (exchanged === "exchanged") {
+      if (isMarker(unfinished, dead)) return placedMarker(path, fd);
+      giveBack(unfinished, path);
+      return "changed";
+    }
+    if (exchanged === "unsupported") {
+      if (!isMarker(path, dead)) return "changed";
+      renameSync(unfinished, path);
+      return placedMarker(path, fd);
+    }
+    if (exchanged.errno === "ENOENT") return "changed";
+    throw systemError("replace the marker", path, exchanged.errno);
+  });
+}
+
+/**
+ * Somebody replaced the dead marker between the last look and the exchange: the living one goes back to its place. Where
+ * ours is gone from there, its owner has removed what it took for its own: it is done, and nothing is to be given back.
+ */
+function giveBack(living: string, path: string): void {
+  const again = exchangePaths(living, path);
+  if (again !== "exchanged" && (again === "unsupported" || again.errno !== "ENOENT")) renameSync(living, path);
+}
+
+/** Removes a marker that was judged, if it still is the one. */
+export function removeMarker(weightsDir: string, judged: MarkerFacts): "removed" | "changed" {
+  const path = markerPath(weightsDir);
+  if (!isMarker(path, judged)) return "changed";
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return "changed";
+    throw asSystemError("remove", path, error, `${ownerOf(path)}; ${ownerOf(weightsDir)}`);
+  }
+  return "removed";
+}
+
+/** Writes the record beside the marker; readers see the old one or the new one. */
+export function writeMarkerRecord(weightsDir: string, record: Buffer): void {
+  const path = markerRecordPath(weightsDir);
+  withUnfinishedFile(weightsDir, record, (unfinished) => renameSync(unfinished, path));
+}
+
+/** Removes what a crashed claim left behind. Harmless to one under way elsewhere: that one sees it and begins again. */
+export function sweepUnfinished(weightsDir: string): void {
+  for (const name of readdirSync(weightsDir)) {
+    if (name.startsWith(`${markerName}.`) && name.endsWith(unfinishedSuffix)) unlinkIfThere(join(weightsDir, name));
+  }
+}
+
+/** Makes the weights dir and proves that it can be written. */
+export function prepareWeightsDir(weightsDir: string): void {
+  makeSharedFolder(weightsDir);
+  try {
+    sweepUnfinished(weightsDir);
+  } catch (error) {
+    throw markerError(weightsDir, error);
+  }
+}
+
+function withUnfinishedMarker<T>(weightsDir: string, pid: number, use: (path: string, fd: number) => T): T {
+  return withUnfinishedFile(weightsDir, Buffer.from(`${pid}\n`), use);
+}
+
+function withUnfinishedFile<T>(weightsDir: string, content: Buffer, use: (path: string, fd: number) => T): T {
+  const path = join(weightsDir, `${markerName}.${randomBytes(8).toString("hex")}${unfinishedSuffix}`);
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+    shareAsFolderAsks(fd, path);
+    if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
+    return use(path, fd);
+  } catch (error) {
+    throw markerError(weightsDir, error);
+  } finally {
+    if (fd !== undefined) {
+      closeSync(fd);
+      unlinkIfThere(path);
+    }
+  }
+}
+
+function markerError(weightsDir: string, error: unknown): unknown {
+  return asSystemError("place the marker in", weightsDir, error, ownerOf(weightsDir));
+}
+
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "EPERM", "EACCES", "EISDIR")) throw error;
+  }
+}
+
+function linkedTo(path: string, fd: number): boolean {
+  const own = fstatSync(fd, { bigint: true });
+  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return there !== undefined && sameFile(own, there);
+}
+
+function isMarker(path: string, judged: MarkerFacts): boolean {
+  const there: BigIntStats | undefined = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return (
+    there !== undefined &&
+    there.ino === judged.inode &&
+    there.dev === judged.device &&
+    there.mtimeNs === judged.modifiedNs
+  );
+}
+
+function placedMarker(path: string, fd: number): PlacedMarker {
+  const own = fstatSync(fd, { bigint: true });
+  const where = () => {
+    const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (there === undefined) return "gone";
+    return sameFile(own, there) ? "in place" : "replaced";
+  };
+  return {
+    path,
+    inode: own.ino,
+    where,
+    remove: () => {
+      if (where() === "in place") unlinkIfThere(path);
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import type { OwnerRecord } from "./owner-record.ts";
+
+/** What was found at the marker's path. `pid` null: `content` says why there is none. */
+export interface MarkerFacts {
+  readonly pid: number | null;
+  /** `empty` also for a text without any digit; `foreign` for what no known writer leaves behind. */
+  readonly content: "pid" | "empty" | "foreign";
+  /** What stands there, in words, for anything but a plain PID. */
+  readonly why: string | null;
+  readonly inode: bigint | null;
+  readonly device: bigint | null;
+  /** User id of the file's owner. */
+  readonly uid: number | null;
+  /** Last modification, nanoseconds since the epoch by the file server's clock. */
+  readonly modifiedNs: bigint | null;
+}
+
+/** What asking for the kernel lock told. `absent`: there is no lock file, which proves nothing about a holder. */
+export type KernelLockState =
+  | { readonly state: "held" }
+  | { readonly state: "free" }
+  | { readonly state: "absent" }
+  | { readonly state: "unknown"; readonly why: string };
+
+/** Everything known about one lock before anybody else is asked: the input of every source of evidence. */
+export interface LockFacts {
+  readonly kind: "file" | "fcntl";
+  /** Display name, `strategy/dataset/model`. */
+  readonly name: string;
+  /** The marker, or the kernel lock file. */
+  readonly path: string;
+  /** Where the configuration trains, where that is known. */
+  readonly weightsDir: string | null;
+  /** For a kernel lock its own state; for a marker that of the kernel lock its owner holds with it. */
+  readonly kernelLock: KernelLockState;
+  /** The owner record, for a marker only when it is tied to this very marker. */
+  readonly record: OwnerRecord | null;
+  /** Set when something was written that could not be trusted. */
+  readonly recordProblem: string | null;
+  readonly marker: MarkerFacts | null;
+  /** The holder's PID: from the record, the marker, or the process that has the locked file open. */
+  readonly pid: number | null;
+  /** When it was taken, local ISO time. */
+  readonly startedAt: string | null;
+}

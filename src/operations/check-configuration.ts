@@ -1,0 +1,37 @@
+import type { Configuration } from "../model/configuration.ts";
+import type { Layout } from "../model/layout.ts";
+import { heldInKernelTable } from "../system/flock-holders.ts";
+import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
+import { judged } from "./list-locks.ts";
+import type { LockReport } from "./lock-report.ts";
+import { markerFacts } from "./marker-facts.ts";
+
+export interface CheckResult {
+  readonly name: string;
+  readonly weightsDir: string;
+  /** The lock that keeps this configuration from being trained, the surest first; null: it is free. */
+  readonly lockedBy: LockReport | null;
+  /** What lies there and keeps nobody away. */
+  readonly stale: readonly LockReport[];
+  /** Both kinds, where there are any. */
+  readonly locks: readonly LockReport[];
+}
+
+/** Whether a configuration may be trained now, by both kinds of lock. Changes nothing on disk. */
+export async function checkConfiguration(layout: Layout, configuration: Configuration): Promise<CheckResult> {
+  const weightsDir = layout.weightsDir(configuration);
+  const lockPath = layout.kernelLockPath(configuration);
+  const found = await Promise.all([
+    kernelLockFactsOf(layout, lockPath, weightsDir),
+    markerFacts(layout, weightsDir, heldInKernelTable(), lockPath),
+  ]);
+  const locks = await Promise.all(found.filter((facts) => facts !== null).map(judged));
+  const active = locks.find(({ verdict }) => verdict.status === "active");
+  return {
+    name: layout.displayName(configuration),
+    weightsDir,
+    lockedBy: active ?? locks.find(({ verdict }) => verdict.status === "unknown") ?? null,
+    stale: locks.filter(({ verdict }) => verdict.status === "stale"),
+    locks,
+  };
+}

@@ -1,0 +1,123 @@
+import { dirname } from "node:path";
+import { examine } from "../evidence/examine.ts";
+import { asReleased, isReleased } from "../locks/claim-record.ts";
+import { acquireKernelLock, type KernelLock } from "../locks/kernel-lock.ts";
+import { removeMarker } from "../locks/marker.ts";
+import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
+import { TrainlockError } from "../model/errors.ts";
+import type { Verdict } from "../model/evidence.ts";
+import type { Layout } from "../model/layout.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
+import { configurationOf, serializeOwnerRecord } from "../model/owner-record.ts";
+import { type ListRequest, listLocks } from "./list-locks.ts";
+import type { LockReport } from "./lock-report.ts";
+
+export interface ClearResult {
+  readonly dryRun: boolean;
+  /** In a dry run: what would be removed. */
+  readonly removed: readonly LockReport[];
+  readonly kept: readonly LockReport[];
+  /** Those of `kept` that were to be removed and turned out to be alive, or another's, at the last look. */
+  readonly changed: readonly LockReport[];
+  readonly failed: readonly { readonly lock: LockReport; readonly error: TrainlockError }[];
+}
+
+export interface ClearRequest extends Omit<ListRequest, "verify"> {
+  readonly dryRun: boolean;
+  /** Unknown locks too. Active ones never. */
+  readonly force: boolean;
+}
+
+/** Removes what is provably nobody's. Each lock is judged again, under its kernel lock, at the moment of its removal. */
+export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
+  const { layout, dryRun, force } = request;
+  const clearable = (verdict: Verdict) => verdict.status === "stale" || (force && verdict.status === "unknown");
+  const removed: LockReport[] = [];
+  const kept: LockReport[] = [];
+  const changed: LockReport[] = [];
+  const failed: { lock: LockReport; error: TrainlockError }[] = [];
+  for (const lock of await listLocks({ ...request, verify: true })) {
+    if (!clearable(lock.verdict)) {
+      kept.push(lock);
+      continue;
+    }
+    try {
+      if (dryRun || (await removeLock(layout, lock, clearable))) removed.push(lock);
+      else changed.push(lock);
+    } catch (error) {
+      if (!(error instanceof TrainlockError)) throw error;
+      failed.push({ lock, error });
+    }
+  }
+  return { dryRun, removed, kept: [...kept, ...changed], changed, failed };
+}
+
+type Clearable = (verdict: Verdict) => boolean;
+
+async function removeLock(layout: Layout, lock: LockReport, clearable: Clearable): Promise<boolean> {
+  return lock.kind === "file" ? clearMarker(layout, lock, clearable) : clearKernelLock(lock, clearable);
+}
+
+async function clearMarker(layout: Layout, lock: LockReport, clearable: Clearable): Promise<boolean> {
+  const weightsDir = dirname(lock.path);
+  const kernel = await lockForMarker(layout, weightsDir);
+  if (kernel === "busy") return false;
+  try {
+    const marker = readMarker(weightsDir);
+    if (marker === null) return false;
+    const { record, problem } = recordOfMarker(weightsDir, marker, () => kernel.previous);
+    const { verdict } = await examine({
+      kind: "file",
+      name: lock.name,
+      path: lock.path,
+      weightsDir,
+      kernelLock: kernel.created ? { state: "absent" } : { state: "free" },
+      record,
+      recordProblem: problem,
+      marker,
+      pid: marker.pid,
+      startedAt: lock.startedAt,
+    });
+    return clearable(verdict) && removeMarker(weightsDir, marker) === "removed";
+  } finally {
+    kernel.release();
+  }
+}
+
+/** The kernel lock under which this folder's marker may be changed: that of the configuration whose marker it is. */
+async function lockForMarker(layout: Layout, weightsDir: string): Promise<KernelLock | "busy"> {
+  const path = layout.kernelLockPathOfWeightsDir(weightsDir);
+  const marker = readMarker(weightsDir);
+  const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => ({ kind: "none" })).record;
+  const owner = record === null ? null : configurationOf(record);
+  return acquireKernelLock(owner === null ? path : layout.kernelLockPath(owner));
+}
+
+/** The file stays, as it does at every release; its record is signed off, so that it is a lock no more. */
+async function clearKernelLock(lock: LockReport, clearable: Clearable): Promise<boolean> {
+  const kernel = await acquireKernelLock(lock.path);
+  if (kernel === "busy") return false;
+  try {
+    const reading = kernel.previous;
+    if (kernel.created || reading.kind === "none") return false;
+    if (reading.kind === "record" && isReleased(reading.record)) return false;
+    const record = reading.kind === "record" ? reading.record : null;
+    const facts: LockFacts = {
+      kind: "fcntl",
+      name: lock.name,
+      path: lock.path,
+      weightsDir: null,
+      kernelLock: { state: "free" },
+      record,
+      recordProblem: reading.kind === "unreadable" ? reading.reason : null,
+      marker: null,
+      pid: record?.pid ?? null,
+      startedAt: lock.startedAt,
+    };
+    if (!clearable((await examine(facts)).verdict)) return false;
+    kernel.write(record === null ? Buffer.alloc(0) : serializeOwnerRecord(asReleased(record, null)));
+    return true;
+  } finally {
+    kernel.release();
+  }
+}

@@ -1,0 +1,133 @@
+import type { BigIntStats } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { isReleased } from "../locks/claim-record.ts";
+import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../locks/kernel-lock-probe.ts";
+import { isKernelLockName, kernelLockStem, type Layout } from "../model/layout.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
+import { configurationOf, largestRecordBytes, type OwnerRecord, parseOwnerRecord } from "../model/owner-record.ts";
+import { errnoOf, isErrno } from "../system/errno.ts";
+import { flockHoldersOf } from "../system/flock-holders.ts";
+import { readRegularFile } from "../system/read-regular-file.ts";
+import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
+
+interface Found extends ProbedKernelLock {
+  readonly path: string;
+}
+
+/** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
+export async function kernelLockFacts(
+  layout: Layout,
+  table: ReadonlySet<string>,
+  onUnreadable: OnUnreadable,
+): Promise<LockFacts[]> {
+  const paths = lockFiles(layout.lockDir, onUnreadable);
+  const probed = await Promise.all(
+    paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path, table)) })),
+  );
+  const found = probed.filter(isLock);
+  const records = new Map(found.map((lock) => [lock.path, writtenRecord(lock)]));
+  const nameless = found.filter((lock) => records.get(lock.path) === null);
+  const folders = nameless.length === 0 ? new Map<string, string>() : foldersByLock(layout, onUnreadable);
+  for (const { path } of nameless) {
+    const weightsDir = folders.get(path);
+    if (weightsDir !== undefined) records.set(path, unreleasedMarkerRecord(weightsDir));
+  }
+  const pids = openHolders(
+    found.filter((lock) => lock.lock.state === "held" && (records.get(lock.path)?.pid ?? null) === null),
+  );
+  return found.map((lock) => {
+    const record = records.get(lock.path) ?? null;
+    return factsOf(layout, lock, record, folders.get(lock.path) ?? null, pids.get(lock.path)?.[0] ?? null);
+  });
+}
+
+/** The kernel lock of one configuration, unless it is free and signed off. */
+export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir: string): Promise<LockFacts | null> {
+  const found: Found = { path, ...(await probeKernelLock(path)) };
+  if (!isLock(found)) return null;
+  const record = writtenRecord(found) ?? (found.lock.state === "held" ? unreleasedMarkerRecord(weightsDir) : null);
+  const pid =
+    found.lock.state === "held" && (record?.pid ?? null) === null ? openHolders([found]).get(path)?.[0] : null;
+  return factsOf(layout, found, record, weightsDir, pid ?? null);
+}
+
+/** What the records say, with nobody asked: files whose last owner did not sign off. */
+export function recordedKernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): LockFacts[] {
+  const found = lockFiles(layout.lockDir, onUnreadable).map((path): Found => {
+    const file = readRegularFile(path, largestRecordBytes);
+    const reading = file.kind === "file" ? parseOwnerRecord(file.bytes) : ({ kind: "none" } as const);
+    return { path, lock: { state: "free" }, reading, stats: null };
+  });
+  return found.filter(isLock).map((lock) => factsOf(layout, lock, writtenRecord(lock), null, null));
+}
+
+function factsOf(
+  layout: Layout,
+  lock: Found,
+  record: OwnerRecord | null,
+  weightsDir: string | null,
+  openedBy: number | null,
+): LockFacts {
+  return {
+    kind: "fcntl",
+    name: nameOf(layout, lock.path, record, weightsDir),
+    path: lock.path,
+    weightsDir,
+    kernelLock: lock.lock,
+    record,
+    recordProblem: lock.reading.kind === "unreadable" ? lock.reading.reason : null,
+    marker: null,
+    pid: record?.pid ?? openedBy,
+    startedAt: record?.acquiredAt ?? null,
+  };
+}
+
+function lockFiles(lockDir: string, onUnreadable: OnUnreadable): string[] {
+  try {
+    return readdirSync(lockDir)
+      .filter(isKernelLockName)
+      .map((name) => join(lockDir, name));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) onUnreadable(lockDir, errnoOf(error) ?? String(error));
+    return [];
+  }
+}
+
+/** A free file that is empty or signed off is no lock, only the place of one. */
+function isLock({ lock, reading }: Found): boolean {
+  if (lock.state === "absent") return false;
+  if (lock.state === "held") return true;
+  if (reading.kind === "none") return lock.state === "unknown";
+  return reading.kind === "unreadable" || !isReleased(reading.record);
+}
+
+/** The record in the file, unless it speaks of an earlier claim than the one that holds it now. */
+function writtenRecord({ reading }: Found): OwnerRecord | null {
+  return reading.kind === "record" && !isReleased(reading.record) ? reading.record : null;
+}
+
+/** Lock names cannot be taken apart again, so the folders say which lock is theirs. */
+function foldersByLock(layout: Layout, onUnreadable: OnUnreadable): Map<string, string> {
+  const folders = new Map<string, string>();
+  for (const folder of weightsFolders(layout, onUnreadable))
+    folders.set(layout.kernelLockPathOfWeightsDir(folder), folder);
+  return folders;
+}
+
+function openHolders(locks: readonly Found[]): Map<string, number[]> {
+  const withStats = locks.filter((lock): lock is Found & { stats: BigIntStats } => lock.stats !== null);
+  return flockHoldersOf(withStats.map(({ path, stats }) => ({ path, dev: stats.dev, ino: stats.ino })));
+}
+
+function nameOf(layout: Layout, path: string, record: OwnerRecord | null, folder: string | null): string {
+  if (folder !== null) return layout.displayNameOfWeightsDir(folder);
+  const configuration = record === null ? null : configurationOf(record);
+  if (configuration === null) return kernelLockStem(path);
+  if (record?.trainlock?.configuration) return layout.displayName(configuration);
+  // The old writers record the dataset normalized; its folder, where there is one, tells how it is spelled.
+  const spelled = existsSync(layout.weightsDir(configuration))
+    ? configuration.dataset
+    : configuration.dataset.replaceAll("_", "-");
+  return layout.displayName({ ...configuration, dataset: spelled });
+}

@@ -1,0 +1,55 @@
+import { examine } from "../evidence/examine.ts";
+import type { Layout } from "../model/layout.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
+import { heldInKernelTable } from "../system/flock-holders.ts";
+import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
+import { type LockReport, reportOf } from "./lock-report.ts";
+import { markerFacts } from "./marker-facts.ts";
+import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
+
+export interface ListRequest {
+  readonly layout: Layout;
+  /** Which kinds: markers (`file`), kernel locks (`fcntl`), or both. */
+  readonly kinds: readonly ("file" | "fcntl")[];
+  /** False: nothing is asked, every lock is `unverified`. */
+  readonly verify: boolean;
+  readonly onUnreadable: OnUnreadable;
+}
+
+/** Every lock under a root with its verdict; markers before kernel locks, each by name. Changes nothing on disk. */
+export async function listLocks({ layout, kinds, verify, onUnreadable }: ListRequest): Promise<LockReport[]> {
+  const table = verify ? heldInKernelTable() : new Set<string>();
+  const found: LockFacts[] = [];
+  if (kinds.includes("file")) {
+    for (const folder of weightsFolders(layout, onUnreadable)) {
+      const facts = await markerFacts(layout, folder, verify ? table : null);
+      if (facts !== null) found.push(facts);
+    }
+  }
+  if (kinds.includes("fcntl")) {
+    found.push(
+      ...(verify ? await kernelLockFacts(layout, table, onUnreadable) : recordedKernelLockFacts(layout, onUnreadable)),
+    );
+  }
+  const reports = await Promise.all(found.map(async (facts) => (verify ? judged(facts) : unverified(facts))));
+  return reports.sort((a, b) => byKind(a.kind) - byKind(b.kind) || compare(a.name, b.name) || compare(a.path, b.path));
+}
+
+/** The lock with the verdict on it. */
+export async function judged(facts: LockFacts): Promise<LockReport> {
+  const { verdict, evidence } = await examine(facts);
+  return reportOf(facts, verdict, evidence);
+}
+
+function unverified(facts: LockFacts): LockReport {
+  return reportOf(facts, { status: "unverified", label: "UNVERIFIED" }, []);
+}
+
+function byKind(kind: "file" | "fcntl"): number {
+  return kind === "file" ? 0 : 1;
+}
+
+/** By code units, the same on every host whatever its locale. */
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,29 @@
+import { holderFrom } from "../locks/claim-record.ts";
+import type { Evidence, Verdict } from "../model/evidence.ts";
+import type { Holder } from "../model/held-lock.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
+
+/** One lock as lists show it. Strings are as found on disk: escape before showing. */
+export interface LockReport {
+  readonly kind: "file" | "fcntl";
+  readonly name: string;
+  readonly verdict: Verdict;
+  readonly pid: number | null;
+  readonly startedAt: string | null;
+  readonly path: string;
+  readonly holder: Holder | null;
+  readonly evidence: readonly Evidence[];
+}
+
+export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly Evidence[]): LockReport {
+  return {
+    kind: facts.kind,
+    name: facts.name,
+    verdict,
+    pid: facts.pid,
+    startedAt: facts.startedAt,
+    path: facts.path,
+    holder: facts.record === null && facts.kind === "file" ? null : holderFrom(facts.record, facts.pid),
+    evidence,
+  };
+}

@@ -1,0 +1,42 @@
+import { probeKernelLock } from "../locks/kernel-lock-probe.ts";
+import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
+import { type Layout, markerPath } from "../model/layout.ts";
+import { localIso } from "../model/local-time.ts";
+import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
+import { configurationOf, largestRecordBytes, parseOwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { readRegularFile } from "../system/read-regular-file.ts";
+
+/** The marker of a weights dir with all that is written about it; null where there is none. */
+export async function markerFacts(
+  layout: Layout,
+  weightsDir: string,
+  /** The kernel's table of locks; null to ask nobody. */
+  table: ReadonlySet<string> | null,
+  /** The kernel lock that this marker's claim would hold. */
+  lockPath: string = layout.kernelLockPathOfWeightsDir(weightsDir),
+): Promise<LockFacts | null> {
+  const marker = readMarker(weightsDir);
+  if (marker === null) return null;
+  const { record, problem } = recordOfMarker(weightsDir, marker, () => recordIn(lockPath));
+  const owner = record === null ? null : configurationOf(record);
+  let kernelLock: KernelLockState = { state: "absent" };
+  if (owner !== null && table !== null) kernelLock = (await probeKernelLock(layout.kernelLockPath(owner), table)).lock;
+  const modified = marker.modifiedNs === null ? null : localIso(Number(marker.modifiedNs / 1000n));
+  return {
+    kind: "file",
+    name: layout.displayNameOfWeightsDir(weightsDir),
+    path: markerPath(weightsDir),
+    weightsDir,
+    kernelLock,
+    record,
+    recordProblem: problem,
+    marker,
+    pid: marker.pid,
+    startedAt: record?.acquiredAt ?? modified,
+  };
+}
+
+function recordIn(path: string): RecordReading {
+  const file = readRegularFile(path, largestRecordBytes);
+  return file.kind === "file" ? parseOwnerRecord(file.bytes) : { kind: "none" };
+}

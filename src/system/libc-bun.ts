@@ -1,0 +1,29 @@
+import { createRequire } from "node:module";
+import { type Libc, renameat2Number, workingDirectory } from "./libc.ts";
+
+/** Bun's own module, required at run time so that Node never looks for it. */
+export function bunFfi(): typeof import("bun:ffi") {
+  return createRequire(import.meta.url)("bun:ffi");
+}
+
+export function bunLibc(): Libc {
+  const ffi = bunFfi();
+  const { symbols } = ffi.dlopen("libc.so.6", {
+    flock: { args: ["i32", "i32"], returns: "i32" },
+    syscall: { args: ["i64", "i32", "ptr", "i32", "ptr", "u32"], returns: "i64" },
+    getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
+    __errno_location: { args: [], returns: "ptr" },
+  });
+  const text = (value: string) => ffi.ptr(Buffer.from(`${value}\0`));
+  const settle = (result: number | bigint): number => {
+    if (result >= 0) return Number(result);
+    const location = symbols.__errno_location();
+    return location === null ? -5 : -ffi.read.i32(location, 0);
+  };
+  return {
+    flock: (fd, operation) => settle(symbols.flock(fd, operation)),
+    renameat2: (from, to, flags) =>
+      settle(symbols.syscall(renameat2Number, workingDirectory, text(from), workingDirectory, text(to), flags)),
+    getxattrLength: (path, name) => settle(symbols.getxattr(text(path), text(name), null, 0)),
+  };
+}

@@ -1,0 +1,18 @@
+import { createRequire } from "node:module";
+import { type Libc, renameat2Number, workingDirectory } from "./libc.ts";
+
+/** The library on Node. koffi ships its binaries inside npm packages, so nothing is compiled at installation. */
+export function koffiLibc(): Libc {
+  const koffi: typeof import("koffi") = createRequire(import.meta.url)("koffi");
+  const library = koffi.load("libc.so.6");
+  const flock = library.func("int flock(int, int)");
+  const syscall = library.func("long syscall(long, int, str, int, str, uint)");
+  const getxattr = library.func("long getxattr(str, str, void *, size_t)");
+  const settle = (result: number): number => (result >= 0 ? Number(result) : -koffi.errno());
+  return {
+    flock: (fd, operation) => settle(flock(fd, operation)),
+    renameat2: (from, to, flags) =>
+      settle(syscall(renameat2Number, workingDirectory, from, workingDirectory, to, flags)),
+    getxattrLength: (path, name) => settle(getxattr(path, name, null, 0)),
+  };
+}

@@ -1,0 +1,46 @@
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { errnoOf, isErrno } from "./errno.ts";
+
+export type FileReading =
+  | { readonly kind: "absent" }
+  /** `why` says what stands there instead, or which errno came back. */
+  | { readonly kind: "unreadable"; readonly why: string; readonly stats: BigIntStats | null }
+  | { readonly kind: "file"; readonly bytes: Buffer; readonly stats: BigIntStats };
+
+/**
+ * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, and reads
+ * nothing but a regular file: whoever can write the folder can plant anything under the name.
+ */
+export function readRegularFile(path: string, limit: number): FileReading {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return { kind: "absent" };
+    if (isErrno(error, "ELOOP")) return { kind: "unreadable", why: "a symbolic link", stats: null };
+    if (isErrno(error, "ENXIO")) return { kind: "unreadable", why: "not a regular file", stats: null };
+    return { kind: "unreadable", why: `not readable (${errnoOf(error) ?? String(error)})`, stats: null };
+  }
+  try {
+    const stats = fstatSync(fd, { bigint: true });
+    if (stats.isDirectory()) return { kind: "unreadable", why: "a folder", stats };
+    if (!stats.isFile()) return { kind: "unreadable", why: "not a regular file", stats };
+    return { kind: "file", bytes: readUpTo(fd, limit + 1), stats };
+  } catch (error) {
+    return { kind: "unreadable", why: `not readable (${errnoOf(error) ?? String(error)})`, stats: null };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The first `limit` bytes of an open file, or fewer where it ends before. */
+export function readUpTo(fd: number, limit: number): Buffer {
+  const buffer = Buffer.alloc(Math.min(limit, 4096));
+  let collected = Buffer.alloc(0);
+  while (collected.length < limit) {
+    const read = readSync(fd, buffer, 0, Math.min(buffer.length, limit - collected.length), collected.length);
+    if (read === 0) break;
+    collected = Buffer.concat([collected, buffer.subarray(0, read)]);
+  }
+  return collected;
+}

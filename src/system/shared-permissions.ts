@@ -1,0 +1,95 @@
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  type Stats,
+  statSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { asSystemError, errnoOf, isErrno, systemError } from "./errno.ts";
+import { libc } from "./libc.ts";
+
+const setGroupId = 0o2000;
+const permissionBits = 0o777;
+
+/**
+ * What a new entry should allow: as much as its folder allows to group and others, the execute bits aside for files. The
+ * folder says who works here together; the umask of whoever came first does not.
+ */
+function modeAsFolderAsks(folder: Stats, kind: "file" | "folder"): number {
+  const shared = folder.mode & 0o077;
+  return kind === "folder" ? 0o700 | shared | (folder.mode & setGroupId) : 0o600 | (shared & 0o066);
+}
+
+/** A default ACL already made the kernel ignore the umask (acl(5)): a chmod after it would only narrow or widen its mask. */
+function hasDefaultAcl(folder: string): boolean {
+  return libc().getxattrLength(folder, "system.posix_acl_default") > 0;
+}
+
+/** Gives a file that this process has just created the mode and group its folder asks for. Best effort: never throws. */
+export function shareAsFolderAsks(fd: number, path: string): void {
+  try {
+    const folderPath = dirname(path);
+    const folder = statSync(folderPath);
+    const file = fstatSync(fd);
+    const wanted = modeAsFolderAsks(folder, "file");
+    const groupShared = (folder.mode & 0o020) !== 0;
+    if (groupShared && file.gid !== folder.gid) fchownSync(fd, -1, folder.gid);
+    if ((file.mode & permissionBits) !== wanted && !hasDefaultAcl(folderPath)) fchmodSync(fd, wanted);
+  } catch (error) {
+    // Not a member of the group, or a file system without modes: the file works for its owner, which is what can be had.
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+/** Makes a folder and the missing ones above it, each with the mode and group of the one it lies in. */
+export function makeSharedFolder(path: string): void {
+  try {
+    mkdirSync(path, 0o777);
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return requireFolder(path);
+    if (!isErrno(error, "ENOENT")) throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
+    const parent = dirname(path);
+    if (parent === path) throw systemError("make the folder", path, "ENOENT", error);
+    makeSharedFolder(parent);
+    return makeSharedFolder(path);
+  }
+  shareFolder(path);
+}
+
+function requireFolder(path: string): void {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw systemError("make the folder", path, "ENOTDIR");
+}
+
+function shareFolder(path: string): void {
+  try {
+    const parent = statSync(dirname(path));
+    const made = statSync(path);
+    const wanted = modeAsFolderAsks(parent, "folder");
+    if ((parent.mode & 0o020) !== 0 && made.gid !== parent.gid) chownSync(path, -1, parent.gid);
+    if ((made.mode & (permissionBits | setGroupId)) !== wanted && !hasDefaultAcl(dirname(path)))
+      chmodSync(path, wanted);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+/** `owner alice, mode 0644`, for messages about what may not be done; uid where there is no name. */
+export function ownerOf(path: string): string | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return undefined;
+  return `${path} has owner uid ${stats.uid}, group gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}`;
+}
+
+/** Closes a descriptor that may be gone already. */
+export function closeQuietly(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
