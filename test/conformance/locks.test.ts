@@ -1,0 +1,132 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { examine } from "../../src/evidence/examine.ts";
+import { claimStore } from "../../src/locks/claim.ts";
+import { asReleased, newOwnerRecord } from "../../src/locks/claim-record.ts";
+import { acquireKernelLock, type KernelLock } from "../../src/locks/kernel-lock.ts";
+import { kernelHolder, probeKernelLock } from "../../src/locks/kernel-lock-probe.ts";
+import { placeMarker } from "../../src/locks/marker.ts";
+import { readMarker } from "../../src/locks/marker-reading.ts";
+import type { Configuration } from "../../src/model/configuration.ts";
+import { defaultLayout, type Layout, markerPath } from "../../src/model/layout.ts";
+import { serializeOwnerRecord } from "../../src/model/owner-record.ts";
+import { listLocks } from "../../src/operations/list-locks.ts";
+import { type Attempt, conformance } from "./conformance.ts";
+
+conformance("kernel lock", { namesHolder: true, signalsLoss: false, hasGenerations: false }, (root) => {
+  const layout = defaultLayout(root);
+  const pathOf = (configuration: Configuration) => layout.kernelLockPath(configuration);
+  return {
+    attempt: async (configuration): Promise<Attempt> => {
+      const taken = await acquireKernelLock(pathOf(configuration));
+      if (taken === "busy") return { kind: "busy", holderPid: kernelHolder(pathOf(configuration), null).pid };
+      const record = recordOf(layout, configuration);
+      taken.write(serializeOwnerRecord(record));
+      const release = () => {
+        // Without a word of its own in the file it would look like an old writer's, whose unlink may still come.
+        taken.write(serializeOwnerRecord(asReleased(record, null)));
+        taken.release();
+      };
+      return { kind: "held", held: heldOnce(release) };
+    },
+    isShown: async (configuration) => (await probeKernelLock(pathOf(configuration))).lock.state === "held",
+    takeAway: (configuration) => takeKernelLock(layout, configuration),
+  };
+});
+
+conformance("marker", { namesHolder: true, signalsLoss: false, hasGenerations: false }, (root) => {
+  const layout = defaultLayout(root);
+  const folderOf = (configuration: Configuration) => {
+    const folder = layout.weightsDir(configuration);
+    mkdirSync(folder, { recursive: true });
+    return folder;
+  };
+  return {
+    attempt: async (configuration): Promise<Attempt> => {
+      const folder = folderOf(configuration);
+      const placed = placeMarker(folder, process.pid, () => {});
+      if (placed === "occupied") return { kind: "busy", holderPid: readMarker(folder)?.pid ?? null };
+      return { kind: "held", held: heldOnce(() => placed.remove()) };
+    },
+    isShown: async (configuration) => readMarker(folderOf(configuration)) !== null,
+    takeAway: async (configuration) => takeMarker(layout, configuration),
+  };
+});
+
+const claims = (root: string) => {
+  const layout = defaultLayout(root);
+  const store = claimStore(layout, (facts) => examine(facts));
+  return {
+    layout,
+    attempt: async (configuration: Configuration): Promise<Attempt> => {
+      const acquired = await store.acquire(configuration, null);
+      if (acquired.kind === "busy") return { kind: "busy", holderPid: acquired.busy.holder.pid };
+      const { lock } = acquired;
+      const { generation, lost } = lock;
+      return { kind: "held", held: { generation, lost, check: () => lock.check(), release: () => lock.release() } };
+    },
+    isShown: async (configuration: Configuration) => {
+      const name = layout.displayName(configuration);
+      const found = await listLocks({ layout, kinds: ["file", "fcntl"], verify: true, onUnreadable: () => {} });
+      return found.some((lock) => lock.name === name);
+    },
+  };
+};
+const claimTraits = { namesHolder: true, signalsLoss: true, hasGenerations: true };
+
+conformance("claim, its kernel lock taken away", claimTraits, (root) => {
+  const { layout, ...rest } = claims(root);
+  return { ...rest, takeAway: (configuration) => takeKernelLock(layout, configuration) };
+});
+
+conformance("claim, its marker taken away", claimTraits, (root) => {
+  const { layout, ...rest } = claims(root);
+  return { ...rest, takeAway: async (configuration) => takeMarker(layout, configuration) };
+});
+
+function recordOf(layout: Layout, configuration: Configuration) {
+  const token = "0123456789abcdef0123456789abcdef";
+  return newOwnerRecord({
+    configuration,
+    token,
+    generation: 1,
+    weightsDir: layout.weightsDir(configuration),
+    command: null,
+  });
+}
+
+/** Primitives have no release that may be called twice; the claim above them has. */
+function heldOnce(release: () => void) {
+  let released = false;
+  return {
+    generation: null,
+    lost: null,
+    check: async () => {},
+    release: async () => {
+      if (!released) release();
+      released = true;
+    },
+  };
+}
+
+/** What the Python writer's release does to a successor: the name goes, and somebody makes and locks a new file. */
+async function takeKernelLock(layout: Layout, configuration: Configuration) {
+  const path = layout.kernelLockPath(configuration);
+  rmSync(path, { force: true });
+  const taken = await acquireKernelLock(path);
+  if (taken === "busy") throw new Error(`${path} was just removed, and is held`);
+  const successor: KernelLock = taken;
+  return { stillHas: () => successor.isInPlace(), giveBack: () => successor.release() };
+}
+
+/** What `rm` by hand and the next job script do. */
+function takeMarker(layout: Layout, configuration: Configuration) {
+  const path = markerPath(layout.weightsDir(configuration));
+  mkdirSync(dirname(path), { recursive: true });
+  rmSync(path, { force: true });
+  writeFileSync(path, `${process.pid}\n`, { flag: "wx" });
+  return {
+    stillHas: () => existsSync(path) && readFileSync(path, "utf8") === `${process.pid}\n`,
+    giveBack: () => rmSync(path),
+  };
+}

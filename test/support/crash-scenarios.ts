@@ -1,0 +1,184 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { configuration, type TestConfiguration } from "./configuration.ts";
+import { run } from "./crash-strace.ts";
+import { executable } from "./trainlock.ts";
+
+/** Says which generation it got, and touches no file that a lock has. */
+export const harmlessCommand = ["sh", "-c", 'echo "$TRAINLOCK_GENERATION"'];
+
+/** A folder in a certain state, and what is to be interrupted there. */
+export interface Scenario {
+  readonly title: string;
+  /** Brings the folder into that state. */
+  prepare(of: TestConfiguration): Promise<void>;
+  /** The arguments of the interrupted program. */
+  args(of: TestConfiguration): readonly string[];
+  readonly isRun: boolean;
+}
+
+const runArgs = (of: TestConfiguration) => ["run", ...of.args, "--", ...harmlessCommand];
+const secondConfiguration = (of: TestConfiguration) =>
+  configuration(rootOf(of), "gen_IP2P", "Cityscapes", "segformer_mit-b5");
+const rootOf = (of: TestConfiguration) => join(of.lockDir, "..");
+
+/** Wrapper and command end together by SIGKILL: nothing of theirs runs any more, and nothing was given back. */
+export async function leaveStaleClaim(of: TestConfiguration): Promise<void> {
+  const ended = await run([executable, "run", ...of.args, "--", "sh", "-c", "kill -9 $PPID $$"]);
+  if (ended.signal !== "SIGKILL") throw new Error(`was to be killed: ${JSON.stringify(ended)}`);
+}
+
+/** A PID that no process has had for long, as a job script that was killed leaves it. */
+export async function leaveDeadJobsMarker(of: TestConfiguration): Promise<void> {
+  mkdirSync(of.weightsDir, { recursive: true });
+  const { stdout } = await run(["sh", "-c", "echo $$"]);
+  writeFileSync(of.marker, stdout);
+}
+
+async function leaveEmptyMarker(of: TestConfiguration): Promise<void> {
+  mkdirSync(of.weightsDir, { recursive: true });
+  writeFileSync(of.marker, "");
+  const anHourAgo = Date.now() / 1000 - 3600;
+  utimesSync(of.marker, anHourAgo, anHourAgo);
+}
+
+/** What the Python writer leaves when it is killed: its record, and nobody who holds the lock. */
+async function leaveOldLockFile(of: TestConfiguration): Promise<void> {
+  mkdirSync(of.lockDir, { recursive: true });
+  const record = { strategy: of.strategy, dataset: "idd_aw", model: of.model, ratio: null, aux_loss: null };
+  const owner = { job_id: "123456", hostname: "makalu94", pid: 4194000, user: "alice" };
+  writeFileSync(
+    of.kernelLock,
+    JSON.stringify({ ...record, ...owner, acquired_at: "2026-01-12T16:49:29.536651" }, null, 2),
+  );
+}
+
+async function completeRun(of: TestConfiguration): Promise<void> {
+  const ended = await run([executable, ...runArgs(of)]);
+  if (ended.exitCode !== 0) throw new Error(`was to succeed: ${JSON.stringify(ended)}`);
+}
+
+export const freshRun: Scenario = {
+  title: "a first run in an empty folder",
+  prepare: async () => {},
+  args: runArgs,
+  isRun: true,
+};
+
+export const scenarios: readonly Scenario[] = [
+  freshRun,
+  { title: "a run after another", prepare: completeRun, args: runArgs, isRun: true },
+  { title: "the takeover of a killed claim", prepare: leaveStaleClaim, args: runArgs, isRun: true },
+  { title: "the takeover of an empty marker", prepare: leaveEmptyMarker, args: runArgs, isRun: true },
+  { title: "the takeover of a dead Python job's lock file", prepare: leaveOldLockFile, args: runArgs, isRun: true },
+  {
+    title: "clear",
+    prepare: async (of) => {
+      await leaveStaleClaim(of);
+      await leaveEmptyMarker(secondConfiguration(of));
+    },
+    args: (of) => ["clear", "--root", rootOf(of), "--no-dry-run"],
+    isRun: false,
+  },
+];
+
+/** A root of its own for one interruption. */
+export async function withScenario<T>(
+  scenario: Scenario,
+  use: (of: TestConfiguration, root: string) => Promise<T>,
+): Promise<T> {
+  const root = mkdtempSync(join(realpathSync(tmpdir()), "trainlock-crash-"));
+  try {
+    const of = configuration(root);
+    await scenario.prepare(of);
+    return await use(of, root);
+  } finally {
+    rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+interface ListedLock {
+  readonly kind: "file" | "fcntl";
+  readonly status: string;
+  readonly label: string;
+  readonly path: string;
+}
+
+export async function listed(root: string): Promise<readonly ListedLock[]> {
+  const ended = await run([executable, "list", "--root", root, "--json"]);
+  if (ended.exitCode !== 0) throw new Error(`list failed: ${JSON.stringify(ended)}`);
+  return (JSON.parse(ended.stdout) as { locks: ListedLock[] }).locks;
+}
+
+/** The highest generation that any record in the folder tells. */
+export function recordedGeneration(of: TestConfiguration): number {
+  const found = [of.kernelLock, of.markerRecord].map((path) => {
+    try {
+      const record = JSON.parse(readFileSync(path, "utf8")) as { trainlock?: { generation?: number } };
+      return record.trainlock?.generation ?? 0;
+    } catch {
+      return 0;
+    }
+  });
+  return Math.max(...found);
+}
+
+/** Names that should not be there once a run has ended: temporary files, a marker, anything unheard of. */
+export function leftovers(of: TestConfiguration): string[] {
+  const weights = namesIn(of.weightsDir).filter((name) => name !== ".training_lock.json");
+  const locks = namesIn(of.lockDir).filter((name) => !name.endsWith(".lock"));
+  return [...weights, ...locks];
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/**
+ * What must hold after any interruption, once everybody is dead: no ghost is shown as living, and the next run succeeds
+ * without help, with a generation that no command has seen. Returns what does not.
+ */
+export async function recoveryFaults(
+  of: TestConfiguration,
+  root: string,
+  generationsSeen: readonly number[],
+): Promise<string[]> {
+  const faults: string[] = [];
+  const ghosts = (await listed(root)).filter(({ status }) => status === "active");
+  faults.push(...ghosts.map(({ path }) => `${path} is listed as active, and nobody lives`));
+  const recorded = recordedGeneration(of);
+  const next = await run([executable, "run", ...of.args, "--", ...harmlessCommand]);
+  if (next.exitCode !== 0) faults.push(`the next run exits ${next.exitCode}: ${next.stderr.trim()}`);
+  else {
+    const generation = Number(next.stdout);
+    const highest = Math.max(0, ...generationsSeen);
+    if (!(generation > highest)) faults.push(`generation ${generation} after ${highest} had reached a command`);
+    if (!(generation > recorded)) faults.push(`generation ${generation} after ${recorded} had been recorded`);
+  }
+  faults.push(...leftovers(of).map((name) => `${name} is left after the next run`));
+  const remaining = (await listed(root)).filter(({ path }) => path === of.marker || path === of.kernelLock);
+  faults.push(...remaining.map(({ path, label }) => `${path} is still listed as ${label} after the next run`));
+  return faults;
+}
+
+export function generationsIn(stdout: string): number[] {
+  return stdout
+    .split("\n")
+    .filter((line) => /^\d+$/.test(line))
+    .map(Number);
+}

@@ -1,0 +1,166 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { environment, executable } from "./trainlock.ts";
+
+/** One system call of a traced program, as strace saw it begin. */
+export interface TracedCall {
+  readonly thread: number;
+  readonly name: string;
+  /** The how manieth call of this name this thread made: what `when=` of strace counts. */
+  readonly nth: number;
+  readonly text: string;
+}
+
+export interface Traced {
+  readonly calls: readonly TracedCall[];
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly log: string;
+}
+
+export interface TraceOptions {
+  /** What to do to which call, as strace's `inject=` takes it: `flock:error=ENOLCK:when=2`. */
+  readonly inject?: string;
+  /** Programs that strace itself is started by, such as `unshare --pid --fork`. */
+  readonly before?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Every call that names a path or a descriptor, and the end of the process. */
+const watched = "%file,%desc,exit_group";
+const hangMs = 30_000;
+
+/** Runs the executable under strace, to its end or its death. */
+export async function trace(args: readonly string[], options: TraceOptions = {}): Promise<Traced> {
+  const folder = mkdtempSync(join(tmpdir(), "trainlock-strace-"));
+  const log = join(folder, "log");
+  try {
+    const ended = await run(
+      [
+        ...(options.before ?? []),
+        ...["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "256", "-o", log, "-e", "signal=none"],
+        ...["-e", `trace=${watched}`],
+        ...(options.inject === undefined ? [] : ["-e", `inject=${options.inject}`]),
+        executable,
+        ...args,
+      ],
+      options.env,
+    );
+    const text = readFileSync(log, "utf8");
+    return { ...ended, log: text, calls: callsIn(text) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A program's end, however it came, with all that it and its children wrote. */
+export function run(
+  command: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Omit<Traced, "calls" | "log">> {
+  const [file = "", ...args] = command;
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: environment(env) });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      reject(new Error(`still running after ${hangMs} ms: ${command.join(" ")}\n${stdout}${stderr}`));
+    }, hangMs);
+    child.on("error", reject);
+    child.on("close", (exitCode, signal) => {
+      clearTimeout(timer);
+      resolve({ stdout, stderr, exitCode, signal });
+    });
+  });
+}
+
+/** `resumed` lines end a call that an earlier line began, so they count for nothing. */
+function callsIn(log: string): TracedCall[] {
+  const counted = new Map<string, number>();
+  const calls: TracedCall[] = [];
+  for (const line of log.split("\n")) {
+    const [, thread, name, rest] = /^(\d+) +(\w+)(\(.*)$/.exec(line) ?? [];
+    if (thread === undefined || name === undefined || rest === undefined) continue;
+    const key = `${thread} ${name}`;
+    const nth = (counted.get(key) ?? 0) + 1;
+    counted.set(key, nth);
+    calls.push({ thread: Number(thread), name, nth, text: `${name}${rest}` });
+  }
+  return calls;
+}
+
+export type Phase = "before the command" | "while it starts or runs" | "after the command";
+
+export interface Point extends TracedCall {
+  readonly phase: Phase;
+}
+
+/**
+ * The calls of the program's own main thread that touch a folder, and its exit: each is a point where it can be stopped,
+ * with everything before done and nothing after. Those of its command are not among them.
+ */
+export function pointsIn(calls: readonly TracedCall[], folder: string): Point[] {
+  const main = calls[0]?.thread;
+  const commandBegins = calls.findIndex(({ name, thread }) => name === "execve" && thread !== main);
+  const command = calls[commandBegins]?.thread;
+  const commandEnds = calls.findLastIndex(({ thread }) => thread === command);
+  const phaseAt = (index: number): Phase => {
+    if (commandBegins === -1 || index < commandBegins) return "before the command";
+    return index < commandEnds ? "while it starts or runs" : "after the command";
+  };
+  const first = calls.findIndex(
+    ({ thread, text }) => thread === main && text.includes(folder) && !text.startsWith("execve("),
+  );
+  return calls.flatMap((call, index) => {
+    if (call.thread !== main || index < first || call.name === "execve") return [];
+    if (!call.text.includes(folder) && call.name !== "exit_group") return [];
+    return [{ ...call, phase: phaseAt(index) }];
+  });
+}
+
+/** The same point in another run: names of temporary files, PIDs and inodes differ from run to run. */
+export function describePoint({ name, nth, text, phase }: Point, folder: string): string {
+  const plain = text
+    .replaceAll(folder, "ROOT")
+    .replace(/\.training_lock\.[0-9a-f]+\.tmp/g, ".training_lock.*.tmp")
+    .replace(/ (=|<unfinished).*$/, "");
+  return `${name} ${nth} (${phase}): ${plain.slice(0, 140)}`;
+}
+
+/** Where a call is too many runs away to be named by its arguments: what it is done to. */
+export function targetOf(
+  { text }: TracedCall,
+  folder: string,
+): "lock file" | "marker" | "marker record" | "temporary" | "folder" {
+  if (/\.training_lock\.[0-9a-f]+\.tmp/.test(text)) return "temporary";
+  if (text.includes(".training_lock.json")) return "marker record";
+  if (text.includes("/.training_lock")) return "marker";
+  if (text.includes(".lock")) return "lock file";
+  if (!text.includes(folder)) throw new Error(`not in ${folder}: ${text}`);
+  return "folder";
+}
+
+/** Runs `work` on every item, as many at a time as there are processors in a small machine. */
+export async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let index = next++; index < items.length; index = next++) {
+      const item = items[index];
+      if (item !== undefined) results[index] = await work(item);
+    }
+  };
+  await Promise.all([worker(), worker(), worker()]);
+  return results;
+}
