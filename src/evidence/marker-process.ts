@@ -19,7 +19,7 @@ const dead = (detail: string): Evidence => ({ source: "process", says: "dead", b
 export function markerEvidence(path: string, marker: MarkerFacts): Evidence[] {
   if (marker.pid !== null) return bareProcessEvidence(path, marker, marker.pid);
   if (marker.content === "foreign") return [unknown("remote process", `no marker that can be read: ${marker.why}`)];
-  const age = marker.modifiedNs === null ? 0 : ageSeconds(marker.modifiedNs);
+  const age = ageSeconds(marker.modifiedNs);
   if (age <= creationSeconds)
     return [unknown("being created", `${marker.why} since ${Math.max(0, Math.floor(age))} s`)];
   return [{ source: "marker", says: "dead", because: "no PID", detail: `${marker.why} since ${Math.floor(age)} s` }];
@@ -51,10 +51,10 @@ function matchWriter(
   marker: MarkerFacts,
   pid: number,
 ): { kind: "writer" | "doubt" | "other"; why: string } {
-  if (marker.uid !== null && facts.uid !== marker.uid) {
+  if (facts.uid !== marker.uid) {
     return { kind: "other", why: `process ${pid} here is of uid ${facts.uid}, the marker of uid ${marker.uid}` };
   }
-  const youngerBy = marker.modifiedNs === null ? 0 : ageSeconds(marker.modifiedNs) - facts.startedBeforeSeconds;
+  const youngerBy = ageSeconds(marker.modifiedNs) - facts.startedBeforeSeconds;
   if (youngerBy <= clockSlackSeconds)
     return { kind: "writer", why: `process ${pid} runs on this host, and is older than the marker` };
   const moved = clockMovedSinceBootSeconds();

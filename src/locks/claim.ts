@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomHex } from "../system/random.ts";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
@@ -56,7 +56,7 @@ async function acquireClaim(
     if (busy !== null) return { kind: "busy", busy };
     prepareWeightsDir(weightsDir);
     const generation = 1 + Math.max(generationOf(kernel.previous), generationOf(readMarkerRecord(weightsDir).reading));
-    const token = randomBytes(16).toString("hex");
+    const token = randomHex(16);
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, command });
     const marker = await takeMarker(kernel, layout, configuration, weightsDir, record, examine);
     if ("busy" in marker) return { kind: "busy", busy: marker.busy };

@@ -9,8 +9,8 @@ import { sleep, withJitter } from "../system/sleep.ts";
 import { isReleased } from "./claim-record.ts";
 import { readMarkerRecord } from "./marker-reading.ts";
 
-/** A would-block that lasts longer than this is no other probe. */
-const probePatienceMs = 100;
+/** A would-block that lasts longer is no other probe. Where a record says that somebody holds it, less will do. */
+const probePatienceMs = { recorded: 10, unrecorded: 100 } as const;
 
 export interface ProbedKernelLock {
   readonly lock: KernelLockState;
@@ -20,31 +20,28 @@ export interface ProbedKernelLock {
 }
 
 /**
- * Whether anybody holds the lock of a file; changes nothing on disk. The kernel's own table answers for most held locks
- * without touching them. Only where it shows nothing (it hides other PID namespaces, and knows no other host) a shared
- * lock is taken for an instant: probes do not disturb one another, and a holder cannot be disturbed at all.
+ * Whether anybody holds the lock of a file; changes nothing on disk. A shared lock is asked for and given back at once: a
+ * holder is not disturbed by that, nor are other probes of ours. `/proc/locks` would answer without any lock, but reading it
+ * waits for all processors (10 ms and more), and it knows neither other hosts nor other containers; it stands in only for
+ * files that may not be opened.
  */
-export async function probeKernelLock(
-  path: string,
-  table: ReadonlySet<string> = heldInKernelTable(),
-): Promise<ProbedKernelLock> {
+export async function probeKernelLock(path: string): Promise<ProbedKernelLock> {
   const file = readRegularFile(path, largestRecordBytes);
   if (file.kind === "absent") return { lock: { state: "absent" }, reading: { kind: "none" }, stats: null };
-  const stats = file.stats ?? statsOf(path);
-  const reading: RecordReading =
-    file.kind === "file" ? parseOwnerRecord(file.bytes) : { kind: "unreadable", reason: file.why };
-  const inTable = stats !== null && table.has(kernelTableKey(stats.dev, stats.ino));
-  // An entry may be the instant of another tool's probe; a record that is not signed off tells them apart.
-  if (inTable && reading.kind === "record" && !isReleased(reading.record))
-    return { lock: { state: "held" }, reading, stats };
   if (file.kind === "unreadable") {
-    return { lock: inTable ? { state: "held" } : { state: "unknown", why: file.why }, reading, stats };
+    const stats = file.stats ?? statsOf(path);
+    const listed = stats !== null && heldInKernelTable().has(kernelTableKey(stats.dev, stats.ino));
+    const lock: KernelLockState = listed ? { state: "held" } : { state: "unknown", why: file.why };
+    return { lock, reading: { kind: "unreadable", reason: file.why }, stats };
   }
-  return { lock: await askByLocking(path), reading, stats };
+  const reading = parseOwnerRecord(file.bytes);
+  const recorded = reading.kind === "record" && !isReleased(reading.record);
+  const lock = await askByLocking(path, recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded);
+  return { lock, reading, stats: file.stats };
 }
 
-async function askByLocking(path: string): Promise<KernelLockState> {
-  const giveUpAt = performance.now() + probePatienceMs;
+async function askByLocking(path: string, patienceMs: number): Promise<KernelLockState> {
+  const giveUpAt = performance.now() + patienceMs;
   for (;;) {
     let fd: number;
     try {
@@ -64,7 +61,7 @@ async function askByLocking(path: string): Promise<KernelLockState> {
     } finally {
       closeSync(fd);
     }
-    await sleep(withJitter(10));
+    await sleep(withJitter(4));
   }
 }
 

@@ -1,3 +1,4 @@
+import { type BigIntStats, lstatSync } from "node:fs";
 import { markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import {
@@ -7,24 +8,36 @@ import {
   parseOwnerRecord,
   type RecordReading,
 } from "../model/owner-record.ts";
+import { asSystemError } from "../system/errno.ts";
+import { ownerOf } from "../system/shared-permissions.ts";
 import { type FileReading, readRegularFile } from "../system/read-regular-file.ts";
 
 /** Far more than any writer's one line; enough to show that a file is no marker. */
 const largestMarkerBytes = 64;
 
-/** Reads a marker without trusting it: any file type, any bytes. Null when there is none. */
+/** Reads a marker without trusting it: any file type, any bytes. Null when there is none. Throws when that cannot be told. */
 export function readMarker(weightsDir: string): MarkerFacts | null {
   const reading = readRegularFile(markerPath(weightsDir), largestMarkerBytes);
   if (reading.kind === "absent") return null;
-  const stats = reading.stats;
+  const stats = reading.stats ?? statsOfUnreadable(weightsDir);
+  if (stats === null) return null;
   const place = {
-    inode: stats?.ino ?? null,
-    device: stats?.dev ?? null,
-    uid: stats === null ? null : Number(stats.uid),
-    modifiedNs: stats?.mtimeNs ?? null,
+    inode: stats.ino,
+    device: stats.dev,
+    uid: Number(stats.uid),
+    modifiedNs: stats.mtimeNs,
   };
   if (reading.kind === "unreadable") return { pid: null, content: "foreign", why: reading.why, ...place };
   return { ...interpretMarker(reading.bytes), ...place };
+}
+
+/** A marker that cannot be opened still is one; a folder that cannot be searched is a fault, not a lock. */
+function statsOfUnreadable(weightsDir: string): BigIntStats | null {
+  try {
+    return lstatSync(markerPath(weightsDir), { bigint: true, throwIfNoEntry: false }) ?? null;
+  } catch (error) {
+    throw asSystemError("look for a marker in", weightsDir, error, ownerOf(weightsDir));
+  }
 }
 
 /**
@@ -65,7 +78,7 @@ export function recordOfMarker(
 ): TiedRecord {
   const beside = readMarkerRecord(weightsDir);
   if (beside.reading.kind === "record" && describes(beside.reading.record, marker)) {
-    const inTime = beside.modifiedNs === null || marker.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
+    const inTime = beside.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
     if (inTime) return { record: beside.reading.record, problem: null };
   }
   const kernel = fromKernelLock();
@@ -75,7 +88,7 @@ export function recordOfMarker(
 
 function describes(record: OwnerRecord, marker: MarkerFacts): boolean {
   const inode = record.trainlock?.markerInode ?? null;
-  return marker.pid !== null && marker.inode !== null && inode === Number(marker.inode) && record.pid === marker.pid;
+  return marker.pid !== null && inode === Number(marker.inode) && record.pid === marker.pid;
 }
 
 export function readMarkerRecord(weightsDir: string): { reading: RecordReading; modifiedNs: bigint | null } {

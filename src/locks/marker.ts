@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomHex } from "../system/random.ts";
 import {
   type BigIntStats,
   closeSync,
@@ -156,7 +156,7 @@ function withUnfinishedMarker<T>(weightsDir: string, pid: number, use: (path: st
 }
 
 function withUnfinishedFile<T>(weightsDir: string, content: Buffer, use: (path: string, fd: number) => T): T {
-  const path = join(weightsDir, `${markerName}.${randomBytes(8).toString("hex")}${unfinishedSuffix}`);
+  const path = join(weightsDir, `${markerName}.${randomHex(8)}${unfinishedSuffix}`);
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);

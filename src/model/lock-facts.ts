@@ -7,12 +7,12 @@ export interface MarkerFacts {
   readonly content: "pid" | "empty" | "foreign";
   /** What stands there, in words, for anything but a plain PID. */
   readonly why: string | null;
-  readonly inode: bigint | null;
-  readonly device: bigint | null;
+  readonly inode: bigint;
+  readonly device: bigint;
   /** User id of the file's owner. */
-  readonly uid: number | null;
+  readonly uid: number;
   /** Last modification, nanoseconds since the epoch by the file server's clock. */
-  readonly modifiedNs: bigint | null;
+  readonly modifiedNs: bigint;
 }
 
 /** What asking for the kernel lock told. `absent`: there is no lock file, which proves nothing about a holder. */

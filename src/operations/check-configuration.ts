@@ -1,6 +1,5 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../model/layout.ts";
-import { heldInKernelTable } from "../system/flock-holders.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
@@ -23,7 +22,7 @@ export async function checkConfiguration(layout: Layout, configuration: Configur
   const lockPath = layout.kernelLockPath(configuration);
   const found = await Promise.all([
     kernelLockFactsOf(layout, lockPath, weightsDir),
-    markerFacts(layout, weightsDir, heldInKernelTable(), lockPath),
+    markerFacts(layout, weightsDir, true, lockPath),
   ]);
   const locks = await Promise.all(found.filter((facts) => facts !== null).map(judged));
   const active = locks.find(({ verdict }) => verdict.status === "active");

@@ -18,12 +18,11 @@ interface Found extends ProbedKernelLock {
 /** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
 export async function kernelLockFacts(
   layout: Layout,
-  table: ReadonlySet<string>,
   onUnreadable: OnUnreadable,
 ): Promise<LockFacts[]> {
   const paths = lockFiles(layout.lockDir, onUnreadable);
   const probed = await Promise.all(
-    paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path, table)) })),
+    paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path)) })),
   );
   const found = probed.filter(isLock);
   const records = new Map(found.map((lock) => [lock.path, writtenRecord(lock)]));

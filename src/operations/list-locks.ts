@@ -1,7 +1,7 @@
 import { examine } from "../evidence/examine.ts";
+import { TrainlockError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { heldInKernelTable } from "../system/flock-holders.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
@@ -18,21 +18,30 @@ export interface ListRequest {
 
 /** Every lock under a root with its verdict; markers before kernel locks, each by name. Changes nothing on disk. */
 export async function listLocks({ layout, kinds, verify, onUnreadable }: ListRequest): Promise<LockReport[]> {
-  const table = verify ? heldInKernelTable() : new Set<string>();
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
     for (const folder of weightsFolders(layout, onUnreadable)) {
-      const facts = await markerFacts(layout, folder, verify ? table : null);
+      const facts = await readableMarkerFacts(layout, folder, verify, onUnreadable);
       if (facts !== null) found.push(facts);
     }
   }
   if (kinds.includes("fcntl")) {
     found.push(
-      ...(verify ? await kernelLockFacts(layout, table, onUnreadable) : recordedKernelLockFacts(layout, onUnreadable)),
+      ...(verify ? await kernelLockFacts(layout, onUnreadable) : recordedKernelLockFacts(layout, onUnreadable)),
     );
   }
   const reports = await Promise.all(found.map(async (facts) => (verify ? judged(facts) : unverified(facts))));
   return reports.sort((a, b) => byKind(a.kind) - byKind(b.kind) || compare(a.name, b.name) || compare(a.path, b.path));
+}
+
+async function readableMarkerFacts(layout: Layout, folder: string, verify: boolean, onUnreadable: OnUnreadable): Promise<LockFacts | null> {
+  try {
+    return await markerFacts(layout, folder, verify);
+  } catch (error) {
+    if (!(error instanceof TrainlockError)) throw error;
+    onUnreadable(folder, error.code);
+    return null;
+  }
 }
 
 /** The lock with the verdict on it. */

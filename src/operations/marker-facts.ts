@@ -10,8 +10,8 @@ import { readRegularFile } from "../system/read-regular-file.ts";
 export async function markerFacts(
   layout: Layout,
   weightsDir: string,
-  /** The kernel's table of locks; null to ask nobody. */
-  table: ReadonlySet<string> | null,
+  /** False: nobody is asked, only files are read. */
+  verify: boolean,
   /** The kernel lock that this marker's claim would hold. */
   lockPath: string = layout.kernelLockPathOfWeightsDir(weightsDir),
 ): Promise<LockFacts | null> {
@@ -20,8 +20,8 @@ export async function markerFacts(
   const { record, problem } = recordOfMarker(weightsDir, marker, () => recordIn(lockPath));
   const owner = record === null ? null : configurationOf(record);
   let kernelLock: KernelLockState = { state: "absent" };
-  if (owner !== null && table !== null) kernelLock = (await probeKernelLock(layout.kernelLockPath(owner), table)).lock;
-  const modified = marker.modifiedNs === null ? null : localIso(Number(marker.modifiedNs / 1000n));
+  if (owner !== null && verify) kernelLock = (await probeKernelLock(layout.kernelLockPath(owner))).lock;
+  const modified = localIso(Number(marker.modifiedNs / 1000n));
   return {
     kind: "file",
     name: layout.displayNameOfWeightsDir(weightsDir),

@@ -1,0 +1,123 @@
+import { type Command, Argument } from "commander";
+import { exitCodes } from "../../model/errors.ts";
+import { helpEnd } from "../help.ts";
+import { print } from "../output.ts";
+
+const shells = ["bash", "zsh", "fish"] as const;
+type Shell = (typeof shells)[number];
+
+interface Described {
+  readonly name: string;
+  readonly description: string;
+  readonly options: readonly { readonly flag: string; readonly description: string; readonly takesValue: boolean; readonly choices: readonly string[] }[];
+}
+
+export function addCompletionCommand(program: Command, done: (exitCode: number) => void): void {
+  program
+    .command("completion")
+    .description("print a completion script for your shell")
+    .addArgument(new Argument("<shell>", "which shell").choices(shells))
+    .addHelpText(
+      "after",
+      helpEnd(
+        [
+          "source <(trainlock completion bash)            # in ~/.bashrc",
+          "source <(trainlock completion zsh)             # in ~/.zshrc, after compinit",
+          "trainlock completion fish > ~/.config/fish/completions/trainlock.fish",
+        ],
+        { 0: "printed", 2: "no such shell" },
+      ),
+    )
+    .action((shell: Shell) => {
+      print(scripts[shell](program.commands.map(describe)));
+      done(exitCodes.ok);
+    });
+}
+
+function describe(command: Command): Described {
+  const options = command.options.flatMap((option) =>
+    option.long === undefined || option.long === null
+      ? []
+      : [{ flag: option.long, description: option.description, takesValue: option.required, choices: option.argChoices ?? [] }],
+  );
+  const help = { flag: "--help", description: "show help", takesValue: false, choices: [] };
+  return { name: command.name(), description: command.description(), options: [...options, help] };
+}
+
+const scripts: Record<Shell, (commands: readonly Described[]) => string> = { bash: bashScript, zsh: zshScript, fish: fishScript };
+
+const folderFlags = new Set(["--root", "--lock-dir"]);
+
+function bashScript(commands: readonly Described[]): string {
+  const choices = new Map(commands.flatMap(({ options }) => options.filter((o) => o.choices.length > 0).map((o) => [o.flag, o.choices])));
+  const values = [...choices].map(([flag, words]) => `    ${flag}) COMPREPLY=($(compgen -W "${words.join(" ")}" -- "$cur")); return ;;`);
+  const flags = commands.map(({ name, options }) => `    ${name}) words="${options.map((o) => o.flag).join(" ")}" ;;`);
+  return `# bash completion for trainlock
+_trainlock() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command=\${COMP_WORDS[1]} words i
+  COMPREPLY=()
+  for ((i = 2; i < COMP_CWORD; i++)); do
+    if [[ \${COMP_WORDS[i]} == -- ]]; then
+      if ((i == COMP_CWORD - 1)); then COMPREPLY=($(compgen -c -- "$cur")); else COMPREPLY=($(compgen -f -- "$cur")); fi
+      return
+    fi
+  done
+  if ((COMP_CWORD == 1)); then
+    COMPREPLY=($(compgen -W "${commands.map(({ name }) => name).join(" ")} --help --version" -- "$cur"))
+    return
+  fi
+  case $prev in
+    ${[...folderFlags].join("|")}) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+${values.join("\n")}
+  esac
+  case $command in
+${flags.join("\n")}
+    *) return ;;
+  esac
+  [[ $command == completion ]] && words="${shells.join(" ")} $words"
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -o filenames -F _trainlock trainlock
+`;
+}
+
+function zshScript(commands: readonly Described[]): string {
+  const quote = (text: string) => text.replaceAll("'", "'\\''").replace(/[[\]:]/g, "\\$&");
+  const names = commands.map(({ name, description }) => `    '${name}:${quote(description)}'`);
+  const flagSpec = ({ flag, description, takesValue, choices }: Described["options"][number]) => {
+    const value = !takesValue ? "" : folderFlags.has(flag) ? ":folder:_files -/" : choices.length > 0 ? `:value:(${choices.join(" ")})` : ":value: ";
+    return `'${flag}[${quote(description)}]${value}'`;
+  };
+  const cases = commands.map(({ name, options }) => {
+    const rest = name === "run" ? " '*::command:_normal'" : name === "completion" ? ` '1:shell:(${shells.join(" ")})'` : "";
+    return `    ${name}) _arguments ${options.map(flagSpec).join(" ")}${rest} ;;`;
+  });
+  return `#compdef trainlock
+_trainlock() {
+  local -a commands=(
+${names.join("\n")}
+  )
+  if ((CURRENT == 2)); then _describe command commands; return; fi
+  local command=$words[2]
+  shift words
+  ((CURRENT--))
+  case $command in
+${cases.join("\n")}
+  esac
+}
+compdef _trainlock trainlock
+`;
+}
+
+function fishScript(commands: readonly Described[]): string {
+  const quote = (text: string) => `'${text.replace(/['\\]/g, "\\$&")}'`;
+  const lines = commands.flatMap(({ name, description, options }) => [
+    `complete -c trainlock -n __fish_use_subcommand -f -a ${name} -d ${quote(description)}`,
+    ...options.map(({ flag, description: text, takesValue, choices }) => {
+      const value = !takesValue ? "" : folderFlags.has(flag) ? " -r -a '(__fish_complete_directories)'" : ` -x -a ${quote(choices.join(" "))}`;
+      return `complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -f -l ${flag.slice(2)} -d ${quote(text)}${value}`;
+    }),
+  ]);
+  const shellLine = `complete -c trainlock -n '__fish_seen_subcommand_from completion' -f -a ${quote(shells.join(" "))}`;
+  return `# fish completion for trainlock\ncomplete -c trainlock -f\n${lines.join("\n")}\n${shellLine}\n`;
+}

@@ -1,0 +1,36 @@
+import { writeSync } from "node:fs";
+import { errnoOf, isErrno } from "../system/errno.ts";
+
+/** All of `text`, at once: the process may exit right after. A reader that has gone (`| head`) is no fault of ours. */
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      if (isErrno(error, "EPIPE", "EBADF")) return;
+      if (!isErrno(error, "EAGAIN", "EINTR")) throw error;
+      // A pipe that somebody made non-blocking and that is full: wait for its reader.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+/** Results. */
+export function print(text: string): void {
+  writeAll(1, text);
+}
+
+/** Messages. */
+export function say(text: string): void {
+  try {
+    writeAll(2, `${text}\n`);
+  } catch (error) {
+    // A message that cannot be delivered must not stop a job whose results can.
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+export function printJson(value: unknown): void {
+  print(`${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,75 @@
+import type { Verdict } from "../../model/evidence.ts";
+import type { Holder } from "../../model/held-lock.ts";
+import type { LockReport } from "../../operations/lock-report.ts";
+import type { Paint } from "./paint.ts";
+import { printable } from "./printable.ts";
+
+const sectionTitles = { file: "File-based locks (.training_lock)", fcntl: "fcntl-based locks" } as const;
+
+/** The list as users of the Python script know it, byte for byte. */
+export function listText(locks: readonly LockReport[], paint: Paint): string {
+  if (locks.length === 0) return "No active training locks\n";
+  const sections = (["file", "fcntl"] as const).flatMap((kind) => {
+    const ofKind = locks.filter((lock) => lock.kind === kind);
+    if (ofKind.length === 0) return [];
+    const lines = ofKind.map((lock) => lockText(lock, paint));
+    return [`=== ${sectionTitles[kind]} (${ofKind.length}) ===\n${lines.join("")}`];
+  });
+  return `${sections.join("\n")}\nTotal locks: ${locks.length}\n`;
+}
+
+function lockText(lock: LockReport, paint: Paint): string {
+  const details = lock.kind === "file" ? markerDetails(lock) : kernelLockDetails(lock);
+  const middle = details.length === 0 ? "" : `    ${details.join(", ")}\n`;
+  return `${headText(lock, paint)}${middle}    Lock file: ${printable(lock.path)}\n`;
+}
+
+/** Name and verdict, and where it lies: what `clear` shows of a lock. */
+export function briefLockText(lock: LockReport, paint: Paint): string {
+  return `${headText(lock, paint)}    Lock file: ${printable(lock.path)}\n`;
+}
+
+function headText(lock: LockReport, paint: Paint): string {
+  return `  - ${printable(lock.name)} [${paintVerdict(lock.verdict, paint)}]\n`;
+}
+
+function paintVerdict({ status, label }: Verdict, paint: Paint): string {
+  const colours = { active: paint.green, stale: paint.red, unknown: paint.yellow, unverified: paint.yellow };
+  return colours[status](label);
+}
+
+function markerDetails({ pid, startedAt }: LockReport): string[] {
+  return [`PID: ${pid ?? "none"}`, ...(startedAt === null ? [] : [`Started: ${printable(startedAt)}`])];
+}
+
+function kernelLockDetails({ pid, startedAt, holder }: LockReport): string[] {
+  const known = (title: string, value: string | number | null | undefined) =>
+    value === null || value === undefined ? [] : [`${title}: ${printable(String(value))}`];
+  return [
+    ...known("PID", pid),
+    ...known("Job", holder?.jobId),
+    ...known("Host", holder?.hostname),
+    ...known("User", holder?.user),
+    ...known("Started", startedAt),
+  ];
+}
+
+/** `Job 123456 on makalu94 (PID 2233310, user alice)`, without what is not known. */
+export function holderText(holder: Holder): string {
+  const place = [
+    ...(holder.jobId === null ? [] : [`Job ${printable(holder.jobId)}`]),
+    ...(holder.hostname === null ? [] : [printable(holder.hostname)]),
+  ].join(" on ");
+  const process = holder.pid === null ? [] : [`PID ${holder.pid}`];
+  const person = [...process, ...(holder.user === null ? [] : [`user ${printable(holder.user)}`])].join(", ");
+  if (place === "") return person === "" ? "an unknown process" : person;
+  return person === "" ? place : `${place} (${person})`;
+}
+
+/** `PID: 2233310, job 123456 on makalu94`, without what is not known. */
+export function skipHolderText({ pid, jobId, hostname }: Holder): string {
+  const job = [...(jobId === null ? [] : [`job ${printable(jobId)}`]), ...(hostname === null ? [] : [`on ${printable(hostname)}`])];
+  const words = job.join(" ");
+  const first = `PID: ${pid ?? "unknown"}`;
+  return words === "" ? first : jobId === null ? `${first} ${words}` : `${first}, ${words}`;
+}

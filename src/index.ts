@@ -1,0 +1,1 @@
+export { configurationOf } from "./model/owner-record.ts";

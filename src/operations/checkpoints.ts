@@ -1,0 +1,30 @@
+import { statSync } from "node:fs";
+import { relative, resolve } from "node:path";
+
+/** Smaller files are what a crash left of a checkpoint. */
+export const smallestCheckpointBytes = 1024;
+
+/**
+ * The first file that shows a training to be done: patterns are relative to the weights dir, matches smaller than
+ * `smallestBytes` do not count. Null: none. The path is relative to the weights dir where it lies in it.
+ */
+export async function findCheckpoint(
+  weightsDir: string,
+  patterns: readonly string[],
+  smallestBytes: number = smallestCheckpointBytes,
+): Promise<string | null> {
+  for (const pattern of patterns) {
+    for (const path of await matches(weightsDir, pattern)) {
+      const stats = statSync(resolve(weightsDir, path), { throwIfNoEntry: false });
+      if (stats?.isFile() && stats.size >= smallestBytes) return relative(weightsDir, resolve(weightsDir, path));
+    }
+  }
+  return null;
+}
+
+async function matches(weightsDir: string, pattern: string): Promise<string[]> {
+  // A plain name costs one look; the pattern library is loaded for patterns alone.
+  if (!/[*?[\]{}()!]/.test(pattern)) return [pattern];
+  const { glob } = await import("tinyglobby");
+  return (await glob(pattern, { cwd: weightsDir, onlyFiles: true, followSymbolicLinks: false })).sort();
+}
