@@ -45,7 +45,7 @@ export async function leaveDeadJobsMarker(of: TestConfiguration): Promise<void> 
   writeFileSync(of.marker, stdout);
 }
 
-async function leaveEmptyMarker(of: TestConfiguration): Promise<void> {
+export async function leaveEmptyMarker(of: TestConfiguration): Promise<void> {
   mkdirSync(of.weightsDir, { recursive: true });
   writeFileSync(of.marker, "");
   const anHourAgo = Date.now() / 1000 - 3600;
