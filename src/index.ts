@@ -1,1 +1,16 @@
-export { configurationOf } from "./model/owner-record.ts";
+export {
+  type ClearedLocks,
+  type ClearOptions,
+  clearStaleFileLocks,
+  clearStaleLocks,
+  isPidRunning,
+  type ListOptions,
+  listActiveLocks,
+  listAllLocks,
+  listWeightsDirLocks,
+  preflightCheck,
+} from "./library/lists.ts";
+export { type AcquireOptions, TrainingLock, type TrainingLockOptions } from "./library/training-lock.ts";
+export { EnvironmentError, TrainlockError, UsageError } from "./model/errors.ts";
+export type { Holder } from "./model/held-lock.ts";
+export type { LockJson } from "./operations/lock-json.ts";

@@ -17,7 +17,8 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     .exitOverride()
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: false });
-  for (const add of [addRunCommand, addCheckCommand, addListCommand, addClearCommand, addCompletionCommand]) add(program, done);
+  for (const add of [addRunCommand, addCheckCommand, addListCommand, addClearCommand, addCompletionCommand])
+    add(program, done);
   for (const command of program.commands) command.helpOption("--help", "show help").exitOverride();
   program.addHelpText(
     "after",
@@ -28,7 +29,13 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
         "trainlock clear --no-dry-run",
         "trainlock COMMAND --help",
       ],
-      { 0: "done", 1: "check: locked", 2: "the call is wrong", 3: "the environment is wrong", other: "see COMMAND --help" },
+      {
+        0: "done",
+        1: "check: locked",
+        2: "the call is wrong",
+        3: "the environment is wrong",
+        other: "see COMMAND --help",
+      },
     ),
   );
   return program;

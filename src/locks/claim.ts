@@ -1,10 +1,10 @@
-import { randomHex } from "../system/random.ts";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Layout } from "../model/layout.ts";
 import type { KernelLockState, LockFacts, MarkerFacts } from "../model/lock-facts.ts";
 import { belongsToAnother, configurationOf, type OwnerRecord, serializeOwnerRecord } from "../model/owner-record.ts";
+import { randomHex } from "../system/random.ts";
 import {
   asReleased,
   generationOf,

@@ -61,6 +61,7 @@ export function holdClaim(
     if (where === "in place") return;
     const again = where === "gone" ? placeMarker(weightsDir, record.pid ?? process.pid, rememberMarker) : "occupied";
     if (again === "occupied") return lose(`${marker.path} is another's`);
+    marker.remove();
     marker = again;
   };
   const rememberMarker = (inode: bigint) => {

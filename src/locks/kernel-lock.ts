@@ -1,18 +1,10 @@
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  openSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { largestRecordBytes, parseOwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
 import { readUpTo } from "../system/read-regular-file.ts";
+import { leadsTo } from "../system/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
 
@@ -108,17 +100,6 @@ function requirePlainFile(fd: number, path: string): void {
   closeSync(fd);
   const what = stats.isFile() ? `it has ${stats.nlink} hard links` : "it is not a regular file";
   throw systemError("use the lock file", path, "EINVAL", undefined, what);
-}
-
-/** Whether `path` leads to the open file `fd`. */
-function leadsTo(path: string, fd: number): boolean {
-  const own = fstatSync(fd, { bigint: true });
-  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return there !== undefined && sameFile(own, there);
-}
-
-export function sameFile(a: BigIntStats, b: BigIntStats): boolean {
-  return a.ino === b.ino && a.dev === b.dev;
 }
 
 function lockedFile(path: string, fd: number, created: boolean): KernelLock {

@@ -9,8 +9,8 @@ import {
   type RecordReading,
 } from "../model/owner-record.ts";
 import { asSystemError } from "../system/errno.ts";
-import { ownerOf } from "../system/shared-permissions.ts";
 import { type FileReading, readRegularFile } from "../system/read-regular-file.ts";
+import { ownerOf } from "../system/shared-permissions.ts";
 
 /** Far more than any writer's one line; enough to show that a file is no marker. */
 const largestMarkerBytes = 64;

@@ -1,4 +1,3 @@
-import { randomHex } from "../system/random.ts";
 import {
   type BigIntStats,
   closeSync,
@@ -17,18 +16,22 @@ import { markerName, markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { exchangePaths } from "../system/exchange.ts";
+import { randomHex } from "../system/random.ts";
+import { leadsTo, sameFile } from "../system/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
-import { sameFile } from "./kernel-lock.ts";
 
 const unfinishedSuffix = ".tmp";
 
-/** A marker that this process placed, known by its inode. */
+/**
+ * A marker that this process placed, known by its inode. It is kept open: a file system gives the inode number of a removed
+ * file to the very next one, but not while somebody has it open.
+ */
 export interface PlacedMarker {
   readonly path: string;
   readonly inode: bigint;
   /** Whether the path still leads to it. `gone`: nothing is there. */
   where(): "in place" | "gone" | "replaced";
-  /** Removes it, if it still is the one that was placed. */
+  /** Removes it, if it still is the one that was placed, and closes it either way. */
   remove(): void;
 }
 
@@ -39,18 +42,17 @@ type Announce = (inode: bigint) => void;
 export function placeMarker(weightsDir: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
   return withUnfinishedMarker(weightsDir, pid, (unfinished, fd) => {
     const path = markerPath(weightsDir);
-    const inode = fstatSync(fd, { bigint: true }).ino;
-    announce(inode);
+    announce(fstatSync(fd, { bigint: true }).ino);
     try {
       linkSync(unfinished, path);
     } catch (error) {
       // Over NFS a link may succeed and its answer be lost: what the file system shows counts, not the return code.
-      if (linkedTo(path, fd)) return placedMarker(path, fd);
+      if (leadsTo(path, fd)) return "placed";
       if (isErrno(error, "EEXIST")) return "occupied";
       if (isErrno(error, "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) return placeWithoutLinks(path, pid, announce);
-      throw markerError(weightsDir, error);
+      throw error;
     }
-    return linkedTo(path, fd) ? placedMarker(path, fd) : "occupied";
+    return leadsTo(path, fd) ? "placed" : "occupied";
   });
 }
 
@@ -70,9 +72,8 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
     return placedMarker(path, fd);
   } catch (error) {
     unlinkSync(path);
-    throw asSystemError("write the marker", path, error);
-  } finally {
     closeSync(fd);
+    throw asSystemError("write the marker", path, error);
   }
 }
 
@@ -92,14 +93,14 @@ export function replaceMarker(
     announce(fstatSync(fd, { bigint: true }).ino);
     const exchanged = exchangePaths(unfinished, path);
     if (exchanged === "exchanged") {
-      if (isMarker(unfinished, dead)) return placedMarker(path, fd);
+      if (isMarker(unfinished, dead)) return "placed";
       giveBack(unfinished, path);
       return "changed";
     }
     if (exchanged === "unsupported") {
       if (!isMarker(path, dead)) return "changed";
       renameSync(unfinished, path);
-      return placedMarker(path, fd);
+      return "placed";
     }
     if (exchanged.errno === "ENOENT") return "changed";
     throw systemError("replace the marker", path, exchanged.errno);
@@ -130,8 +131,15 @@ export function removeMarker(weightsDir: string, judged: MarkerFacts): "removed"
 
 /** Writes the record beside the marker; readers see the old one or the new one. */
 export function writeMarkerRecord(weightsDir: string, record: Buffer): void {
-  const path = markerRecordPath(weightsDir);
-  withUnfinishedFile(weightsDir, record, (unfinished) => renameSync(unfinished, path));
+  const { path, fd } = createUnfinished(weightsDir, record);
+  try {
+    renameSync(path, markerRecordPath(weightsDir));
+  } catch (error) {
+    unlinkIfThere(path);
+    throw markerError(weightsDir, error);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Removes what a crashed claim left behind. Harmless to one under way elsewhere: that one sees it and begins again. */
@@ -151,25 +159,42 @@ export function prepareWeightsDir(weightsDir: string): void {
   }
 }
 
-function withUnfinishedMarker<T>(weightsDir: string, pid: number, use: (path: string, fd: number) => T): T {
-  return withUnfinishedFile(weightsDir, Buffer.from(`${pid}\n`), use);
+/** Makes a complete marker under a name of its own. `placed` by `use` means that it has got the real one. */
+function withUnfinishedMarker<T extends "occupied" | "changed">(
+  weightsDir: string,
+  pid: number,
+  use: (path: string, fd: number) => "placed" | PlacedMarker | T,
+): PlacedMarker | T {
+  const { path, fd } = createUnfinished(weightsDir, Buffer.from(`${pid}\n`));
+  let keepOpen = false;
+  try {
+    const result = use(path, fd);
+    if (result !== "placed") return result;
+    const placed = placedMarker(markerPath(weightsDir), fd);
+    keepOpen = true;
+    return placed;
+  } catch (error) {
+    throw markerError(weightsDir, error);
+  } finally {
+    unlinkIfThere(path);
+    if (!keepOpen) closeSync(fd);
+  }
 }
 
-function withUnfinishedFile<T>(weightsDir: string, content: Buffer, use: (path: string, fd: number) => T): T {
+function createUnfinished(weightsDir: string, content: Buffer): { path: string; fd: number } {
   const path = join(weightsDir, `${markerName}.${randomHex(8)}${unfinishedSuffix}`);
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
     shareAsFolderAsks(fd, path);
     if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
-    return use(path, fd);
+    return { path, fd };
   } catch (error) {
-    throw markerError(weightsDir, error);
-  } finally {
     if (fd !== undefined) {
       closeSync(fd);
       unlinkIfThere(path);
     }
+    throw markerError(weightsDir, error);
   }
 }
 
@@ -183,12 +208,6 @@ function unlinkIfThere(path: string): void {
   } catch (error) {
     if (!isErrno(error, "ENOENT", "EPERM", "EACCES", "EISDIR")) throw error;
   }
-}
-
-function linkedTo(path: string, fd: number): boolean {
-  const own = fstatSync(fd, { bigint: true });
-  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return there !== undefined && sameFile(own, there);
 }
 
 function isMarker(path: string, judged: MarkerFacts): boolean {
@@ -213,7 +232,11 @@ function placedMarker(path: string, fd: number): PlacedMarker {
     inode: own.ino,
     where,
     remove: () => {
-      if (where() === "in place") unlinkIfThere(path);
+      try {
+        if (where() === "in place") unlinkIfThere(path);
+      } finally {
+        closeSync(fd);
+      }
     },
   };
 }

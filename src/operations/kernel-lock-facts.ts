@@ -16,10 +16,7 @@ interface Found extends ProbedKernelLock {
 }
 
 /** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
-export async function kernelLockFacts(
-  layout: Layout,
-  onUnreadable: OnUnreadable,
-): Promise<LockFacts[]> {
+export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): Promise<LockFacts[]> {
   const paths = lockFiles(layout.lockDir, onUnreadable);
   const probed = await Promise.all(
     paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path)) })),

@@ -34,7 +34,12 @@ export async function listLocks({ layout, kinds, verify, onUnreadable }: ListReq
   return reports.sort((a, b) => byKind(a.kind) - byKind(b.kind) || compare(a.name, b.name) || compare(a.path, b.path));
 }
 
-async function readableMarkerFacts(layout: Layout, folder: string, verify: boolean, onUnreadable: OnUnreadable): Promise<LockFacts | null> {
+async function readableMarkerFacts(
+  layout: Layout,
+  folder: string,
+  verify: boolean,
+  onUnreadable: OnUnreadable,
+): Promise<LockFacts | null> {
   try {
     return await markerFacts(layout, folder, verify);
   } catch (error) {

@@ -71,7 +71,12 @@ export function isNotFound(errno: number): boolean {
   return errno === constants.errno.ENOENT;
 }
 
-async function underLock(request: RunRequest, lock: HeldLock, supervisor: Supervisor, weightsDir: string): Promise<RunOutcome> {
+async function underLock(
+  request: RunRequest,
+  lock: HeldLock,
+  supervisor: Supervisor,
+  weightsDir: string,
+): Promise<RunOutcome> {
   const { layout, configuration, argv, onLost, killAfterMs, onLostLock, onWarning } = request;
   const started = supervisor.start({
     argv,

@@ -26,7 +26,12 @@ export interface Supervisor {
 
 export type Started =
   | { readonly kind: "failed"; readonly errno: number }
-  | { readonly kind: "started"; readonly pid: number; readonly ended: Promise<Ending>; signalGroup(signal: NodeJS.Signals): void };
+  | {
+      readonly kind: "started";
+      readonly pid: number;
+      readonly ended: Promise<Ending>;
+      signalGroup(signal: NodeJS.Signals): void;
+    };
 
 const standardInput = 0;
 
@@ -63,7 +68,10 @@ export function makeSupervisor(): Supervisor {
   };
 
   const start = (command: Command): Started => {
-    const request: SpawnRequest = { ...command, defaultSignals: [signalNumber("SIGPIPE"), signalNumber("SIGXFSZ"), ...terminalDefaults(ignored)] };
+    const request: SpawnRequest = {
+      ...command,
+      defaultSignals: [signalNumber("SIGPIPE"), signalNumber("SIGXFSZ"), ...terminalDefaults(ignored)],
+    };
     let finish: (ending: Ending) => void = () => undefined;
     const ended = new Promise<Ending>((resolve) => {
       finish = resolve;

@@ -7,9 +7,15 @@ export type Ending =
   | { readonly kind: "signalled"; readonly signal: number; readonly coreDumped: boolean };
 
 /** What waitpid(2) tells about a child. */
-export type Change = { readonly kind: "none" } | { readonly kind: "stopped"; readonly signal: number } | { readonly kind: "continued" } | Ending;
+export type Change =
+  | { readonly kind: "none" }
+  | { readonly kind: "stopped"; readonly signal: number }
+  | { readonly kind: "continued" }
+  | Ending;
 
-export type Spawned = { readonly kind: "spawned"; readonly pid: number } | { readonly kind: "failed"; readonly errno: number };
+export type Spawned =
+  | { readonly kind: "spawned"; readonly pid: number }
+  | { readonly kind: "failed"; readonly errno: number };
 
 export interface SpawnRequest {
   readonly argv: readonly [string, ...string[]];

@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { type Libc, renameat2Number, workingDirectory } from "./libc.ts";
+import { type Libc, renameat2Number, workingDirectory } from "./libc-calls.ts";
 
 /** Bun's own module, required at run time so that Node never looks for it. */
 export function bunFfi(): typeof import("bun:ffi") {

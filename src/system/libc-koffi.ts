@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { type Libc, renameat2Number, workingDirectory } from "./libc.ts";
+import { type Libc, renameat2Number, workingDirectory } from "./libc-calls.ts";
 
 /** The library on Node. koffi ships its binaries inside npm packages, so nothing is compiled at installation. */
 export function koffiLibc(): Libc {

@@ -13,39 +13,39 @@ export function schedulerJob(env: Environment): SchedulerJob | null {
   const id = (value: string | undefined) => (value !== undefined && jobIdShape.test(value) ? value : undefined);
   const index = (value: string | undefined) => (value !== undefined && /^\d{1,9}$/.test(value) ? value : null);
   const count = (value: string | undefined) => Number(index(value) ?? 0);
-  const lsf = id(env["LSB_JOBID"]);
+  const lsf = id(env.LSB_JOBID);
   if (lsf !== undefined) {
-    const arrayIndex = index(env["LSB_JOBINDEX"]);
+    const arrayIndex = index(env.LSB_JOBINDEX);
     return {
       kind: "lsf",
       jobId: lsf,
       // LSF sets index 0 for what is no array.
       arrayIndex: arrayIndex === "0" ? null : arrayIndex,
-      restartCount: count(env["LSB_REQUEUE_NUM"]),
+      restartCount: count(env.LSB_REQUEUE_NUM),
       submittedAt: null,
     };
   }
-  const slurm = id(env["SLURM_JOB_ID"]);
+  const slurm = id(env.SLURM_JOB_ID);
   if (slurm !== undefined) {
     return {
       kind: "slurm",
       jobId: slurm,
-      arrayIndex: index(env["SLURM_ARRAY_TASK_ID"]),
-      restartCount: count(env["SLURM_RESTART_COUNT"]),
+      arrayIndex: index(env.SLURM_ARRAY_TASK_ID),
+      restartCount: count(env.SLURM_RESTART_COUNT),
       submittedAt: null,
     };
   }
-  const pbs = id(env["PBS_JOBID"]);
+  const pbs = id(env.PBS_JOBID);
   if (pbs !== undefined) {
-    return { kind: "pbs", jobId: pbs, arrayIndex: index(env["PBS_ARRAY_INDEX"]), restartCount: 0, submittedAt: null };
+    return { kind: "pbs", jobId: pbs, arrayIndex: index(env.PBS_ARRAY_INDEX), restartCount: 0, submittedAt: null };
   }
-  const sge = env["SGE_ROOT"] === undefined ? undefined : id(env["JOB_ID"]);
+  const sge = env.SGE_ROOT === undefined ? undefined : id(env.JOB_ID);
   if (sge !== undefined) {
     return {
       kind: "sge",
       jobId: sge,
-      arrayIndex: index(env["SGE_TASK_ID"]),
-      restartCount: count(env["RESTARTED"]),
+      arrayIndex: index(env.SGE_TASK_ID),
+      restartCount: count(env.RESTARTED),
       submittedAt: null,
     };
   }

@@ -51,12 +51,16 @@ export function makeSharedFolder(path: string): void {
   try {
     mkdirSync(path, 0o777);
   } catch (error) {
-    if (isErrno(error, "EEXIST")) return requireFolder(path);
+    if (isErrno(error, "EEXIST")) {
+      requireFolder(path);
+      return;
+    }
     if (!isErrno(error, "ENOENT")) throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
     const parent = dirname(path);
     if (parent === path) throw systemError("make the folder", path, "ENOENT", error);
     makeSharedFolder(parent);
-    return makeSharedFolder(path);
+    makeSharedFolder(path);
+    return;
   }
   shareFolder(path);
 }

@@ -1,12 +1,15 @@
 import type { Command } from "commander";
+import { nobodyKnown } from "../../locks/claim-record.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
-import { nobodyKnown } from "../../locks/claim-record.ts";
 import { type CheckResult, checkConfiguration } from "../../operations/check-configuration.ts";
 import { findCheckpoint } from "../../operations/checkpoints.ts";
+import { lockJson } from "../../operations/lock-json.ts";
 import type { LockReport } from "../../operations/lock-report.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";
+import { holderText } from "../show/lock-text.ts";
+import { printable } from "../show/printable.ts";
 import {
   addConfigurationOptions,
   addJsonOption,
@@ -16,9 +19,6 @@ import {
   layoutFrom,
   type SiteOptions,
 } from "../site-options.ts";
-import { lockJson } from "../show/lock-json.ts";
-import { holderText } from "../show/lock-text.ts";
-import { printable } from "../show/printable.ts";
 
 interface CheckOptions extends SiteOptions, ConfigurationOptions {
   readonly doneWhen: readonly string[];
@@ -31,7 +31,12 @@ export function collect(value: string, before: readonly string[]): string[] {
 export function addCheckCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program.command("check").description("say whether a configuration may be trained now");
   addJsonOption(addSiteOptions(addConfigurationOptions(command)))
-    .option("--done-when <glob>", "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated", collect, [])
+    .option(
+      "--done-when <glob>",
+      "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
+      collect,
+      [],
+    )
     .addHelpText(
       "after",
       helpEnd(
@@ -39,7 +44,13 @@ export function addCheckCommand(program: Command, done: (exitCode: number) => vo
           "trainlock check --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50",
           "trainlock check --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50 --done-when 'iter_80000.pth'",
         ],
-        { 0: "safe to proceed", 1: "locked, or not certain to be free", 2: "the call is wrong", 3: "the environment is wrong", 4: "already trained (with --done-when)" },
+        {
+          0: "safe to proceed",
+          1: "locked, or not certain to be free",
+          2: "the call is wrong",
+          3: "the environment is wrong",
+          4: "already trained (with --done-when)",
+        },
       ),
     )
     .action(async (options: CheckOptions) => done(await check(options)));
@@ -52,7 +63,13 @@ async function check(options: CheckOptions): Promise<number> {
   const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, options.doneWhen) : null;
   const status = result.lockedBy !== null ? "locked" : checkpoint !== null ? "done" : "free";
   if (options.json) {
-    printJson({ name: result.name, status, weightsDir: result.weightsDir, checkpoint, locks: result.locks.map(lockJson) });
+    printJson({
+      name: result.name,
+      status,
+      weightsDir: result.weightsDir,
+      checkpoint,
+      locks: result.locks.map(lockJson),
+    });
   } else showCheck(result, checkpoint, configuration);
   return { locked: exitCodes.locked, done: exitCodes.alreadyTrained, free: exitCodes.ok }[status];
 }

@@ -1,14 +1,14 @@
 import type { Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
 import { type ClearResult, clearLocks } from "../../operations/clear-locks.ts";
+import { lockJson } from "../../operations/lock-json.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";
-import { addJsonOption, addSiteOptions, layoutFrom, type SiteOptions } from "../site-options.ts";
-import { lockJson } from "../show/lock-json.ts";
 import { briefLockText } from "../show/lock-text.ts";
 import { type Paint, paintFor } from "../show/paint.ts";
 import { printable } from "../show/printable.ts";
-import { addKindOptions, kindsFrom, type KindOptions } from "./list.ts";
+import { addJsonOption, addSiteOptions, layoutFrom, type SiteOptions } from "../site-options.ts";
+import { addKindOptions, type KindOptions, kindsFrom } from "./list.ts";
 
 interface ClearOptions extends SiteOptions, KindOptions {
   readonly dryRun: boolean;
@@ -19,7 +19,10 @@ export function addClearCommand(program: Command, done: (exitCode: number) => vo
   const command = program.command("clear").description("remove stale locks; without --no-dry-run only say which");
   addJsonOption(addKindOptions(addSiteOptions(command)))
     .option("--no-dry-run", "remove them")
-    .option("--force", "unknown locks as well: only when you are certain that nothing runs. Active ones are never removed")
+    .option(
+      "--force",
+      "unknown locks as well: only when you are certain that nothing runs. Active ones are never removed",
+    )
     .addHelpText(
       "after",
       helpEnd(["trainlock clear", "trainlock clear --no-dry-run", "trainlock clear --file-only --force --no-dry-run"], {
@@ -49,9 +52,12 @@ async function clear(options: ClearOptions): Promise<number> {
     });
   } else print(clearText(result, paintFor(process.stdout, options.color)));
   for (const lock of result.changed) {
-    say(`trainlock: kept ${printable(lock.path)}: it has changed, or is in use, since it was found ${lock.verdict.label}`);
+    say(
+      `trainlock: kept ${printable(lock.path)}: it has changed, or is in use, since it was found ${lock.verdict.label}`,
+    );
   }
-  for (const { error } of result.failed) say(`trainlock: ${printable(error.message)}${error.hint === undefined ? "" : `\n  ${error.hint}`}`);
+  for (const { error } of result.failed)
+    say(`trainlock: ${printable(error.message)}${error.hint === undefined ? "" : `\n  ${error.hint}`}`);
   for (const [path, errno] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${errno}`);
   return result.failed.length + unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
 }
@@ -62,7 +68,9 @@ function clearText(result: ClearResult, paint: Paint): string {
   const plural = removed.length === 1 ? "lock" : "locks";
   // With --force some of them are not stale, and must not be called so.
   const kind = removed.every(({ verdict }) => verdict.status === "stale") ? "stale" : "stale or unknown";
-  const head = dryRun ? `Found ${removed.length} ${kind} ${plural} (dry run):` : `Cleared ${removed.length} ${kind} ${plural}:`;
+  const head = dryRun
+    ? `Found ${removed.length} ${kind} ${plural} (dry run):`
+    : `Cleared ${removed.length} ${kind} ${plural}:`;
   const list = removed.map((lock) => briefLockText(lock, paint)).join("");
   return `${head}\n${list}${keptText(kept)}${dryRun ? "Run with --no-dry-run to remove\n" : ""}`;
 }

@@ -1,4 +1,4 @@
-import { type Command, Argument } from "commander";
+import { Argument, type Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
 import { helpEnd } from "../help.ts";
 import { print } from "../output.ts";
@@ -9,7 +9,12 @@ type Shell = (typeof shells)[number];
 interface Described {
   readonly name: string;
   readonly description: string;
-  readonly options: readonly { readonly flag: string; readonly description: string; readonly takesValue: boolean; readonly choices: readonly string[] }[];
+  readonly options: readonly {
+    readonly flag: string;
+    readonly description: string;
+    readonly takesValue: boolean;
+    readonly choices: readonly string[];
+  }[];
 }
 
 export function addCompletionCommand(program: Command, done: (exitCode: number) => void): void {
@@ -38,19 +43,34 @@ function describe(command: Command): Described {
   const options = command.options.flatMap((option) =>
     option.long === undefined || option.long === null
       ? []
-      : [{ flag: option.long, description: option.description, takesValue: option.required, choices: option.argChoices ?? [] }],
+      : [
+          {
+            flag: option.long,
+            description: option.description,
+            takesValue: option.required,
+            choices: option.argChoices ?? [],
+          },
+        ],
   );
   const help = { flag: "--help", description: "show help", takesValue: false, choices: [] };
   return { name: command.name(), description: command.description(), options: [...options, help] };
 }
 
-const scripts: Record<Shell, (commands: readonly Described[]) => string> = { bash: bashScript, zsh: zshScript, fish: fishScript };
+const scripts: Record<Shell, (commands: readonly Described[]) => string> = {
+  bash: bashScript,
+  zsh: zshScript,
+  fish: fishScript,
+};
 
 const folderFlags = new Set(["--root", "--lock-dir"]);
 
 function bashScript(commands: readonly Described[]): string {
-  const choices = new Map(commands.flatMap(({ options }) => options.filter((o) => o.choices.length > 0).map((o) => [o.flag, o.choices])));
-  const values = [...choices].map(([flag, words]) => `    ${flag}) COMPREPLY=($(compgen -W "${words.join(" ")}" -- "$cur")); return ;;`);
+  const choices = new Map(
+    commands.flatMap(({ options }) => options.filter((o) => o.choices.length > 0).map((o) => [o.flag, o.choices])),
+  );
+  const values = [...choices].map(
+    ([flag, words]) => `    ${flag}) COMPREPLY=($(compgen -W "${words.join(" ")}" -- "$cur")); return ;;`,
+  );
   const flags = commands.map(({ name, options }) => `    ${name}) words="${options.map((o) => o.flag).join(" ")}" ;;`);
   return `# bash completion for trainlock
 _trainlock() {
@@ -85,11 +105,18 @@ function zshScript(commands: readonly Described[]): string {
   const quote = (text: string) => text.replaceAll("'", "'\\''").replace(/[[\]:]/g, "\\$&");
   const names = commands.map(({ name, description }) => `    '${name}:${quote(description)}'`);
   const flagSpec = ({ flag, description, takesValue, choices }: Described["options"][number]) => {
-    const value = !takesValue ? "" : folderFlags.has(flag) ? ":folder:_files -/" : choices.length > 0 ? `:value:(${choices.join(" ")})` : ":value: ";
+    const value = !takesValue
+      ? ""
+      : folderFlags.has(flag)
+        ? ":folder:_files -/"
+        : choices.length > 0
+          ? `:value:(${choices.join(" ")})`
+          : ":value: ";
     return `'${flag}[${quote(description)}]${value}'`;
   };
   const cases = commands.map(({ name, options }) => {
-    const rest = name === "run" ? " '*::command:_normal'" : name === "completion" ? ` '1:shell:(${shells.join(" ")})'` : "";
+    const rest =
+      name === "run" ? " '*::command:_normal'" : name === "completion" ? ` '1:shell:(${shells.join(" ")})'` : "";
     return `    ${name}) _arguments ${options.map(flagSpec).join(" ")}${rest} ;;`;
   });
   return `#compdef trainlock
@@ -114,7 +141,11 @@ function fishScript(commands: readonly Described[]): string {
   const lines = commands.flatMap(({ name, description, options }) => [
     `complete -c trainlock -n __fish_use_subcommand -f -a ${name} -d ${quote(description)}`,
     ...options.map(({ flag, description: text, takesValue, choices }) => {
-      const value = !takesValue ? "" : folderFlags.has(flag) ? " -r -a '(__fish_complete_directories)'" : ` -x -a ${quote(choices.join(" "))}`;
+      const value = !takesValue
+        ? ""
+        : folderFlags.has(flag)
+          ? " -r -a '(__fish_complete_directories)'"
+          : ` -x -a ${quote(choices.join(" "))}`;
       return `complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -f -l ${flag.slice(2)} -d ${quote(text)}${value}`;
     }),
   ]);

@@ -1,14 +1,14 @@
 import type { Command } from "commander";
-import { UsageError, exitCodes } from "../../model/errors.ts";
+import { exitCodes, UsageError } from "../../model/errors.ts";
 import { type ListRequest, listLocks } from "../../operations/list-locks.ts";
+import { lockJson } from "../../operations/lock-json.ts";
 import { sleep } from "../../system/sleep.ts";
+import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";
-import { addJsonOption, addSiteOptions, layoutFrom, type SiteOptions } from "../site-options.ts";
-import { lockJson } from "../show/lock-json.ts";
 import { listText } from "../show/lock-text.ts";
 import { paintFor } from "../show/paint.ts";
 import { printable } from "../show/printable.ts";
-import { helpEnd } from "../help.ts";
+import { addJsonOption, addSiteOptions, layoutFrom, type SiteOptions } from "../site-options.ts";
 
 export interface KindOptions {
   readonly fileOnly?: boolean;
@@ -31,7 +31,8 @@ export function addKindOptions(command: Command): Command {
 }
 
 export function kindsFrom({ fileOnly, fcntlOnly }: KindOptions): ListRequest["kinds"] {
-  if (fileOnly && fcntlOnly) throw new UsageError("--file-only and --fcntl-only exclude each other", { hint: "leave both out for all locks" });
+  if (fileOnly && fcntlOnly)
+    throw new UsageError("--file-only and --fcntl-only exclude each other", { hint: "leave both out for all locks" });
   return fileOnly ? ["file"] : fcntlOnly ? ["fcntl"] : ["file", "fcntl"];
 }
 
@@ -43,7 +44,11 @@ export function addListCommand(program: Command, done: (exitCode: number) => voi
     .addHelpText(
       "after",
       helpEnd(
-        ["trainlock list --root /data", "trainlock list --file-only", "trainlock list --json | jq '.locks[] | select(.status == \"stale\")'"],
+        [
+          "trainlock list --root /data",
+          "trainlock list --file-only",
+          "trainlock list --json | jq '.locks[] | select(.status == \"stale\")'",
+        ],
         { 0: "listed", 2: "the call is wrong", 3: "no such root, or a folder could not be read (the rest is listed)" },
       ),
     )
@@ -51,17 +56,23 @@ export function addListCommand(program: Command, done: (exitCode: number) => voi
 }
 
 async function list(options: ListOptions): Promise<number> {
-  if (options.watch && options.json) throw new UsageError("--watch and --json exclude each other", { hint: "--json is one document" });
+  if (options.watch && options.json)
+    throw new UsageError("--watch and --json exclude each other", { hint: "--json is one document" });
   const site = { layout: layoutFrom(options), kinds: kindsFrom(options) };
   for (;;) {
     const unreadable = new Map<string, string>();
-    const locks = await listLocks({ ...site, verify: options.verifyPid, onUnreadable: (path, errno) => unreadable.set(path, errno) });
+    const locks = await listLocks({
+      ...site,
+      verify: options.verifyPid,
+      onUnreadable: (path, errno) => unreadable.set(path, errno),
+    });
     if (options.json) printJson({ total: locks.length, locks: locks.map(lockJson) });
     else {
       const head = options.watch ? watchHead() : "";
       print(head + listText(locks, paintFor(process.stdout, options.color)));
     }
-    for (const [path, errno] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${errno}; its locks are not listed`);
+    for (const [path, errno] of unreadable)
+      say(`trainlock: cannot look into ${printable(path)}: ${errno}; its locks are not listed`);
     if (!options.watch) return unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
     await sleep(watchEveryMs);
   }

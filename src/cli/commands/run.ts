@@ -7,6 +7,8 @@ import { exitCodeOf, isNotFound, type RunOutcome, runCommand } from "../../opera
 import { errnoName } from "../../system/errno.ts";
 import { helpEnd } from "../help.ts";
 import { say } from "../output.ts";
+import { skipHolderText } from "../show/lock-text.ts";
+import { printable } from "../show/printable.ts";
 import {
   addConfigurationOptions,
   addSiteOptions,
@@ -15,8 +17,6 @@ import {
   layoutFrom,
   type SiteOptions,
 } from "../site-options.ts";
-import { skipHolderText } from "../show/lock-text.ts";
-import { printable } from "../show/printable.ts";
 import { collect } from "./check.ts";
 
 interface RunOptions extends SiteOptions, ConfigurationOptions {
@@ -30,9 +30,22 @@ const killAfterMs = 30_000;
 export function addRunCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program.command("run").description("run a command while holding the locks of a configuration");
   addSiteOptions(addConfigurationOptions(command))
-    .addOption(new Option("--on-locked <what>", "when another has it: exit 75, or skip with exit 0").choices(["fail", "skip"]).default("fail"))
-    .option("--done-when <glob>", "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated", collect, [])
-    .addOption(new Option("--on-lost <what>", "when the lock is lost: stop the command and exit 74, or warn").choices(["stop", "warn"]).default("stop"))
+    .addOption(
+      new Option("--on-locked <what>", "when another has it: exit 75, or skip with exit 0")
+        .choices(["fail", "skip"])
+        .default("fail"),
+    )
+    .option(
+      "--done-when <glob>",
+      "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
+      collect,
+      [],
+    )
+    .addOption(
+      new Option("--on-lost <what>", "when the lock is lost: stop the command and exit 74, or warn")
+        .choices(["stop", "warn"])
+        .default("stop"),
+    )
     .argument("<command...>", "the command and its arguments, after --")
     .usage("--strategy S --dataset D --model M [options] -- COMMAND [ARG...]")
     .passThroughOptions()
@@ -78,7 +91,10 @@ async function run([program, ...args]: string[], options: RunOptions): Promise<n
     onLost: options.onLost,
     killAfterMs,
     onHeld: () => undefined,
-    onLostLock: (why) => say(`trainlock: the lock was lost: ${printable(why)}${options.onLost === "stop" ? "; stopping the command" : ""}`),
+    onLostLock: (why) =>
+      say(
+        `trainlock: the lock was lost: ${printable(why)}${options.onLost === "stop" ? "; stopping the command" : ""}`,
+      ),
     onWarning: (text) => say(`trainlock: ${printable(text)}`),
   });
   return settle(outcome, program, options);
@@ -111,5 +127,7 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
 function showLocked({ holder, verdict, evidence, path }: Busy): void {
   say(`SKIP: Another job (${skipHolderText(holder)}) is already training this model`);
   if (verdict.status !== "unknown") return;
-  say(`trainlock: ${printable(path)} [${verdict.label}]: ${evidence.map(({ detail }) => printable(detail)).join("; ")}`);
+  say(
+    `trainlock: ${printable(path)} [${verdict.label}]: ${evidence.map(({ detail }) => printable(detail)).join("; ")}`,
+  );
 }

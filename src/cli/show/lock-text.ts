@@ -68,7 +68,10 @@ export function holderText(holder: Holder): string {
 
 /** `PID: 2233310, job 123456 on makalu94`, without what is not known. */
 export function skipHolderText({ pid, jobId, hostname }: Holder): string {
-  const job = [...(jobId === null ? [] : [`job ${printable(jobId)}`]), ...(hostname === null ? [] : [`on ${printable(hostname)}`])];
+  const job = [
+    ...(jobId === null ? [] : [`job ${printable(jobId)}`]),
+    ...(hostname === null ? [] : [`on ${printable(hostname)}`]),
+  ];
   const words = job.join(" ");
   const first = `PID: ${pid ?? "unknown"}`;
   return words === "" ? first : jobId === null ? `${first} ${words}` : `${first}, ${words}`;

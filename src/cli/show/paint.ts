@@ -7,11 +7,14 @@ export interface Paint {
 }
 
 const plain: Colour = (text) => text;
-const sgr = (code: number): Colour => (text) => `\x1b[${code}m${text}\x1b[0m`;
+const sgr =
+  (code: number): Colour =>
+  (text) =>
+    `\x1b[${code}m${text}\x1b[0m`;
 
 /** Colours on a terminal only, and never where NO_COLOR is set (no-color.org) or `--no-color` is given. */
 export function paintFor(stream: { readonly isTTY?: boolean | undefined }, wanted: boolean): Paint {
-  const unwanted = !wanted || (process.env["NO_COLOR"] ?? "") !== "" || process.env["TERM"] === "dumb";
+  const unwanted = !wanted || (process.env.NO_COLOR ?? "") !== "" || process.env.TERM === "dumb";
   if (unwanted || stream.isTTY !== true) return { green: plain, red: plain, yellow: plain };
   return { green: sgr(32), red: sgr(31), yellow: sgr(33) };
 }

@@ -1,0 +1,86 @@
+import { parseConfiguration } from "../model/configuration.ts";
+import { isPid } from "../model/owner-record.ts";
+import { checkConfiguration } from "../operations/check-configuration.ts";
+import { type ClearRequest, clearLocks } from "../operations/clear-locks.ts";
+import { type ListRequest, listLocks } from "../operations/list-locks.ts";
+import { type LockJson, lockJson } from "../operations/lock-json.ts";
+import { openLayout, type Site } from "../operations/open-layout.ts";
+import { readProcess } from "../system/process-table.ts";
+import type { TrainingLockOptions } from "./training-lock.ts";
+
+export interface ListOptions extends Site {
+  /** False: nobody is asked, every lock is `unverified`. */
+  readonly verifyPid?: boolean;
+  /** Told of folders that cannot be read; their locks are missing from the list. */
+  readonly onUnreadable?: (path: string, errno: string) => void;
+}
+
+export interface ClearOptions extends Omit<ListOptions, "verifyPid"> {
+  /** True, the default: remove nothing, only tell what would be removed. */
+  readonly dryRun?: boolean;
+  /** Unknown locks as well. Active ones are never removed. */
+  readonly force?: boolean;
+}
+
+export interface ClearedLocks {
+  readonly dryRun: boolean;
+  readonly removed: readonly LockJson[];
+  readonly kept: readonly LockJson[];
+  readonly failed: readonly { readonly lock: LockJson; readonly error: Error }[];
+}
+
+/** The kernel locks under a root. */
+export function listActiveLocks(options: ListOptions = {}): Promise<LockJson[]> {
+  return list(options, ["fcntl"]);
+}
+
+/** The markers under a root. */
+export function listWeightsDirLocks(options: ListOptions = {}): Promise<LockJson[]> {
+  return list(options, ["file"]);
+}
+
+/** Markers and kernel locks. */
+export function listAllLocks(options: ListOptions = {}): Promise<LockJson[]> {
+  return list(options, ["file", "fcntl"]);
+}
+
+/** Clears kernel locks that are provably nobody's. */
+export function clearStaleLocks(options: ClearOptions = {}): Promise<ClearedLocks> {
+  return clear(options, ["fcntl"]);
+}
+
+/** Clears markers that are provably nobody's. */
+export function clearStaleFileLocks(options: ClearOptions = {}): Promise<ClearedLocks> {
+  return clear(options, ["file"]);
+}
+
+/** Whether a configuration may be trained now: true means safe to proceed. Changes nothing on disk. */
+export async function preflightCheck(options: TrainingLockOptions): Promise<boolean> {
+  const result = await checkConfiguration(openLayout(options), parseConfiguration(options));
+  return result.lockedBy === null;
+}
+
+/** Whether a process with this PID runs on this host, whoever's it is. Zombies do not run. */
+export function isPidRunning(pid: number): boolean {
+  if (!isPid(pid)) return false;
+  const { kind } = readProcess(pid);
+  return kind === "alive" || kind === "hidden";
+}
+
+const nobodyListens = () => undefined;
+
+async function list(options: ListOptions, kinds: ListRequest["kinds"]): Promise<LockJson[]> {
+  const { verifyPid = true, onUnreadable = nobodyListens } = options;
+  return (await listLocks({ layout: openLayout(options), kinds, verify: verifyPid, onUnreadable })).map(lockJson);
+}
+
+async function clear(options: ClearOptions, kinds: ClearRequest["kinds"]): Promise<ClearedLocks> {
+  const { dryRun = true, force = false, onUnreadable = nobodyListens } = options;
+  const result = await clearLocks({ layout: openLayout(options), kinds, dryRun, force, onUnreadable });
+  return {
+    dryRun,
+    removed: result.removed.map(lockJson),
+    kept: result.kept.map(lockJson),
+    failed: result.failed.map(({ lock, error }) => ({ lock: lockJson(lock), error })),
+  };
+}

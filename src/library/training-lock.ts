@@ -1,0 +1,117 @@
+import { examine } from "../evidence/examine.ts";
+import { claimStore } from "../locks/claim.ts";
+import type { HeldLock } from "../locks/lock.ts";
+import { type Configuration, parseConfiguration } from "../model/configuration.ts";
+import type { Holder } from "../model/held-lock.ts";
+import type { Layout } from "../model/layout.ts";
+import { checkConfiguration } from "../operations/check-configuration.ts";
+import { openLayout } from "../operations/open-layout.ts";
+import { sleep, withJitter } from "../system/sleep.ts";
+
+export interface TrainingLockOptions {
+  readonly strategy: string;
+  readonly dataset: string;
+  readonly model: string;
+  /** Share of generated data, 0 to 1. */
+  readonly ratio?: number | null;
+  readonly auxLoss?: string | null;
+  readonly stage?: number | string | null;
+  /** The shared folder; else the environment's TRAINLOCK_ROOT, AWARE_DATA_ROOT or PROVE_ROOT. */
+  readonly root?: string;
+  /** The folder of the kernel locks; else `training_locks` in the root. */
+  readonly lockDir?: string;
+}
+
+export interface AcquireOptions {
+  /** Wait for the lock. */
+  readonly blocking?: boolean;
+  /** How long to wait at most, seconds. */
+  readonly timeout?: number;
+}
+
+const longestPauseMs = 1000;
+
+/**
+ * The lock of one configuration, kernel lock and marker together, held by this process.
+ *
+ * ```ts
+ * await using lock = new TrainingLock({ strategy: "baseline", dataset: "IDD-AW", model: "deeplabv3plus_r50" });
+ * if (await lock.acquire()) await train({ signal: lock.lost });
+ * ```
+ */
+export class TrainingLock {
+  readonly #layout: Layout;
+  readonly #configuration: Configuration;
+  #held: HeldLock | null = null;
+  #acquiring: Promise<boolean> | null = null;
+  #lost: AbortSignal = new AbortController().signal;
+
+  /** Throws a UsageError for names that are none, an EnvironmentError when the root is not there. */
+  constructor(options: TrainingLockOptions) {
+    this.#configuration = parseConfiguration(options);
+    this.#layout = openLayout(options);
+  }
+
+  /**
+   * Takes the lock; false when another has it (after `timeout` seconds, if `blocking`). Throws an EnvironmentError when the
+   * file system cannot keep locks. A lock that this object holds already stays held: true.
+   */
+  acquire({ blocking = false, timeout = 60 }: AcquireOptions = {}): Promise<boolean> {
+    this.#acquiring ??= this.#acquire(blocking ? timeout * 1000 : 0).finally(() => {
+      this.#acquiring = null;
+    });
+    return this.#acquiring;
+  }
+
+  async #acquire(timeoutMs: number): Promise<boolean> {
+    if (this.#held !== null) {
+      if (!this.#held.lost.aborted) return true;
+      await this.release();
+    }
+    const store = claimStore(this.#layout, examine);
+    const giveUpAt = performance.now() + timeoutMs;
+    for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      const acquisition = await store.acquire(this.#configuration, null);
+      if (acquisition.kind === "held") {
+        this.#held = acquisition.lock;
+        this.#lost = acquisition.lock.lost;
+        return true;
+      }
+      const leftMs = giveUpAt - performance.now();
+      if (leftMs <= 0) return false;
+      await sleep(Math.min(withJitter(pauseMs), leftMs));
+    }
+  }
+
+  /** Gives the lock back. Does nothing when it is not held. */
+  async release(): Promise<void> {
+    const held = this.#held;
+    this.#held = null;
+    await held?.release();
+  }
+
+  /** Whether another has it, or may have it: what cannot be told counts as locked. */
+  async isLocked(): Promise<boolean> {
+    if (this.#held !== null && !this.#held.lost.aborted) return false;
+    return (await checkConfiguration(this.#layout, this.#configuration)).lockedBy !== null;
+  }
+
+  /** Who has it, this process included; null when nobody has, or when nothing is known of the holder. */
+  async getLockHolder(): Promise<Holder | null> {
+    return (await checkConfiguration(this.#layout, this.#configuration)).lockedBy?.holder ?? null;
+  }
+
+  /** Aborts when the lock that was acquired last is lost: stop training, another may have begun. */
+  get lost(): AbortSignal {
+    return this.#lost;
+  }
+
+  /** The fencing token of the lock that is held: grows with every claim of the configuration. Null: not held. */
+  get generation(): number | null {
+    return this.#held?.generation ?? null;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+}

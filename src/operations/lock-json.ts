@@ -1,0 +1,31 @@
+import type { Evidence } from "../model/evidence.ts";
+import type { Holder } from "../model/held-lock.ts";
+import type { LockReport } from "./lock-report.ts";
+
+/** One lock as scripts and the library's callers get it; the names are a contract. */
+export interface LockJson {
+  readonly kind: "file" | "fcntl";
+  readonly name: string;
+  readonly status: "active" | "stale" | "unknown" | "unverified";
+  readonly label: string;
+  readonly pid: number | null;
+  /** Local ISO time. */
+  readonly started: string | null;
+  readonly path: string;
+  readonly holder: Holder | null;
+  readonly evidence: readonly Pick<Evidence, "source" | "says" | "detail">[];
+}
+
+export function lockJson(lock: LockReport): LockJson {
+  return {
+    kind: lock.kind,
+    name: lock.name,
+    status: lock.verdict.status,
+    label: lock.verdict.label,
+    pid: lock.pid,
+    started: lock.startedAt,
+    path: lock.path,
+    holder: lock.holder,
+    evidence: lock.evidence.map(({ source, says, detail }) => ({ source, says, detail })),
+  };
+}

@@ -1,0 +1,14 @@
+/** The calls that neither Node nor Bun offers. Each returns 0 (or a value) on success and a negative errno on failure. */
+export interface Libc {
+  /** flock(2). */
+  flock(fd: number, operation: number): number;
+  /** renameat2(2) with both paths relative to the working directory. */
+  renameat2(from: string, to: string, flags: number): number;
+  /** Length of an extended attribute, getxattr(2) with size 0. */
+  getxattrLength(path: string, name: string): number;
+}
+
+/** Number of renameat2 in the system call table: glibc has a wrapper only since 2.28. */
+export const renameat2Number = process.arch === "arm64" ? 276 : 316;
+/** AT_FDCWD of fcntl.h. */
+export const workingDirectory = -100;
