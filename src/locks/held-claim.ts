@@ -31,6 +31,11 @@ export function holdClaim(
   };
 
   const isOurs = (reading: RecordReading) => reading.kind === "record" && reading.record.trainlock?.token === token;
+  const isComplete = (reading: RecordReading) => {
+    const found = reading.kind === "record" ? reading.record.trainlock : null;
+    const own = record.trainlock;
+    return isOurs(reading) && found?.markerInode === own?.markerInode && found?.childPid === own?.childPid;
+  };
   const lose = (why: string) => {
     checks.stop();
     lost.abort(new Error(why));
@@ -70,10 +75,8 @@ export function holdClaim(
   };
 
   const keepRecords = () => {
-    if (!isOurs(kernel.read())) kernel.write(serializeOwnerRecord(record));
-    const beside = readMarkerRecord(weightsDir).reading;
-    const told = beside.kind === "record" && beside.record.trainlock?.markerInode === record.trainlock?.markerInode;
-    if (!isOurs(beside) || !told) writeMarkerRecord(weightsDir, serializeOwnerRecord(record));
+    if (!isComplete(kernel.read())) kernel.write(serializeOwnerRecord(record));
+    if (!isComplete(readMarkerRecord(weightsDir).reading)) writeMarkerRecord(weightsDir, serializeOwnerRecord(record));
   };
 
   const check = async () => {
@@ -111,9 +114,9 @@ export function holdClaim(
     descriptors: [kernelTaken.fd],
     noteChild: (pid) =>
       inTurn(async () => {
+        // The record beside the marker follows at the first check: a rename costs a short command more than its run.
         record = withSection(record, { childPid: pid });
         kernel.write(serializeOwnerRecord(record));
-        writeMarkerRecord(weightsDir, serializeOwnerRecord(record));
       }),
     check: () => inTurn(check),
     release: (outcome) => inTurn(() => release(outcome?.exitCode ?? null)),
