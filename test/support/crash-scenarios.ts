@@ -1,4 +1,5 @@
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configuration, type TestConfiguration } from "./configuration.ts";
-import { run } from "./crash-strace.ts";
+import { run, trace } from "./crash-strace.ts";
 import { executable } from "./trainlock.ts";
 
 /** Says which generation it got, and touches no file that a lock has. */
@@ -25,6 +26,8 @@ export interface Scenario {
   /** The arguments of the interrupted program. */
   args(of: TestConfiguration): readonly string[];
   readonly isRun: boolean;
+  /** Programs that the interrupted one is started by. */
+  readonly before?: readonly string[];
 }
 
 const runArgs = (of: TestConfiguration) => ["run", ...of.args, "--", ...harmlessCommand];
@@ -89,6 +92,23 @@ export const scenarios: readonly Scenario[] = [
     },
     args: (of) => ["clear", "--root", rootOf(of), "--no-dry-run"],
     isRun: false,
+  },
+];
+
+const container = ["unshare", "--pid", "--fork", "--mount-proc"];
+
+/** A container has PIDs of its own: outside, a marker from there names somebody else, or nobody. */
+export const containerScenarios: readonly Scenario[] = [
+  { title: "a first run, in a container", prepare: async () => {}, args: runArgs, isRun: true, before: container },
+  {
+    title: "the takeover in a container of a claim that died there before its record was written",
+    prepare: async (of) => {
+      const traced = await trace(runArgs(of), { inject: "rename:signal=SIGKILL:when=1", before: container });
+      if (!existsSync(of.marker) || existsSync(of.markerRecord)) throw new Error(`was to die between: ${traced.log}`);
+    },
+    args: runArgs,
+    isRun: true,
+    before: container,
   },
 ];
 

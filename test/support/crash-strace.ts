@@ -42,7 +42,7 @@ export async function trace(args: readonly string[], options: TraceOptions = {})
     const ended = await run(
       [
         ...(options.before ?? []),
-        ...["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "256", "-o", log, "-e", "signal=none"],
+        ...["strace", "-f", "-qq", "-y", "-s", "256", "-o", log, "-e", "signal=none"],
         ...["-e", `trace=${watched}`],
         ...(options.inject === undefined ? [] : ["-e", `inject=${options.inject}`]),
         executable,
