@@ -1,9 +1,8 @@
-import { type Configuration, describeConfiguration } from "../model/configuration.ts";
-import { EnvironmentError } from "../model/errors.ts";
+import type { Configuration } from "../model/configuration.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Layout } from "../model/layout.ts";
 import type { KernelLockState, LockFacts, MarkerFacts } from "../model/lock-facts.ts";
-import { belongsToAnother, configurationOf, type OwnerRecord, serializeOwnerRecord } from "../model/owner-record.ts";
+import { configurationOf, type OwnerRecord, serializeOwnerRecord } from "../model/owner-record.ts";
 import { randomHex } from "../system/random.ts";
 import {
   asReleased,
@@ -20,6 +19,7 @@ import { kernelHolder } from "./kernel-lock-probe.ts";
 import type { Acquisition, Busy, LockStore } from "./lock.ts";
 import { type PlacedMarker, placeMarker, prepareWeightsDir, replaceMarker, writeMarkerRecord } from "./marker.ts";
 import { readMarker, readMarkerRecord, recordOfMarker } from "./marker-reading.ts";
+import { refuseCollision } from "./name-collision.ts";
 
 export interface Examined {
   readonly verdict: Verdict;
@@ -84,17 +84,6 @@ function busyKernelLock(path: string, weightsDir: string, configuration: Configu
     evidence: [{ source: "kernel-lock", says: "alive", detail: "the kernel lock is held" }],
     path,
   };
-}
-
-/** Two configurations whose names come out the same must not take one another's lock for their own. */
-function refuseCollision(record: OwnerRecord, configuration: Configuration, path: string): void {
-  const theirs = configurationOf(record);
-  if (theirs === null || isReleased(record) || !belongsToAnother(record, configuration)) return;
-  throw new EnvironmentError(
-    `two configurations have the same lock name ${path}: it is held for ${describeConfiguration(theirs)}, ` +
-      `and asked for ${describeConfiguration(configuration)}`,
-    { code: "ERR_NAME_COLLISION", hint: "rename one of them, or wait until the other is done" },
-  );
 }
 
 /**

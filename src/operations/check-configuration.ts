@@ -1,3 +1,4 @@
+import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../model/layout.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
@@ -16,7 +17,10 @@ export interface CheckResult {
   readonly locks: readonly LockReport[];
 }
 
-/** Whether a configuration may be trained now, by both kinds of lock. Changes nothing on disk. */
+/**
+ * Whether a configuration may be trained now, by both kinds of lock. Changes nothing on disk. Throws an EnvironmentError
+ * when another configuration has the same lock name.
+ */
 export async function checkConfiguration(layout: Layout, configuration: Configuration): Promise<CheckResult> {
   const weightsDir = layout.weightsDir(configuration);
   const lockPath = layout.kernelLockPath(configuration);
@@ -24,6 +28,8 @@ export async function checkConfiguration(layout: Layout, configuration: Configur
     kernelLockFactsOf(layout, lockPath, weightsDir),
     markerFacts(layout, weightsDir, true, lockPath),
   ]);
+  const [kernelLock] = found;
+  if (kernelLock?.record) refuseCollision(kernelLock.record, configuration, kernelLock.path);
   const locks = await Promise.all(found.filter((facts) => facts !== null).map(judged));
   const active = locks.find(({ verdict }) => verdict.status === "active");
   return {

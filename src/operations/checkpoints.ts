@@ -1,12 +1,12 @@
 import { statSync } from "node:fs";
-import { relative, resolve } from "node:path";
+import { resolve } from "node:path";
 
 /** Smaller files are what a crash left of a checkpoint. */
 export const smallestCheckpointBytes = 1024;
 
 /**
  * The first file that shows a training to be done: patterns are relative to the weights dir, matches smaller than
- * `smallestBytes` do not count. Null: none. The path is relative to the weights dir where it lies in it.
+ * `smallestBytes` do not count. Null: none.
  */
 export async function findCheckpoint(
   weightsDir: string,
@@ -15,8 +15,9 @@ export async function findCheckpoint(
 ): Promise<string | null> {
   for (const pattern of patterns) {
     for (const path of await matches(weightsDir, pattern)) {
-      const stats = statSync(resolve(weightsDir, path), { throwIfNoEntry: false });
-      if (stats?.isFile() && stats.size >= smallestBytes) return relative(weightsDir, resolve(weightsDir, path));
+      const found = resolve(weightsDir, path);
+      const stats = statSync(found, { throwIfNoEntry: false });
+      if (stats?.isFile() && stats.size >= smallestBytes) return found;
     }
   }
   return null;

@@ -1,9 +1,10 @@
-import { statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
 import { defaultLayout, type Layout } from "../model/layout.ts";
 import { rootFrom } from "../model/root.ts";
 import { asSystemError } from "../system/errno.ts";
+import { ownerOf } from "../system/shared-permissions.ts";
 
 export interface Site {
   readonly root?: string | undefined;
@@ -20,9 +21,12 @@ export function openLayout(site: Site, env: Readonly<Record<string, string | und
 
 function requireFolder(root: string): void {
   try {
-    if (statSync(root).isDirectory()) return;
+    if (statSync(root).isDirectory()) {
+      accessSync(root, constants.R_OK | constants.X_OK);
+      return;
+    }
   } catch (error) {
-    throw asSystemError("use the root", root, error);
+    throw asSystemError("use the root", root, error, ownerOf(root));
   }
   throw new EnvironmentError(`the root ${root} is not a folder`, {
     code: "ENOTDIR",

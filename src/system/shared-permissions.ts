@@ -1,17 +1,8 @@
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  fchmodSync,
-  fchownSync,
-  fstatSync,
-  mkdirSync,
-  type Stats,
-  statSync,
-} from "node:fs";
+import { chmodSync, chownSync, fchmodSync, fchownSync, fstatSync, mkdirSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { asSystemError, errnoOf, isErrno, systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
+import { listedUserName } from "./this-host.ts";
 
 const setGroupId = 0o2000;
 const permissionBits = 0o777;
@@ -82,18 +73,10 @@ function shareFolder(path: string): void {
   }
 }
 
-/** `owner alice, mode 0644`, for messages about what may not be done; uid where there is no name. */
+/** Owner, group and mode of a path in words, for messages about what may not be done there; undefined when it is gone. */
 export function ownerOf(path: string): string | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
-  return `${path} has owner uid ${stats.uid}, group gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}`;
-}
-
-/** Closes a descriptor that may be gone already. */
-export function closeQuietly(fd: number): void {
-  try {
-    closeSync(fd);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-  }
+  const owner = listedUserName(stats.uid) ?? `uid ${stats.uid}`;
+  return `${path} has owner ${owner}, group gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}`;
 }

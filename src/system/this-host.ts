@@ -52,16 +52,23 @@ function askSystem(): ThisHost {
  * variable USER, or says `unknown`, so it is asked second.
  */
 function userName(uid: number): string {
-  for (const line of readProcText("/etc/passwd")?.split("\n") ?? []) {
-    const [name, , id] = line.split(":");
-    if (name && id === String(uid)) return name;
-  }
+  const listed = listedUserName(uid);
+  if (listed !== null) return listed;
   try {
     const { username } = userInfo();
     return username === "" || username === "unknown" ? String(uid) : username;
   } catch {
     return String(uid);
   }
+}
+
+/** The name of a user by passwd(5); null for users that only a name service knows. */
+export function listedUserName(uid: number): string | null {
+  for (const line of readProcText("/etc/passwd")?.split("\n") ?? []) {
+    const [name, , id] = line.split(":");
+    if (name && id === String(uid)) return name;
+  }
+  return null;
 }
 
 function readPidNamespace(): number | null {

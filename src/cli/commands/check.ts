@@ -86,6 +86,7 @@ function showCheck(result: CheckResult, checkpoint: string | null, configuration
 /** The block that users of the Python script know; an uncertain lock adds why it counts. */
 function lockedText(configuration: Configuration, lock: LockReport): string {
   const holder = lock.holder ?? { ...nobodyKnown, pid: lock.pid };
+  const uncertain = lock.verdict.status === "unknown";
   const doubts = lock.evidence.map(({ detail }) => printable(detail)).join("; ");
   return [
     "[PRE-FLIGHT CHECK FAILED]",
@@ -95,7 +96,8 @@ function lockedText(configuration: Configuration, lock: LockReport): string {
     `  Model: ${printable(configuration.model)}`,
     `  Held by: ${holderText(holder)}`,
     ...(lock.startedAt === null ? [] : [`  Since: ${printable(lock.startedAt)}`]),
-    ...(lock.verdict.status === "unknown" ? [`  Status: ${lock.verdict.label} (${doubts})`] : []),
+    ...(uncertain ? [`  Status: ${lock.verdict.label}`] : []),
     "Skipping to avoid duplicate training.",
+    ...(uncertain ? [`trainlock: ${printable(lock.path)}: ${doubts}`] : []),
   ].join("\n");
 }
