@@ -1,0 +1,48 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { holdWithRun, trainlock } from "../support/trainlock.ts";
+
+async function writeCheckpoint(of: TestConfiguration, name: string, bytes: number): Promise<string> {
+  const path = join(of.weightsDir, name);
+  await mkdir(of.weightsDir, { recursive: true });
+  await writeFile(path, Buffer.alloc(bytes, 1));
+  return path;
+}
+
+const trained = ["--", "echo", "trained"];
+
+describe.each(["iter_80000.pth", "iter_8*.pth"])("--done-when %s", (glob) => {
+  test("the checkpoint is there: run skips with exit code 0, check says 4", async () => {
+    const of = configuration(await temporaryRoot());
+    await writeCheckpoint(of, "iter_80000.pth", 1024);
+    const run = await trainlock(["run", ...of.args, "--done-when", glob, ...trained]);
+    expect(run).toMatchObject({ exitCode: 0 });
+    expect(run.stdout + run.stderr).toMatch(/^SKIP: Final checkpoint already exists: (.*\/)?iter_80000\.pth\n$/);
+    expect(await trainlock(["check", ...of.args, "--done-when", glob])).toMatchObject({ exitCode: 4 });
+  });
+
+  test("it is not, or smaller than 1 KiB, or another: run trains, check says 0", async () => {
+    const of = configuration(await temporaryRoot());
+    const asUsual = async () => {
+      expect(await trainlock(["check", ...of.args, "--done-when", glob])).toMatchObject({ exitCode: 0 });
+      const run = await trainlock(["run", ...of.args, "--done-when", glob, ...trained]);
+      expect(run).toMatchObject({ exitCode: 0, stdout: "trained\n" });
+    };
+    await asUsual();
+    await writeCheckpoint(of, "iter_80000.pth", 1023);
+    await asUsual();
+    await writeCheckpoint(of, "iter_40000.pth", 4096);
+    await asUsual();
+  });
+});
+
+test("already trained goes before locked: nothing is left to wait for", async () => {
+  const of = configuration(await temporaryRoot());
+  await holdWithRun(of.args);
+  await writeCheckpoint(of, "iter_80000.pth", 1024);
+  const run = await trainlock(["run", ...of.args, "--done-when", "iter_80000.pth", ...trained]);
+  expect(run).toMatchObject({ exitCode: 0, stdout: expect.not.stringContaining("trained") });
+});

@@ -1,0 +1,147 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { configuration } from "../support/configuration.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { trainlock } from "../support/trainlock.ts";
+
+/** Every command that takes a configuration, with what it needs to be called rightly. */
+const withConfiguration = [
+  { command: "check", rest: [] },
+  { command: "run", rest: ["--", "echo", "trained"] },
+] as const;
+
+describe.each(withConfiguration)("$command", ({ command, rest }) => {
+  const call = (args: readonly string[]) => trainlock([command, ...args, ...rest]);
+  const right = { "--strategy": "baseline", "--dataset": "IDD-AW", "--model": "deeplabv3plus_r50" };
+  const flagsOf = (flags: Readonly<Record<string, string>>) => Object.entries(flags).flat();
+
+  test("without any root: exit code 2, naming the three variables", async () => {
+    const called = await call(flagsOf(right));
+    expect(called).toMatchObject({ exitCode: 2, stdout: "" });
+    for (const name of ["TRAINLOCK_ROOT", "AWARE_DATA_ROOT", "PROVE_ROOT"]) expect(called.stderr).toContain(name);
+  });
+
+  test("with a root that is not there, or is a file: exit code 3, naming it", async () => {
+    const root = await temporaryRoot();
+    const file = join(root, "file");
+    await writeFile(file, "");
+    for (const wrong of [join(root, "gone"), file]) {
+      const called = await call(["--root", wrong, ...flagsOf(right)]);
+      expect(called).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringContaining(wrong) });
+    }
+  });
+
+  test.each(["--strategy", "--dataset", "--model"])("without %s: exit code 2, naming it", async (flag) => {
+    const root = await temporaryRoot();
+    const others = Object.entries(right)
+      .filter(([name]) => name !== flag)
+      .flat();
+    const called = await call(["--root", root, ...others]);
+    expect(called).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining(flag) });
+  });
+
+  const wrongValues = [
+    ["--strategy", "../../etc"],
+    ["--strategy", ".."],
+    ["--strategy", "."],
+    ["--strategy", ""],
+    ["--dataset", "a/b"],
+    ["--model", "/etc"],
+    ["--ratio", "abc"],
+    ["--ratio", "1.5"],
+    ["--ratio", "-0.1"],
+    ["--ratio", "NaN"],
+    ["--ratio", "Infinity"],
+    ["--ratio", "0x1"],
+    ["--ratio", ""],
+    ["--aux-loss", "../x"],
+    ["--stage", "a/b"],
+  ] as const;
+  test.each(wrongValues)("with %s %j: exit code 2, naming flag and value", async (flag, value) => {
+    const root = await temporaryRoot();
+    // `=` so that a value with a leading dash is a value.
+    const called = await call(["--root", root, ...flagsOf({ ...right }), `${flag}=${value}`]);
+    expect(called).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining(flag) });
+    expect(called.stderr).toContain(value);
+  });
+
+  test.each(["\n", "\u001b[31m", "\u0007"])(
+    "with a control character %j in a name: exit code 2, shown escaped",
+    async (evil) => {
+      const root = await temporaryRoot();
+      const called = await call(["--root", root, ...flagsOf({ ...right, "--strategy": `a${evil}b` })]);
+      expect(called).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("--strategy") });
+      expect(called.stderr).not.toContain(`a${evil}b`);
+    },
+  );
+
+  test("with an unknown option: exit code 2, naming it and the nearest", async () => {
+    const { args } = configuration(await temporaryRoot());
+    const called = await call([...args, "--stratgey", "x"]);
+    expect(called).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("--stratgey") });
+    expect(called.stderr).toContain("--strategy");
+  });
+});
+
+test("an unknown command: exit code 2, naming it and the nearest", async () => {
+  const called = await trainlock(["chekc"]);
+  expect(called).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("chekc") });
+  expect(called.stderr).toMatch(/\bcheck\b/);
+});
+
+test.each([["list"], ["clear"]])(
+  "%s with an unknown option: exit code 2, naming it and the nearest",
+  async (command) => {
+    const root = await temporaryRoot();
+    const called = await trainlock([command, "--root", root, "--fcntl-onyl"]);
+    expect(called).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("--fcntl-onyl") });
+    expect(called.stderr).toContain("--fcntl-only");
+  },
+);
+
+test.each([["list"], ["clear"]])("%s without a root: exit code 2; with one that is not there: 3", async (command) => {
+  const none = await trainlock([command]);
+  expect(none).toMatchObject({ exitCode: 2, stdout: "" });
+  for (const name of ["TRAINLOCK_ROOT", "AWARE_DATA_ROOT", "PROVE_ROOT"]) expect(none.stderr).toContain(name);
+  const gone = join(await temporaryRoot(), "gone");
+  const called = await trainlock([command, "--root", gone]);
+  expect(called).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringContaining(gone) });
+});
+
+test("run without a command, or with a choice that is none: exit code 2", async () => {
+  const of = configuration(await temporaryRoot());
+  expect(await trainlock(["run", ...of.args])).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(await trainlock(["run", ...of.args, "--"])).toMatchObject({ exitCode: 2, stdout: "" });
+  const choice = await trainlock(["run", ...of.args, "--on-locked", "explode", "--", "echo", "trained"]);
+  expect(choice).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("explode") });
+});
+
+describe("what a wrong call says", () => {
+  test("is a line or two, not a stack trace", async () => {
+    const root = await temporaryRoot();
+    for (const args of [["chekc"], ["list", "--root", `${root}/gone`], ["check", "--root", root], ["list", "--nope"]]) {
+      const { stderr } = await trainlock(args);
+      expect(stderr).not.toMatch(/^\s+at /m);
+      expect(stderr).not.toMatch(/\.(ts|js):\d+/);
+    }
+  });
+});
+
+describe("help", () => {
+  test.each(["run", "check", "list", "clear", "completion"])(
+    "of %s ends with examples and its exit codes",
+    async (command) => {
+      const help = await trainlock([command, "--help"]);
+      expect(help).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(help.stdout).toMatch(new RegExp(`Examples:\\n[^]*trainlock ${command}[^]*Exit codes:\\n[^]*\\b0\\b[^]*$`));
+    },
+  );
+
+  test("--version is that of the package", async () => {
+    const manifest = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
+    const version = await trainlock(["--version"]);
+    expect(version).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(version.stdout).toContain(manifest.version);
+  });
+});
