@@ -45,16 +45,35 @@ fail() {
   exit 1
 }
 
-# Prints a command line as one would type it, broken before column 78.
+# Prints a command line as one would type it, broken before column 78: never between an option and its value, and what
+# follows `--` in one piece where it fits.
 print_command() {
-  local line='$' word
+  local words=() units=() line='$' unit word
   for word in "$@"; do
     [[ $word == *[[:space:]\;\|\$]* ]] && word="'$word'"
-    if ((${#line} + ${#word} > 75)); then
+    words+=("$word")
+  done
+  set -- "${words[@]}"
+  while (($# > 0)); do
+    unit=$*
+    if [[ $1 == -- && ${#unit} -le 71 ]]; then
+      units+=("$*")
+      break
+    fi
+    if [[ $1 == --?* && $# -gt 1 && ${2-} != -* ]]; then
+      units+=("$1 $2")
+      shift
+    else
+      units+=("$1")
+    fi
+    shift
+  done
+  for unit in "${units[@]}"; do
+    if ((${#line} + ${#unit} > 75)); then
       printf '%s%s \\%s\n' "$bold" "$line" "$plain"
       line='   '
     fi
-    line+=" $word"
+    line+=" $unit"
   done
   printf '%s%s%s\n' "$bold" "$line" "$plain"
 }
@@ -95,10 +114,19 @@ wait_until() {
   fail "waited ten seconds for $what"
 }
 
-# ended PID: waits for a job of ours without bash's notice that it was killed; its exit code is the function's.
+# ended PID: waits for a job of ours; its exit code is the function's.
 ended() {
   unset "running[$1]"
-  wait "$1" 2>/dev/null
+  wait "$1"
+}
+
+# killed PID TARGET…: shows and does the kill of a job, without bash's notice of it.
+killed() {
+  print_command kill -KILL "${@:2}"
+  {
+    kill -KILL "${@:2}"
+    ended "$1"
+  } 2>/dev/null
 }
 
 # gone PID: not there, or nobody has asked for its exit code yet.
@@ -116,12 +144,12 @@ python=1
 if ! python3 -c 'import fcntl' 2>/dev/null; then
   python=0
   echo 'SKIPPED: python3 is not installed. The steps with a Python job are left out,'
-  echo 'and a shell loop takes the place of the training.'
+  echo 'and a shell script takes the place of the training.'
 fi
 if ((python)); then
-  training=(python3 scripts/demo/train.py --seconds-per-iteration 0.02)
+  training=(python3 scripts/demo/train.py --seconds-per-iteration 0.03)
 else
-  training=(bash -c 'for i in 40 80 120; do sleep 0.8; head -c 1544 /dev/urandom > $TRAINLOCK_WEIGHTS_DIR/iter_$i.pth; echo iter_$i.pth; done')
+  training=(bash scripts/demo/train.sh)
 fi
 
 title 'Two jobs of the old kind are running. Neither can see the lock of the other.'
@@ -172,9 +200,7 @@ show 0 'SKIP: Final checkpoint already exists' \
   trainlock run "${cutmix[@]}" --done-when iter_120.pth -- "${training[@]}"
 
 title 'The bash job is killed. Its marker stays behind, and is found out.'
-print_command kill -KILL -- "-$bash_job"
-kill -KILL -- "-$bash_job"
-ended "$bash_job"
+killed "$bash_job" -- "-$bash_job"
 if trainlock list | grep -q 'UNKNOWN - other container'; then
   echo 'SKIPPED: in this container a process number proves nothing, so that trainlock'
   echo 'says UNKNOWN where it says STALE on an ordinary host.'
@@ -192,9 +218,8 @@ wrapper=$job
 wait_until 'the command to start' test -s "$output/wrapper"
 command_pid=$(cat "$output/wrapper")
 running[$command_pid]=1
-print_command kill -KILL "$wrapper"
-kill -KILL "$wrapper"
-ended "$wrapper"
+killed "$wrapper" "$wrapper"
+show 0 '[ACTIVE]' trainlock list --file-only
 show 75 'is already training' trainlock run "${baseline[@]}" -- "${training[@]}"
 
 title 'If the command dies too, the next run takes over by itself.'

@@ -12,6 +12,9 @@ packages=(
   'procps      pgrep'
   'acl         setfacl'
   'tmux        tmux'
+  'perl        perl'
+  'zsh         zsh'
+  'fish        fish'
 )
 
 find_missing() {
