@@ -96,8 +96,7 @@ function lockedText(configuration: Configuration, lock: LockReport): string {
     `  Model: ${printable(configuration.model)}`,
     `  Held by: ${holderText(holder)}`,
     ...(lock.startedAt === null ? [] : [`  Since: ${printable(lock.startedAt)}`]),
-    ...(uncertain ? [`  Status: ${lock.verdict.label}`] : []),
+    ...(uncertain ? [`  Status: ${lock.verdict.label} (${doubts})`] : []),
     "Skipping to avoid duplicate training.",
-    ...(uncertain ? [`trainlock: ${printable(lock.path)}: ${doubts}`] : []),
   ].join("\n");
 }
