@@ -31,6 +31,11 @@ export function say(text: string): void {
   }
 }
 
+/** Characters that JSON may carry as they are, and that a terminal would still act upon. */
+const unprintable = /[\u007f-\u009f\u2028\u2029\p{Cf}]/gu;
+
 export function printJson(value: unknown): void {
-  print(`${JSON.stringify(value, null, 2)}\n`);
+  const units = (text: string) =>
+    text.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  print(`${JSON.stringify(value, null, 2).replace(unprintable, (text) => units(text).join(""))}\n`);
 }
