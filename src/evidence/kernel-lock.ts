@@ -25,7 +25,7 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
     case "unknown":
       return [finding(`the kernel lock cannot be asked: ${kernelLock.why}`)];
     case "free": {
-      const mount = mountOf(facts.path);
+      const mount = mountOf(facts.lockPath);
       const reach = reachOf(facts, mount);
       if (reach === null) return [finding(`the kernel lock is free here, but ${mount.why}`)];
       const because = facts.kind === "fcntl" ? "lock not held" : "PID not running";
@@ -35,9 +35,11 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
 }
 
 /** Why a free lock proves that this owner is gone; null when it does not. */
-function reachOf({ record }: LockFacts, mount: MountFacts): string | null {
+function reachOf({ record, path }: LockFacts, mount: MountFacts): string | null {
   const bootId = record?.trainlock?.bootId ?? null;
   if (bootId !== null && bootId === thisHost().bootId) return "its owner was on this kernel";
   if (mount.lockScope === "cluster") return `${mount.fileSystem} locks reach every host`;
-  return mount.shared === false ? `every holder on ${mount.fileSystem} is on this host` : null;
+  // A lock dir of this host's own says nothing about a weights dir that others write to, too.
+  const bothLocal = mount.shared === false && mountOf(path).shared === false;
+  return bothLocal ? `every holder on ${mount.fileSystem} is on this host` : null;
 }

@@ -51,6 +51,7 @@ function matchWriter(
   marker: MarkerFacts,
   pid: number,
 ): { kind: "writer" | "doubt" | "other"; why: string } {
+  if (facts.kernelThread) return { kind: "other", why: `process ${pid} here is a thread of the kernel` };
   if (facts.uid !== marker.uid) {
     return { kind: "other", why: `process ${pid} here is of uid ${facts.uid}, the marker of uid ${marker.uid}` };
   }

@@ -48,9 +48,9 @@ function childEvidence({ childPid, token, startTimeTicks }: TrainlockSection): E
   const child = readProcess(childPid);
   if (child.kind !== "alive") return [];
   const detail = `its command runs on as process ${childPid}`;
-  const inherited = hasInheritedToken(childPid, token);
-  if (inherited !== null) return inherited ? [{ source: "process", says: "alive", detail }] : [];
-  // Another user's environment is closed to us; a process that began with the wrapper is hardly a later one.
+  if (hasInheritedToken(childPid, token) === true) return [{ source: "process", says: "alive", detail }];
+  // Another user's environment is closed to us, and a program that sets its title writes over its own; but a process that
+  // began with the wrapper is hardly a later one.
   const after = startTimeTicks === null ? -1 : child.facts.startTimeTicks - startTimeTicks;
   const together = after >= 0 && after <= startedTogetherTicks;
   return together ? [{ source: "process", says: "alive", detail: `${detail}, by its start time` }] : [];

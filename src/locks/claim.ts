@@ -1,6 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
-import type { Layout } from "../model/layout.ts";
+import { type Layout, markerPath } from "../model/layout.ts";
 import type { KernelLockState, LockFacts, MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, serializeOwnerRecord } from "../model/owner-record.ts";
 import { randomHex } from "../system/random.ts";
@@ -103,6 +103,7 @@ async function foreignRecord(
     kind: "fcntl",
     name: layout.displayName(configuration),
     path: kernel.path,
+    lockPath: kernel.path,
     weightsDir: layout.weightsDir(configuration),
     kernelLock: { state: "free" },
     record,
@@ -138,6 +139,8 @@ async function takeMarker(
         const owner = await markerOwner(kernel, layout, configuration, weightsDir, marker, examine);
         try {
           if (owner.busy !== null) return { busy: owner.busy };
+          // The lock file is about to speak of our marker: what it said of the dead one must outlive a crash in between.
+          if (owner.onlyInLockFile !== null) writeMarkerRecord(weightsDir, serializeOwnerRecord(owner.onlyInLockFile));
           placed = replaceMarker(weightsDir, marker, record.pid ?? process.pid, announce);
         } finally {
           owner.otherLock?.release();
@@ -167,8 +170,8 @@ async function markerOwner(
   weightsDir: string,
   marker: MarkerFacts,
   examine: Examine,
-): Promise<{ busy: Busy | null; otherLock: KernelLock | null }> {
-  const { record, problem } = recordOfMarker(weightsDir, marker, () => kernel.previous);
+): Promise<{ busy: Busy | null; otherLock: KernelLock | null; onlyInLockFile: OwnerRecord | null }> {
+  const { record, beside, problem } = recordOfMarker(weightsDir, marker, () => kernel.previous);
   const owner = record === null ? null : configurationOf(record);
   const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
   const otherLock = ownerPath === kernel.path ? null : await acquireKernelLock(ownerPath);
@@ -178,7 +181,8 @@ async function markerOwner(
   const examined = await examine({
     kind: "file",
     name: layout.displayName(configuration),
-    path: `${weightsDir}/.training_lock`,
+    path: markerPath(weightsDir),
+    lockPath: ownerPath,
     weightsDir,
     kernelLock: state,
     record,
@@ -188,7 +192,7 @@ async function markerOwner(
     startedAt: record?.acquiredAt ?? null,
   });
   const busy = examined.verdict.status === "stale" ? null : busyMarker(weightsDir, marker, record, examined);
-  return { busy, otherLock: otherLock === "busy" ? null : otherLock };
+  return { busy, otherLock: otherLock === "busy" ? null : otherLock, onlyInLockFile: beside ? null : record };
 }
 
 function busyMarker(
@@ -200,6 +204,6 @@ function busyMarker(
   return {
     holder: holderFrom(record, marker?.pid ?? null) ?? nobodyKnown,
     ...examined,
-    path: `${weightsDir}/.training_lock`,
+    path: markerPath(weightsDir),
   };
 }

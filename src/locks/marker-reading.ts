@@ -63,6 +63,8 @@ function interpretMarker(bytes: Buffer): Pick<MarkerFacts, "pid" | "content" | "
 export interface TiedRecord {
   /** Null when no record speaks of this very marker. */
   readonly record: OwnerRecord | null;
+  /** Whether it lies beside the marker; else it was found in the lock file. */
+  readonly beside: boolean;
   readonly problem: string | null;
 }
 
@@ -79,11 +81,12 @@ export function recordOfMarker(
   const beside = readMarkerRecord(weightsDir);
   if (beside.reading.kind === "record" && describes(beside.reading.record, marker)) {
     const inTime = beside.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
-    if (inTime) return { record: beside.reading.record, problem: null };
+    if (inTime) return { record: beside.reading.record, beside: true, problem: null };
   }
   const kernel = fromKernelLock();
-  if (kernel.kind === "record" && describes(kernel.record, marker)) return { record: kernel.record, problem: null };
-  return { record: null, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
+  if (kernel.kind === "record" && describes(kernel.record, marker))
+    return { record: kernel.record, beside: false, problem: null };
+  return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
 }
 
 function describes(record: OwnerRecord, marker: MarkerFacts): boolean {

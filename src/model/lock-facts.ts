@@ -31,6 +31,8 @@ export interface LockFacts {
   readonly path: string;
   /** Where the configuration trains, where that is known. */
   readonly weightsDir: string | null;
+  /** The kernel lock file: `path` itself, or for a marker that of its owner's claim. */
+  readonly lockPath: string;
   /** For a kernel lock its own state; for a marker that of the kernel lock its owner holds with it. */
   readonly kernelLock: KernelLockState;
   /** The owner record, for a marker only when it is tied to this very marker. */

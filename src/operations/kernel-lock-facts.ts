@@ -69,6 +69,7 @@ function factsOf(
     kind: "fcntl",
     name: nameOf(layout, lock.path, record, weightsDir),
     path: lock.path,
+    lockPath: lock.path,
     weightsDir,
     kernelLock: lock.lock,
     record,

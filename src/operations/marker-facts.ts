@@ -19,13 +19,15 @@ export async function markerFacts(
   if (marker === null) return null;
   const { record, problem } = recordOfMarker(weightsDir, marker, () => recordIn(lockPath));
   const owner = record === null ? null : configurationOf(record);
+  const ownerLockPath = owner === null ? lockPath : layout.kernelLockPath(owner);
   let kernelLock: KernelLockState = { state: "absent" };
-  if (owner !== null && verify) kernelLock = (await probeKernelLock(layout.kernelLockPath(owner))).lock;
+  if (owner !== null && verify) kernelLock = (await probeKernelLock(ownerLockPath)).lock;
   const modified = localIso(Number(marker.modifiedNs / 1000n));
   return {
     kind: "file",
     name: layout.displayNameOfWeightsDir(weightsDir),
     path: markerPath(weightsDir),
+    lockPath: ownerLockPath,
     weightsDir,
     kernelLock,
     record,

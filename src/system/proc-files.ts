@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 /** What a process's line in `/proc/PID/stat` says, proc_pid_stat(5). */
 export interface StatLine {
   readonly state: string;
+  /** A thread of the kernel itself, PF_KTHREAD of linux/sched.h: it runs no program and writes no file of a user's. */
+  readonly kernelThread: boolean;
   readonly threadCount: number;
   /** Field 22: clock ticks from boot to the start of the process. */
   readonly startTimeTicks: number;
@@ -47,6 +49,8 @@ export function listedPids(): number[] {
   }
 }
 
+const kernelThreadFlag = 0x0020_0000;
+
 /** Null when `/proc/PID/stat` cannot be read. The command name may hold spaces and parentheses, so its last one counts. */
 export function readStatLine(pid: number | "self"): StatLine | null {
   const text = readProcText(`/proc/${pid}/stat`);
@@ -54,5 +58,6 @@ export function readStatLine(pid: number | "self"): StatLine | null {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [state, threadCount, startTimeTicks] = [fields[0], Number(fields[17]), Number(fields[19])];
   if (state === undefined || !Number.isFinite(threadCount) || !Number.isFinite(startTimeTicks)) return null;
-  return { state, threadCount, startTimeTicks };
+  const kernelThread = (Number(fields[6]) & kernelThreadFlag) !== 0;
+  return { state, kernelThread, threadCount, startTimeTicks };
 }

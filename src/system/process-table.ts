@@ -11,6 +11,7 @@ export interface ProcessFacts {
   readonly startTimeTicks: number;
   /** One letter, proc_pid_stat(5). */
   readonly state: string;
+  readonly kernelThread: boolean;
   /** Its age in seconds, counted from boot: independent of the wall clock. */
   readonly startedBeforeSeconds: number;
 }
@@ -39,9 +40,12 @@ export function readProcess(pid: number): ProcessReading {
   const now = ticksSinceBoot();
   const effectiveUid = Number(/^Uid:\t\d+\t(\d+)/m.exec(status)?.[1]);
   if (now === null || !Number.isFinite(effectiveUid)) return { kind: "hidden" };
-  const { state, startTimeTicks } = stat;
+  const { state, kernelThread, startTimeTicks } = stat;
   const startedBeforeSeconds = Math.max(0, now - startTimeTicks) / ticksPerSecond;
-  return { kind: "alive", facts: { pid, uid: effectiveUid, startTimeTicks, state, startedBeforeSeconds } };
+  return {
+    kind: "alive",
+    facts: { pid, uid: effectiveUid, startTimeTicks, state, kernelThread, startedBeforeSeconds },
+  };
 }
 
 /** EPERM is the answer of a living process of somebody else, kill(2); whatever is not a clear no counts as alive. */
