@@ -16,10 +16,11 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "trainlock: ")) })
     .configureHelp({ showGlobalOptions: false });
   for (const add of [addRunCommand, addCheckCommand, addListCommand, addClearCommand, addCompletionCommand])
     add(program, done);
-  for (const command of program.commands) command.helpOption("--help", "show help").exitOverride();
+  for (const command of program.commands) command.helpOption("--help", "show help").copyInheritedSettings(program);
   program.addHelpText(
     "after",
     helpEnd(

@@ -21,10 +21,11 @@ import {
 } from "../site-options.ts";
 
 interface CheckOptions extends SiteOptions, ConfigurationOptions {
-  readonly doneWhen: readonly string[];
+  readonly doneWhen?: readonly string[];
 }
 
-export function collect(value: string, before: readonly string[]): string[] {
+/** For options that may be repeated. */
+export function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
@@ -35,7 +36,6 @@ export function addCheckCommand(program: Command, done: (exitCode: number) => vo
       "--done-when <glob>",
       "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
       collect,
-      [],
     )
     .addHelpText(
       "after",
@@ -60,7 +60,7 @@ async function check(options: CheckOptions): Promise<number> {
   const configuration = configurationFrom(options);
   const layout = layoutFrom(options);
   const result = await checkConfiguration(layout, configuration);
-  const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, options.doneWhen) : null;
+  const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, options.doneWhen ?? []) : null;
   const status = result.lockedBy !== null ? "locked" : checkpoint !== null ? "done" : "free";
   if (options.json) {
     printJson({

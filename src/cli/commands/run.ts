@@ -22,7 +22,7 @@ import { collect } from "./check.ts";
 interface RunOptions extends SiteOptions, ConfigurationOptions {
   readonly onLocked: "fail" | "skip";
   readonly onLost: "stop" | "warn";
-  readonly doneWhen: readonly string[];
+  readonly doneWhen?: readonly string[];
 }
 
 const killAfterMs = 30_000;
@@ -39,7 +39,6 @@ export function addRunCommand(program: Command, done: (exitCode: number) => void
       "--done-when <glob>",
       "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
       collect,
-      [],
     )
     .addOption(
       new Option("--on-lost <what>", "when the lock is lost: stop the command and exit 74, or warn")
@@ -87,7 +86,7 @@ async function run([program, ...args]: string[], options: RunOptions): Promise<n
     configuration,
     argv: [program, ...args],
     env: process.env,
-    doneWhen: options.doneWhen,
+    doneWhen: options.doneWhen ?? [],
     onLost: options.onLost,
     killAfterMs,
     onHeld: () => undefined,
