@@ -81,6 +81,16 @@ export const freshRun: Scenario = {
 export const scenarios: readonly Scenario[] = [
   freshRun,
   { title: "a run after another", prepare: completeRun, args: runArgs, isRun: true },
+  {
+    title: "a run after two others, whose lock file an old clear has removed",
+    prepare: async (of) => {
+      await completeRun(of);
+      await completeRun(of);
+      rmSync(of.kernelLock);
+    },
+    args: runArgs,
+    isRun: true,
+  },
   { title: "the takeover of a killed claim", prepare: leaveStaleClaim, args: runArgs, isRun: true },
   { title: "the takeover of an empty marker", prepare: leaveEmptyMarker, args: runArgs, isRun: true },
   { title: "the takeover of a dead Python job's lock file", prepare: leaveOldLockFile, args: runArgs, isRun: true },

@@ -119,12 +119,11 @@ export function pointsIn(calls: readonly TracedCall[], folder: string): Point[] 
     if (commandBegins === -1 || index < commandBegins) return "before the command";
     return index < commandEnds ? "while it starts or runs" : "after the command";
   };
-  const first = calls.findIndex(
-    ({ thread, text }) => thread === main && text.includes(folder) && !text.startsWith("execve("),
-  );
+  const touches = ({ text }: TracedCall) => text.includes(`"${folder}`) || text.includes(`<${folder}`);
+  const first = calls.findIndex((call) => call.thread === main && touches(call) && call.name !== "execve");
   return calls.flatMap((call, index) => {
     if (call.thread !== main || index < first || call.name === "execve") return [];
-    if (!call.text.includes(folder) && call.name !== "exit_group") return [];
+    if (!touches(call) && call.name !== "exit_group") return [];
     return [{ ...call, phase: phaseAt(index) }];
   });
 }
@@ -136,19 +135,6 @@ export function describePoint({ name, nth, text, phase }: Point, folder: string)
     .replace(/\.training_lock\.[0-9a-f]+\.tmp/g, ".training_lock.*.tmp")
     .replace(/ (=|<unfinished).*$/, "");
   return `${name} ${nth} (${phase}): ${plain.slice(0, 140)}`;
-}
-
-/** Where a call is too many runs away to be named by its arguments: what it is done to. */
-export function targetOf(
-  { text }: TracedCall,
-  folder: string,
-): "lock file" | "marker" | "marker record" | "temporary" | "folder" {
-  if (/\.training_lock\.[0-9a-f]+\.tmp/.test(text)) return "temporary";
-  if (text.includes(".training_lock.json")) return "marker record";
-  if (text.includes("/.training_lock")) return "marker";
-  if (text.includes(".lock")) return "lock file";
-  if (!text.includes(folder)) throw new Error(`not in ${folder}: ${text}`);
-  return "folder";
 }
 
 /** Runs `work` on every item, as many at a time as there are processors in a small machine. */

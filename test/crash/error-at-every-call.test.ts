@@ -1,0 +1,149 @@
+import { describe, expect } from "vitest";
+import { requiresPrograms } from "../support/crash-requirements.ts";
+import {
+  freshRun,
+  generationsIn,
+  listed,
+  recordedGeneration,
+  recoveryFaults,
+  type Scenario,
+  scenarios,
+  withScenario,
+} from "../support/crash-scenarios.ts";
+import { describePoint, inParallel, type Point, pointsIn, type Traced, trace } from "../support/crash-strace.ts";
+
+const errnos = ["EIO", "ENOSPC", "ESTALE", "EINTR", "ENOLCK", "ENOSYS", "EACCES", "EROFS", "EMFILE"] as const;
+type Errno = (typeof errnos)[number];
+
+/** Without these there is no lock: the run is refused, with exit code 3. */
+const indispensable = /^(open.*O_CREAT|mkdir|flock.*LOCK_EX|pwrite64|write|link|rename)/;
+
+/** Where a run may go on all the same, and why that is right. Everything else before the command is refused. */
+const exceptions: readonly { readonly calls: RegExp; readonly errnos: readonly Errno[]; readonly why: string }[] = [
+  { calls: /./, errnos: ["EINTR"], why: "an interrupted call is made again, by the runtime or by us" },
+  { calls: /^link/, errnos: ["ENOSYS"], why: "without hard links the marker is created with O_EXCL" },
+  { calls: /^renameat2/, errnos: ["ENOSYS"], why: "without an exchange the dead marker is renamed over" },
+  { calls: /^statx/, errnos: ["ENOSYS"], why: "an older kernel has no statx: the runtime uses fstat" },
+  {
+    calls: /^(f?chmod|f?chown|getxattr)/,
+    errnos,
+    why: "mode and group are as good as can be had: the file works for its owner",
+  },
+  {
+    calls: /^statx/,
+    errnos,
+    why: "those that only ask what mode a new file should have may fail; the others are refused",
+  },
+  { calls: /^close/, errnos, why: "the descriptor is gone in any case" },
+  { calls: /^unlink.*\.tmp/, errnos, why: "the next run removes what this one could not" },
+  {
+    calls: /^open.*O_RDONLY|^pread64|^getdents64/,
+    errnos,
+    why: "who it was is not told then; that it is taken is asked with other calls",
+  },
+];
+
+const everything = process.env.TRAINLOCK_SOAK === "1";
+
+describe("an error of a system call is told, and never looks like a lock", () => {
+  for (const scenario of scenarios) {
+    requiresPrograms("strace")(
+      scenario.title,
+      async () => {
+        const points = await withScenario(scenario, async (of, root) =>
+          pointsIn((await trace(scenario.args(of))).calls, root),
+        );
+        const chosen = chooseErrors(scenario, points);
+        const outcomes = await inParallel(chosen, (each) => failAt(scenario, each));
+        const injected = outcomes.filter(({ happened }) => happened).length;
+        const refused = outcomes.filter(({ exitCode }) => exitCode === 3).length;
+        console.info(`errors injected, ${scenario.title}: ${injected}, of which refused: ${refused}`);
+        expect(outcomes.flatMap(({ faults }) => faults)).toEqual([]);
+        expect(injected).toBeGreaterThan(chosen.length * 0.7);
+      },
+      900_000,
+    );
+  }
+});
+
+interface Injection {
+  readonly point: Point;
+  readonly errno: Errno;
+}
+
+/** In a soak every errno at every call; otherwise every one where it matters in a first run, and some everywhere else. */
+function chooseErrors(scenario: Scenario, points: readonly Point[]): Injection[] {
+  const calls = points.filter(({ name }) => name !== "exit_group");
+  return calls.flatMap((point, index) => {
+    const matters = indispensable.test(point.text);
+    if (everything) return errnos.map((errno) => ({ point, errno }));
+    if (!matters && scenario !== freshRun) return [];
+    const many = matters ? (scenario === freshRun ? 4 : 2) : 1;
+    return Array.from({ length: many }, (_, more) => ({
+      point,
+      errno: errnos[(index + 2 * more) % errnos.length] ?? "EIO",
+    }));
+  });
+}
+
+interface Outcome {
+  readonly happened: boolean;
+  readonly exitCode: number | null;
+  readonly faults: readonly string[];
+}
+
+function failAt(scenario: Scenario, { point: { name, nth }, errno }: Injection): Promise<Outcome> {
+  return withScenario(scenario, async (of, root) => {
+    const generationBefore = recordedGeneration(of);
+    const lockedBefore = (await listed(root)).map(({ path }) => path);
+    const traced = await trace(scenario.args(of), { inject: `${name}:error=${errno}:when=${nth}` });
+    // Not every run makes the same number of calls: what it happened to is what counts.
+    const point = pointsIn(traced.calls, root).find((call) => call.name === name && call.nth === nth);
+    if (point === undefined) return { happened: false, exitCode: null, faults: [] };
+    const faults = scenario.isRun
+      ? runFaults(point, errno, traced, root, generationBefore)
+      : clearFaults(errno, traced, root);
+    if (scenario.isRun && traced.exitCode === 3) {
+      const left = (await listed(root)).filter(({ path }) => !lockedBefore.includes(path));
+      faults.push(...left.map(({ path, label }) => `refused, and yet it left ${path.replace(root, "ROOT")}, ${label}`));
+    }
+    faults.push(...(await recoveryFaults(of, root, [generationBefore, ...generationsIn(traced.stdout)])));
+    const where = `${errno} of ${describePoint(point, root)}`;
+    return { happened: true, exitCode: traced.exitCode, faults: faults.map((fault) => `${where}: ${fault}`) };
+  });
+}
+
+function runFaults(point: Point, errno: Errno, traced: Traced, root: string, generationBefore: number): string[] {
+  const { exitCode, stdout } = traced;
+  const generations = generationsIn(stdout);
+  if (point.phase !== "before the command") {
+    // It trains, or has: an error of ours must not end it, nor change how it ended.
+    return exitCode === 0 && generations.length === 1 ? [] : [`exit ${exitCode}: ${traced.stderr}`];
+  }
+  const mayGoOn = exceptions.some(({ calls, errnos: which }) => calls.test(point.text) && which.includes(errno));
+  if (exitCode === 0 && mayGoOn) {
+    const [generation] = generations;
+    return generation !== undefined && generation > generationBefore
+      ? []
+      : [`generation ${generation} after ${generationBefore}`];
+  }
+  if (exitCode !== 3) return [`exit ${exitCode}, not 3: ${traced.stderr.trim()}`];
+  const faults = stdout === "" ? [] : [`refused, and yet started: ${stdout}`];
+  return [...faults, ...messageFaults(errno, traced, root)];
+}
+
+function clearFaults(errno: Errno, traced: Traced, root: string): string[] {
+  if (traced.exitCode === 0) return [];
+  if (traced.exitCode !== 3) return [`exit ${traced.exitCode}, neither 0 nor 3: ${traced.stderr}`];
+  return messageFaults(errno, traced, root);
+}
+
+function messageFaults(errno: Errno, { stdout, stderr }: Traced, root: string): string[] {
+  const told = `${stdout}${stderr}`;
+  const faults: string[] = [];
+  if (!told.includes(errno)) faults.push(`the errno is not named: ${told.trim()}`);
+  if (!told.includes(root)) faults.push(`no path is named: ${told.trim()}`);
+  if (/defect|unknown error|at .*\.ts:/.test(told)) faults.push(`told as a defect of the program: ${told.trim()}`);
+  if (/already training|SKIP/.test(told)) faults.push(`told as a lock: ${told.trim()}`);
+  return faults;
+}
