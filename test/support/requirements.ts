@@ -13,7 +13,16 @@ const properties = {
     readlinkSync("/proc/self/ns/pid") === "pid:[4026531836]" && localFileSystems.has(statfsSync(tmpdir()).type),
 };
 
-type Requirement = keyof typeof properties | "bash" | "zsh" | "fish" | "python3" | "flock" | "setpriv" | "mkfifo";
+type Requirement =
+  | keyof typeof properties
+  | "bash"
+  | "zsh"
+  | "fish"
+  | "python3"
+  | "flock"
+  | "setpriv"
+  | "mkfifo"
+  | "script";
 
 const found = new Map<Requirement, boolean>();
 

@@ -1,0 +1,33 @@
+import { spawnSync } from "node:child_process";
+
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Milliseconds from before the start to after the end of one process. Throws when it does not do its work. */
+function timed({ what, argv, env, exitCode = 0 }) {
+  const [file, ...args] = argv;
+  const before = process.hrtime.bigint();
+  const { status, error, stderr } = spawnSync(file, args, { env, stdio: ["ignore", "ignore", "pipe"] });
+  const after = process.hrtime.bigint();
+  if (error !== undefined || status !== exitCode) throw new Error(`${what}: ${error ?? `exit ${status}: ${stderr}`}`);
+  return Number(after - before) / 1e6;
+}
+
+/**
+ * Median milliseconds of each command. They take turns, each round beginning with another, so that what the machine does
+ * meanwhile slows all of them alike.
+ */
+export function interleaved(commands, { warmUps = 5, rounds = 40 } = {}) {
+  const times = new Map(commands.map(({ what }) => [what, []]));
+  for (let round = -warmUps; round < rounds; round++) {
+    for (let turn = 0; turn < commands.length; turn++) {
+      const command = commands[(turn + round + warmUps) % commands.length];
+      const elapsed = timed(command);
+      if (round >= 0) times.get(command.what).push(elapsed);
+    }
+  }
+  return new Map([...times].map(([what, all]) => [what, median(all)]));
+}
