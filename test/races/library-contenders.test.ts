@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -23,7 +23,7 @@ async function arena() {
     expect(await contenders.hear()).toEqual({ ready: true });
     return contenders;
   };
-  return { root, journal, start };
+  return { root, journal, occupancy: join(occupancy, "chaotic"), start };
 }
 
 describe("64 contenders through the library", () => {
@@ -116,6 +116,14 @@ describe("64 contenders through the library", () => {
     expect(intervals).toHaveLength(takeovers);
   }, 600_000);
 });
+
+function holderIn(occupancy: string): number | null {
+  try {
+    return Number(readFileSync(occupancy, "utf8").split(" ")[0]);
+  } catch {
+    return null;
+  }
+}
 
 async function untilHoldings(journal: string, wanted: number): Promise<void> {
   const giveUpAt = Date.now() + 500_000;
