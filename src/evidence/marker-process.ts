@@ -36,10 +36,21 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
     const match = matchWriter(process.facts, marker, pid);
     if (match.kind === "writer") return [{ source: "process", says: "alive", detail: match.why }];
     if (match.kind === "doubt") return [unknown("remote process", match.why)];
-    return [absentHere(path, pid, match.why)];
+    return [absentHere(path, marker, pid, match.why)];
   }
   const what = process.kind === "zombie" ? `process ${pid} has ended (zombie)` : `no process ${pid} on this host`;
-  return [absentHere(path, pid, what)];
+  return [absentHere(path, marker, pid, what)];
+}
+
+let insideContainers: { readonly pids: ReadonlySet<number>; readonly askedAtMs: number } | undefined;
+
+/** Asking every process costs; an answer serves for all markers that were read before it, whose writers had begun by then. */
+function isInsideContainer(pid: number, marker: MarkerFacts): boolean {
+  if (insideContainers === undefined || insideContainers.askedAtMs < marker.readAtMs) {
+    const askedAtMs = performance.now();
+    insideContainers = { pids: pidsInsideContainers(), askedAtMs };
+  }
+  return insideContainers.pids.has(pid);
 }
 
 /**
@@ -69,13 +80,13 @@ function matchWriter(
 }
 
 /** The writer does not run where we can see: that proves its end only where nobody else can have written the marker. */
-function absentHere(path: string, pid: number, what: string): Evidence {
+function absentHere(path: string, marker: MarkerFacts, pid: number, what: string): Evidence {
   const mount: MountFacts = mountOf(path);
   if (mount.ownToContainer) return dead(`${what}, and ${mount.fileSystem} belongs to this container`);
   if (mount.shared !== false) return unknown("remote process", `${what}; ${mount.why}`);
   if (!thisHost().inInitialPidNamespace) return unknown("other container", `${what}, as far as this container sees`);
   if (!seesAllProcesses()) return unknown("other container", `${what}, but /proc hides processes here`);
-  if (pidsInsideContainers().has(pid))
+  if (isInsideContainer(pid, marker))
     return unknown("other container", `${what}, but a container has a process of that PID`);
   return dead(`${what}, and ${mount.fileSystem} is this host's own`);
 }

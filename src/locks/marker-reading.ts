@@ -26,6 +26,7 @@ export function readMarker(weightsDir: string): MarkerFacts | null {
     device: stats.dev,
     uid: Number(stats.uid),
     modifiedNs: stats.mtimeNs,
+    readAtMs: performance.now(),
   };
   if (reading.kind === "unreadable") return { pid: null, content: "foreign", why: reading.why, ...place };
   return { ...interpretMarker(reading.bytes), ...place };

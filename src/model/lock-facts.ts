@@ -13,6 +13,8 @@ export interface MarkerFacts {
   readonly uid: number;
   /** Last modification, nanoseconds since the epoch by the file server's clock. */
   readonly modifiedNs: bigint;
+  /** When it was read, milliseconds of the monotonic clock. */
+  readonly readAtMs: number;
 }
 
 /** What asking for the kernel lock told. `absent`: there is no lock file, which proves nothing about a holder. */
