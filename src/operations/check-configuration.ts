@@ -1,5 +1,6 @@
 import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
+import { EnvironmentError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
@@ -19,7 +20,7 @@ export interface CheckResult {
 
 /**
  * Whether a configuration may be trained now, by both kinds of lock. Changes nothing on disk. Throws an EnvironmentError
- * when another configuration has the same lock name.
+ * when the lock cannot be asked, or when another configuration has the same lock name.
  */
 export async function checkConfiguration(layout: Layout, configuration: Configuration): Promise<CheckResult> {
   const weightsDir = layout.weightsDir(configuration);
@@ -29,6 +30,13 @@ export async function checkConfiguration(layout: Layout, configuration: Configur
     markerFacts(layout, weightsDir, true, lockPath),
   ]);
   const [kernelLock] = found;
+  if (kernelLock?.kernelLock.state === "unknown") {
+    // A file system that keeps no locks must not look like one that keeps this lock for somebody.
+    throw new EnvironmentError(`cannot tell whether ${kernelLock.path} is locked: ${kernelLock.kernelLock.why}`, {
+      code: "ERR_LOCK_UNREADABLE",
+      hint: "check the file's owner and mode, and the mount",
+    });
+  }
   if (kernelLock?.record) refuseCollision(kernelLock.record, configuration, kernelLock.path);
   const locks = await Promise.all(found.filter((facts) => facts !== null).map(judged));
   const active = locks.find(({ verdict }) => verdict.status === "active");
