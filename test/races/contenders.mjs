@@ -78,7 +78,7 @@ async function contend(model) {
     attempts += 1;
     if (await lock.acquire()) {
       won += 1;
-      await holdFor(lock, model, () => (Math.random() < 0.5 ? undefined : sleep(Math.random() * 3)));
+      await holdFor(lock, model, () => (Math.random() < 0.5 ? undefined : sleep(Math.random() * 5)));
     }
     await sleep(Math.random() * 4);
   }

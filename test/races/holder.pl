@@ -15,6 +15,9 @@ my $generation = $ENV{TRAINLOCK_GENERATION} // 0;
 my $who        = "$$ " . start_time($$);
 my $lost_name  = 0;
 
+# A wrapper that has lost its lock asks to leave: that is the end of the interval, too.
+$SIG{TERM} = sub { leave(143) };
+
 sysopen(my $journal, $log, O_WRONLY | O_APPEND | O_CREAT) or die "$log: $!";
 record("enter");
 occupy();
@@ -26,9 +29,13 @@ until (defined $until ? now() >= $until : -e $file) {
     sleep 0.001;
 }
 watch_lock();
+leave(0);
 
-unlink $occupancy;
-record("exit");
+sub leave {
+    unlink $occupancy;
+    record("exit");
+    exit $_[0];
+}
 
 sub now { return int(clock_gettime(CLOCK_MONOTONIC) * 1e9) }
 

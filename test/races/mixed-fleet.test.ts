@@ -1,0 +1,170 @@
+import { mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { requiresPrograms } from "../support/crash-requirements.ts";
+import { leftovers } from "../support/crash-scenarios.ts";
+import { run } from "../support/crash-strace.ts";
+import { flockJob, noclobberJob, type Peer, pythonJob, pythonLocks } from "../support/peers.ts";
+import { describeOverlap, type Interval, type Overlap, overlapsOf, readJournal } from "../support/races-intervals.ts";
+import { monotonic } from "../support/races-processes.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { executable } from "../support/trainlock.ts";
+
+const seconds = Number(process.env.TRAINLOCK_FLEET_SECONDS ?? (process.env.TRAINLOCK_SOAK === "1" ? 60 : 15));
+const holderProgram = fileURLToPath(new URL("holder.pl", import.meta.url));
+/** When a holder looks after its lock, from the moment that it has it. */
+const checksMs = [25, 250, 1000, 31_000];
+/** On a machine with more contenders than processors a check that is due waits for its turn. */
+const lateMs = 500;
+
+requiresPrograms("perl", "python3", "flock")(
+  `${seconds} s of the three old writers, their clear, and trainlock on the same five configurations`,
+  async () => {
+    const root = await temporaryRoot();
+    const journal = join(root, "journal");
+    const occupancy = join(root, "occupied");
+    mkdirSync(occupancy);
+    writeFileSync(journal, "");
+    const configurations = ["a", "b", "c", "d", "e"].map((model) => configuration(root, "baseline", "IDD-AW", model));
+    const until = Date.now() + seconds * 1000;
+    const anyOf = () => configurations[Math.floor(Math.random() * configurations.length)] ?? configuration(root);
+    const old: Interval[] = [];
+    const exits = new Map<string, number>();
+    const surprises: string[] = [];
+
+    const oldWriter = async (peer: Peer) => {
+      while (Date.now() < until) {
+        const of = anyOf();
+        const running = peer.start(of);
+        const holds = await running.waitFor("HELD").then(
+          () => true,
+          () => false,
+        );
+        const from = monotonic();
+        if (holds) await sleep(10 + Math.random() * 60);
+        const to = monotonic();
+        running.closeInput();
+        await running.finished;
+        if (holds) old.push(intervalOf(of, peer.title, running.pid, from, to));
+        await sleep(Math.random() * 30);
+      }
+    };
+    const claimant = async () => {
+      while (Date.now() < until) {
+        const of = anyOf();
+        const duration = Math.random() < 0.2 ? 300 + Math.random() * 900 : Math.random() * 60;
+        const command = [
+          "perl",
+          holderProgram,
+          join(occupancy, of.model),
+          journal,
+          of.model,
+          String(Math.floor(duration)),
+        ];
+        const ended = await run([executable, "run", ...of.args, "--", ...command]);
+        const outcome = String(ended.exitCode ?? ended.signal);
+        exits.set(outcome, (exits.get(outcome) ?? 0) + 1);
+        if (!["0", "74", "75"].includes(outcome)) surprises.push(`exit ${outcome}: ${ended.stderr.trim()}`);
+        await sleep(Math.random() * 10);
+      }
+    };
+    const oldClear = async () => {
+      while (Date.now() < until) {
+        await sleep(300);
+        await pythonLocks("clear", configuration(root).lockDir);
+        for (const of of configurations) clearDeadMarker(of);
+      }
+    };
+    await Promise.all([
+      ...[noclobberJob, flockJob, pythonJob, noclobberJob, flockJob].map(oldWriter),
+      ...Array.from({ length: 5 }, claimant),
+      oldClear(),
+    ]);
+
+    const { intervals: claims, complaints } = readJournal(journal, new Map());
+    const overlaps = overlapsOf([...claims, ...old].sort((a, b) => (a.from < b.from ? -1 : 1)));
+    const ofClaims = overlaps.filter(involvesClaim);
+    const unnamed = claims.filter(({ unnamedAt }) => unnamedAt !== null);
+    const excused = ofClaims.filter(isExcused);
+    const inexcusable = ofClaims.filter((overlap) => !isExcused(overlap));
+    const unnoticed = excused.filter(isUnnoticed);
+    console.info(
+      [
+        `mixed fleet, ${seconds} s: ${claims.length} claims of trainlock, ${old.length} holdings of old writers`,
+        `  ended: ${[...exits].map(([code, times]) => `exit ${code} ${times} times`).join(", ")}`,
+        `  overlaps of a claim: ${inexcusable.length}; where an old writer unlinked the lock file under its holder: ${excused.length}`,
+        `  lock files unlinked under a claim: ${unnamed.length}`,
+        `  overlaps of old writers with one another: ${overlaps.length - ofClaims.length}${pairsIn(overlaps)}`,
+      ].join("\n"),
+    );
+    expect(surprises).toEqual([]);
+    expect(inexcusable.map(describeOverlap)).toEqual([]);
+    expect(unnoticed.map(describeOverlap)).toEqual([]);
+    // Two claims of trainlock never meet, whatever the old ones do: their marker tells them apart where the lock cannot.
+    expect(ofClaims.filter(({ earlier, later }) => isClaim(earlier) && isClaim(later)).map(describeOverlap)).toEqual(
+      [],
+    );
+    expect(complaints).toEqual([]);
+    expect(claims.length).toBeGreaterThan(seconds);
+    expect(old.length).toBeGreaterThan(seconds);
+    for (const of of configurations) {
+      expect(await run([executable, "run", ...of.args, "--", "true"])).toMatchObject({ exitCode: 0 });
+      expect(leftovers(of)).toEqual([]);
+    }
+  },
+  300_000,
+);
+
+function intervalOf(of: TestConfiguration, writer: string, pid: number, from: bigint, to: bigint): Interval {
+  return { configuration: of.model, pid, from, to, generation: 0, writer, unnamedAt: null, killed: false };
+}
+
+const isClaim = ({ writer }: Interval) => writer === "trainlock";
+const involvesClaim = ({ earlier, later }: Overlap) => isClaim(earlier) || isClaim(later);
+
+/** The lock file had lost its name under a claim: what follows is an old writer's doing. */
+function isExcused({ earlier, later }: Overlap): boolean {
+  return [earlier, later].some((each) => isClaim(each) && each.unnamedAt !== null);
+}
+
+/** A claim that lost its name to somebody has to end at its next check. */
+function isUnnoticed({ earlier, later }: Overlap): boolean {
+  const claim = isClaim(earlier) ? earlier : later;
+  const { unnamedAt, from, to } = claim;
+  if (unnamedAt === null || to === null) return true;
+  const [since = unnamedAt] = unnamedAt < later.from ? [later.from] : [];
+  const nextCheck = checksMs.map((ms) => from + BigInt(ms) * 1_000_000n).find((at) => at > since);
+  return nextCheck !== undefined && to > nextCheck + BigInt(lateMs) * 1_000_000n;
+}
+
+function pairsIn(overlaps: readonly Overlap[]): string {
+  const pairs = new Map<string, number>();
+  for (const overlap of overlaps.filter((each) => !involvesClaim(each))) {
+    const pair = [overlap.earlier.writer, overlap.later.writer].sort().join(" with ");
+    pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
+  }
+  return [...pairs].map(([pair, times]) => `\n    ${pair}: ${times}`).join("");
+}
+
+/** The old tool's clear of markers: no PID, or a PID that does not run here, is stale to it, and goes. */
+function clearDeadMarker({ marker }: TestConfiguration): void {
+  try {
+    const pid = Number.parseInt(readFileSync(marker, "latin1"), 10);
+    if (!Number.isNaN(pid) && isRunning(pid)) return;
+    unlinkSync(marker);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
