@@ -50,6 +50,8 @@ export async function acquireKernelLock(path: string): Promise<KernelLock | "bus
         return lock;
       }
       replaced += 1;
+    } catch (error) {
+      throw asSystemError("lock", path, error);
     } finally {
       if (!keep) closeSync(fd);
     }
@@ -109,7 +111,7 @@ function lockedFile(path: string, fd: number, created: boolean): KernelLock {
     fd,
     created,
     previous: created ? { kind: "none" } : read(),
-    isInPlace: () => leadsTo(path, fd),
+    isInPlace: () => leadsTo(path, fstatSync(fd, { bigint: true })),
     read,
     write: (record) => writeWhole(fd, path, record),
     release: () => {

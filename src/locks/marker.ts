@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { markerName, markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
-import { asSystemError, isErrno, systemError } from "../system/errno.ts";
+import { asSystemError, errnoOf, isErrno, systemError } from "../system/errno.ts";
 import { exchangePaths } from "../system/exchange.ts";
 import { randomHex } from "../system/random.ts";
 import { leadsTo, sameFile } from "../system/same-file.ts";
@@ -40,19 +40,24 @@ type Announce = (inode: bigint) => void;
 
 /** Places the marker where none is. `occupied` when somebody else's stands there. */
 export function placeMarker(weightsDir: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
-  return withUnfinishedMarker(weightsDir, pid, (unfinished, fd) => {
+  return withUnfinishedMarker(weightsDir, pid, (unfinished, own) => {
     const path = markerPath(weightsDir);
-    announce(fstatSync(fd, { bigint: true }).ino);
+    announce(own.ino);
     try {
       linkSync(unfinished, path);
     } catch (error) {
       // Over NFS a link may succeed and its answer be lost: what the file system shows counts, not the return code.
-      if (leadsTo(path, fd)) return "placed";
+      if (leadsTo(path, own)) return "placed";
       if (isErrno(error, "EEXIST")) return "occupied";
       if (isErrno(error, "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) return placeWithoutLinks(path, pid, announce);
       throw error;
     }
-    return leadsTo(path, fd) ? "placed" : "occupied";
+    try {
+      return leadsTo(path, own) ? "placed" : "occupied";
+    } catch (error) {
+      discard(path);
+      throw error;
+    }
   });
 }
 
@@ -66,12 +71,13 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
     throw asSystemError("create the marker", path, error);
   }
   try {
-    announce(fstatSync(fd, { bigint: true }).ino);
-    writeSync(fd, `${pid}\n`);
+    const own = fstatSync(fd, { bigint: true });
+    announce(own.ino);
+    if (writeSync(fd, `${pid}\n`) === 0) throw systemError("write", path, "ENOSPC");
     shareAsFolderAsks(fd, path);
-    return placedMarker(path, fd);
+    return placedMarker(path, fd, own);
   } catch (error) {
-    unlinkSync(path);
+    discard(path);
     closeSync(fd);
     throw asSystemError("write the marker", path, error);
   }
@@ -87,15 +93,19 @@ export function replaceMarker(
   pid: number,
   announce: Announce,
 ): PlacedMarker | "changed" {
-  return withUnfinishedMarker(weightsDir, pid, (unfinished, fd) => {
+  return withUnfinishedMarker(weightsDir, pid, (unfinished, own) => {
     const path = markerPath(weightsDir);
     if (!isMarker(path, dead)) return "changed";
-    announce(fstatSync(fd, { bigint: true }).ino);
+    announce(own.ino);
     const exchanged = exchangePaths(unfinished, path);
     if (exchanged === "exchanged") {
-      if (isMarker(unfinished, dead)) return "placed";
-      giveBack(unfinished, path);
-      return "changed";
+      let taken = false;
+      try {
+        taken = isMarker(unfinished, dead);
+      } finally {
+        if (!taken) giveBack(unfinished, path);
+      }
+      return taken ? "placed" : "changed";
     }
     if (exchanged === "unsupported") {
       if (!isMarker(path, dead)) return "changed";
@@ -135,7 +145,7 @@ export function writeMarkerRecord(weightsDir: string, record: Buffer): void {
   try {
     renameSync(path, markerRecordPath(weightsDir));
   } catch (error) {
-    unlinkIfThere(path);
+    discard(path);
     throw markerError(weightsDir, error);
   } finally {
     closeSync(fd);
@@ -145,7 +155,7 @@ export function writeMarkerRecord(weightsDir: string, record: Buffer): void {
 /** Removes what a crashed claim left behind. Harmless to one under way elsewhere: that one sees it and begins again. */
 export function sweepUnfinished(weightsDir: string): void {
   for (const name of readdirSync(weightsDir)) {
-    if (name.startsWith(`${markerName}.`) && name.endsWith(unfinishedSuffix)) unlinkIfThere(join(weightsDir, name));
+    if (name.startsWith(`${markerName}.`) && name.endsWith(unfinishedSuffix)) discard(join(weightsDir, name));
   }
 }
 
@@ -163,20 +173,20 @@ export function prepareWeightsDir(weightsDir: string): void {
 function withUnfinishedMarker<T extends "occupied" | "changed">(
   weightsDir: string,
   pid: number,
-  use: (path: string, fd: number) => "placed" | PlacedMarker | T,
+  use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
 ): PlacedMarker | T {
   const { path, fd } = createUnfinished(weightsDir, Buffer.from(`${pid}\n`));
   let keepOpen = false;
   try {
-    const result = use(path, fd);
+    const own = fstatSync(fd, { bigint: true });
+    const result = use(path, own);
     if (result !== "placed") return result;
-    const placed = placedMarker(markerPath(weightsDir), fd);
     keepOpen = true;
-    return placed;
+    return placedMarker(markerPath(weightsDir), fd, own);
   } catch (error) {
     throw markerError(weightsDir, error);
   } finally {
-    unlinkIfThere(path);
+    discard(path);
     if (!keepOpen) closeSync(fd);
   }
 }
@@ -192,7 +202,7 @@ function createUnfinished(weightsDir: string, content: Buffer): { path: string; 
   } catch (error) {
     if (fd !== undefined) {
       closeSync(fd);
-      unlinkIfThere(path);
+      discard(path);
     }
     throw markerError(weightsDir, error);
   }
@@ -202,11 +212,12 @@ function markerError(weightsDir: string, error: unknown): unknown {
   return asSystemError("place the marker in", weightsDir, error, ownerOf(weightsDir));
 }
 
-function unlinkIfThere(path: string): void {
+/** Removes what nobody needs. One that stays is swept by the next claim: no reason to fail this one. */
+function discard(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if (!isErrno(error, "ENOENT", "EPERM", "EACCES", "EISDIR")) throw error;
+    if (errnoOf(error) === undefined) throw error;
   }
 }
 
@@ -220,8 +231,8 @@ function isMarker(path: string, judged: MarkerFacts): boolean {
   );
 }
 
-function placedMarker(path: string, fd: number): PlacedMarker {
-  const own = fstatSync(fd, { bigint: true });
+/** Makes no system call that could fail: the marker is there already. */
+function placedMarker(path: string, fd: number, own: BigIntStats): PlacedMarker {
   const where = () => {
     const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
     if (there === undefined) return "gone";
@@ -233,7 +244,7 @@ function placedMarker(path: string, fd: number): PlacedMarker {
     where,
     remove: () => {
       try {
-        if (where() === "in place") unlinkIfThere(path);
+        if (where() === "in place") discard(path);
       } finally {
         closeSync(fd);
       }

@@ -5,7 +5,13 @@ import { isReleased } from "../locks/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../locks/kernel-lock-probe.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, largestRecordBytes, type OwnerRecord, parseOwnerRecord } from "../model/owner-record.ts";
+import {
+  configurationOf,
+  largestRecordBytes,
+  type OwnerRecord,
+  parseOwnerRecord,
+  type RecordReading,
+} from "../model/owner-record.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 import { flockHoldersOf } from "../system/flock-holders.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
@@ -21,6 +27,9 @@ export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable
   const probed = await Promise.all(
     paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path)) })),
   );
+  for (const { path, lock, reading } of probed) {
+    if (lock.state === "unknown" && !isUnsigned(reading)) onUnreadable(path, lock.why);
+  }
   const found = probed.filter(isLock);
   const records = new Map(found.map((lock) => [lock.path, writtenRecord(lock)]));
   const nameless = found.filter((lock) => records.get(lock.path) === null);
@@ -41,7 +50,7 @@ export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable
 /** The kernel lock of one configuration, unless it is free and signed off. */
 export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir: string): Promise<LockFacts | null> {
   const found: Found = { path, ...(await probeKernelLock(path)) };
-  if (!isLock(found)) return null;
+  if (!isLock(found) && found.lock.state !== "unknown") return null;
   const record = writtenRecord(found) ?? (found.lock.state === "held" ? unreleasedMarkerRecord(weightsDir) : null);
   const pid =
     found.lock.state === "held" && (record?.pid ?? null) === null ? openHolders([found]).get(path)?.[0] : null;
@@ -95,8 +104,12 @@ function lockFiles(lockDir: string, onUnreadable: OnUnreadable): string[] {
 function isLock({ lock, reading }: Found): boolean {
   if (lock.state === "absent") return false;
   if (lock.state === "held") return true;
-  if (reading.kind === "none") return lock.state === "unknown";
-  return reading.kind === "unreadable" || !isReleased(reading.record);
+  return isUnsigned(reading);
+}
+
+/** Whether something is written there that no owner has signed off. */
+function isUnsigned(reading: RecordReading): boolean {
+  return reading.kind === "unreadable" || (reading.kind === "record" && !isReleased(reading.record));
 }
 
 /** The record in the file, unless it speaks of an earlier claim than the one that holds it now. */

@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { constants } from "node:os";
+import { join } from "node:path";
 import { bunFfi } from "./libc-bun.ts";
 
 /** How a command ended. */
@@ -113,7 +115,17 @@ function spawnOnce({ argv, env, keep, defaultSignals }: SpawnRequest): Spawned {
   const pid = new Int32Array(1);
   const errno = symbols.posix_spawnp(ptr(pid), text(argv[0]), actions, attributes, vector(argv), vector(environment));
   const number = pid[0] ?? 0;
-  return errno === 0 && alive.length > 0 ? { kind: "spawned", pid: number } : { kind: "failed", errno };
+  if (errno === 0 && alive.length > 0) return { kind: "spawned", pid: number };
+  return {
+    kind: "failed",
+    errno: errno === constants.errno.EACCES && isNowhere(argv[0], env) ? constants.errno.ENOENT : errno,
+  };
+}
+
+/** execvp(3) reports EACCES also when a folder of PATH is closed to us and the command is in none of the others. */
+function isNowhere(program: string, env: SpawnRequest["env"]): boolean {
+  const folders = (env.PATH ?? "").split(":");
+  return !program.includes("/") && !folders.some((folder) => existsSync(join(folder, program)));
 }
 
 /** Asks without waiting what became of a child. */

@@ -50,6 +50,10 @@ export function addRunCommand(program: Command, done: (exitCode: number) => void
     .passThroughOptions()
     .addHelpText(
       "after",
+      "\nThe command's environment has TRAINLOCK_WEIGHTS_DIR, TRAINLOCK_GENERATION, TRAINLOCK_TOKEN and TRAINLOCK_NAME.",
+    )
+    .addHelpText(
+      "after",
       helpEnd(
         [
           "trainlock run --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50 -- python train.py",
@@ -68,10 +72,6 @@ export function addRunCommand(program: Command, done: (exitCode: number) => void
           other: "the command's own",
         },
       ),
-    )
-    .addHelpText(
-      "after",
-      "\nThe command's environment has TRAINLOCK_WEIGHTS_DIR, TRAINLOCK_GENERATION, TRAINLOCK_TOKEN and TRAINLOCK_NAME.",
     )
     .action(async (argv: string[], options: RunOptions) => done(await run(argv, options)));
 }
