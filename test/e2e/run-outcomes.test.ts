@@ -97,7 +97,8 @@ describe("signals", () => {
       appendFileSync(${JSON.stringify(log)}, role + " " + signal + "\\n");
       process.exit(role === "command" ? 7 : 0);
     });
-    process.stdin.resume().on("end", () => process.exit(1));
+    // The end of a failed test. Not at once: input ends with the wrapper, too, and the signal may not have been seen yet.
+    process.stdin.resume().on("end", () => setTimeout(() => process.exit(1), 5000));
     if (role === "command") spawn(process.execPath, ["-e", process.env.SCRIPT, "child"], { stdio: "inherit" });
     else console.log("ready");`;
 
