@@ -2,6 +2,8 @@ import { Command } from "commander";
 import { addCheckCommand } from "./commands/check.ts";
 import { addClearCommand } from "./commands/clear.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
+import { addConfigCommand } from "./commands/config.ts";
+import { addInitCommand } from "./commands/init.ts";
 import { addListCommand } from "./commands/list.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { helpEnd } from "./help.ts";
@@ -18,7 +20,15 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "trainlock: ")) })
     .configureHelp({ showGlobalOptions: false });
-  for (const add of [addRunCommand, addCheckCommand, addListCommand, addClearCommand, addCompletionCommand])
+  for (const add of [
+    addRunCommand,
+    addCheckCommand,
+    addListCommand,
+    addClearCommand,
+    addInitCommand,
+    addConfigCommand,
+    addCompletionCommand,
+  ])
     add(program, done);
   for (const command of program.commands) command.helpOption("--help", "show help").copyInheritedSettings(program);
   program.addHelpText(

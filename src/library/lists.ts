@@ -1,10 +1,9 @@
-import { parseConfiguration } from "../model/configuration.ts";
 import { isPid } from "../model/owner-record.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
 import { type ClearRequest, clearLocks } from "../operations/clear-locks.ts";
 import { type ListRequest, listLocks } from "../operations/list-locks.ts";
 import { type LockJson, lockJson } from "../operations/lock-json.ts";
-import { openLayout, type Site } from "../operations/open-layout.ts";
+import { configurationFor, openLayout, type Site } from "../operations/open-layout.ts";
 import { readProcess } from "../system/process-table.ts";
 import type { TrainingLockOptions } from "./training-lock.ts";
 
@@ -56,7 +55,8 @@ export function clearStaleFileLocks(options: ClearOptions = {}): Promise<Cleared
 
 /** Whether a configuration may be trained now: true means safe to proceed. Changes nothing on disk. */
 export async function preflightCheck(options: TrainingLockOptions): Promise<boolean> {
-  const result = await checkConfiguration(openLayout(options), parseConfiguration(options));
+  const layout = openLayout(options);
+  const result = await checkConfiguration(layout, configurationFor(layout, options));
   return result.lockedBy === null;
 }
 

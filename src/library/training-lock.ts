@@ -5,7 +5,7 @@ import { type Configuration, parseConfiguration } from "../model/configuration.t
 import type { Holder } from "../model/held-lock.ts";
 import type { Layout } from "../model/layout.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
-import { openLayout } from "../operations/open-layout.ts";
+import { configurationFor, openLayout } from "../operations/open-layout.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
 
 export interface TrainingLockOptions {
@@ -16,10 +16,14 @@ export interface TrainingLockOptions {
   readonly ratio?: number | null;
   readonly auxLoss?: string | null;
   readonly stage?: number | string | null;
+  /** Values of what the site declares beyond these, by name. */
+  readonly dimensions?: Readonly<Record<string, string | number>>;
   /** The shared folder; else the environment's TRAINLOCK_ROOT, AWARE_DATA_ROOT or PROVE_ROOT. */
   readonly root?: string;
   /** The folder of the kernel locks; else `training_locks` in the root. */
   readonly lockDir?: string;
+  /** The site's file; else the environment's TRAINLOCK_CONFIG, else `trainlock.yaml` in the root. */
+  readonly config?: string;
 }
 
 export interface AcquireOptions {
@@ -48,8 +52,9 @@ export class TrainingLock {
 
   /** Throws a UsageError for names that are none, an EnvironmentError when the root is not there. */
   constructor(options: TrainingLockOptions) {
-    this.#configuration = parseConfiguration(options);
+    parseConfiguration(options);
     this.#layout = openLayout(options);
+    this.#configuration = configurationFor(this.#layout, options);
   }
 
   /**

@@ -1,4 +1,6 @@
+import type { DimensionValues } from "./dimensions.ts";
 import { UsageError } from "./errors.ts";
+import { requireName } from "./names.ts";
 
 /** What must not be trained twice at once. Two configurations are the same when all fields are. */
 export interface Configuration {
@@ -10,6 +12,8 @@ export interface Configuration {
   readonly auxLoss: string | null;
   /** An integer becomes the prefix `sN_` of the lock name, a text T becomes `T_`. */
   readonly stage: number | string | null;
+  /** What the site declares beyond these, by name: a seed, a fold. */
+  readonly dimensions: DimensionValues;
 }
 
 export interface ConfigurationInput {
@@ -19,25 +23,6 @@ export interface ConfigurationInput {
   readonly ratio?: number | string | null | undefined;
   readonly auxLoss?: string | null | undefined;
   readonly stage?: number | string | null | undefined;
-}
-
-const longestName = 255;
-
-/** A name that becomes part of a path: never a path itself, never invisible. Throws {@link UsageError}. */
-function requireName(flag: string, value: string | undefined): string {
-  if (value === undefined) throw new UsageError(`${flag} is missing`, { hint: `give ${flag} a value` });
-  const refuse = (why: string): never => {
-    throw new UsageError(`${flag} ${JSON.stringify(value)} ${why}`, {
-      hint: `${flag} names a folder: letters, digits, '-', '_', '+', '.'`,
-    });
-  };
-  if (value.trim() === "") refuse("is empty");
-  if (value === "." || value === "..") refuse("is not a name");
-  if (value.includes("/")) refuse("contains '/'");
-  if (/\p{Cc}/u.test(value)) refuse("contains a control character");
-  if (/\p{Cs}/u.test(value) || value.includes("\uFFFD")) refuse("is not valid UTF-8");
-  if (Buffer.byteLength(value) > longestName) refuse(`is longer than ${longestName} bytes`);
-  return value;
 }
 
 function parseRatio(value: number | string): number {
@@ -56,7 +41,7 @@ function parseStage(value: number | string): number | string {
   return /^\d{1,9}$/.test(text) ? Number(text) : requireName("--stage", text);
 }
 
-/** Validates what a caller gave. Throws {@link UsageError} that names the flag and the value. */
+/** Validates what a caller gave, but for dimensions: those are the layout's to know. Throws {@link UsageError} that names the flag and the value. */
 export function parseConfiguration(input: ConfigurationInput): Configuration {
   return {
     strategy: requireName("--strategy", input.strategy),
@@ -65,15 +50,17 @@ export function parseConfiguration(input: ConfigurationInput): Configuration {
     ratio: input.ratio === undefined || input.ratio === null ? null : parseRatio(input.ratio),
     auxLoss: input.auxLoss === undefined || input.auxLoss === null ? null : requireName("--aux-loss", input.auxLoss),
     stage: input.stage === undefined || input.stage === null ? null : parseStage(input.stage),
+    dimensions: {},
   };
 }
 
 /** One line for messages that must tell two configurations apart. */
 export function describeConfiguration(configuration: Configuration): string {
-  const { strategy, dataset, model, ratio, auxLoss, stage } = configuration;
+  const { strategy, dataset, model, ratio, auxLoss, stage, dimensions } = configuration;
   const parts = [`strategy ${strategy}`, `dataset ${dataset}`, `model ${model}`];
   if (ratio !== null) parts.push(`ratio ${ratio}`);
   if (auxLoss !== null) parts.push(`aux loss ${auxLoss}`);
   if (stage !== null) parts.push(`stage ${stage}`);
+  for (const [name, value] of Object.entries(dimensions)) parts.push(`${name} ${value}`);
   return parts.join(", ");
 }

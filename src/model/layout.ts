@@ -1,5 +1,8 @@
 import { basename, dirname, join, relative, sep } from "node:path";
 import type { Configuration } from "./configuration.ts";
+import { type Dimension, dimensionSuffix } from "./dimensions.ts";
+import { ratioText, stageText } from "./name-parts.ts";
+import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
 
 /** Every path and name that follows from a configuration. Other programs compute the same ones, byte for byte. */
 export interface Layout {
@@ -13,40 +16,31 @@ export interface Layout {
   displayNameOfWeightsDir(weightsDir: string): string;
   /** The kernel lock that a stage-less configuration with this weights dir has. */
   kernelLockPathOfWeightsDir(weightsDir: string): string;
-  /** Where weights dirs lie, and how many folders below. */
-  readonly weightsTrees: readonly { readonly top: string; readonly depth: number }[];
+  /** The configuration that trains in a weights dir that was found; null where names alone cannot tell. */
+  configurationOfWeightsDir(weightsDir: string): Configuration | null;
+  readonly weightsTrees: readonly WeightsTree[];
+  /** What the site declares; all defaults where it has no file. */
+  readonly site: SiteConfig;
+}
+
+/** Where weights dirs lie: below `top`, one folder a level. */
+export interface WeightsTree {
+  readonly top: string;
+  /** A level of one known name is not listed but entered; null: any name. */
+  readonly levels: readonly (string | ((name: string) => boolean) | null)[];
 }
 
 export const markerName = ".training_lock";
 export const markerRecordName = ".training_lock.json";
 const lockSuffix = ".lock";
 const datasetFolderSuffix = "_cd";
+export const defaultLockDir = "training_locks";
 
-function ratioSuffix(ratio: number | null): string {
-  return ratio === null ? "" : `_ratio${pythonFixed2(ratio).replace(".", "p")}`;
-}
-
-/**
- * Two decimals as Python's `f"{ratio:.2f}"` writes them: correctly rounded from the exact binary value, ties to even.
- * `toFixed` rounds exact ties up (0.125 → 0.13 where Python says 0.12), and the two would lock different files.
- */
-function pythonFixed2(ratio: number): string {
-  const eighths = ratio * 8;
-  if (Number.isInteger(eighths) && eighths % 2 !== 0) {
-    const down = Math.floor(ratio * 100);
-    return ((down % 2 === 0 ? down : down + 1) / 100).toFixed(2);
-  }
-  return ratio.toFixed(2);
-}
-
-function stagePrefix(stage: number | string | null): string {
-  if (stage === null) return "";
-  return typeof stage === "number" ? `s${stage}_` : `${stage}_`;
-}
-
-function modelFolder(configuration: Configuration): string {
-  const aux = configuration.auxLoss === null ? "" : `_aux-${configuration.auxLoss}`;
-  return `${configuration.model}${ratioSuffix(configuration.ratio)}${aux}`;
+export function modelFolder(configuration: Configuration, dimensions: readonly Dimension[] = []): string {
+  const { model, ratio, auxLoss } = configuration;
+  const aux = auxLoss === null ? "" : `_aux-${auxLoss}`;
+  const share = ratio === null ? "" : `_ratio${ratioText(ratio)}`;
+  return `${model}${share}${aux}${dimensionSuffix(dimensions, configuration.dimensions)}`;
 }
 
 /** The dataset as the old writers put it into lock names and records. */
@@ -54,8 +48,19 @@ export function normalizeDataset(dataset: string): string {
   return dataset.toLowerCase().replaceAll("-", "_");
 }
 
+/** The same name on every site: other programs compute it. Only dimensions, which they do not know, are added. */
+export function kernelLockName(configuration: Configuration, dimensions: readonly Dimension[]): string {
+  const { stage, strategy, dataset } = configuration;
+  const prefix = stage === null ? "" : stageText(stage);
+  return `${prefix}${strategy}_${normalizeDataset(dataset)}_${modelFolder(configuration, dimensions)}${lockSuffix}`;
+}
+
 /** The layout every site has until it declares its own: `WEIGHTS/{strategy}/{dataset}_cd/{model}` under the root. */
-export function defaultLayout(root: string, lockDir: string = join(root, "training_locks")): Layout {
+export function defaultLayout(
+  root: string,
+  lockDir: string = join(root, defaultLockDir),
+  site: SiteConfig = emptySiteConfig,
+): Layout {
   const weightsTop = join(root, "WEIGHTS");
   const datasetOf = (folder: string) =>
     folder.endsWith(datasetFolderSuffix) ? folder.slice(0, -datasetFolderSuffix.length) : folder;
@@ -68,13 +73,12 @@ export function defaultLayout(root: string, lockDir: string = join(root, "traini
   return {
     root,
     lockDir,
-    weightsTrees: [{ top: weightsTop, depth: 3 }],
+    site,
+    weightsTrees: [{ top: weightsTop, levels: [null, null, null] }],
+    // A model's name and what is appended to it run together here, and a stage leaves no trace.
+    configurationOfWeightsDir: () => null,
     weightsDir: (c) => join(weightsTop, c.strategy, `${c.dataset.toLowerCase()}${datasetFolderSuffix}`, modelFolder(c)),
-    kernelLockPath: (c) =>
-      join(
-        lockDir,
-        `${stagePrefix(c.stage)}${c.strategy}_${normalizeDataset(c.dataset)}_${modelFolder(c)}${lockSuffix}`,
-      ),
+    kernelLockPath: (c) => join(lockDir, kernelLockName(c, [])),
     displayName: (c) => `${c.strategy}/${c.dataset.toLowerCase()}/${modelFolder(c)}`,
     displayNameOfWeightsDir: (weightsDir) => {
       if (relative(weightsTop, weightsDir).split(sep).length !== 3) return relative(root, weightsDir);

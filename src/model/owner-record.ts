@@ -1,6 +1,8 @@
 import * as v from "valibot";
 import type { Configuration } from "./configuration.ts";
+import type { DimensionValues } from "./dimensions.ts";
 import { normalizeDataset } from "./layout.ts";
+import { nameProblem } from "./names.ts";
 
 /** Where a job runs, as its scheduler's environment names it. */
 export interface SchedulerJob {
@@ -79,13 +81,22 @@ const jobId = v.pipe(
   v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/),
 );
 
+/** What becomes part of a path: a record that holds anything else speaks of no configuration of ours. */
+const name = v.pipe(
+  v.string(),
+  v.check((value) => nameProblem(value) === null),
+);
+const dimensionName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]{0,63}$/));
+
 const configurationSchema = v.object({
-  strategy: text,
-  dataset: text,
-  model: text,
-  ratio: optional(finite),
-  aux_loss: optional(text),
-  stage: optional(v.union([natural, text])),
+  strategy: name,
+  dataset: name,
+  model: name,
+  ratio: optional(v.pipe(finite, v.minValue(0), v.maxValue(1))),
+  aux_loss: optional(name),
+  stage: optional(v.union([natural, name])),
+  /** Absent in records of sites without dimensions, and of versions before them. */
+  dimensions: v.fallback(v.record(dimensionName, v.union([v.pipe(v.number(), v.finite(), v.minValue(0)), name])), {}),
 });
 
 const schedulerSchema = v.object({
@@ -144,6 +155,7 @@ function sectionFrom(raw: v.InferOutput<typeof sectionSchema>): TrainlockSection
       ratio: configuration.ratio,
       auxLoss: configuration.aux_loss,
       stage: configuration.stage,
+      dimensions: configuration.dimensions,
     },
     bootId: raw.boot_id,
     machineId: raw.machine_id,
@@ -238,6 +250,7 @@ function sectionJson(section: TrainlockSection) {
       ratio: configuration.ratio,
       aux_loss: configuration.auxLoss,
       stage: configuration.stage,
+      ...(Object.keys(configuration.dimensions).length === 0 ? {} : { dimensions: configuration.dimensions }),
     },
     boot_id: section.bootId,
     machine_id: section.machineId,
@@ -286,14 +299,23 @@ export function belongsToAnother(record: OwnerRecord, mine: Configuration): bool
     differs(theirs.model, mine.model) ||
     differs(theirs.ratio, mine.ratio) ||
     differs(theirs.auxLoss, mine.auxLoss) ||
+    (exact !== null && !sameDimensions(exact.dimensions, mine.dimensions)) ||
     (theirs.dataset !== null && sameDataset(theirs.dataset) !== sameDataset(mine.dataset))
   );
 }
 
-/** The configuration a record speaks of, as far as it says. */
+function sameDimensions(a: DimensionValues, b: DimensionValues): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+}
+
+/** The configuration a record speaks of, as far as it says. Names that are none make no configuration: paths come of it. */
 export function configurationOf(record: OwnerRecord): Configuration | null {
   if (record.trainlock?.configuration) return record.trainlock.configuration;
   const { strategy, dataset, model, ratio, auxLoss } = record;
   if (strategy === null || dataset === null || model === null) return null;
-  return { strategy, dataset, model, ratio, auxLoss, stage: null };
+  const names = auxLoss === null ? [strategy, dataset, model] : [strategy, dataset, model, auxLoss];
+  if (names.some((value) => nameProblem(value) !== null)) return null;
+  if (ratio !== null && !(ratio >= 0 && ratio <= 1)) return null;
+  return { strategy, dataset, model, ratio, auxLoss, stage: null, dimensions: {} };
 }

@@ -1,32 +1,116 @@
-import { accessSync, constants, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Configuration, type ConfigurationInput, parseConfiguration } from "../model/configuration.ts";
+import { declaredLayout } from "../model/declared-layout.ts";
+import { type DimensionValue, parseDimensions } from "../model/dimensions.ts";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
-import { defaultLayout, type Layout } from "../model/layout.ts";
+import { defaultLayout, defaultLockDir, type Layout } from "../model/layout.ts";
+import { nearest } from "../model/nearest.ts";
 import { rootFrom } from "../model/root.ts";
+import { type SiteConfig, siteFileName } from "../model/site-config.ts";
+import { parseSiteFile } from "../model/site-file.ts";
 import { asSystemError } from "../system/errno.ts";
-import { ownerOf } from "../system/shared-permissions.ts";
+import { groupNumber } from "../system/groups.ts";
+import { readRegularFile } from "../system/read-regular-file.ts";
+import { declarePermissions } from "../system/shared-permissions.ts";
 
 export interface Site {
   readonly root?: string | undefined;
   readonly lockDir?: string | undefined;
+  /** The site's file; else the environment's TRAINLOCK_CONFIG, else `trainlock.yaml` in the root. */
+  readonly config?: string | undefined;
 }
 
-/** The layout of a site. Throws a UsageError when nothing names the root, an EnvironmentError when it is not there. */
-export function openLayout(site: Site, env: Readonly<Record<string, string | undefined>> = process.env): Layout {
+export interface OpenedSite {
+  readonly layout: Layout;
+  /** Null: there is none, all is default. */
+  readonly file: string | null;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export const configVariable = "TRAINLOCK_CONFIG";
+const largestSiteFileBytes = 256 * 1024;
+
+/**
+ * The layout of a site. Throws a UsageError when nothing names the root, or for a mistake in the site's file; an
+ * EnvironmentError when the root is not there.
+ */
+export function openLayout(site: Site, env: Environment = process.env): Layout {
+  return openSite(site, env).layout;
+}
+
+/** The same, with the file that declares it. */
+export function openSite(site: Site, env: Environment = process.env): OpenedSite {
   const root = rootFrom(site.root, env);
   requireFolder(root);
   if (site.lockDir === "") throw new UsageError("--lock-dir is empty", { hint: "name a folder" });
-  return site.lockDir === undefined ? defaultLayout(root) : defaultLayout(root, resolve(site.lockDir));
+  const declared = readSiteFile(site, root, env);
+  const lockDir =
+    site.lockDir === undefined ? join(root, declared?.config.lockDir ?? defaultLockDir) : resolve(site.lockDir);
+  if (declared === null) return { layout: defaultLayout(root, lockDir), file: null };
+  const { config, file } = declared;
+  if (config.group !== null || config.mode !== null) {
+    const gid = config.group === null ? null : groupNumber(config.group, `${file}:${config.lines.group ?? 1}`);
+    for (const top of [root, lockDir]) declarePermissions(top, { gid, fileMode: config.mode });
+  }
+  return { layout: declaredLayout(root, lockDir, config), file };
+}
+
+/** A configuration with its site's dimensions, and its dataset as the site spells it. Throws {@link UsageError}. */
+export function configurationFor(
+  layout: Layout,
+  input: ConfigurationInput & { readonly dimensions?: Readonly<Record<string, DimensionValue>> | undefined },
+): Configuration {
+  const configuration = parseConfiguration(input);
+  return {
+    ...configuration,
+    dataset: spelledDataset(configuration.dataset, layout.site.datasets),
+    dimensions: parseDimensions(layout.site.dimensions, input.dimensions ?? {}),
+  };
+}
+
+function spelledDataset(given: string, known: readonly string[] | null): string {
+  if (known === null) return given;
+  const spelled = known.find((name) => name.toLowerCase() === given.toLowerCase());
+  if (spelled !== undefined) return spelled;
+  const near = nearest(given, known);
+  throw new UsageError(`--dataset ${JSON.stringify(given)} is not among the datasets of this site`, {
+    hint: near === null ? `it declares ${known.join(", ")}` : `did you mean ${near}?`,
+  });
+}
+
+function readSiteFile(site: Site, root: string, env: Environment): { config: SiteConfig; file: string } | null {
+  if (site.config === "") throw new UsageError("--config is empty", { hint: "name a file" });
+  const variable = env[configVariable];
+  const named = site.config ?? (variable === "" ? undefined : variable);
+  if (named !== undefined) {
+    const file = resolve(named);
+    try {
+      // Whoever names a file may name a link.
+      return { config: parseSiteFile(readFileSync(file, "utf8"), file), file };
+    } catch (error) {
+      throw asSystemError("read the site's file", file, error);
+    }
+  }
+  const file = join(root, siteFileName);
+  const reading = readRegularFile(file, largestSiteFileBytes);
+  if (reading.kind === "absent") return null;
+  if (reading.kind === "unreadable" || reading.bytes.length > largestSiteFileBytes) {
+    const why = reading.kind === "unreadable" ? reading.why : "larger than any site's file";
+    throw new EnvironmentError(`cannot read the site's file ${file}: ${why}`, {
+      code: "ERR_SITE_FILE",
+      hint: "make it a regular file that you can read, or name another by --config",
+    });
+  }
+  return { config: parseSiteFile(reading.bytes.toString("utf8"), file), file };
 }
 
 function requireFolder(root: string): void {
   try {
-    if (statSync(root).isDirectory()) {
-      accessSync(root, constants.R_OK | constants.X_OK);
-      return;
-    }
+    if (statSync(root).isDirectory()) return;
   } catch (error) {
-    throw asSystemError("use the root", root, error, ownerOf(root));
+    throw asSystemError("use the root", root, error);
   }
   throw new EnvironmentError(`the root ${root} is not a folder`, {
     code: "ENOTDIR",

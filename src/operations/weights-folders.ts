@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Layout } from "../model/layout.ts";
+import type { Layout, WeightsTree } from "../model/layout.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 
 /** Told about folders that could not be looked into; the rest is listed all the same. */
@@ -8,17 +8,30 @@ export type OnUnreadable = (path: string, errno: string) => void;
 
 /**
  * The folders that configurations train in, by the layout's own depth: never into checkpoint folders, never through
- * symbolic links below the top, and indifferent to folders that vanish meanwhile.
+ * symbolic links below the root, and indifferent to folders that vanish meanwhile.
  */
 export function* weightsFolders(layout: Layout, onUnreadable: OnUnreadable): Generator<string> {
-  for (const { top, depth } of layout.weightsTrees) yield* foldersBelow(top, depth, onUnreadable);
+  const seen = layout.weightsTrees.length > 1 ? new Set<string>() : null;
+  for (const { top, levels } of layout.weightsTrees) {
+    for (const folder of foldersBelow(top, levels, onUnreadable)) {
+      // Templates of one tree, told apart by their conditions alone.
+      if (seen?.has(folder)) continue;
+      seen?.add(folder);
+      yield folder;
+    }
+  }
 }
 
-function* foldersBelow(path: string, depth: number, onUnreadable: OnUnreadable): Generator<string> {
-  for (const name of subfolders(path, onUnreadable)) {
-    const below = join(path, name);
-    if (depth > 1) yield* foldersBelow(below, depth - 1, onUnreadable);
-    else yield below;
+function* foldersBelow(path: string, levels: WeightsTree["levels"], onUnreadable: OnUnreadable): Generator<string> {
+  const [level, ...rest] = levels;
+  if (level === undefined) yield path;
+  else if (typeof level === "string") {
+    const below = join(path, level);
+    if (isFolder(below)) yield* foldersBelow(below, rest, onUnreadable);
+  } else {
+    for (const name of subfolders(path, onUnreadable)) {
+      if (level === null || level(name)) yield* foldersBelow(join(path, name), rest, onUnreadable);
+    }
   }
 }
 

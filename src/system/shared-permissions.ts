@@ -7,11 +7,32 @@ import { listedUserName } from "./this-host.ts";
 const setGroupId = 0o2000;
 const permissionBits = 0o777;
 
+export interface DeclaredPermissions {
+  readonly gid: number | null;
+  /** Permission bits of files; folders get an execute bit with every read bit. */
+  readonly fileMode: number | null;
+}
+
+const declared = new Map<string, DeclaredPermissions>();
+
+/** What a site wants everything below `top` to have, whatever folders and umasks say. */
+export function declarePermissions(top: string, permissions: DeclaredPermissions): void {
+  declared.set(top, permissions);
+}
+
+function declaredFor(path: string): DeclaredPermissions | null {
+  let best = "";
+  for (const top of declared.keys()) if (path.startsWith(`${top}/`) && top.length > best.length) best = top;
+  return declared.get(best) ?? null;
+}
+
 /**
  * What a new entry should allow: as much as its folder allows to group and others, the execute bits aside for files. The
  * folder says who works here together; the umask of whoever came first does not.
  */
-function modeAsFolderAsks(folder: Stats, kind: "file" | "folder"): number {
+function modeAsFolderAsks(folder: Stats, kind: "file" | "folder", fileMode: number | null): number {
+  if (fileMode !== null && kind === "file") return fileMode;
+  if (fileMode !== null) return fileMode | ((fileMode & 0o444) >> 2) | (folder.mode & setGroupId);
   const shared = folder.mode & 0o077;
   return kind === "folder" ? 0o700 | shared | (folder.mode & setGroupId) : 0o600 | (shared & 0o066);
 }
@@ -27,14 +48,22 @@ export function shareAsFolderAsks(fd: number, path: string): void {
     const folderPath = dirname(path);
     const folder = statSync(folderPath);
     const file = fstatSync(fd);
-    const wanted = modeAsFolderAsks(folder, "file");
-    const groupShared = (folder.mode & 0o020) !== 0;
-    if (groupShared && file.gid !== folder.gid) fchownSync(fd, -1, folder.gid);
-    if ((file.mode & permissionBits) !== wanted && !hasDefaultAcl(folderPath)) fchmodSync(fd, wanted);
+    const site = declaredFor(path);
+    const wanted = modeAsFolderAsks(folder, "file", site?.fileMode ?? null);
+    const group = groupAsFolderAsks(folder, site);
+    if (group !== null && file.gid !== group) fchownSync(fd, -1, group);
+    const said = site?.fileMode != null || !hasDefaultAcl(folderPath);
+    if ((file.mode & permissionBits) !== wanted && said) fchmodSync(fd, wanted);
   } catch (error) {
     // Not a member of the group, or a file system without modes: the file works for its owner, which is what can be had.
     if (errnoOf(error) === undefined) throw error;
   }
+}
+
+/** Null: whatever group the kernel gave it. */
+function groupAsFolderAsks(folder: Stats, site: DeclaredPermissions | null): number | null {
+  if (site !== null && site.gid !== null) return site.gid;
+  return (folder.mode & 0o020) === 0 ? null : folder.gid;
 }
 
 /** Makes a folder and the missing ones above it, each with the mode and group of the one it lies in. */
@@ -64,10 +93,12 @@ function shareFolder(path: string): void {
   try {
     const parent = statSync(dirname(path));
     const made = statSync(path);
-    const wanted = modeAsFolderAsks(parent, "folder");
-    if ((parent.mode & 0o020) !== 0 && made.gid !== parent.gid) chownSync(path, -1, parent.gid);
-    if ((made.mode & (permissionBits | setGroupId)) !== wanted && !hasDefaultAcl(dirname(path)))
-      chmodSync(path, wanted);
+    const site = declaredFor(path);
+    const wanted = modeAsFolderAsks(parent, "folder", site?.fileMode ?? null);
+    const group = groupAsFolderAsks(parent, site);
+    if (group !== null && made.gid !== group) chownSync(path, -1, group);
+    const said = site?.fileMode != null || !hasDefaultAcl(dirname(path));
+    if ((made.mode & (permissionBits | setGroupId)) !== wanted && said) chmodSync(path, wanted);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
   }

@@ -15,8 +15,7 @@ import {
   addJsonOption,
   addSiteOptions,
   type ConfigurationOptions,
-  configurationFrom,
-  layoutFrom,
+  openWith,
   type SiteOptions,
 } from "../site-options.ts";
 
@@ -57,8 +56,7 @@ export function addCheckCommand(program: Command, done: (exitCode: number) => vo
 }
 
 async function check(options: CheckOptions): Promise<number> {
-  const configuration = configurationFrom(options);
-  const layout = layoutFrom(options);
+  const { configuration, layout } = openWith(options);
   const result = await checkConfiguration(layout, configuration);
   const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, options.doneWhen ?? []) : null;
   const status = result.lockedBy !== null ? "locked" : checkpoint !== null ? "done" : "free";

@@ -63,6 +63,7 @@ const scripts: Record<Shell, (commands: readonly Described[]) => string> = {
 };
 
 const folderFlags = new Set(["--root", "--lock-dir"]);
+const fileFlags = new Set(["--config"]);
 
 function bashScript(commands: readonly Described[]): string {
   const choices = new Map(
@@ -88,6 +89,7 @@ _trainlock() {
   fi
   case $prev in
     ${[...folderFlags].join("|")}) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    ${[...fileFlags].join("|")}) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 ${values.join("\n")}
   esac
   case $command in
@@ -109,9 +111,11 @@ function zshScript(commands: readonly Described[]): string {
       ? ""
       : folderFlags.has(flag)
         ? ":folder:_files -/"
-        : choices.length > 0
-          ? `:value:(${choices.join(" ")})`
-          : ":value: ";
+        : fileFlags.has(flag)
+          ? ":file:_files"
+          : choices.length > 0
+            ? `:value:(${choices.join(" ")})`
+            : ":value: ";
     return `'${flag}[${quote(description)}]${value}'`;
   };
   const cases = commands.map(({ name, options }) => {
@@ -145,7 +149,9 @@ function fishScript(commands: readonly Described[]): string {
         ? ""
         : folderFlags.has(flag)
           ? " -r -a '(__fish_complete_directories)'"
-          : ` -x -a ${quote(choices.join(" "))}`;
+          : fileFlags.has(flag)
+            ? " -r -F"
+            : ` -x -a ${quote(choices.join(" "))}`;
       return `complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -f -l ${flag.slice(2)} -d ${quote(text)}${value}`;
     }),
   ]);

@@ -13,8 +13,7 @@ import {
   addConfigurationOptions,
   addSiteOptions,
   type ConfigurationOptions,
-  configurationFrom,
-  layoutFrom,
+  openWith,
   type SiteOptions,
 } from "../site-options.ts";
 import { collect } from "./check.ts";
@@ -78,8 +77,7 @@ export function addRunCommand(program: Command, done: (exitCode: number) => void
 
 async function run([program, ...args]: string[], options: RunOptions): Promise<number> {
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
-  const configuration = configurationFrom(options);
-  const layout = layoutFrom(options);
+  const { configuration, layout } = openWith(options);
   const outcome = await runCommand({
     layout,
     store: claimStore(layout, examine),

@@ -1,0 +1,26 @@
+import type { Command } from "commander";
+import { exitCodes } from "../../model/errors.ts";
+import { initSite } from "../../operations/init-site.ts";
+import { helpEnd } from "../help.ts";
+import { print } from "../output.ts";
+import { printable } from "../show/printable.ts";
+import { addSiteOptions, type SiteOptions } from "../site-options.ts";
+
+export function addInitCommand(program: Command, done: (exitCode: number) => void): void {
+  const command = program
+    .command("init")
+    .description("write a commented trainlock.yaml, in which nothing is in force yet");
+  addSiteOptions(command)
+    .addHelpText(
+      "after",
+      helpEnd(["trainlock init --root /data", "trainlock init --config ./trainlock.yaml"], {
+        0: "written",
+        2: "the call is wrong, or the file is there already",
+        3: "it cannot be written",
+      }),
+    )
+    .action((options: SiteOptions) => {
+      print(`Wrote ${printable(initSite(options))}\n`);
+      done(exitCodes.ok);
+    });
+}

@@ -1,0 +1,60 @@
+import type { Dimension } from "./dimensions.ts";
+import type { Template } from "./template.ts";
+
+export const schedulers = ["auto", "lsf", "slurm", "pbs", "sge", "none"] as const;
+export type SchedulerChoice = (typeof schedulers)[number];
+export const lockPrimitives = ["flock", "ofd"] as const;
+export type LockPrimitive = (typeof lockPrimitives)[number];
+
+/** How this site's hosts are reached by ssh(1). A closed set: a file in a shared folder must not name programs to run. */
+export interface SshSettings {
+  readonly user: string | null;
+  readonly port: number | null;
+  /** Host that leads to the others, `ssh -J`. */
+  readonly jumpHost: string | null;
+}
+
+export interface SiteTimeouts {
+  /** For one question to the file system, in a process of its own. */
+  readonly probeMs: number;
+  /** For one host. */
+  readonly sshMs: number;
+  /** For one answer of the scheduler. */
+  readonly schedulerMs: number;
+}
+
+/** What `trainlock.yaml` declares. Null, or an empty list: not declared. */
+export interface SiteConfig {
+  readonly lockDir: string | null;
+  readonly datasets: readonly string[] | null;
+  readonly dimensions: readonly Dimension[];
+  readonly weights: readonly Template[];
+  readonly lockPrimitive: LockPrimitive;
+  /** Group name or number that everything trainlock creates gets. */
+  readonly group: string | number | null;
+  /** Permission bits of the files it creates. */
+  readonly mode: number | null;
+  readonly hosts: readonly string[];
+  readonly scheduler: SchedulerChoice;
+  readonly ssh: SshSettings;
+  readonly timeouts: SiteTimeouts;
+  /** The line on which each setting stands, by its key: `timeouts.ssh`. */
+  readonly lines: Readonly<Record<string, number>>;
+}
+
+export const emptySiteConfig: SiteConfig = {
+  lockDir: null,
+  datasets: null,
+  dimensions: [],
+  weights: [],
+  lockPrimitive: "flock",
+  group: null,
+  mode: null,
+  hosts: [],
+  scheduler: "auto",
+  ssh: { user: null, port: null, jumpHost: null },
+  timeouts: { probeMs: 10_000, sshMs: 5_000, schedulerMs: 10_000 },
+  lines: {},
+};
+
+export const siteFileName = "trainlock.yaml";

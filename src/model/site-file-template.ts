@@ -1,0 +1,59 @@
+/** What `init` writes: every key, none in force, so that the file changes nothing until somebody means it to. */
+export const siteFileTemplate = `## trainlock.yaml: what this site's folders are called, and what tells two trainings apart.
+##
+## Everything here is optional. Lines with one # are settings that are not in force: take away the # and its space.
+## Every host must read the same file: two hosts with different names for one training do not see each other's locks.
+## Look at the outcome by: trainlock config, trainlock config --strategy S --dataset D --model M
+
+# version: 1
+
+## The folder of the kernel locks, within the root.
+# lock_dir: training_locks
+
+## How kernel locks are taken: flock, or ofd where byte-range locks reach every host and flock does not (see
+## docs/file-systems.md for what that costs).
+# lock_primitive: flock
+
+## All datasets, as they are spelled. Any other is refused, and folders lead back to the spelling whatever filters did to it.
+# datasets: [IDD-AW, Cityscapes, BDD100K]
+
+## What tells configurations apart besides strategy, dataset, model, ratio, auxiliary loss and stage. Given by --set seed=3,
+## and part of names in the order of this list: the lock is called ..._seed3_fold1.lock.
+# dimensions:
+#   seed:
+#     type: integer            # integer, number or text
+#   fold:
+#     type: integer
+#     optional: true
+#     prefix: _fold            # what stands before the value in names; _ and the name unless given
+#     values: [0, 1, 2, 3, 4]
+
+## Where checkpoints go, within the root: the first template whose conditions hold.
+##   {strategy} {dataset} {model}      as given
+##   {ratio} {aux_loss} {stage}        _ratio0p50, _aux-focal, s2_; nothing where there is none
+##   {seed}                            a dimension: _seed3; {dimensions} is all of them in order
+##   {dataset|lower|no_hyphens}        filters: lower, no_hyphens, underscores (for hyphens), bare (no _seed before the 3)
+## Conditions are texts (with * for anything), numbers, lists of them, and given or none for what is optional.
+# weights:
+#   - when: { stage: 2 }
+#     path: WEIGHTS_STAGE_2/{strategy}/{dataset|lower|no_hyphens}/{model}{ratio}{aux_loss}{dimensions}
+#   - when: { ratio: given }
+#     path: WEIGHTS_RATIO_ABLATION/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}{dimensions}
+#   - path: WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}{dimensions}
+
+## Group and permissions of what trainlock creates; otherwise as the folder has them that it is created in.
+# group: project
+# mode: 0664
+
+## Who to ask about a process on another host, and how.
+# hosts: [login1, node01, node02]
+# scheduler: auto             # auto, lsf, slurm, pbs, sge or none
+# ssh:
+#   user: alice
+#   port: 22
+#   jump_host: login1
+# timeouts:
+#   probe: 10s                # for one question to the file system
+#   ssh: 5s
+#   scheduler: 10s
+`;

@@ -1,0 +1,112 @@
+import { durationMs } from "./durations.ts";
+import { emptySiteConfig, lockPrimitives, type SiteConfig, schedulers } from "./site-config.ts";
+import { readDimensions } from "./site-file-dimensions.ts";
+import { readInnerPath } from "./site-file-path.ts";
+import { readWeights } from "./site-file-weights.ts";
+import { readYaml, type YamlValue } from "./yaml-reader.ts";
+
+const keys = [
+  "version",
+  "lock_dir",
+  "lock_primitive",
+  "datasets",
+  "dimensions",
+  "weights",
+  "group",
+  "mode",
+  "hosts",
+  "scheduler",
+  "ssh",
+  "timeouts",
+] as const;
+
+/** Reads and checks the text of a site's file; `file` names it in messages. Throws a UsageError with line and key. */
+export function parseSiteFile(text: string, file: string): SiteConfig {
+  // Nothing but comments, as `init` writes it: not worth loading the YAML reader for.
+  if (text.split("\n").every((line) => /^\s*(#.*)?$/.test(line))) return emptySiteConfig;
+  const top = readYaml(text, file).mapping(keys);
+  const lines: Record<string, number> = {};
+  const take = <T>(key: (typeof keys)[number], read: (value: YamlValue) => T, missing: T): T => {
+    const value = top.get(key);
+    if (value === undefined) return missing;
+    lines[key] = value.line;
+    return read(value);
+  };
+  take("version", (value) => value.integer("1, the only version there is", 1, 1), 1);
+  const { timeouts, ssh } = emptySiteConfig;
+  const dimensions = take("dimensions", readDimensions, []);
+  const datasets = take("datasets", readDatasets, null);
+  return {
+    lockDir: take("lock_dir", readInnerPath, null),
+    datasets,
+    dimensions,
+    weights: take("weights", (value) => readWeights(value, { dimensions, datasets }), []),
+    lockPrimitive: take("lock_primitive", (value) => value.oneOf(lockPrimitives), "flock"),
+    group: take("group", readGroup, null),
+    mode: take("mode", readMode, null),
+    hosts: take("hosts", (value) => value.list().map(readHost), []),
+    scheduler: take("scheduler", (value) => value.oneOf(schedulers), "auto"),
+    ssh: take("ssh", (value) => readSsh(value, lines), ssh),
+    timeouts: take("timeouts", (value) => readTimeouts(value, lines), timeouts),
+    lines,
+  };
+}
+
+function readDatasets(value: YamlValue): readonly string[] {
+  const names = value.list().map((item) => item.text("the name of a dataset"));
+  return names.length === 0 || new Set(names).size < names.length ? value.fail("different names of datasets") : names;
+}
+
+function readGroup(value: YamlValue): string | number {
+  const expected = "the name or number of a group";
+  const group = value.scalar(expected);
+  return typeof group === "number" || /^[A-Za-z_][\w.-]{0,63}$/.test(group) ? group : value.fail(expected);
+}
+
+/** YAML 1.2 takes 0664 for the number six hundred and sixty-four, and 0o664 for another: the digits are read. */
+function readMode(value: YamlValue): number {
+  const expected = "permissions in octal, such as 0664, that let the owner read and write";
+  const digits = value.source.replace(/^0o/, "");
+  const mode = /^0?[0-7]{3}$/.test(digits) ? Number.parseInt(digits, 8) : value.fail(expected);
+  return (mode & 0o600) === 0o600 && (mode & 0o111) === 0 ? mode : value.fail(`${expected}, none to execute`);
+}
+
+const hostShape = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$/;
+
+function readHost(value: YamlValue): string {
+  const expected = "a host name";
+  const name = value.text(expected);
+  return hostShape.test(name) ? name : value.fail(expected);
+}
+
+function readSsh(value: YamlValue, lines: Record<string, number>): SiteConfig["ssh"] {
+  const own = value.mapping(["user", "port", "jump_host"]);
+  for (const [key, { line }] of own) lines[`ssh.${key}`] = line;
+  const user = own.get("user");
+  const name = user?.text("a user name") ?? null;
+  if (name !== null && !/^[A-Za-z_][\w.-]{0,63}$/.test(name)) user?.fail("a user name");
+  const jump = own.get("jump_host");
+  return {
+    user: name,
+    port: own.get("port")?.integer("a port, 1 to 65535", 1, 65_535) ?? null,
+    jumpHost: jump === undefined ? null : readHost(jump),
+  };
+}
+
+function readTimeouts(value: YamlValue, lines: Record<string, number>): SiteConfig["timeouts"] {
+  const own = value.mapping(["probe", "ssh", "scheduler"]);
+  for (const [key, { line }] of own) lines[`timeouts.${key}`] = line;
+  const read = (key: string, missing: number): number => {
+    const given = own.get(key);
+    if (given === undefined) return missing;
+    const expected = "a duration such as 10s or 1m, at most 10m";
+    const ms = durationMs(String(given.scalar(expected)));
+    return ms === null || ms < 100 || ms > 600_000 ? given.fail(expected) : ms;
+  };
+  const { probeMs, sshMs, schedulerMs } = emptySiteConfig.timeouts;
+  return {
+    probeMs: read("probe", probeMs),
+    sshMs: read("ssh", sshMs),
+    schedulerMs: read("scheduler", schedulerMs),
+  };
+}

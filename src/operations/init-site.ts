@@ -1,0 +1,31 @@
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { UsageError } from "../model/errors.ts";
+import { rootFrom } from "../model/root.ts";
+import { siteFileName } from "../model/site-config.ts";
+import { siteFileTemplate } from "../model/site-file-template.ts";
+import { asSystemError, isErrno } from "../system/errno.ts";
+import { ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
+import type { Site } from "./open-layout.ts";
+
+/** Writes a commented site file in which nothing is in force yet. Returns its path. Never touches one that is there. */
+export function initSite(site: Site, env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const file = site.config !== undefined ? resolve(site.config) : join(rootFrom(site.root, env), siteFileName);
+  let fd: number;
+  try {
+    fd = openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+  } catch (error) {
+    if (isErrno(error, "EEXIST"))
+      throw new UsageError(`${file} is there already`, { hint: "edit it, or name another by --config" });
+    throw asSystemError("write", file, error, ownerOf(join(file, "..")));
+  }
+  try {
+    shareAsFolderAsks(fd, file);
+    writeSync(fd, siteFileTemplate);
+  } catch (error) {
+    throw asSystemError("write", file, error);
+  } finally {
+    closeSync(fd);
+  }
+  return file;
+}

@@ -1,0 +1,62 @@
+import { rootVariables } from "../model/root.ts";
+import { emptySiteConfig, type SiteConfig } from "../model/site-config.ts";
+import { configVariable, openSite, type Site } from "./open-layout.ts";
+
+/** One thing that is in force, and who says so. */
+export interface Setting {
+  readonly key: string;
+  readonly value: string | number | readonly string[] | null;
+  /** A flag, a variable, `FILE:LINE`, or `default`. */
+  readonly from: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Everything that is in force for a site. Throws as opening it does. */
+export function siteSettings(site: Site, env: Environment = process.env): readonly Setting[] {
+  const { layout, file } = openSite(site, env);
+  const { site: config } = layout;
+  const isSet = (name: string) => env[name] !== undefined && env[name] !== "";
+  const line = (key: string) =>
+    file === null || config.lines[key] === undefined ? "default" : `${file}:${config.lines[key]}`;
+  const fileFrom =
+    site.config !== undefined
+      ? "--config"
+      : isSet(configVariable)
+        ? configVariable
+        : file === null
+          ? "default"
+          : "the root";
+  return [
+    {
+      key: "root",
+      value: layout.root,
+      from: site.root !== undefined ? "--root" : (rootVariables.find(isSet) ?? "default"),
+    },
+    { key: "config", value: file, from: fileFrom },
+    { key: "lock_dir", value: layout.lockDir, from: site.lockDir !== undefined ? "--lock-dir" : line("lock_dir") },
+    ...declaredSettings(config).map(([key, value]): Setting => ({ key, value, from: line(key) })),
+  ];
+}
+
+function declaredSettings(config: SiteConfig): readonly (readonly [string, Setting["value"]])[] {
+  const { datasets, dimensions, weights, ssh, timeouts } = config;
+  const defaultWeights = "WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}";
+  const suffix = dimensions.length === 0 ? "" : "{dimensions}";
+  return [
+    ["lock_primitive", config.lockPrimitive],
+    ["datasets", datasets],
+    ["dimensions", dimensions.map((d) => `${d.name} (${d.type}${d.optional ? ", optional" : ""}) as ${d.prefix}…`)],
+    ["weights", weights.length === 0 ? [defaultWeights + suffix] : weights.map(({ text }) => text)],
+    ["group", config.group],
+    ["mode", config.mode === null ? null : config.mode.toString(8).padStart(4, "0")],
+    ["hosts", config.hosts],
+    ["scheduler", config.scheduler],
+    ["ssh.user", ssh.user],
+    ["ssh.port", ssh.port],
+    ["ssh.jump_host", ssh.jumpHost],
+    ...(["probe", "ssh", "scheduler"] as const).map(
+      (key) => [`timeouts.${key}`, `${(timeouts[`${key}Ms`] ?? emptySiteConfig.timeouts.probeMs) / 1000}s`] as const,
+    ),
+  ];
+}

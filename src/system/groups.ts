@@ -1,0 +1,34 @@
+import { createRequire } from "node:module";
+import { UsageError } from "../model/errors.ts";
+import { readProcText } from "./proc-files.ts";
+
+/** The number of a group, by group(5) and then by the system's name services. `place` is where the name was read. */
+export function groupNumber(group: string | number, place: string): number {
+  if (typeof group === "number") return group;
+  const local = numberIn(readProcText("/etc/group") ?? "", group);
+  const number = local ?? numberIn(askNameServices(group), group);
+  if (number !== null) return number;
+  throw new UsageError(`${place}: group: there is no group ${JSON.stringify(group)} on this host`, {
+    hint: "give its number, or the name of a group that every host knows",
+  });
+}
+
+function numberIn(lines: string, group: string): number | null {
+  const line = lines.split("\n").find((candidate) => candidate.startsWith(`${group}:`));
+  const number = line?.split(":")[2];
+  return number !== undefined && /^\d+$/.test(number) ? Number(number) : null;
+}
+
+/** Loaded here and not above: hardly any call needs it. */
+function askNameServices(group: string): string {
+  const childProcess: typeof import("node:child_process") = createRequire(import.meta.url)("node:child_process");
+  try {
+    return childProcess.execFileSync("getent", ["group", group], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: 5000,
+    });
+  } catch {
+    return "";
+  }
+}
