@@ -2,12 +2,35 @@ import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { gather, localSources, type Source } from "./gather.ts";
 import { judge } from "./judge.ts";
+import { lastWriteEvidence } from "./last-write.ts";
+import { defaultRemoteOptions, type RemoteOptions } from "./remote/options.ts";
+
+export interface Examined {
+  readonly verdict: Verdict;
+  readonly evidence: readonly Evidence[];
+}
 
 /** Gathers the evidence on one lock and judges it. */
-export async function examine(
-  facts: LockFacts,
-  sources: readonly Source[] = localSources,
-): Promise<{ readonly verdict: Verdict; readonly evidence: readonly Evidence[] }> {
-  const evidence = await gather(facts, sources);
-  return { verdict: judge(evidence), evidence };
+export type Examine = (facts: LockFacts) => Promise<Examined>;
+
+/**
+ * One call's way to examine locks: what this host can tell, and schedulers and other hosts for what that leaves unknown. Make
+ * it once a call, so that they are asked once for all locks.
+ */
+export function makeExamine(options: Partial<RemoteOptions> = {}): Examine {
+  let remote: Promise<Source> | undefined;
+  return async (facts) => {
+    const local = await gather(facts, localSources);
+    const verdict = judge(local);
+    // A marker that is just being written has no owner to ask about yet.
+    if (verdict.status !== "unknown" || verdict.because === "being created") return { verdict, evidence: local };
+    // Most calls ask nobody: they do not load this.
+    remote ??= import("./remote/remote-source.ts").then(({ remoteSource }) =>
+      remoteSource({ ...defaultRemoteOptions, ...options }),
+    );
+    const evidence = [...local, ...(await gather(facts, [await remote]))];
+    const final = judge(evidence);
+    if (final.status !== "unknown") return { verdict: final, evidence };
+    return { verdict: final, evidence: [...evidence, ...lastWriteEvidence(facts.weightsDir)] };
+  };
 }

@@ -1,3 +1,4 @@
+import { makeExamine } from "../evidence/examine.ts";
 import { isPid } from "../model/owner-record.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
 import { type ClearRequest, clearLocks } from "../operations/clear-locks.ts";
@@ -56,7 +57,7 @@ export function clearStaleFileLocks(options: ClearOptions = {}): Promise<Cleared
 /** Whether a configuration may be trained now: true means safe to proceed. Changes nothing on disk. */
 export async function preflightCheck(options: TrainingLockOptions): Promise<boolean> {
   const layout = openLayout(options);
-  const result = await checkConfiguration(layout, configurationFor(layout, options));
+  const result = await checkConfiguration(layout, configurationFor(layout, options), makeExamine());
   return result.lockedBy === null;
 }
 
@@ -71,12 +72,22 @@ const nobodyListens = () => undefined;
 
 async function list(options: ListOptions, kinds: ListRequest["kinds"]): Promise<LockJson[]> {
   const { verifyPid = true, onUnreadable = nobodyListens } = options;
-  return (await listLocks({ layout: openLayout(options), kinds, verify: verifyPid, onUnreadable })).map(lockJson);
+  const examine = makeExamine();
+  return (await listLocks({ layout: openLayout(options), kinds, verify: verifyPid, examine, onUnreadable })).map(
+    lockJson,
+  );
 }
 
 async function clear(options: ClearOptions, kinds: ClearRequest["kinds"]): Promise<ClearedLocks> {
   const { dryRun = true, force = false, onUnreadable = nobodyListens } = options;
-  const result = await clearLocks({ layout: openLayout(options), kinds, dryRun, force, onUnreadable });
+  const result = await clearLocks({
+    layout: openLayout(options),
+    kinds,
+    dryRun,
+    force,
+    examine: makeExamine(),
+    onUnreadable,
+  });
   return {
     dryRun,
     removed: result.removed.map(lockJson),

@@ -1,4 +1,4 @@
-import { examine } from "../evidence/examine.ts";
+import { makeExamine } from "../evidence/examine.ts";
 import { claimStore } from "../locks/claim.ts";
 import type { HeldLock } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
@@ -46,6 +46,7 @@ const longestPauseMs = 1000;
 export class TrainingLock {
   readonly #layout: Layout;
   readonly #configuration: Configuration;
+  readonly #examine = makeExamine();
   #held: HeldLock | null = null;
   #acquiring: Promise<boolean> | null = null;
   #lost: AbortSignal = new AbortController().signal;
@@ -73,7 +74,7 @@ export class TrainingLock {
       if (!this.#held.lost.aborted) return true;
       await this.release();
     }
-    const store = claimStore(this.#layout, examine);
+    const store = claimStore(this.#layout, this.#examine);
     const giveUpAt = performance.now() + timeoutMs;
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       const acquisition = await store.acquire(this.#configuration, null);
@@ -98,12 +99,12 @@ export class TrainingLock {
   /** Whether another has it, or may have it: what cannot be told counts as locked. */
   async isLocked(): Promise<boolean> {
     if (this.#held !== null && !this.#held.lost.aborted) return false;
-    return (await checkConfiguration(this.#layout, this.#configuration)).lockedBy !== null;
+    return (await checkConfiguration(this.#layout, this.#configuration, this.#examine)).lockedBy !== null;
   }
 
   /** Who has it, this process included; null when nobody has, or when nothing is known of the holder. */
   async getLockHolder(): Promise<Holder | null> {
-    return (await checkConfiguration(this.#layout, this.#configuration)).lockedBy?.holder ?? null;
+    return (await checkConfiguration(this.#layout, this.#configuration, this.#examine)).lockedBy?.holder ?? null;
   }
 
   /** Aborts when the lock that was acquired last is lost: stop training, another may have begun. */

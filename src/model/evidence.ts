@@ -23,7 +23,13 @@ export type DoubtReason = "being created" | "other container" | "remote process"
  * unreadable record or an unreachable host is never `dead`.
  */
 export type Evidence =
-  | { readonly source: EvidenceSource; readonly says: "alive"; readonly detail: string }
+  | {
+      readonly source: EvidenceSource;
+      readonly says: "alive";
+      readonly detail: string;
+      /** Where it was found, for a lock that does not say so itself. */
+      readonly where?: { readonly host: string; readonly jobId: string | null };
+    }
   | { readonly source: EvidenceSource; readonly says: "dead"; readonly because: DeathReason; readonly detail: string }
   | {
       readonly source: EvidenceSource;

@@ -1,3 +1,4 @@
+import type { Examine } from "../evidence/examine.ts";
 import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
@@ -22,7 +23,11 @@ export interface CheckResult {
  * Whether a configuration may be trained now, by both kinds of lock. Changes nothing on disk. Throws an EnvironmentError
  * when the lock cannot be asked, or when another configuration has the same lock name.
  */
-export async function checkConfiguration(layout: Layout, configuration: Configuration): Promise<CheckResult> {
+export async function checkConfiguration(
+  layout: Layout,
+  configuration: Configuration,
+  examine: Examine,
+): Promise<CheckResult> {
   const weightsDir = layout.weightsDir(configuration);
   const lockPath = layout.kernelLockPath(configuration);
   const found = await Promise.all([
@@ -38,7 +43,7 @@ export async function checkConfiguration(layout: Layout, configuration: Configur
     });
   }
   if (kernelLock?.record) refuseCollision(kernelLock.record, configuration, kernelLock.path);
-  const locks = await Promise.all(found.filter((facts) => facts !== null).map(judged));
+  const locks = await Promise.all(found.filter((facts) => facts !== null).map((facts) => judged(facts, examine)));
   const active = locks.find(({ verdict }) => verdict.status === "active");
   return {
     name: layout.displayName(configuration),

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { examine } from "../evidence/examine.ts";
+import type { Examine } from "../evidence/examine.ts";
 import { asReleased, isReleased } from "../locks/claim-record.ts";
 import { acquireKernelLock, type KernelLock } from "../locks/kernel-lock.ts";
 import { removeMarker } from "../locks/marker.ts";
@@ -30,7 +30,7 @@ export interface ClearRequest extends Omit<ListRequest, "verify"> {
 
 /** Removes what is provably nobody's. Each lock is judged again, under its kernel lock, at the moment of its removal. */
 export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
-  const { layout, dryRun, force } = request;
+  const { layout, dryRun, force, examine } = request;
   const clearable = (verdict: Verdict) => verdict.status === "stale" || (force && verdict.status === "unknown");
   const removed: LockReport[] = [];
   const kept: LockReport[] = [];
@@ -42,7 +42,7 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
       continue;
     }
     try {
-      if (dryRun || (await removeLock(layout, lock, clearable))) removed.push(lock);
+      if (dryRun || (await removeLock(layout, lock, clearable, examine))) removed.push(lock);
       else changed.push(lock);
     } catch (error) {
       if (!(error instanceof TrainlockError)) throw error;
@@ -54,11 +54,13 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
 
 type Clearable = (verdict: Verdict) => boolean;
 
-async function removeLock(layout: Layout, lock: LockReport, clearable: Clearable): Promise<boolean> {
-  return lock.kind === "file" ? clearMarker(layout, lock, clearable) : clearKernelLock(lock, clearable);
+async function removeLock(layout: Layout, lock: LockReport, clearable: Clearable, examine: Examine): Promise<boolean> {
+  return lock.kind === "file"
+    ? clearMarker(layout, lock, clearable, examine)
+    : clearKernelLock(lock, clearable, examine);
 }
 
-async function clearMarker(layout: Layout, lock: LockReport, clearable: Clearable): Promise<boolean> {
+async function clearMarker(layout: Layout, lock: LockReport, clearable: Clearable, examine: Examine): Promise<boolean> {
   const weightsDir = dirname(lock.path);
   const kernel = await lockForMarker(layout, weightsDir);
   if (kernel === "busy") return false;
@@ -95,7 +97,7 @@ async function lockForMarker(layout: Layout, weightsDir: string): Promise<Kernel
 }
 
 /** The file stays, as it does at every release; its record is signed off, so that it is a lock no more. */
-async function clearKernelLock(lock: LockReport, clearable: Clearable): Promise<boolean> {
+async function clearKernelLock(lock: LockReport, clearable: Clearable, examine: Examine): Promise<boolean> {
   const kernel = await acquireKernelLock(lock.path);
   if (kernel === "busy") return false;
   try {

@@ -1,4 +1,4 @@
-import { examine } from "../evidence/examine.ts";
+import type { Examine } from "../evidence/examine.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
@@ -13,11 +13,13 @@ export interface ListRequest {
   readonly kinds: readonly ("file" | "fcntl")[];
   /** False: nothing is asked, every lock is `unverified`. */
   readonly verify: boolean;
+  readonly examine: Examine;
   readonly onUnreadable: OnUnreadable;
 }
 
 /** Every lock under a root with its verdict; markers before kernel locks, each by name. Changes nothing on disk. */
-export async function listLocks({ layout, kinds, verify, onUnreadable }: ListRequest): Promise<LockReport[]> {
+export async function listLocks(request: ListRequest): Promise<LockReport[]> {
+  const { layout, kinds, verify, examine, onUnreadable } = request;
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
     for (const folder of weightsFolders(layout, onUnreadable)) {
@@ -30,7 +32,7 @@ export async function listLocks({ layout, kinds, verify, onUnreadable }: ListReq
       ...(verify ? await kernelLockFacts(layout, onUnreadable) : recordedKernelLockFacts(layout, onUnreadable)),
     );
   }
-  const reports = await Promise.all(found.map(async (facts) => (verify ? judged(facts) : unverified(facts))));
+  const reports = await Promise.all(found.map(async (facts) => (verify ? judged(facts, examine) : unverified(facts))));
   return reports.sort((a, b) => byKind(a.kind) - byKind(b.kind) || compare(a.name, b.name) || compare(a.path, b.path));
 }
 
@@ -50,7 +52,7 @@ async function readableMarkerFacts(
 }
 
 /** The lock with the verdict on it. */
-export async function judged(facts: LockFacts): Promise<LockReport> {
+export async function judged(facts: LockFacts, examine: Examine): Promise<LockReport> {
   const { verdict, evidence } = await examine(facts);
   return reportOf(facts, verdict, evidence);
 }

@@ -1,4 +1,4 @@
-import { holderFrom } from "../locks/claim-record.ts";
+import { holderFrom, nobodyKnown } from "../locks/claim-record.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/held-lock.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
@@ -23,7 +23,14 @@ export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly 
     pid: facts.pid,
     startedAt: facts.startedAt,
     path: facts.path,
-    holder: facts.record === null && facts.kind === "file" ? null : holderFrom(facts.record, facts.pid),
+    holder: holderOf(facts, evidence),
     evidence,
   };
+}
+
+/** Of a bare PID nothing else is written, but it may have been found running. */
+function holderOf({ kind, record, pid }: LockFacts, evidence: readonly Evidence[]): Holder | null {
+  if (record !== null || kind === "fcntl") return holderFrom(record, pid);
+  const where = evidence.flatMap((item) => (item.says === "alive" && item.where ? [item.where] : []))[0];
+  return where === undefined ? null : { ...nobodyKnown, pid, hostname: where.host, jobId: where.jobId };
 }

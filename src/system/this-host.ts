@@ -40,7 +40,7 @@ function askSystem(): ThisHost {
     uid,
     pid: process.pid,
     bootId: readProcText("/proc/sys/kernel/random/boot_id")?.trim() || null,
-    machineId: hashedMachineId(),
+    machineId: ownMachineId(),
     pidNamespace,
     inInitialPidNamespace: pidNamespace === initialPidNamespace,
     startTimeTicks: readStatLine("self")?.startTimeTicks ?? null,
@@ -80,9 +80,13 @@ function readPidNamespace(): number | null {
   }
 }
 
-function hashedMachineId(): string | null {
+function ownMachineId(): string | null {
   const machineId = readProcText("/etc/machine-id")?.trim();
-  if (!machineId || machineId === "uninitialized") return null;
+  return !machineId || machineId === "uninitialized" ? null : hashedMachineId(machineId);
+}
+
+/** A machine-id(5) as owner records have it. */
+export function hashedMachineId(machineId: string): string {
   return sha256Hex(`trainlock:${machineId}`).slice(0, 32);
 }
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { examine } from "../../src/evidence/examine.ts";
+import { makeExamine } from "../../src/evidence/examine.ts";
 import { claimStore } from "../../src/locks/claim.ts";
 import { asReleased, newOwnerRecord } from "../../src/locks/claim-record.ts";
 import { acquireKernelLock, type KernelLock } from "../../src/locks/kernel-lock.ts";
@@ -55,7 +55,7 @@ conformance("marker", { namesHolder: true, signalsLoss: false, hasGenerations: f
 
 const claims = (root: string) => {
   const layout = defaultLayout(root);
-  const store = claimStore(layout, (facts) => examine(facts));
+  const store = claimStore(layout, makeExamine());
   return {
     layout,
     attempt: async (configuration: Configuration): Promise<Attempt> => {
@@ -67,7 +67,8 @@ const claims = (root: string) => {
     },
     isShown: async (configuration: Configuration) => {
       const name = layout.displayName(configuration);
-      const found = await listLocks({ layout, kinds: ["file", "fcntl"], verify: true, onUnreadable: () => {} });
+      const asked = { verify: true, examine: makeExamine(), onUnreadable: () => {} };
+      const found = await listLocks({ layout, kinds: ["file", "fcntl"], ...asked });
       return found.some((lock) => lock.name === name);
     },
   };

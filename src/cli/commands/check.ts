@@ -6,6 +6,7 @@ import { type CheckResult, checkConfiguration } from "../../operations/check-con
 import { findCheckpoint } from "../../operations/checkpoints.ts";
 import { lockJson } from "../../operations/lock-json.ts";
 import type { LockReport } from "../../operations/lock-report.ts";
+import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";
 import { holderText } from "../show/lock-text.ts";
@@ -19,7 +20,7 @@ import {
   type SiteOptions,
 } from "../site-options.ts";
 
-interface CheckOptions extends SiteOptions, ConfigurationOptions {
+interface CheckOptions extends SiteOptions, ConfigurationOptions, EvidenceOptions {
   readonly doneWhen?: readonly string[];
 }
 
@@ -30,7 +31,7 @@ export function collect(value: string, before: readonly string[] = []): string[]
 
 export function addCheckCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program.command("check").description("say whether a configuration may be trained now");
-  addJsonOption(addSiteOptions(addConfigurationOptions(command)))
+  addEvidenceOptions(addJsonOption(addSiteOptions(addConfigurationOptions(command))))
     .option(
       "--done-when <glob>",
       "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
@@ -57,7 +58,7 @@ export function addCheckCommand(program: Command, done: (exitCode: number) => vo
 
 async function check(options: CheckOptions): Promise<number> {
   const { configuration, layout } = openWith(options);
-  const result = await checkConfiguration(layout, configuration);
+  const result = await checkConfiguration(layout, configuration, examineFrom(options));
   const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, options.doneWhen ?? []) : null;
   const status = result.lockedBy !== null ? "locked" : checkpoint !== null ? "done" : "free";
   if (options.json) {

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
 import { type ClearResult, clearLocks } from "../../operations/clear-locks.ts";
 import { lockJson } from "../../operations/lock-json.ts";
+import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";
 import { briefLockText } from "../show/lock-text.ts";
@@ -10,14 +11,14 @@ import { printable } from "../show/printable.ts";
 import { addJsonOption, addSiteOptions, layoutFrom, type SiteOptions } from "../site-options.ts";
 import { addKindOptions, type KindOptions, kindsFrom } from "./list.ts";
 
-interface ClearOptions extends SiteOptions, KindOptions {
+interface ClearOptions extends SiteOptions, KindOptions, EvidenceOptions {
   readonly dryRun: boolean;
   readonly force?: boolean;
 }
 
 export function addClearCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program.command("clear").description("remove stale locks; without --no-dry-run only say which");
-  addJsonOption(addKindOptions(addSiteOptions(command)))
+  addEvidenceOptions(addJsonOption(addKindOptions(addSiteOptions(command))))
     .option("--no-dry-run", "remove them")
     .option(
       "--force",
@@ -41,6 +42,7 @@ async function clear(options: ClearOptions): Promise<number> {
     kinds: kindsFrom(options),
     dryRun: options.dryRun,
     force: options.force ?? false,
+    examine: examineFrom(options),
     onUnreadable: (path, errno) => unreadable.set(path, errno),
   });
   if (options.json) {

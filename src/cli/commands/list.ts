@@ -3,6 +3,7 @@ import { exitCodes, UsageError } from "../../model/errors.ts";
 import { type ListRequest, listLocks } from "../../operations/list-locks.ts";
 import { lockJson } from "../../operations/lock-json.ts";
 import { sleep } from "../../system/sleep.ts";
+import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";
 import { listText } from "../show/lock-text.ts";
@@ -15,7 +16,8 @@ export interface KindOptions {
   readonly fcntlOnly?: boolean;
 }
 
-interface ListOptions extends SiteOptions, KindOptions {
+interface ListOptions extends SiteOptions, KindOptions, EvidenceOptions {
+  readonly verbose?: boolean;
   readonly verifyPid: boolean;
   readonly watch?: boolean;
 }
@@ -38,7 +40,8 @@ export function kindsFrom({ fileOnly, fcntlOnly }: KindOptions): ListRequest["ki
 
 export function addListCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program.command("list").description("list every lock under the root, with its verdict");
-  addJsonOption(addKindOptions(addSiteOptions(command)))
+  addEvidenceOptions(addJsonOption(addKindOptions(addSiteOptions(command))))
+    .option("-v, --verbose", "the evidence behind each verdict, line by line")
     .option("--no-verify-pid", "ask nobody: every lock is shown as UNVERIFIED (faster)")
     .option("--watch", "list again every 2 s until Ctrl-C")
     .addHelpText(
@@ -46,6 +49,7 @@ export function addListCommand(program: Command, done: (exitCode: number) => voi
       helpEnd(
         [
           "trainlock list --root /data",
+          "trainlock list -v --hosts node01,node02",
           "trainlock list --file-only",
           "trainlock list --json | jq '.locks[] | select(.status == \"stale\")'",
         ],
@@ -58,7 +62,7 @@ export function addListCommand(program: Command, done: (exitCode: number) => voi
 async function list(options: ListOptions): Promise<number> {
   if (options.watch && options.json)
     throw new UsageError("--watch and --json exclude each other", { hint: "--json is one document" });
-  const site = { layout: layoutFrom(options), kinds: kindsFrom(options) };
+  const site = { layout: layoutFrom(options), kinds: kindsFrom(options), examine: examineFrom(options) };
   for (;;) {
     const unreadable = new Map<string, string>();
     const locks = await listLocks({
@@ -69,7 +73,7 @@ async function list(options: ListOptions): Promise<number> {
     if (options.json) printJson({ total: locks.length, locks: locks.map(lockJson) });
     else {
       const head = options.watch ? watchHead() : "";
-      print(head + listText(locks, paintFor(process.stdout, options.color)));
+      print(head + listText(locks, paintFor(process.stdout, options.color), options.verbose));
     }
     for (const [path, errno] of unreadable)
       say(`trainlock: cannot look into ${printable(path)}: ${errno}; its locks are not listed`);

@@ -1,10 +1,10 @@
 import { type Command, Option } from "commander";
-import { examine } from "../../evidence/examine.ts";
 import { claimStore } from "../../locks/claim.ts";
 import type { Busy } from "../../locks/lock.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { exitCodeOf, isNotFound, type RunOutcome, runCommand } from "../../operations/run-command.ts";
 import { errnoName } from "../../system/errno.ts";
+import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import { say } from "../output.ts";
 import { skipHolderText } from "../show/lock-text.ts";
@@ -18,7 +18,7 @@ import {
 } from "../site-options.ts";
 import { collect } from "./check.ts";
 
-interface RunOptions extends SiteOptions, ConfigurationOptions {
+interface RunOptions extends SiteOptions, ConfigurationOptions, EvidenceOptions {
   readonly onLocked: "fail" | "skip";
   readonly onLost: "stop" | "warn";
   readonly doneWhen?: readonly string[];
@@ -28,7 +28,7 @@ const killAfterMs = 30_000;
 
 export function addRunCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program.command("run").description("run a command while holding the locks of a configuration");
-  addSiteOptions(addConfigurationOptions(command))
+  addEvidenceOptions(addSiteOptions(addConfigurationOptions(command)))
     .addOption(
       new Option("--on-locked <what>", "when another has it: exit 75, or skip with exit 0")
         .choices(["fail", "skip"])
@@ -80,7 +80,7 @@ async function run([program, ...args]: string[], options: RunOptions): Promise<n
   const { configuration, layout } = openWith(options);
   const outcome = await runCommand({
     layout,
-    store: claimStore(layout, examine),
+    store: claimStore(layout, examineFrom(options)),
     configuration,
     argv: [program, ...args],
     env: process.env,

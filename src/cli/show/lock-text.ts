@@ -7,12 +7,12 @@ import { printable } from "./printable.ts";
 const sectionTitles = { file: "File-based locks (.training_lock)", fcntl: "fcntl-based locks" } as const;
 
 /** The list as users of the Python script know it, byte for byte. */
-export function listText(locks: readonly LockReport[], paint: Paint): string {
+export function listText(locks: readonly LockReport[], paint: Paint, withEvidence = false): string {
   if (locks.length === 0) return "No active training locks\n";
   const sections = (["file", "fcntl"] as const).flatMap((kind) => {
     const ofKind = locks.filter((lock) => lock.kind === kind);
     if (ofKind.length === 0) return [];
-    const lines = ofKind.map((lock) => lockText(lock, paint));
+    const lines = ofKind.map((lock) => lockText(lock, paint) + (withEvidence ? evidenceText(lock) : ""));
     return [`=== ${sectionTitles[kind]} (${ofKind.length}) ===\n${lines.join("")}`];
   });
   return `${sections.join("\n")}\nTotal locks: ${locks.length}\n`;
@@ -24,9 +24,15 @@ function lockText(lock: LockReport, paint: Paint): string {
   return `${headText(lock, paint)}${middle}    Lock file: ${printable(lock.path)}\n`;
 }
 
-/** Name and verdict, and where it lies: what `clear` shows of a lock. */
+/** Name and verdict, where it lies, and why: what `clear` shows of a lock. */
 export function briefLockText(lock: LockReport, paint: Paint): string {
-  return `${headText(lock, paint)}    Lock file: ${printable(lock.path)}\n`;
+  return `${headText(lock, paint)}    Lock file: ${printable(lock.path)}\n${evidenceText(lock)}`;
+}
+
+/** One line a finding: what it says, who says it, and in which words. */
+function evidenceText({ evidence }: LockReport): string {
+  const lines = evidence.map(({ source, says, detail }) => `    ${says.padEnd(7)} ${source}: ${printable(detail)}\n`);
+  return lines.join("");
 }
 
 function headText(lock: LockReport, paint: Paint): string {

@@ -1,0 +1,54 @@
+import { type Command, Option } from "commander";
+import { type Examine, makeExamine } from "../evidence/examine.ts";
+import type { RemoteOptions } from "../evidence/remote/options.ts";
+import { UsageError } from "../model/errors.ts";
+import { isHostName } from "../model/host-name.ts";
+import { say } from "./output.ts";
+import { printable } from "./show/printable.ts";
+import { parseDuration } from "./units.ts";
+
+export interface EvidenceOptions {
+  readonly sshTimeout?: string;
+  readonly verifyTimeout?: string;
+  readonly scheduler?: RemoteOptions["scheduler"];
+  readonly hosts?: string;
+}
+
+export function addEvidenceOptions(command: Command): Command {
+  return command
+    .option("--ssh-timeout <duration>", "how long a host may take to accept an ssh connection (5s)")
+    .option("--verify-timeout <duration>", "how long asking other hosts and the scheduler may take in all (10s)")
+    .addOption(
+      new Option(
+        "--scheduler <name>",
+        "which scheduler to ask (else what the record names, else what is installed)",
+      ).choices(["auto", "lsf", "slurm", "pbs", "sge", "none"]),
+    )
+    .option("--hosts <list>", "hosts to look for a PID of no known host on, separated by commas");
+}
+
+/** One call's way to examine locks, as its options have it. */
+export function examineFrom(options: EvidenceOptions): Examine {
+  const { sshTimeout, verifyTimeout, scheduler, hosts } = options;
+  return makeExamine({
+    ...(sshTimeout === undefined ? {} : { connectTimeoutMs: positive("--ssh-timeout", sshTimeout) }),
+    ...(verifyTimeout === undefined ? {} : { verifyTimeoutMs: positive("--verify-timeout", verifyTimeout) }),
+    ...(scheduler === undefined ? {} : { scheduler }),
+    ...(hosts === undefined ? {} : { hosts: parseHosts(hosts) }),
+    onNote: (text) => say(`trainlock: ${printable(text)}`),
+  });
+}
+
+function positive(flag: string, text: string): number {
+  const milliseconds = parseDuration(flag, text);
+  if (milliseconds > 0) return milliseconds;
+  throw new UsageError(`${flag} ${text} leaves no time`, { hint: "give more than 0" });
+}
+
+function parseHosts(text: string): string[] {
+  return text.split(",").map((part) => {
+    const host = part.trim();
+    if (isHostName(host)) return host;
+    throw new UsageError(`--hosts: ${JSON.stringify(host)} is no host name`, { hint: "such as --hosts node01,node02" });
+  });
+}

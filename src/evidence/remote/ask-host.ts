@@ -1,0 +1,81 @@
+import { isHostName, sameHost } from "../../model/host-name.ts";
+import { runProgram } from "../../system/run-program.ts";
+import { thisHost } from "../../system/this-host.ts";
+import { type HostAnswer, parseHostAnswer } from "./host-answer.ts";
+import { hostScript } from "./host-script.ts";
+
+export type HostReply =
+  | { readonly kind: "answer"; readonly answer: HostAnswer; readonly askedAt: number }
+  | { readonly kind: "silent"; readonly why: string };
+
+export interface HostQuestion {
+  readonly host: string;
+  readonly pids: readonly number[];
+  readonly containers: boolean;
+  readonly connectTimeoutMs: number;
+  readonly timeoutMs: number;
+}
+
+/** What logging in and reading /proc may take once a connection stands. */
+const talkMs = 1500;
+
+/** Asks a host by the user's own ssh; this one by a shell. Never rejects. */
+export async function askHost(question: HostQuestion): Promise<HostReply> {
+  const { host, pids, containers, connectTimeoutMs, timeoutMs } = question;
+  // Checked where it is used, too: what is no host name must never reach a command.
+  if (!isHostName(host)) return { kind: "silent", why: "is no host name" };
+  const here = sameHost(host, thisHost().hostname);
+  const argv = here ? (["/bin/sh", "-s"] as const) : sshCommand(host, connectTimeoutMs);
+  const askedAt = Date.now();
+  const answer = await runProgram({
+    argv: [...argv],
+    input: hostScript(pids, containers),
+    timeoutMs: Math.min(timeoutMs, connectTimeoutMs + talkMs),
+  });
+  switch (answer.kind) {
+    case "missing":
+      return { kind: "silent", why: "cannot be asked: ssh is not installed" };
+    case "late":
+      return { kind: "silent", why: "did not answer in time" };
+    case "too much":
+      return { kind: "silent", why: "answered with too much to read" };
+    case "ended": {
+      const parsed = parseHostAnswer(answer.stdout);
+      if (parsed !== null) return { kind: "answer", answer: parsed, askedAt };
+      return { kind: "silent", why: sshFailure(answer.exitCode, answer.stderr) };
+    }
+  }
+}
+
+/** ssh_config(5). The user's configuration stays in force, but nothing may ask, forward, or stay behind as a master. */
+function sshCommand(host: string, connectTimeoutMs: number): [string, ...string[]] {
+  const options = {
+    BatchMode: "yes",
+    ConnectTimeout: String(Math.max(1, Math.ceil(connectTimeoutMs / 1000))),
+    ConnectionAttempts: "1",
+    ClearAllForwardings: "yes",
+    ControlMaster: "no",
+    PermitLocalCommand: "no",
+    RemoteCommand: "none",
+    RequestTTY: "no",
+    LogLevel: "ERROR",
+  };
+  const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+  return ["ssh", "-T", "-a", "-x", ...flags, "--", host, "sh -s"];
+}
+
+const failures: readonly (readonly [RegExp, string])[] = [
+  [/Host key verification failed|No .* host key is known/i, "cannot be asked: its ssh host key is unknown"],
+  [/Permission denied|Too many authentication failures/i, "cannot be asked: ssh there wants a password or another key"],
+  [/Could not resolve hostname|Name or service not known/i, "cannot be asked: its name is not known here"],
+  [/timed out|timeout/i, "does not answer (timed out)"],
+  [/No route to host|Network is unreachable/i, "is out of reach (no route)"],
+  [/Connection refused/i, "refuses ssh"],
+];
+
+function sshFailure(exitCode: number | null, stderr: string): string {
+  const known = failures.find(([pattern]) => pattern.test(stderr));
+  if (known !== undefined) return known[1];
+  const said = stderr.trim().split("\n").at(-1)?.slice(0, 160) ?? "";
+  return `cannot be asked: ssh failed (exit ${exitCode ?? "by signal"})${said === "" ? "" : `: ${said}`}`;
+}

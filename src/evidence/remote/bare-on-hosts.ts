@@ -1,0 +1,73 @@
+import type { Evidence } from "../../model/evidence.ts";
+import { sameHost } from "../../model/host-name.ts";
+import type { HostReply } from "./ask-host.ts";
+import type { HostAnswer } from "./host-answer.ts";
+import type { BareOwner } from "./owner.ts";
+
+const doubt = (detail: string): Evidence => ({ source: "ssh", says: "unknown", because: "remote process", detail });
+
+/** Processes this much younger than the lock are no writers of it; less may be clocks that differ. */
+const clockSlackSeconds = 2;
+const clockDoubtSeconds = 300;
+const ticksPerSecond = 100;
+/** The owner that NFS and user namespaces show for users they cannot name. */
+const nobody = 65_534;
+
+interface Found {
+  readonly kind: "writer" | "other" | "doubt";
+  readonly why: string;
+}
+
+/** The hosts that may know a bare PID, each with its reply and the job that led there. */
+export interface AskedHost {
+  readonly host: string;
+  readonly reply: HostReply;
+  readonly jobId: string | null;
+}
+
+/** What the hosts say of a PID without a start time: found on one → alive; asked all and on none → dead. Pure. */
+export function bareOnHosts(owner: BareOwner, asked: readonly AskedHost[]): Evidence[] {
+  if (asked.length === 0) return [];
+  const findings = asked.map((one) => ({ ...one, found: findOn(owner, one) }));
+  const writer = findings.find(({ found }) => found.kind === "writer");
+  if (writer !== undefined) {
+    const job = writer.jobId === null ? "" : ` (job ${writer.jobId})`;
+    const where = { host: writer.host, jobId: writer.jobId };
+    return [{ source: "ssh", says: "alive", detail: `${writer.found.why}${job}`, where }];
+  }
+  const doubts = findings.filter(({ found }) => found.kind === "doubt");
+  if (doubts.length > 0) return doubts.map(({ found }) => doubt(found.why));
+  const hosts = asked.map(({ host }) => host).join(", ");
+  const detail = `process ${owner.pid} runs on none of the hosts that could have it: ${hosts}`;
+  return [{ source: "ssh", says: "dead", because: "PID not running", detail }];
+}
+
+function findOn(owner: BareOwner, { host, reply }: AskedHost): Found {
+  if (reply.kind === "silent") return { kind: "doubt", why: `${host} ${reply.why}` };
+  const { answer } = reply;
+  const { pid, uid } = owner;
+  const found = answer.processes.get(pid);
+  if (found === undefined || found.zombie) return absentFrom(owner, host, answer);
+  if (uid === null || uid === nobody) return { kind: "doubt", why: `${host} has a process ${pid}, of who knows whom` };
+  if (found.uid !== uid) return { kind: "other", why: `process ${pid} on ${host} is of uid ${found.uid}` };
+  // By our clock at the question, so that a slow answer makes nobody look younger.
+  const lockAge = reply.askedAt / 1000 - owner.since;
+  const youngerBy = lockAge - found.ageTicks / ticksPerSecond;
+  if (youngerBy <= clockSlackSeconds) return { kind: "writer", why: `process ${pid} runs on ${host}` };
+  if (youngerBy <= clockDoubtSeconds) {
+    return { kind: "doubt", why: `process ${pid} on ${host} looks a little younger than the lock` };
+  }
+  return { kind: "other", why: `process ${pid} on ${host} was started after the lock was taken` };
+}
+
+function absentFrom({ pid, host: named }: BareOwner, host: string, answer: HostAnswer): Found {
+  if (answer.hidden.has(pid) || !answer.seesAll) {
+    return { kind: "doubt", why: `${host} does not show process ${pid}, if there is one` };
+  }
+  if (answer.nested.has(pid)) return { kind: "doubt", why: `a container on ${host} has a process ${pid}` };
+  // The name came from the lock: another machine that answers to it proves nothing.
+  if (named !== null && (answer.hostname === null || !sameHost(answer.hostname, named))) {
+    return { kind: "doubt", why: `what answers as ${host} has another name` };
+  }
+  return { kind: "other", why: `no process ${pid} on ${host}` };
+}

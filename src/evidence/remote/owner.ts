@@ -1,0 +1,60 @@
+import { isHostName } from "../../model/host-name.ts";
+import type { LockFacts } from "../../model/lock-facts.ts";
+import type { OwnerRecord, TrainlockSection } from "../../model/owner-record.ts";
+import type { RecordedJob } from "../schedulers/job-evidence.ts";
+import type { SchedulerKind } from "../schedulers/listed-job.ts";
+import { isoSeconds } from "../schedulers/times.ts";
+
+/** The process that trainlock recorded, on the host that it named. */
+export interface RecordedOwner {
+  readonly kind: "recorded";
+  readonly host: string;
+  readonly pid: number;
+  readonly section: TrainlockSection;
+}
+
+/** A PID that some job script or the Python tool left: on one host, or on none that is known. */
+export interface BareOwner {
+  readonly kind: "bare";
+  /** Null: on any of its owner's hosts. */
+  readonly host: string | null;
+  readonly pid: number;
+  /** Null: only the name is known. */
+  readonly uid: number | null;
+  readonly user: string | null;
+  /** When the lock was taken, seconds since the epoch. */
+  readonly since: number;
+}
+
+export interface Owner {
+  readonly process: RecordedOwner | BareOwner | null;
+  readonly job: (RecordedJob & { readonly kind: SchedulerKind | null }) | null;
+}
+
+/** Who may be asked about elsewhere, of all that a lock tells. Pure. Host names that are none are not among it. */
+export function ownerOf({ kind, record, marker }: LockFacts): Owner {
+  if (record !== null) return { process: recordedProcess(record), job: recordedJob(record) };
+  if (kind !== "file" || marker === null || marker.pid === null) return { process: null, job: null };
+  const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
+  return { process: { kind: "bare", host: null, pid: marker.pid, uid: marker.uid, user: null, since }, job: null };
+}
+
+function recordedProcess(record: OwnerRecord): RecordedOwner | BareOwner | null {
+  const { hostname, pid, trainlock: section } = record;
+  if (hostname === null || !isHostName(hostname) || pid === null) return null;
+  if (section !== null && section.bootId !== null) return { kind: "recorded", host: hostname, pid, section };
+  const since = isoSeconds(record.acquiredAt);
+  return since === null ? null : { kind: "bare", host: hostname, pid, uid: null, user: record.user, since };
+}
+
+function recordedJob(record: OwnerRecord): Owner["job"] {
+  const lockedAt = isoSeconds(record.acquiredAt);
+  const scheduler = record.trainlock?.scheduler ?? null;
+  if (scheduler !== null) {
+    const { kind, jobId, arrayIndex, restartCount } = scheduler;
+    return { kind, id: jobId, arrayIndex, restartCount, lockedAt };
+  }
+  // Names such as `local` are written by scripts outside any job.
+  if (record.jobId === null || !/^\d/.test(record.jobId)) return null;
+  return { kind: null, id: record.jobId, arrayIndex: null, restartCount: null, lockedAt };
+}

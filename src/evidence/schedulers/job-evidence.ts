@@ -1,0 +1,60 @@
+import type { Evidence } from "../../model/evidence.ts";
+import type { ListedJob, SchedulerProbe } from "./listed-job.ts";
+
+/** The job that a record names, and what tells it from others of the same id. */
+export interface RecordedJob {
+  readonly id: string;
+  readonly arrayIndex: string | null;
+  readonly restartCount: number | null;
+  /** When the lock was taken, seconds since the epoch. */
+  readonly lockedAt: number | null;
+}
+
+/** LSF tells times to the minute, and hosts' clocks differ. */
+const slackSeconds = 120;
+
+/**
+ * What a scheduler's list says of the job that took a lock. Pure. A job it does not list is no evidence, nor is one that was
+ * started after the lock was taken: its id is in use again, or its run is a later one.
+ */
+export function jobEvidence(probe: SchedulerProbe, job: RecordedJob, listed: readonly ListedJob[]): Evidence[] {
+  const of = (detail: string): Evidence => ({ source: probe.kind, says: "unknown", because: "remote process", detail });
+  const named = listed.filter((candidate) => isNamed(candidate, job));
+  if (named.length === 0) return [of(`${probe.title} does not know job ${job.id}`)];
+  const same = named.filter((candidate) => isSameRun(candidate, job));
+  const what = (found: ListedJob) => `${probe.title}: job ${found.id} is ${found.state}${onHosts(found)}`;
+  const living = same.find(({ means }) => means === "alive");
+  if (living !== undefined) return [{ source: probe.kind, says: "alive", detail: what(living) }];
+  const unclear = same.find(({ means }) => means === "unclear");
+  if (unclear !== undefined) return [of(`${what(unclear)}, which is no proof of an end`)];
+  const over = same.find(({ means }) => means === "ended");
+  if (over === undefined) return [of(`${probe.title}: job ${job.id} is another run or job since the lock was taken`)];
+  if (job.lockedAt !== null && over.endedAt !== null && over.endedAt + slackSeconds < job.lockedAt) {
+    return [of(`${what(over)}, but had ended before the lock was taken`)];
+  }
+  return [{ source: probe.kind, says: "dead", because: "job ended", detail: what(over) }];
+}
+
+function isNamed(listed: ListedJob, job: RecordedJob): boolean {
+  if (listed.arrayIndex !== null && job.arrayIndex !== null && listed.arrayIndex !== job.arrayIndex) return false;
+  // PBS: `123.server` and `123[4].server`, of which records may have the number alone.
+  const number = (id: string) => id.split(".")[0]?.replace(/\[\d*\]$/, "");
+  if (listed.id === job.id) return true;
+  const shortened =
+    !listed.id.includes(".") || !job.id.includes(".") || listed.id.split(".")[1] === job.id.split(".")[1];
+  return shortened && number(listed.id) === number(job.id);
+}
+
+function isSameRun(listed: ListedJob, job: RecordedJob): boolean {
+  const { lockedAt, restartCount } = job;
+  // It waits to run again: whoever held the lock is this job, and it will want it back.
+  if (listed.waits)
+    return lockedAt === null || listed.submittedAt === null || listed.submittedAt <= lockedAt + slackSeconds;
+  if (listed.restartCount !== null && restartCount !== null && listed.restartCount !== restartCount) return false;
+  return lockedAt === null || listed.startedAt === null || listed.startedAt <= lockedAt + slackSeconds;
+}
+
+function onHosts({ hosts }: ListedJob): string {
+  if (hosts.length === 0) return "";
+  return hosts.length === 1 ? ` on ${hosts[0]}` : ` on ${hosts[0]} and ${hosts.length - 1} more`;
+}

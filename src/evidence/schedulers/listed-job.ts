@@ -1,0 +1,82 @@
+import type { SchedulerJob } from "../../model/owner-record.ts";
+import type { ProgramAnswer } from "../../system/run-program.ts";
+
+export type SchedulerKind = SchedulerJob["kind"];
+
+/**
+ * `alive`: it runs, is suspended, or waits to run (again). `ended`: its processes are gone, says the scheduler. `unclear`: it
+ * is ending, or its host is out of reach, where its processes may live on.
+ */
+export type JobMeaning = "alive" | "ended" | "unclear";
+
+/** One job as its scheduler lists it. Null: it does not say. Times are seconds since the epoch. */
+export interface ListedJob {
+  readonly id: string;
+  readonly arrayIndex: string | null;
+  /** In the scheduler's own word. */
+  readonly state: string;
+  readonly means: JobMeaning;
+  /** In `alive`: waiting to run, which nothing of it does now. */
+  readonly waits: boolean;
+  readonly uid: number | null;
+  readonly user: string | null;
+  /** Valid host names only. */
+  readonly hosts: readonly string[];
+  readonly submittedAt: number | null;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+  readonly restartCount: number | null;
+}
+
+export type SchedulerAnswer =
+  | { readonly kind: "jobs"; readonly jobs: readonly ListedJob[] }
+  | { readonly kind: "no answer"; readonly why: string };
+
+/** A job that a lock names. */
+export interface WantedJob {
+  readonly id: string;
+  readonly arrayIndex: string | null;
+  /** When the lock was taken, seconds since the epoch. */
+  readonly lockedAt: number | null;
+}
+
+export interface SchedulerQuestion {
+  readonly jobs: readonly WantedJob[];
+  /** Running jobs of users are wanted too, to learn their hosts. */
+  readonly allRunning: boolean;
+  /** Runs one of the scheduler's commands in the time that is left. */
+  readonly run: (argv: readonly [string, ...string[]]) => Promise<ProgramAnswer>;
+}
+
+export interface SchedulerProbe {
+  readonly kind: SchedulerKind;
+  /** As messages name it. */
+  readonly title: string;
+  /** The command that must be installed. */
+  readonly command: string;
+  ask(question: SchedulerQuestion): Promise<SchedulerAnswer>;
+}
+
+/** Why a command gave no list, in one line. */
+export function noAnswer(command: string, answer: ProgramAnswer): SchedulerAnswer {
+  switch (answer.kind) {
+    case "missing":
+      return { kind: "no answer", why: `${command} is not installed` };
+    case "late":
+      return { kind: "no answer", why: `${command} did not answer in time` };
+    case "too much":
+      return { kind: "no answer", why: `${command} answered with too much to read` };
+    case "ended": {
+      const said = answer.stderr.trim().split("\n")[0]?.slice(0, 200) ?? "";
+      return {
+        kind: "no answer",
+        why: `${command} failed (exit ${answer.exitCode ?? "by signal"})${said && `: ${said}`}`,
+      };
+    }
+  }
+}
+
+/** A count as a listing writes it; null for anything else. */
+export function countOf(text: string | undefined): number | null {
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}

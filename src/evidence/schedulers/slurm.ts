@@ -1,0 +1,149 @@
+import { isHostName } from "../../model/host-name.ts";
+import {
+  countOf,
+  type JobMeaning,
+  type ListedJob,
+  noAnswer,
+  type SchedulerProbe,
+  type SchedulerQuestion,
+} from "./listed-job.ts";
+import { isoSeconds } from "./times.ts";
+
+/** Columns of squeue(1) and sacct(1), in this order; `:|` ends each with a bar and no padding. */
+const squeueFields = "JobID UserID UserName State SubmitTime StartTime EndTime RestartCnt BatchHost NodeList".split(
+  " ",
+);
+const sacctFields = "JobIDRaw User State Submit Start End NodeList";
+
+/** Job states of squeue(1). Not among the ended: NODE_FAIL and BOOT_FAIL, as a lost node may still run what it ran. */
+const alive = new Set(
+  "RUNNING SUSPENDED STOPPED CONFIGURING RESIZING SIGNALING STAGE_OUT PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD".split(
+    " ",
+  ),
+);
+const waiting = new Set("CONFIGURING PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD".split(" "));
+const ended = new Set("COMPLETED CANCELLED FAILED TIMEOUT DEADLINE OUT_OF_MEMORY PREEMPTED REVOKED".split(" "));
+
+/** One squeue for all jobs of the cluster, those that ended in the last minutes (MinJobAge) included; sacct for the rest. */
+export const slurm: SchedulerProbe = {
+  kind: "slurm",
+  title: "Slurm",
+  command: "squeue",
+  ask: async (question) => {
+    const format = squeueFields.map((field) => `${field}:|`).join(",");
+    const answer = await question.run([
+      "squeue",
+      "--noheader",
+      "--all",
+      "--array",
+      "--states=all",
+      `--Format=${format}`,
+    ]);
+    if (answer.kind !== "ended" || answer.exitCode !== 0) return noAnswer("squeue", answer);
+    const listed = parseSqueue(answer.stdout);
+    return { kind: "jobs", jobs: [...listed, ...(await accounted(question, listed))] };
+  },
+};
+
+/** What the accounting says of jobs that squeue has forgotten. It may be down, or not be kept: then nobody knows. */
+async function accounted(
+  { jobs, run }: SchedulerQuestion,
+  listed: readonly ListedJob[],
+): Promise<readonly ListedJob[]> {
+  // A job that runs again is listed once; how its earlier run ended is in the accounting only.
+  const known = new Set(listed.filter(({ restartCount }) => restartCount === 0).map(({ id }) => id));
+  const forgotten = jobs.filter(({ id }) => /^\d+$/.test(id) && !known.has(id));
+  if (forgotten.length === 0) return [];
+  const oldest = Math.min(...forgotten.map(({ lockedAt }) => lockedAt ?? 0));
+  // Without a start, sacct looks back to midnight only.
+  const since = oldest > 0 ? `--starttime=${sacctTime(oldest - 86_400)}` : "--starttime=1970-01-02";
+  const ids = `--jobs=${forgotten.map(({ id }) => id).join(",")}`;
+  const answer = await run([
+    "sacct",
+    "--noheader",
+    "--parsable2",
+    "--allusers",
+    "--allocations",
+    "--duplicates",
+    ids,
+    since,
+    `--format=${sacctFields.replaceAll(" ", ",")}`,
+  ]);
+  return answer.kind === "ended" && answer.exitCode === 0 ? parseSacct(answer.stdout) : [];
+}
+
+function sacctTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().slice(0, 10);
+}
+
+/** Pure: the lines of squeue in the columns above. Lines that are none of these are left out. */
+export function parseSqueue(text: string): ListedJob[] {
+  return text.split("\n").flatMap((line) => {
+    const [id, uid, user, state, submit, start, end, restarts, batchHost, nodes] = line.split("|").map((s) => s.trim());
+    if (id === undefined || !/^\d+$/.test(id) || state === undefined || nodes === undefined) return [];
+    const hosts = [...(batchHost === undefined ? [] : [batchHost]), ...expandNodes(nodes)].filter(isHostName);
+    return [
+      {
+        ...jobOf(id, state, user, submit, start, end),
+        uid: countOf(uid),
+        restartCount: countOf(restarts),
+        hosts: [...new Set(hosts)].filter((host) => host !== "n/a"),
+      },
+    ];
+  });
+}
+
+/** Pure: the lines of sacct in the columns above; several for a job that was requeued. */
+export function parseSacct(text: string): ListedJob[] {
+  return text.split("\n").flatMap((line) => {
+    const [id, user, state, submit, start, end, nodes] = line.split("|");
+    if (id === undefined || !/^\d+$/.test(id) || state === undefined || nodes === undefined) return [];
+    // `CANCELLED by 1000`
+    const word = state.split(" ")[0] ?? state;
+    const job = jobOf(id, word, user, submit, start, end);
+    // The accounting hears late: what it takes for running or waiting may have ended, and a requeued run has ended.
+    const means: JobMeaning = word === "REQUEUED" || ended.has(word) ? "ended" : "unclear";
+    return [
+      { ...job, means, waits: false, uid: null, restartCount: null, hosts: expandNodes(nodes).filter(isHostName) },
+    ];
+  });
+}
+
+function jobOf(id: string, state: string, user?: string, submit?: string, start?: string, end?: string) {
+  const word = state.toUpperCase();
+  const means: JobMeaning = alive.has(word) ? "alive" : ended.has(word) ? "ended" : "unclear";
+  return {
+    id,
+    arrayIndex: null,
+    state: word,
+    means,
+    waits: waiting.has(word),
+    user: user === undefined || user === "" ? null : user,
+    submittedAt: isoSeconds(submit),
+    startedAt: isoSeconds(start),
+    endedAt: isoSeconds(end),
+  };
+}
+
+/** More nodes than any job has: a list that names more is not believed. */
+const mostNodes = 20_000;
+
+/** `node[01-03,7],login` as names; `(null)` and `None assigned` as none. */
+export function expandNodes(list: string): string[] {
+  const names: string[] = [];
+  for (const [item = ""] of list.matchAll(/(?:[^,[\]]|\[[^\]]*\])+/g)) {
+    const [, before = "", ranges, after = ""] = /^([^[]*)(?:\[([^\]]*)\])?(.*)$/.exec(item) ?? [];
+    if (ranges === undefined) names.push(before);
+    else for (const number of ranges.split(",").flatMap(expandRange)) names.push(`${before}${number}${after}`);
+    if (names.length > mostNodes) return [];
+  }
+  return names;
+}
+
+function expandRange(range: string): string[] {
+  const [, from, to] = /^(\d+)(?:-(\d+))?$/.exec(range) ?? [];
+  if (from === undefined) return [];
+  const first = Number(from);
+  const last = Math.min(Number(to ?? from), first + mostNodes);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => String(first + i).padStart(from.length, "0"));
+}
