@@ -31,6 +31,13 @@ export function say(text: string): void {
   }
 }
 
+/** A message that takes the place of the one before, on a terminal; cut to its width, since a second line would stay. */
+export function sayInPlace(text: string): void {
+  const width = Math.max(20, (process.stderr.columns ?? 80) - 1);
+  const shown = [...text];
+  writeAll(2, `\r${shown.length > width ? `${shown.slice(0, width - 1).join("")}…` : text}\x1b[K`);
+}
+
 /** Characters that JSON may carry as they are, and that a terminal would still act upon. */
 const unprintable = /[\u007f-\u009f\u2028\u2029\p{Cf}]/gu;
 

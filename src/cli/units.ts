@@ -11,3 +11,33 @@ export function parseDuration(flag: string, text: string): number {
   }
   return Number(number) * seconds * 1000;
 }
+
+const bytesOf: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+/** `4096`, `1K`, `20MiB`, in bytes. Throws a UsageError that names the flag. */
+export function parseSize(flag: string, text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text.trim()) ?? [];
+  const factor = unit === undefined ? undefined : bytesOf[unit.toLowerCase()];
+  if (number === undefined || factor === undefined) {
+    throw new UsageError(`${flag} ${JSON.stringify(text)} is not a size`, { hint: "bytes, or 1K, 20M, 1G" });
+  }
+  return Math.ceil(Number(number) * factor);
+}
+
+/** `42 s`, `3 min 20 s`, `2 h 5 min`, `1 d 3 h`: the two largest units. */
+export function durationText(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 86_400), "d"],
+    [Math.floor(seconds / 3600) % 24, "h"],
+    [Math.floor(seconds / 60) % 60, "min"],
+    [seconds % 60, "s"],
+  ];
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first === -1) return "0 s";
+  return parts
+    .slice(first, first + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count} ${unit}`)
+    .join(" ");
+}

@@ -16,7 +16,7 @@ import {
 import { holdClaim } from "./held-claim.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import { kernelHolder } from "./kernel-lock-probe.ts";
-import type { Acquisition, Busy, LockStore } from "./lock.ts";
+import type { Acquisition, Busy, LockStore, Turn } from "./lock.ts";
 import { type PlacedMarker, placeMarker, prepareWeightsDir, replaceMarker, writeMarkerRecord } from "./marker.ts";
 import { readMarker, readMarkerRecord, recordOfMarker } from "./marker-reading.ts";
 import { refuseCollision } from "./name-collision.ts";
@@ -37,7 +37,23 @@ const mostLooks = 5;
  * other programs hold, of either kind, excludes us, and ours excludes them.
  */
 export function claimStore(layout: Layout, examine: Examine): LockStore {
-  return { acquire: (configuration, command) => acquireClaim(layout, examine, configuration, command) };
+  // Turns of ours only: an interface for every store cannot say what is in them.
+  const turns = new WeakMap<Turn, KernelLock>();
+  return {
+    acquire: (configuration, command, turn) => {
+      const kernel = turn ? turns.get(turn) : undefined;
+      return acquireClaim(layout, examine, configuration, command, kernel ?? null);
+    },
+    awaitTurn: async (configuration, busy, signal) => {
+      const { awaitRelease } = await import("./await-release.ts");
+      const place = { lockPath: layout.kernelLockPath(configuration), weightsDir: layout.weightsDir(configuration) };
+      const kernel = await awaitRelease(place, busy, signal);
+      if (kernel === null) return null;
+      const turn = { giveUp: () => kernel.release() };
+      turns.set(turn, kernel);
+      return turn;
+    },
+  };
 }
 
 async function acquireClaim(
@@ -45,10 +61,11 @@ async function acquireClaim(
   examine: Examine,
   configuration: Configuration,
   command: readonly string[] | null,
+  waited: KernelLock | null,
 ): Promise<Acquisition> {
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
-  const kernel = await acquireKernelLock(lockPath);
+  const kernel = waited ?? (await acquireKernelLock(lockPath));
   if (kernel === "busy") return { kind: "busy", busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;
   try {

@@ -32,6 +32,23 @@ export interface KernelLock {
   release(): void;
 }
 
+/** What a wait for the lock may use. Returns whether the descriptor is locked now. */
+export type WaitForLock = (fd: number) => Promise<boolean>;
+
+/** Takes the kernel lock once `wait` has got it. Null when it has not, or when the name leads to another file by then. */
+export async function waitForKernelLock(path: string, wait: WaitForLock): Promise<KernelLock | null> {
+  const { fd, created } = openLockFile(path);
+  let keep = false;
+  try {
+    if (!(await wait(fd))) return null;
+    const lock = lockedFile(path, fd, created);
+    keep = await isSettled(lock);
+    return keep ? lock : null;
+  } finally {
+    if (!keep) closeSync(fd);
+  }
+}
+
 /** Takes the kernel lock of one file. `busy` after 100 ms of would-block; anything else that fails is thrown. */
 export async function acquireKernelLock(path: string): Promise<KernelLock | "busy"> {
   const giveUpAt = performance.now() + probePatienceMs;

@@ -33,8 +33,19 @@ export type Acquisition =
   | { readonly kind: "held"; readonly lock: HeldLock }
   | { readonly kind: "busy"; readonly busy: Busy };
 
+/** A place at the head of a queue: whatever a store keeps of a wait until the next attempt. */
+export interface Turn {
+  /** Lets the next one go first. */
+  giveUp(): void;
+}
+
 /** Any place that can keep locks: the shared file system, or a remote store with leases. */
 export interface LockStore {
   /** One attempt. Throws an EnvironmentError when the store itself is broken; never reports that as busy. */
-  acquire(configuration: Configuration, command: readonly string[] | null): Promise<Acquisition>;
+  acquire(configuration: Configuration, command: readonly string[] | null, turn?: Turn | null): Promise<Acquisition>;
+  /**
+   * Waits until another attempt is worth while, without using the processor: released, changed, or long enough ago. The turn
+   * it may return is for that attempt. Null at once when the signal aborts.
+   */
+  awaitTurn(configuration: Configuration, busy: Busy, signal: AbortSignal): Promise<Turn | null>;
 }

@@ -1,14 +1,7 @@
-import {
-  type Ending,
-  foregroundGroup,
-  ignoreSignal,
-  ownGroup,
-  pollChild,
-  type SpawnRequest,
-  setForegroundGroup,
-  spawnCommand,
-} from "../system/command-process.ts";
-import { forwardedSignals, ignoredSignals, signalNumber } from "../system/signals.ts";
+import { type Ending, ownGroup, pollChild, type SpawnRequest, spawnCommand } from "../system/command-process.ts";
+import { isOrphanedGroup, signalGroup } from "../system/process-group.ts";
+import { forwardedSignals, ignoredSignals, signalName, signalNumber } from "../system/signals.ts";
+import { controllingTerminal } from "../system/terminal.ts";
 
 export interface Command {
   readonly argv: readonly [string, ...string[]];
@@ -17,8 +10,8 @@ export interface Command {
 }
 
 export interface Supervisor {
-  /** The first signal that came before there was a command to pass it on to. */
-  readonly earlySignal: NodeJS.Signals | null;
+  /** Aborts with the first signal that came before there was a command to pass it on to; its reason is the name. */
+  readonly interrupted: AbortSignal;
   start(command: Command): Started;
   /** Gives signals and terminal back. */
   dispose(): void;
@@ -29,11 +22,20 @@ export type Started =
   | {
       readonly kind: "started";
       readonly pid: number;
-      readonly ended: Promise<Ending>;
+      readonly ended: Promise<Ended>;
       signalGroup(signal: NodeJS.Signals): void;
     };
 
-const standardInput = 0;
+export interface Ended {
+  readonly ending: Ending;
+  /** Ctrl-C came to the command alone, since it had the terminal: our own group has not heard of it. */
+  readonly ownGroupMissedInterrupt: boolean;
+}
+
+/** What a process without a command to pass them on to does as any other would: stop, go on, nothing. */
+const notInterrupting: ReadonlySet<NodeJS.Signals> = new Set(["SIGTSTP", "SIGCONT", "SIGWINCH", "SIGURG"]);
+/** Sent by the terminal to those who may not use it, or by its user. */
+const terminalStops: ReadonlySet<number> = new Set((["SIGTSTP", "SIGTTIN", "SIGTTOU"] as const).map(signalNumber));
 
 /**
  * Stands between the world and one command: signals go to its process group, job control and the terminal work as without
@@ -41,103 +43,93 @@ const standardInput = 0;
  */
 export function makeSupervisor(): Supervisor {
   const ignored = ignoredSignals();
-  let earlySignal: NodeJS.Signals | null = null;
+  const interrupted = new AbortController();
   let group: number | null = null;
   const forward = (signal: NodeJS.Signals) => {
     if (group !== null) signalGroup(group, signal);
-    else if (signal !== "SIGCONT" && signal !== "SIGWINCH" && signal !== "SIGURG") earlySignal ??= signal;
+    else if (!notInterrupting.has(signal)) interrupted.abort(signal);
   };
   const handled = forwardedSignals.filter((signal) => !ignored.has(signalNumber(signal)));
-  const install = () => {
-    for (const signal of handled) process.on(signal, forward);
-  };
-  const dispose = () => {
-    for (const signal of handled) process.off(signal, forward);
-  };
-  install();
+  const early = handled.filter((signal) => !notInterrupting.has(signal));
+  const late = handled.filter((signal) => notInterrupting.has(signal));
+  for (const signal of early) process.on(signal, forward);
 
-  /** Stops ourselves as our command was stopped, so that the shell sees one stopped job. Returns when continued. */
-  const stopWithCommand = (stoppedGroup: number) => {
-    reclaimTerminal(stoppedGroup);
-    process.off("SIGTSTP", forward);
-    // To our whole group, as the terminal would: in an orphaned group the kernel drops it, and the command simply goes on.
-    process.kill(0, "SIGTSTP");
-    if (handled.includes("SIGTSTP")) process.on("SIGTSTP", forward);
-    lendTerminal(stoppedGroup);
-    signalGroup(stoppedGroup, "SIGCONT");
+  /** Stops our own group as our command was stopped, so that the shell sees one stopped job. Returns when continued. */
+  const stopOwnGroup = (signal: "SIGTSTP" | "SIGTTIN") => {
+    process.off(signal, forward);
+    process.kill(0, signal);
+    if (handled.some((name) => name === signal)) process.on(signal, forward);
   };
 
   const start = (command: Command): Started => {
+    const terminal = controllingTerminal();
+    const onStopped = (stopped: number, signal: number) => {
+      const isTerminalStop = terminalStops.has(signal);
+      const wasLent = terminal?.isLentTo(stopped) === true;
+      // A SIGSTOP that no shell waits for is between its sender and the command.
+      if (!isTerminalStop && !wasLent) return;
+      const asksForTerminal = isTerminalStop && signal !== signalNumber("SIGTSTP");
+      if (asksForTerminal && !wasLent && terminal?.lend(stopped) === true) return signalGroup(stopped, "SIGCONT");
+      if (isOrphanedGroup(ownGroup())) {
+        // There the kernel drops a SIGTSTP. It would fail the read of who asks for the terminal, which we cannot.
+        if (isTerminalStop && !asksForTerminal) signalGroup(stopped, "SIGCONT");
+        return;
+      }
+      terminal?.reclaim(stopped);
+      // Not SIGTTOU, which we ignore.
+      stopOwnGroup(signal === signalNumber("SIGTTIN") ? "SIGTTIN" : "SIGTSTP");
+      if (wasLent || asksForTerminal || terminal?.interactive === true) terminal?.lend(stopped);
+      signalGroup(stopped, "SIGCONT");
+    };
     const request: SpawnRequest = {
       ...command,
-      defaultSignals: [signalNumber("SIGPIPE"), signalNumber("SIGXFSZ"), ...terminalDefaults(ignored)],
+      defaultSignals: (["SIGPIPE", "SIGXFSZ", "SIGTTOU"] as const).map(signalNumber).filter((n) => !ignored.has(n)),
     };
-    let finish: (ending: Ending) => void = () => undefined;
-    const ended = new Promise<Ending>((resolve) => {
+    let finish: (ended: Ended) => void = () => undefined;
+    const ended = new Promise<Ended>((resolve) => {
       finish = resolve;
     });
     let pid: number | null = null;
     const look = () => {
       if (pid === null) return;
       for (let change = pollChild(pid); change.kind !== "none"; change = pollChild(pid)) {
-        if (change.kind === "stopped") stopWithCommand(pid);
+        if (change.kind === "stopped") onStopped(pid, change.signal);
         if (change.kind === "exited" || change.kind === "signalled") {
           process.off("SIGCHLD", look);
-          reclaimTerminal(pid);
           clearInterval(alive);
+          const byInterrupt = change.kind === "signalled" && signalName(change.signal) === "SIGINT";
+          const ownGroupMissedInterrupt = byInterrupt && terminal?.isLentTo(pid) === true;
+          terminal?.reclaim(pid);
           pid = null;
-          return finish(change);
+          return finish({ ending: change, ownGroupMissedInterrupt });
         }
       }
     };
     process.on("SIGCHLD", look);
     // A promise keeps no event loop alive, and a SIGCHLD that coincides with another may be merged with it.
     const alive = setInterval(look, 60_000);
-    ignoreSignal(signalNumber("SIGTTOU"));
     const spawned = spawnCommand(request);
     if (spawned.kind === "failed") {
       process.off("SIGCHLD", look);
       clearInterval(alive);
       return spawned;
     }
-    pid = spawned.pid;
-    group = spawned.pid;
-    lendTerminal(group);
-    if (earlySignal !== null) signalGroup(group, earlySignal);
+    const startedGroup = spawned.pid;
+    pid = startedGroup;
+    group = startedGroup;
+    for (const signal of late) process.on(signal, forward);
+    // It may have asked for the terminal before this, and been stopped.
+    if (terminal?.interactive === true && terminal.lend(startedGroup)) signalGroup(startedGroup, "SIGCONT");
+    if (interrupted.signal.aborted) signalGroup(startedGroup, interrupted.signal.reason);
     look();
-    const startedGroup = group;
     return { kind: "started", pid: startedGroup, ended, signalGroup: (signal) => signalGroup(startedGroup, signal) };
   };
 
   return {
-    get earlySignal() {
-      return earlySignal;
-    },
+    interrupted: interrupted.signal,
     start,
-    dispose,
+    dispose: () => {
+      for (const signal of handled) process.off(signal, forward);
+    },
   };
-}
-
-/** The runtime catches these or we ignore them; the command gets the default, unless it was started to ignore them. */
-function terminalDefaults(ignored: ReadonlySet<number>): number[] {
-  return [signalNumber("SIGTTOU")].filter((signal) => !ignored.has(signal));
-}
-
-function signalGroup(group: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-group, signal);
-  } catch {
-    // The group is gone, and its end is on its way to us.
-  }
-}
-
-/** Lends the terminal to the command, if it is ours to lend. A read before that had stopped the command: wake it. */
-function lendTerminal(group: number): void {
-  if (foregroundGroup(standardInput) !== ownGroup()) return;
-  setForegroundGroup(standardInput, group);
-  signalGroup(group, "SIGCONT");
-}
-
-function reclaimTerminal(group: number): void {
-  if (foregroundGroup(standardInput) === group) setForegroundGroup(standardInput, ownGroup());
 }

@@ -37,3 +37,12 @@ export function signalNumber(name: NodeJS.Signals): number {
 export function signalName(number: number): string {
   return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
 }
+
+/**
+ * Ends this process and its whole group as Ctrl-C would have. A shell stops its script only when its child died of the
+ * signal: an exit code of 130 tells it that the child has dealt with it.
+ */
+export function dieOfInterrupt(): void {
+  process.removeAllListeners("SIGINT");
+  process.kill(0, "SIGINT");
+}

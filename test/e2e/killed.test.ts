@@ -52,9 +52,9 @@ test("kill -9 of wrapper and command: check says stale is free, the next run tak
   expect(await trainlock(["list", "--root", of.root])).toMatchObject({ stdout: "No active training locks\n" });
 });
 
-test("a process that the command leaves behind does not keep the lock", async () => {
+test("a process that has left the command's process group does not keep the lock", async () => {
   const of = configuration(await temporaryRoot());
-  const leaving = `tail -f --pid=${process.pid} /dev/null >/dev/null 2>&1 & echo $!`;
+  const leaving = `setsid tail -f --pid=${process.pid} /dev/null >/dev/null 2>&1 & echo $!`;
   const run = await trainlock(["run", ...of.args, "--", "sh", "-c", leaving]);
   const left = Number(run.stdout);
   try {

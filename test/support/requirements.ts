@@ -22,6 +22,9 @@ type Requirement =
   | "flock"
   | "setpriv"
   | "mkfifo"
+  | "tmux"
+  | "setsid"
+  | "less"
   | "script";
 
 const found = new Map<Requirement, boolean>();

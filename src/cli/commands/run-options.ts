@@ -1,0 +1,83 @@
+import { type Command, Option } from "commander";
+import { UsageError } from "../../model/errors.ts";
+import { type DoneRule, smallestCheckpointBytes } from "../../operations/checkpoints.ts";
+import type { EvidenceOptions } from "../evidence-options.ts";
+import { helpEnd } from "../help.ts";
+import type { ConfigurationOptions, SiteOptions } from "../site-options.ts";
+import { parseDuration, parseSize } from "../units.ts";
+import { collect } from "./check.ts";
+
+export interface RunOptions extends SiteOptions, ConfigurationOptions, EvidenceOptions {
+  readonly wait?: string | true;
+  readonly onLocked: "fail" | "skip";
+  readonly onLost: "stop" | "warn";
+  readonly doneWhen?: readonly string[];
+  readonly doneMinSize?: string;
+  readonly doneFile?: string;
+  readonly killAfter: string;
+  readonly status?: string;
+  readonly quiet?: boolean;
+}
+
+export function addRunOptions(command: Command): Command {
+  return command
+    .option("--wait [duration]", "wait for the lock, at most so long (30s, 10m, 2h, 1d), or without end")
+    .addOption(
+      new Option("--on-locked <what>", "when another has it: exit 75, or skip with exit 0")
+        .choices(["fail", "skip"])
+        .default("fail"),
+    )
+    .option("--done-when <glob>", "a file in the weights dir that shows it to be trained; may be repeated", collect)
+    .option("--done-min-size <size>", "what such a file has at least (default: 1K)")
+    .option(
+      "--done-file <name>",
+      "write this file into the weights dir when the command ends with 0; where it is, skip",
+    )
+    .addOption(
+      new Option("--on-lost <what>", "when the lock is lost: stop the command and exit 74, or warn")
+        .choices(["stop", "warn"])
+        .default("stop"),
+    )
+    .option("--kill-after <duration>", "from SIGTERM to SIGKILL, and for what the command leaves behind", "30s")
+    .option("--status <file>", "write the outcome there as JSON, by rename")
+    .option("--quiet", "no progress, on a terminal either");
+}
+
+export function waitMsFrom({ wait }: RunOptions): number {
+  if (wait === undefined) return 0;
+  return wait === true ? Number.POSITIVE_INFINITY : parseDuration("--wait", wait);
+}
+
+export function doneRuleFrom({ doneWhen, doneMinSize, doneFile }: RunOptions): DoneRule {
+  const smallestBytes = doneMinSize === undefined ? smallestCheckpointBytes : parseSize("--done-min-size", doneMinSize);
+  const isName = doneFile === undefined || /^(?!\.{1,2}$|\.training_lock)[^/\p{Cc}]{1,200}$/u.test(doneFile);
+  if (!isName) {
+    throw new UsageError(`--done-file ${JSON.stringify(doneFile)} is not the name of a file in the weights dir`, {
+      hint: "for example --done-file trained.json",
+    });
+  }
+  return { patterns: doneWhen ?? [], smallestBytes, file: doneFile ?? null };
+}
+
+export const environmentHelp =
+  "\nThe command's environment has TRAINLOCK_WEIGHTS_DIR, TRAINLOCK_GENERATION, TRAINLOCK_TOKEN, TRAINLOCK_NAME and TRAINLOCK_PID.";
+
+export const runHelpEnd = helpEnd(
+  [
+    "trainlock run --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50 -- python train.py",
+    "trainlock run --strategy gen_IP2P --dataset IDD-AW --model segformer_mit-b5 --ratio 0.5 \\",
+    "    --done-when 'iter_80000.pth' --on-locked skip -- bash train.sh",
+    "trainlock run --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50 --wait=2h -- bash train.sh",
+  ],
+  {
+    0: "the command's own 0; already trained; locked with --on-locked skip",
+    2: "the call is wrong",
+    3: "the environment is wrong, nothing was started",
+    74: "the lock was lost while the command ran, and the command was stopped",
+    75: "locked by another, the command was not started",
+    126: "the command cannot be executed",
+    127: "the command is not found",
+    "128+N": "the command died of signal N, or that signal ended the wait",
+    other: "the command's own",
+  },
+);

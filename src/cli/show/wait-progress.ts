@@ -1,0 +1,64 @@
+import type { Busy } from "../../locks/lock.ts";
+import { say, sayInPlace } from "../output.ts";
+import { durationText } from "../units.ts";
+import { holderText } from "./lock-text.ts";
+import { printable } from "./printable.ts";
+
+/** A log file hears of a wait at once, and then less and less often: after so many minutes, then every hour. */
+const logMinutes = [1, 5, 15, 30, 60];
+const minuteMs = 60_000;
+
+export interface WaitProgress {
+  begin(busy: Busy): void;
+  end(): void;
+}
+
+/** Shows who is waited for and how long already: one line that is kept up to date on a terminal, a few lines in a log. */
+export function showWait(quiet: boolean, onTerminal: boolean): WaitProgress {
+  const startedAt = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  let waitingFor: string | null = null;
+  let logged = 0;
+  const elapsed = () => performance.now() - startedAt;
+
+  const update = () => {
+    if (waitingFor !== null) sayInPlace(`Waiting for ${waitingFor}: ${durationText(elapsed())}`);
+  };
+  const log = () => {
+    say(`Still waiting after ${durationText(elapsed())} for ${waitingFor}`);
+    scheduleLog();
+  };
+  const scheduleLog = () => {
+    const minutes = logMinutes[logged] ?? 60 * (logged - logMinutes.length + 2);
+    logged += 1;
+    timer = setTimeout(log, minutes * minuteMs - elapsed());
+    timer.unref();
+  };
+
+  return {
+    begin: (busy) => {
+      if (quiet) return;
+      const text = waitText(busy);
+      const isNew = text !== waitingFor;
+      waitingFor = text;
+      if (onTerminal) {
+        update();
+        timer ??= setInterval(update, 1000);
+      } else if (isNew) {
+        say(`Waiting for ${text}`);
+        if (timer === undefined) scheduleLog();
+      }
+    },
+    end: () => {
+      clearTimeout(timer);
+      if (waitingFor !== null && onTerminal) sayInPlace("");
+      waitingFor = null;
+    },
+  };
+}
+
+function waitText({ holder, verdict }: Busy): string {
+  const since = holder.acquiredAt === null ? "" : `, since ${printable(holder.acquiredAt)}`;
+  const doubt = verdict.status === "active" ? "" : ` [${verdict.label}]`;
+  return `${holderText(holder)}${since}${doubt}`;
+}

@@ -1,0 +1,98 @@
+import { lstatSync } from "node:fs";
+import { basename } from "node:path";
+import { markerPath } from "../model/layout.ts";
+import { waitForFlock } from "../system/blocking-flock.ts";
+import { tryFlock } from "../system/flock.ts";
+import { mountOf } from "../system/mounts.ts";
+import { readProcess } from "../system/process-table.ts";
+import { sleepUnlessAborted, withJitter } from "../system/sleep.ts";
+import { watchName } from "../system/watch-name.ts";
+import { type KernelLock, waitForKernelLock } from "./kernel-lock.ts";
+import type { Busy } from "./lock.ts";
+
+/** How long a change may go unnoticed where nobody tells us of it. */
+const pollMs = 1000;
+/** Cheap looks see changes; what only evidence shows (a job that ended on another host) is asked for this often. */
+const askAgainMs = 60_000;
+
+export interface Place {
+  readonly lockPath: string;
+  readonly weightsDir: string;
+}
+
+/**
+ * Waits for whoever is in the way. With the kernel lock, where it was that: on a local file system we stand in the kernel's
+ * queue for it, on a network one we ask for it now and then. Null: something has changed, or may have, or we shall not wait.
+ */
+export async function awaitRelease(place: Place, busy: Busy, signal: AbortSignal): Promise<KernelLock | null> {
+  const local = mountOf(place.lockPath).shared === false;
+  if (!isKernelLockHeld(place, busy)) {
+    await awaitChange(place, busy, local, signal);
+    return null;
+  }
+  if (local) {
+    const queue = { works: true };
+    const lock = await waitForKernelLock(place.lockPath, async (fd) => {
+      const how = await waitForFlock(fd, signal);
+      queue.works = how !== "unsupported";
+      return how === "locked";
+    });
+    if (lock !== null || queue.works) return lock;
+  }
+  return pollForLock(place.lockPath, signal);
+}
+
+function isKernelLockHeld({ lockPath }: Place, { path, evidence }: Busy): boolean {
+  return path === lockPath && evidence.some(({ source, says }) => source === "kernel-lock" && says === "alive");
+}
+
+async function pollForLock(path: string, signal: AbortSignal): Promise<KernelLock | null> {
+  while (!signal.aborted) {
+    await sleepUnlessAborted(withJitter(pollMs), signal);
+    if (signal.aborted) return null;
+    // Opened anew each time: that is when NFS looks whether the name still leads to the same file.
+    const lock = await waitForKernelLock(path, async (fd) => tryFlock(fd, path, "exclusive") === "locked");
+    if (lock !== null) return lock;
+  }
+  return null;
+}
+
+/** Until the marker or the lock file is another, or the process that was found alive is gone. */
+async function awaitChange(
+  { lockPath, weightsDir }: Place,
+  busy: Busy,
+  local: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const marker = markerPath(weightsDir);
+  const watch = local ? await watchName(weightsDir, basename(marker)) : null;
+  try {
+    const isMarker = busy.path === marker;
+    if (isMarker && fingerprint(marker) === null) return;
+    const look = () => `${fingerprint(marker)} ${fingerprint(lockPath)}`;
+    const before = look();
+    const runsHere = busy.evidence.some(({ source, says }) => source === "process" && says === "alive");
+    const askAgainAt = performance.now() + askAgainMs;
+    while (!signal.aborted && performance.now() < askAgainAt) {
+      if (runsHere && busy.holder.pid !== null && hasEnded(busy.holder.pid)) return;
+      const pause = sleepUnlessAborted(withJitter(pollMs), signal);
+      if ((await Promise.race([pause, watch?.changed ?? pause])) === "changed" || look() !== before) return;
+    }
+  } finally {
+    watch?.stop();
+  }
+}
+
+function fingerprint(path: string): string | null {
+  try {
+    const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats === undefined ? null : `${stats.ino}:${stats.mtimeNs}:${stats.size}`;
+  } catch {
+    return "not to be seen";
+  }
+}
+
+function hasEnded(pid: number): boolean {
+  const { kind } = readProcess(pid);
+  return kind === "gone" || kind === "zombie";
+}

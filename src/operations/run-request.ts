@@ -1,0 +1,45 @@
+import type { Busy, HeldLock, LockStore } from "../locks/lock.ts";
+import type { Configuration } from "../model/configuration.ts";
+import type { Layout } from "../model/layout.ts";
+import type { Ending } from "../system/command-process.ts";
+import type { GroupMember } from "../system/process-group.ts";
+import type { DoneRule } from "./checkpoints.ts";
+
+export interface RunRequest {
+  readonly layout: Layout;
+  readonly store: LockStore;
+  readonly configuration: Configuration;
+  readonly argv: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly done: DoneRule;
+  /** How long to wait for a lock that another has, milliseconds; 0 not at all, Infinity without end. */
+  readonly waitMs: number;
+  /** What to do with the command when the lock is lost under it. */
+  readonly onLost: "stop" | "warn";
+  /** From SIGTERM to SIGKILL, milliseconds; also how long what a command leaves behind may keep the lock. */
+  readonly killAfterMs: number;
+  readonly tell: RunEvents;
+}
+
+/** What happens on the way, for whoever shows it. */
+export interface RunEvents {
+  waiting(busy: Busy): void;
+  waited(): void;
+  held(lock: HeldLock): void;
+  lost(why: string): void;
+  remaining(processes: readonly GroupMember[]): void;
+  killing(processes: readonly GroupMember[]): void;
+  warning(text: string): void;
+}
+
+export type RunOutcome = (
+  | { readonly kind: "done"; readonly checkpoint: string }
+  | { readonly kind: "locked"; readonly busy: Busy }
+  | { readonly kind: "interrupted"; readonly signal: NodeJS.Signals }
+  | { readonly kind: "not started"; readonly errno: number }
+  | { readonly kind: "lost"; readonly why: string; readonly ending: Ending }
+  | { readonly kind: "ended"; readonly ending: Ending; readonly ownGroupMissedInterrupt: boolean }
+) & {
+  /** Milliseconds since the epoch; null when the command never ran. */
+  readonly startedAt: number | null;
+};

@@ -1,0 +1,103 @@
+import type { HeldLock } from "../locks/lock.ts";
+import { type DoneFile, writeDoneFile } from "./done-file.ts";
+import { outlastGroup } from "./remaining-children.ts";
+import type { RunOutcome, RunRequest } from "./run-request.ts";
+import type { Ended, Started, Supervisor } from "./supervise.ts";
+
+export interface Surroundings {
+  readonly weightsDir: string;
+  /** Descriptors that were handed to us, and are for the command. */
+  readonly inherited: readonly number[];
+}
+
+/** Runs the command while the lock is held, and outlasts whatever it leaves in its process group. */
+export async function runUnderLock(
+  request: RunRequest,
+  lock: HeldLock,
+  supervisor: Supervisor,
+  { weightsDir, inherited }: Surroundings,
+): Promise<RunOutcome> {
+  const { layout, configuration, argv, killAfterMs, tell } = request;
+  const startedAt = Date.now();
+  const started = supervisor.start({
+    argv,
+    env: {
+      ...request.env,
+      TRAINLOCK_WEIGHTS_DIR: weightsDir,
+      TRAINLOCK_GENERATION: String(lock.generation),
+      TRAINLOCK_TOKEN: lock.token,
+      TRAINLOCK_NAME: layout.displayName(configuration),
+      // Lets a script see that it was started by this very wrapper: variables are inherited by later jobs, parents are not.
+      TRAINLOCK_PID: String(process.pid),
+    },
+    keep: [...inherited, ...lock.descriptors],
+  });
+  if (started.kind === "failed") return { kind: "not started", errno: started.errno, startedAt: null };
+  const loss = watchLoss(request, lock, started);
+  try {
+    await lock.noteChild(started.pid);
+  } catch (error) {
+    tell.warning(`the record could not be completed: ${messageOf(error)}`);
+  }
+  const ended = await started.ended;
+  await outlastGroup(started.pid, { onRemaining: tell.remaining, onKill: tell.killing, killAfterMs });
+  const why = loss.settle();
+  if (why !== null) return { kind: "lost", why, ending: ended.ending, startedAt };
+  noteDone(request, lock, weightsDir, ended, startedAt);
+  return { kind: "ended", ...ended, startedAt };
+}
+
+/** Stops the command when its lock is lost, unless it was asked only to warn. */
+function watchLoss(
+  { onLost, killAfterMs, tell }: RunRequest,
+  { lost }: HeldLock,
+  command: Extract<Started, { kind: "started" }>,
+): { settle(): string | null } {
+  let stoppedBecause: string | null = null;
+  let killTimer: NodeJS.Timeout | undefined;
+  const onLoss = () => {
+    const why = messageOf(lost.reason);
+    tell.lost(why);
+    if (onLost === "warn") return;
+    stoppedBecause = why;
+    command.signalGroup("SIGTERM");
+    // A stopped command would sleep on its SIGTERM.
+    command.signalGroup("SIGCONT");
+    killTimer = setTimeout(() => command.signalGroup("SIGKILL"), killAfterMs);
+  };
+  if (lost.aborted) onLoss();
+  else lost.addEventListener("abort", onLoss, { once: true });
+  return {
+    settle: () => {
+      clearTimeout(killTimer);
+      lost.removeEventListener("abort", onLoss);
+      return stoppedBecause;
+    },
+  };
+}
+
+function noteDone(
+  { done, argv, configuration, tell }: RunRequest,
+  lock: HeldLock,
+  weightsDir: string,
+  { ending }: Ended,
+  startedAt: number,
+): void {
+  if (done.file === null || ending.kind !== "exited" || ending.code !== 0 || lock.lost.aborted) return;
+  const content: DoneFile = {
+    configuration,
+    generation: lock.generation,
+    command: argv,
+    startedAt,
+    endedAt: Date.now(),
+  };
+  try {
+    writeDoneFile(weightsDir, done.file, content);
+  } catch (error) {
+    tell.warning(`${done.file} could not be written: ${messageOf(error)}`);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
