@@ -1,6 +1,6 @@
 import type { Evidence } from "../model/evidence.ts";
 import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
-import { hasInheritedToken, readProcess } from "../system/process-table.ts";
+import { processesWithToken, readProcess } from "../system/process-table.ts";
 import { initialPidNamespace, thisHost } from "../system/this-host.ts";
 
 /**
@@ -16,7 +16,8 @@ export function recordedProcessEvidence(record: OwnerRecord | null): Evidence[] 
     const detail = `PID ${record.pid} belongs to another container on this host`;
     return [{ source: "process", says: "unknown", because: "other container", detail }];
   }
-  return [ownerEvidence(record.pid, section), ...childEvidence(section)];
+  const owner = ownerEvidence(record.pid, section);
+  return owner.says === "alive" ? [owner] : [owner, ...childEvidence(section)];
 }
 
 function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
@@ -42,18 +43,21 @@ function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
 /** Clock ticks after its wrapper within which a command that may not be looked at is taken for the recorded one. */
 const startedTogetherTicks = 6000;
 
-/** A command outlives a killed wrapper. Its environment carries the claim's token, which no other process has. */
+/**
+ * A command outlives a killed wrapper. Its environment carries the claim's token, which nothing else has; where that cannot
+ * be read (another user's, or overwritten by a program that set its title), a process of the recorded PID that began with
+ * the wrapper is hardly a later one.
+ */
 function childEvidence({ childPid, token, startTimeTicks }: TrainlockSection): Evidence[] {
-  if (childPid === null || token === null) return [];
-  const child = readProcess(childPid);
-  if (child.kind !== "alive") return [];
-  const detail = `its command runs on as process ${childPid}`;
-  if (hasInheritedToken(childPid, token) === true) return [{ source: "process", says: "alive", detail }];
-  // Another user's environment is closed to us, and a program that sets its title writes over its own; but a process that
-  // began with the wrapper is hardly a later one.
-  const after = startTimeTicks === null ? -1 : child.facts.startTimeTicks - startTimeTicks;
-  const together = after >= 0 && after <= startedTogetherTicks;
-  return together ? [{ source: "process", says: "alive", detail: `${detail}, by its start time` }] : [];
+  const alive = (pid: number, how: string): Evidence[] => [
+    { source: "process", says: "alive", detail: `its command runs on as process ${pid}${how}` },
+  ];
+  const carrier = token === null ? undefined : processesWithToken(token)[0];
+  if (carrier !== undefined) return alive(carrier, "");
+  const child = childPid === null ? null : readProcess(childPid);
+  if (childPid === null || child?.kind !== "alive" || startTimeTicks === null) return [];
+  const after = child.facts.startTimeTicks - startTimeTicks;
+  return after >= 0 && after <= startedTogetherTicks ? alive(childPid, ", by its start time") : [];
 }
 
 /** A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. */

@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { ticksSinceBoot } from "./boot-clock.ts";
 import { mountTable } from "./mount-table.ts";
 import { listedPids, procHasOurPids, readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
@@ -64,16 +64,26 @@ function numberAfter(status: string, key: string): number | null {
 }
 
 /**
- * Whether a process was started with `TRAINLOCK_TOKEN=token`, proc_pid_environ(5). Null when its environment is not ours to
- * read. False proves little: programs that set their title write over it.
+ * The processes that were started with `TRAINLOCK_TOKEN=token`, as far as their environment is ours to read
+ * (proc_pid_environ(5)). Not being among them proves little: a program that sets its title writes over its environment.
  */
-export function hasInheritedToken(pid: number, token: string): boolean | null {
-  if (!procHasOurPids()) return null;
-  try {
-    return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(`TRAINLOCK_TOKEN=${token}`);
-  } catch {
-    return null;
+export function processesWithToken(token: string): number[] {
+  const now = performance.now();
+  if (tokens === undefined || now - tokens.readAtMs > tokensServeMs) tokens = { byToken: readTokens(), readAtMs: now };
+  return tokens.byToken.get(token) ?? [];
+}
+
+/** Reading every environment costs milliseconds; one reading serves all the locks of a list. */
+const tokensServeMs = 100;
+let tokens: { readonly byToken: ReadonlyMap<string, number[]>; readonly readAtMs: number } | undefined;
+
+function readTokens(): Map<string, number[]> {
+  const byToken = new Map<string, number[]>();
+  for (const pid of listedPids()) {
+    const found = /(?:^|\0)TRAINLOCK_TOKEN=([0-9a-f]+)(?:\0|$)/.exec(readProcText(`/proc/${pid}/environ`) ?? "")?.[1];
+    if (found !== undefined) byToken.set(found, [...(byToken.get(found) ?? []), pid]);
   }
+  return byToken;
 }
 
 /** All PIDs that processes of nested PID namespaces have inside these: `NSpid` of proc_pid_status(5), pid_namespaces(7). */

@@ -3,8 +3,8 @@ import { copyFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import {
-  hasInheritedToken,
   pidsInsideContainers,
+  processesWithToken,
   readProcess,
   seesAllProcesses,
 } from "../../src/system/process-table.ts";
@@ -87,12 +87,11 @@ requires("python3")("does not call a process a zombie whose other threads go on"
   expect(readProcess(child.pid)).toMatchObject({ kind: "alive", facts: { state: "Z" } });
 });
 
-test("finds the token a process was started with", () => {
+test("finds the process that was started with a token", () => {
   const env = { ...process.env, TRAINLOCK_TOKEN: "0123456789abcdef" };
   const child = startProcess("cat", [], { env });
-  expect(hasInheritedToken(child.pid, "0123456789abcdef")).toBe(true);
-  expect(hasInheritedToken(child.pid, "0123456789abcde")).toBe(false);
-  expect(hasInheritedToken(4_194_305, "0123456789abcdef")).toBe(null);
+  expect(processesWithToken("0123456789abcde")).toEqual([]);
+  expect(processesWithToken("0123456789abcdef")).toEqual([child.pid]);
 });
 
 requires("root")("knows the PIDs that processes have inside containers", async () => {
