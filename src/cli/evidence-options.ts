@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
 import { type Examine, makeExamine } from "../evidence/examine.ts";
-import type { RemoteOptions } from "../evidence/remote/options.ts";
+import { type RemoteOptions, remoteOptionsOf } from "../evidence/remote/options.ts";
 import { UsageError } from "../model/errors.ts";
 import { isHostName } from "../model/host-name.ts";
+import type { Layout } from "../model/layout.ts";
+import { schedulers } from "../model/site-config.ts";
 import { say } from "./output.ts";
 import { printable } from "./show/printable.ts";
 import { parseDuration } from "./units.ts";
@@ -22,15 +24,16 @@ export function addEvidenceOptions(command: Command): Command {
       new Option(
         "--scheduler <name>",
         "which scheduler to ask (else what the record names, else what is installed)",
-      ).choices(["auto", "lsf", "slurm", "pbs", "sge", "none"]),
+      ).choices(schedulers),
     )
     .option("--hosts <list>", "hosts to look for a PID of no known host on, separated by commas");
 }
 
-/** One call's way to examine locks, as its options have it. */
-export function examineFrom(options: EvidenceOptions): Examine {
+/** One call's way to examine locks, as its options have it, else its site. */
+export function examineFrom(options: EvidenceOptions, { site }: Layout): Examine {
   const { sshTimeout, verifyTimeout, scheduler, hosts } = options;
   return makeExamine({
+    ...remoteOptionsOf(site),
     ...(sshTimeout === undefined ? {} : { connectTimeoutMs: positive("--ssh-timeout", sshTimeout) }),
     ...(verifyTimeout === undefined ? {} : { verifyTimeoutMs: positive("--verify-timeout", verifyTimeout) }),
     ...(scheduler === undefined ? {} : { scheduler }),

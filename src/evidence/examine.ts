@@ -3,7 +3,7 @@ import type { LockFacts } from "../model/lock-facts.ts";
 import { gather, localSources, type Source } from "./gather.ts";
 import { judge } from "./judge.ts";
 import { lastWriteEvidence } from "./last-write.ts";
-import { defaultRemoteOptions, type RemoteOptions } from "./remote/options.ts";
+import { type RemoteOptions, remoteOptionsOf } from "./remote/options.ts";
 
 export interface Examined {
   readonly verdict: Verdict;
@@ -17,7 +17,7 @@ export type Examine = (facts: LockFacts) => Promise<Examined>;
  * One call's way to examine locks: what this host can tell, and schedulers and other hosts for what that leaves unknown. Make
  * it once a call, so that they are asked once for all locks.
  */
-export function makeExamine(options: Partial<RemoteOptions> = {}): Examine {
+export function makeExamine(options: RemoteOptions = remoteOptionsOf()): Examine {
   let remote: Promise<Source> | undefined;
   return async (facts) => {
     const local = await gather(facts, localSources);
@@ -25,9 +25,7 @@ export function makeExamine(options: Partial<RemoteOptions> = {}): Examine {
     // A marker that is just being written has no owner to ask about yet.
     if (verdict.status !== "unknown" || verdict.because === "being created") return { verdict, evidence: local };
     // Most calls ask nobody: they do not load this.
-    remote ??= import("./remote/remote-source.ts").then(({ remoteSource }) =>
-      remoteSource({ ...defaultRemoteOptions, ...options }),
-    );
+    remote ??= import("./remote/remote-source.ts").then(({ remoteSource }) => remoteSource(options));
     const evidence = [...local, ...(await gather(facts, [await remote]))];
     const final = judge(evidence);
     if (final.status !== "unknown") return { verdict: final, evidence };

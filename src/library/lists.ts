@@ -1,4 +1,6 @@
-import { makeExamine } from "../evidence/examine.ts";
+import { type Examine, makeExamine } from "../evidence/examine.ts";
+import { remoteOptionsOf } from "../evidence/remote/options.ts";
+import type { Layout } from "../model/layout.ts";
 import { isPid } from "../model/owner-record.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
 import { type ClearRequest, clearLocks } from "../operations/clear-locks.ts";
@@ -57,7 +59,7 @@ export function clearStaleFileLocks(options: ClearOptions = {}): Promise<Cleared
 /** Whether a configuration may be trained now: true means safe to proceed. Changes nothing on disk. */
 export async function preflightCheck(options: TrainingLockOptions): Promise<boolean> {
   const layout = openLayout(options);
-  const result = await checkConfiguration(layout, configurationFor(layout, options), makeExamine());
+  const result = await checkConfiguration(layout, configurationFor(layout, options), examineOf(layout));
   return result.lockedBy === null;
 }
 
@@ -66,6 +68,10 @@ export function isPidRunning(pid: number): boolean {
   if (!isPid(pid)) return false;
   const { kind } = readProcess(pid);
   return kind === "alive" || kind === "hidden";
+}
+
+function examineOf(layout: Layout): Examine {
+  return makeExamine(remoteOptionsOf(layout.site));
 }
 
 const nobodyListens = () => undefined;
@@ -80,14 +86,8 @@ async function list(options: ListOptions, kinds: ListRequest["kinds"]): Promise<
 
 async function clear(options: ClearOptions, kinds: ClearRequest["kinds"]): Promise<ClearedLocks> {
   const { dryRun = true, force = false, onUnreadable = nobodyListens } = options;
-  const result = await clearLocks({
-    layout: openLayout(options),
-    kinds,
-    dryRun,
-    force,
-    examine: makeExamine(),
-    onUnreadable,
-  });
+  const layout = openLayout(options);
+  const result = await clearLocks({ layout, kinds, dryRun, force, examine: examineOf(layout), onUnreadable });
   return {
     dryRun,
     removed: result.removed.map(lockJson),

@@ -1,4 +1,5 @@
-import { makeExamine } from "../evidence/examine.ts";
+import { type Examine, makeExamine } from "../evidence/examine.ts";
+import { remoteOptionsOf } from "../evidence/remote/options.ts";
 import { claimStore } from "../locks/claim.ts";
 import type { HeldLock } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
@@ -46,7 +47,7 @@ const longestPauseMs = 1000;
 export class TrainingLock {
   readonly #layout: Layout;
   readonly #configuration: Configuration;
-  readonly #examine = makeExamine();
+  readonly #examine: Examine;
   #held: HeldLock | null = null;
   #acquiring: Promise<boolean> | null = null;
   #lost: AbortSignal = new AbortController().signal;
@@ -56,6 +57,7 @@ export class TrainingLock {
     parseConfiguration(options);
     this.#layout = openLayout(options);
     this.#configuration = configurationFor(this.#layout, options);
+    this.#examine = makeExamine(remoteOptionsOf(this.#layout.site));
   }
 
   /**

@@ -58,7 +58,7 @@ export function addCheckCommand(program: Command, done: (exitCode: number) => vo
 
 async function check(options: CheckOptions): Promise<number> {
   const { configuration, layout } = openWith(options);
-  const result = await checkConfiguration(layout, configuration, examineFrom(options));
+  const result = await checkConfiguration(layout, configuration, examineFrom(options, layout));
   const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, options.doneWhen ?? []) : null;
   const status = result.lockedBy !== null ? "locked" : checkpoint !== null ? "done" : "free";
   if (options.json) {

@@ -37,12 +37,13 @@ export function addClearCommand(program: Command, done: (exitCode: number) => vo
 
 async function clear(options: ClearOptions): Promise<number> {
   const unreadable = new Map<string, string>();
+  const layout = layoutFrom(options);
   const result = await clearLocks({
-    layout: layoutFrom(options),
+    layout,
     kinds: kindsFrom(options),
     dryRun: options.dryRun,
     force: options.force ?? false,
-    examine: examineFrom(options),
+    examine: examineFrom(options, layout),
     onUnreadable: (path, errno) => unreadable.set(path, errno),
   });
   if (options.json) {

@@ -62,7 +62,8 @@ export function addListCommand(program: Command, done: (exitCode: number) => voi
 async function list(options: ListOptions): Promise<number> {
   if (options.watch && options.json)
     throw new UsageError("--watch and --json exclude each other", { hint: "--json is one document" });
-  const site = { layout: layoutFrom(options), kinds: kindsFrom(options), examine: examineFrom(options) };
+  const layout = layoutFrom(options);
+  const site = { layout, kinds: kindsFrom(options), examine: examineFrom(options, layout) };
   for (;;) {
     const unreadable = new Map<string, string>();
     const locks = await listLocks({

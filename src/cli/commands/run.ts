@@ -67,7 +67,7 @@ async function runAndSettle(
   const progress = showProgress(options.quiet === true, options.onLost === "stop");
   const outcome = await runCommand({
     layout,
-    store: claimStore(layout, examineFrom(options)),
+    store: claimStore(layout, examineFrom(options, layout)),
     configuration,
     argv: [program, ...args],
     env: process.env,

@@ -1,4 +1,5 @@
 import { isHostName, sameHost } from "../../model/host-name.ts";
+import type { SshSettings } from "../../model/site-config.ts";
 import { runProgram } from "../../system/run-program.ts";
 import { thisHost } from "../../system/this-host.ts";
 import { type HostAnswer, parseHostAnswer } from "./host-answer.ts";
@@ -13,6 +14,7 @@ export interface HostQuestion {
   readonly pids: readonly number[];
   readonly containers: boolean;
   readonly connectTimeoutMs: number;
+  readonly ssh: SshSettings;
   readonly timeoutMs: number;
 }
 
@@ -21,11 +23,11 @@ const talkMs = 1500;
 
 /** Asks a host by the user's own ssh; this one by a shell. Never rejects. */
 export async function askHost(question: HostQuestion): Promise<HostReply> {
-  const { host, pids, containers, connectTimeoutMs, timeoutMs } = question;
+  const { host, pids, containers, connectTimeoutMs, timeoutMs, ssh } = question;
   // Checked where it is used, too: what is no host name must never reach a command.
   if (!isHostName(host)) return { kind: "silent", why: "is no host name" };
   const here = sameHost(host, thisHost().hostname);
-  const argv = here ? (["/bin/sh", "-s"] as const) : sshCommand(host, connectTimeoutMs);
+  const argv = here ? (["/bin/sh", "-s"] as const) : sshCommand(host, connectTimeoutMs, ssh);
   const askedAt = Date.now();
   const answer = await runProgram({
     argv: [...argv],
@@ -48,7 +50,7 @@ export async function askHost(question: HostQuestion): Promise<HostReply> {
 }
 
 /** ssh_config(5). The user's configuration stays in force, but nothing may ask, forward, or stay behind as a master. */
-function sshCommand(host: string, connectTimeoutMs: number): [string, ...string[]] {
+function sshCommand(host: string, connectTimeoutMs: number, ssh: SshSettings): [string, ...string[]] {
   const options = {
     BatchMode: "yes",
     ConnectTimeout: String(Math.max(1, Math.ceil(connectTimeoutMs / 1000))),
@@ -61,7 +63,12 @@ function sshCommand(host: string, connectTimeoutMs: number): [string, ...string[
     LogLevel: "ERROR",
   };
   const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-  return ["ssh", "-T", "-a", "-x", ...flags, "--", host, "sh -s"];
+  const site = [
+    ...(ssh.user === null ? [] : ["-o", `User=${ssh.user}`]),
+    ...(ssh.port === null ? [] : ["-o", `Port=${ssh.port}`]),
+    ...(ssh.jumpHost === null ? [] : ["-o", `ProxyJump=${ssh.jumpHost}`]),
+  ];
+  return ["ssh", "-T", "-a", "-x", ...flags, ...site, "--", host, "sh -s"];
 }
 
 const failures: readonly (readonly [RegExp, string])[] = [

@@ -32,8 +32,8 @@ export function makeHosts(options: RemoteOptions, silent: Map<string, HostReply>
     };
     const askOnce = async (host: string): Promise<HostReply> => {
       const pids = [...new Set([...(named.get(host) ?? []), ...roaming])];
-      const { connectTimeoutMs } = options;
-      const reply = await pool({ host, pids, containers: anyBare, connectTimeoutMs }, leftMs);
+      const { connectTimeoutMs, ssh } = options;
+      const reply = await pool({ host, pids, containers: anyBare, connectTimeoutMs, ssh }, leftMs);
       if (reply.kind === "silent") silent.set(host, reply);
       return reply;
     };

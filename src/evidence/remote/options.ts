@@ -1,4 +1,4 @@
-import type { SchedulerKind } from "../schedulers/listed-job.ts";
+import { emptySiteConfig, type SchedulerChoice, type SiteConfig, type SshSettings } from "../../model/site-config.ts";
 
 /** How far others may be asked about a holder. */
 export interface RemoteOptions {
@@ -7,17 +7,25 @@ export interface RemoteOptions {
   /** For everything that is asked at once, milliseconds. */
   readonly verifyTimeoutMs: number;
   /** `auto`: what the record names, else what is installed. */
-  readonly scheduler: SchedulerKind | "auto" | "none";
+  readonly scheduler: SchedulerChoice;
   /** Where a bare PID may be, beside the hosts of its owner's jobs. */
   readonly hosts: readonly string[];
+  /** How the site's hosts are reached, beside what the user's own ssh configuration says. */
+  readonly ssh: SshSettings;
   /** Told once of each scheduler that gives no answer. */
   readonly onNote: (text: string) => void;
 }
 
-export const defaultRemoteOptions: RemoteOptions = {
-  connectTimeoutMs: 5000,
-  verifyTimeoutMs: 10_000,
-  scheduler: "auto",
-  hosts: [],
-  onNote: () => undefined,
-};
+const defaultVerifyTimeoutMs = 10_000;
+
+/** What a site declares, the defaults where it does not. */
+export function remoteOptionsOf(site: SiteConfig = emptySiteConfig): RemoteOptions {
+  return {
+    connectTimeoutMs: site.timeouts.sshMs,
+    verifyTimeoutMs: Math.max(defaultVerifyTimeoutMs, site.timeouts.sshMs, site.timeouts.schedulerMs),
+    scheduler: site.scheduler,
+    hosts: site.hosts,
+    ssh: site.ssh,
+    onNote: () => undefined,
+  };
+}

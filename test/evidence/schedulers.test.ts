@@ -1,0 +1,113 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { schedulerProbes } from "../../src/evidence/schedulers/choose.ts";
+import { jobEvidence } from "../../src/evidence/schedulers/job-evidence.ts";
+import type { ListedJob, SchedulerKind } from "../../src/evidence/schedulers/listed-job.ts";
+import { parseBjobsDelimited, parseBjobsJson } from "../../src/evidence/schedulers/lsf.ts";
+import { parseQstatJson } from "../../src/evidence/schedulers/pbs.ts";
+import { parseQstatXml } from "../../src/evidence/schedulers/sge.ts";
+import { expandNodes, parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts";
+import { isoSeconds, monthDaySeconds } from "../../src/evidence/schedulers/times.ts";
+
+const transcript = (name: string) => readFileSync(new URL(`../fixtures/schedulers/${name}`, import.meta.url), "utf8");
+/** The day after all of them, so that months without a year are of that year. */
+const now = new Date("2026-01-13T12:00:00");
+const lockedAt = isoSeconds("2026-01-12T16:49:29.536651");
+
+const lists: Readonly<Record<string, { kind: SchedulerKind; jobs: readonly ListedJob[] }>> = {
+  squeue: { kind: "slurm", jobs: parseSqueue(transcript("squeue.txt")) },
+  sacct: { kind: "slurm", jobs: parseSacct(transcript("sacct.txt")) },
+  "bjobs -json": { kind: "lsf", jobs: parseBjobsJson(transcript("bjobs.json"), now) ?? [] },
+  "bjobs delimited": { kind: "lsf", jobs: parseBjobsDelimited(transcript("bjobs.txt"), now) },
+  "qstat of PBS": { kind: "pbs", jobs: parseQstatJson(transcript("qstat-pbs.json")) ?? [] },
+  "qstat of Grid Engine": { kind: "sge", jobs: parseQstatXml(transcript("qstat-sge.xml")) ?? [] },
+};
+
+type Asked = { id: string; arrayIndex?: string; restartCount?: number; lockedAt?: number | null };
+function verdict(list: string, { id, arrayIndex = "", restartCount = 0, lockedAt: at = lockedAt }: Asked) {
+  const { kind, jobs } = lists[list] ?? { kind: "lsf" as const, jobs: [] };
+  const job = { id, arrayIndex: arrayIndex === "" ? null : arrayIndex, restartCount, lockedAt: at };
+  return jobEvidence(schedulerProbes[kind], job, jobs)[0]?.says;
+}
+
+describe("a job that took a lock", () => {
+  test.each([
+    ["squeue", { id: "101" }, "alive", "runs"],
+    ["squeue", { id: "102" }, "alive", "is suspended"],
+    ["squeue", { id: "103" }, "alive", "was requeued and waits"],
+    ["squeue", { id: "104" }, "unknown", "lost its node"],
+    ["squeue", { id: "105" }, "unknown", "is completing"],
+    ["squeue", { id: "106" }, "dead", "was cancelled"],
+    ["squeue", { id: "107" }, "unknown", "runs again, told by its restart count"],
+    ["squeue", { id: "107", restartCount: 1 }, "unknown", "started after the lock was taken"],
+    ["squeue", { id: "108" }, "unknown", "had ended before the lock was taken"],
+    ["squeue", { id: "999" }, "unknown", "is not known"],
+    ["sacct", { id: "107" }, "dead", "was requeued: that run ended"],
+    ["sacct", { id: "109" }, "dead", "was cancelled by a user"],
+    ["sacct", { id: "110" }, "unknown", "lost its node"],
+    ["bjobs -json", { id: "123456" }, "alive", "runs"],
+    ["bjobs -json", { id: "123457", arrayIndex: "4" }, "alive", "is suspended"],
+    ["bjobs -json", { id: "123457", arrayIndex: "5" }, "unknown", "is another element of the array"],
+    ["bjobs -json", { id: "123458" }, "alive", "was requeued and waits"],
+    ["bjobs -json", { id: "123459" }, "unknown", "is UNKWN"],
+    ["bjobs -json", { id: "123460" }, "unknown", "is ZOMBI"],
+    ["bjobs -json", { id: "123461" }, "dead", "was killed"],
+    ["bjobs -json", { id: "123462" }, "unknown", "has a reused id"],
+    ["qstat of PBS", { id: "101.pbs" }, "alive", "runs"],
+    ["qstat of PBS", { id: "101" }, "alive", "runs, named without its server"],
+    ["qstat of PBS", { id: "102[4].pbs", arrayIndex: "4" }, "alive", "is suspended"],
+    ["qstat of PBS", { id: "102[5].pbs", arrayIndex: "5" }, "unknown", "is another element of the array"],
+    ["qstat of PBS", { id: "101.other" }, "unknown", "is of another server"],
+    ["qstat of PBS", { id: "103.pbs" }, "unknown", "is exiting"],
+    ["qstat of PBS", { id: "104.pbs" }, "dead", "is finished"],
+    ["qstat of PBS", { id: "105.pbs" }, "alive", "was requeued and waits"],
+    ["qstat of Grid Engine", { id: "4282", arrayIndex: "3" }, "alive", "runs"],
+    ["qstat of Grid Engine", { id: "4283" }, "unknown", "is being deleted"],
+    ["qstat of Grid Engine", { id: "4284" }, "alive", "waits"],
+    ["qstat of Grid Engine", { id: "4285" }, "unknown", "is in error"],
+  ] as const)("%s %o: %s, as it %s", (list, job, says) => {
+    expect(verdict(list, job)).toBe(says);
+  });
+});
+
+test("both formats of bjobs say the same", () => {
+  expect(lists["bjobs delimited"]?.jobs).toEqual(lists["bjobs -json"]?.jobs);
+});
+
+test("hosts are names, once each, and nothing else", () => {
+  const hosts = (list: string, id: string) => lists[list]?.jobs.find((job) => job.id === id)?.hosts;
+  expect(hosts("squeue", "101")).toEqual(["node01", "node02", "node03"]);
+  expect(hosts("squeue", "103")).toEqual([]);
+  expect(hosts("bjobs -json", "123456")).toEqual(["makalu94", "makalu95"]);
+  expect(hosts("bjobs -json", "123457")).toEqual(["makalu94"]);
+  expect(hosts("bjobs -json", "123462")).toEqual([]);
+  expect(hosts("qstat of PBS", "101.pbs")).toEqual(["charon24", "charon21"]);
+  expect(hosts("qstat of Grid Engine", "4282")).toEqual(["node01.cluster.example"]);
+});
+
+test("node lists are expanded, within bounds", () => {
+  expect(expandNodes("login,node[08-10,12],r[1-2]c")).toEqual("login node08 node09 node10 node12 r1c r2c".split(" "));
+  expect(expandNodes("node[1-99999999]")).toEqual([]);
+  expect(expandNodes("")).toEqual([]);
+});
+
+test("what is no list of jobs is none", () => {
+  for (const text of ["", "null", "[]", "{", "Cannot connect to LSF. Please wait ...", '{"RECORDS":{}}']) {
+    expect(parseBjobsJson(text)).toBeNull();
+    expect(parseQstatJson(text)).toBeNull();
+    expect(parseQstatXml(text)).toBeNull();
+    expect(parseSqueue(text)).toEqual([]);
+    expect(parseSacct(text)).toEqual([]);
+    expect(parseBjobsDelimited(text)).toEqual([]);
+  }
+  expect(parseBjobsJson('{"RECORDS":[null,7,{"JOBID":[]},{"JOBID":"1;rm -rf /","STAT":"RUN"}]}')).toEqual([]);
+  expect(parseQstatJson('{"pbs_version":"1","Jobs":{"1":null,"2":{"job_state":7}}}')).toEqual([]);
+});
+
+test("a time without a year is the last such time", () => {
+  const seconds = (text: string) => new Date(text).getTime() / 1000;
+  expect(monthDaySeconds("Dec 28 19:56 L", now)).toBe(seconds("2025-12-28T19:56:00"));
+  expect(monthDaySeconds("Jan 12 16:48", now)).toBe(seconds("2026-01-12T16:48:00"));
+  expect(monthDaySeconds("Mon Jan 12 16:48:01 2026", now)).toBe(seconds("2026-01-12T16:48:01"));
+  expect(monthDaySeconds("-", now)).toBeNull();
+});
