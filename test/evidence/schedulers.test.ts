@@ -30,8 +30,10 @@ function verdict(list: string, { id, arrayIndex = "", restartCount = 0, lockedAt
   return jobEvidence(schedulerProbes[kind], job, jobs)[0]?.says;
 }
 
+type Case = readonly [list: string, job: Asked, says: "alive" | "dead" | "unknown", why: string];
+
 describe("a job that took a lock", () => {
-  test.each([
+  test.each<Case>([
     ["squeue", { id: "101" }, "alive", "runs"],
     ["squeue", { id: "102" }, "alive", "is suspended"],
     ["squeue", { id: "103" }, "alive", "was requeued and waits"],
@@ -65,7 +67,7 @@ describe("a job that took a lock", () => {
     ["qstat of Grid Engine", { id: "4283" }, "unknown", "is being deleted"],
     ["qstat of Grid Engine", { id: "4284" }, "alive", "waits"],
     ["qstat of Grid Engine", { id: "4285" }, "unknown", "is in error"],
-  ] as const)("%s %o: %s, as it %s", (list, job, says) => {
+  ])("%s %o: %s, as it %s", (list, job, says) => {
     expect(verdict(list, job)).toBe(says);
   });
 });
