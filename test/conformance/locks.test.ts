@@ -11,7 +11,7 @@ import type { Configuration } from "../../src/model/configuration.ts";
 import { defaultLayout, type Layout, markerPath } from "../../src/model/layout.ts";
 import { serializeOwnerRecord } from "../../src/model/owner-record.ts";
 import { listLocks } from "../../src/operations/list-locks.ts";
-import { type Attempt, conformance } from "./conformance.ts";
+import { type Attempt, attemptAt, conformance } from "./conformance.ts";
 
 conformance("kernel lock", { namesHolder: true, signalsLoss: false, hasGenerations: false }, (root) => {
   const layout = defaultLayout(root);
@@ -58,13 +58,7 @@ const claims = (root: string) => {
   const store = claimStore(layout, makeExamine());
   return {
     layout,
-    attempt: async (configuration: Configuration): Promise<Attempt> => {
-      const acquired = await store.acquire(configuration, null);
-      if (acquired.kind === "busy") return { kind: "busy", holderPid: acquired.busy.holder.pid };
-      const { lock } = acquired;
-      const { generation, lost } = lock;
-      return { kind: "held", held: { generation, lost, check: () => lock.check(), release: () => lock.release() } };
-    },
+    attempt: (configuration: Configuration) => attemptAt(store, configuration),
     isShown: async (configuration: Configuration) => {
       const name = layout.displayName(configuration);
       const asked = { verify: true, examine: makeExamine(), onUnreadable: () => {} };

@@ -10,6 +10,7 @@ import {
   withScenario,
 } from "../support/crash-scenarios.ts";
 import { describePoint, inParallel, type Point, pointsIn, trace } from "../support/crash-strace.ts";
+import { tally } from "../support/crash-tally.ts";
 
 /** Between two of these nothing changes on disk, so that being killed before the one or the other is much the same. */
 const changes = /^(open.*O_CREAT|flock|pwrite64|write|link|rename|unlink|mkdir|ftruncate|exit_group)/;
@@ -30,6 +31,7 @@ describe("killed at a system call, the next run needs no help", () => {
         const outcomes = await inParallel(chosen, (point) => crashAt(scenario, point));
         const killed = outcomes.filter(({ killedThere }) => killedThere).length;
         const ended = outcomes.filter(({ endedBefore }) => endedBefore).length;
+        tally({ crashPoints: killed, kills: killed });
         console.info(`crash points, ${scenario.title}: ${killed} of ${points.length} calls`);
         expect(outcomes.flatMap(({ faults }) => faults)).toEqual([]);
         // A run in which the command took longer has one more of the holder's checks in it, at its end.

@@ -11,6 +11,7 @@ import {
   withScenario,
 } from "../support/crash-scenarios.ts";
 import { describePoint, inParallel, type Point, pointsIn, type Traced, trace } from "../support/crash-strace.ts";
+import { tally, turnOf } from "../support/crash-tally.ts";
 
 const errnos = ["EIO", "ENOSPC", "ESTALE", "EINTR", "ENOLCK", "ENOSYS", "EACCES", "EROFS", "EMFILE"] as const;
 type Errno = (typeof errnos)[number];
@@ -57,6 +58,7 @@ describe("an error of a system call is told, and never looks like a lock", () =>
         const outcomes = await inParallel(chosen, (each) => failAt(scenario, each));
         const injected = outcomes.filter(({ happened }) => happened).length;
         const refused = outcomes.filter(({ exitCode }) => exitCode === 3).length;
+        tally({ errorsInjected: injected });
         console.info(`errors injected, ${scenario.title}: ${injected}, of which refused: ${refused}`);
         expect(outcomes.flatMap(({ faults }) => faults)).toEqual([]);
         expect(injected).toBeGreaterThan(chosen.length * 0.7);
@@ -71,12 +73,12 @@ interface Injection {
   readonly errno: Errno;
 }
 
-/** In a soak every errno at every call; otherwise every one where it matters in a first run, and some everywhere else. */
+/** In a soak every errno at every call, by turns; otherwise every one where it matters in a first run, and some everywhere else. */
 function chooseErrors(scenario: Scenario, points: readonly Point[]): Injection[] {
   const calls = points.filter(({ name }) => name !== "exit_group");
+  if (everything) return turnOf(calls.flatMap((point) => errnos.map((errno) => ({ point, errno }))));
   return calls.flatMap((point, index) => {
     const matters = indispensable.test(point.text);
-    if (everything) return errnos.map((errno) => ({ point, errno }));
     if (!matters && scenario !== freshRun) return [];
     const many = matters ? (scenario === freshRun ? 4 : 2) : 1;
     return Array.from({ length: many }, (_, more) => ({

@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { tally } from "../support/crash-tally.ts";
 import { type Casting, makeWorld, type Rules, theProtocol } from "./folder-model.ts";
 import { explore, type Move, play } from "./interleavings.ts";
 
+const soak = process.env.TRAINLOCK_SOAK === "1";
 const trainlock = (host = 0, lives = 1): Casting => ({ kind: "trainlock", host, lives });
 const noclobber = (host = 0, lives = 1): Casting => ({ kind: "noclobber", host, lives });
 const pythonClear: Casting = { kind: "python-clear", host: 0 };
@@ -41,6 +43,16 @@ const plays: readonly Play[] = [
     crashes: false,
     newcomersFrom: [],
   },
+  ...(soak
+    ? [
+        {
+          title: "three claims and an old job script",
+          cast: [trainlock(0), trainlock(1), trainlock(0), noclobber(0)],
+          crashes: true,
+          newcomersFrom: [],
+        },
+      ]
+    : []),
   {
     title: "two claims and the old clear",
     cast: [trainlock(0), trainlock(1), pythonClear],
@@ -115,11 +127,12 @@ const moves = (actors: number, crashes: boolean): fc.Arbitrary<Move[]> =>
       ]),
     );
 
-const randomRuns = Number(process.env.TRAINLOCK_SOAK_RUNS ?? 20_000);
+const randomRuns = soak ? 1_000_000 : 20_000;
 
 describe("no interleaving lets two train", () => {
   test.each(plays)("every interleaving: $title", ({ title, cast, crashes, newcomersFrom }) => {
     const result = explore(makeWorld(cast), { crashes, newcomersFrom });
+    tally({ statesExplored: result.states });
     console.info(`${title}: ${result.states} states`);
     expect(result.moves.join("\n")).toBe("");
     expect(result.fault).toBeNull();
@@ -151,6 +164,7 @@ describe("no interleaving lets two train", () => {
       }),
       { numRuns: randomRuns },
     );
+    tally({ schedules: randomRuns });
   });
 });
 

@@ -14,6 +14,7 @@ import {
   listed,
 } from "../support/crash-scenarios.ts";
 import { run } from "../support/crash-strace.ts";
+import { tally } from "../support/crash-tally.ts";
 import {
   describeOverlap,
   type Interval,
@@ -83,6 +84,7 @@ describe("64 contenders through the executable", () => {
           expect(exitCodes.filter((code) => code === 0)).toHaveLength(1);
           expect(exitCodes.filter((code) => code === 75)).toHaveLength(contenders - 1);
           const { intervals, complaints } = readJournal(journal, new Map());
+          tally({ rounds: 1, attempts: contenders, takeovers: leave === before[0]?.leave ? 0 : 1 });
           expect(complaints).toEqual([]);
           expect(intervals).toHaveLength(1);
           expect(leftovers(of)).toEqual([]);
@@ -113,9 +115,12 @@ describe("64 contenders through the executable", () => {
       await chaos.everybodyGone();
       const { intervals, complaints } = readJournal(journal, chaos.kills);
       const { wrappersKilled, commandsKilled, bothKilled, stopped, turnedAway } = chaos;
+      const kills = wrappersKilled + commandsKilled + 2 * bothKilled;
+      const overlaps = overlapsOf(intervals).length;
+      tally({ rounds: intervals.length, attempts: intervals.length + turnedAway, kills, stops: stopped, overlaps });
       console.info(
         `chaos: ${intervals.length} holdings, ${turnedAway} turned away, killed: ${wrappersKilled} wrappers, ${commandsKilled} commands, ` +
-          `${bothKilled} both; ${stopped} wrappers stopped and continued; overlaps ${overlapsOf(intervals).length}`,
+          `${bothKilled} both; ${stopped} wrappers stopped and continued; overlaps ${overlaps}`,
       );
       expect(surprises).toEqual([]);
       expect(complaints).toEqual([]);

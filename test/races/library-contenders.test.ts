@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { leaveDeadJobsMarker, leaveEmptyMarker, leaveStaleClaim, leftovers } from "../support/crash-scenarios.ts";
+import { tally } from "../support/crash-tally.ts";
 import { describeOverlap, overlapsOf, readJournal, repeatedGenerations } from "../support/races-intervals.ts";
 import { Contenders, monotonic } from "../support/races-processes.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -36,6 +37,7 @@ describe("64 contenders through the library", () => {
     const counts = await Promise.all(all.map((each) => each.hear()));
     const { intervals, complaints } = readJournal(journal, new Map());
     const attempts = counts.reduce((sum, count) => sum + (count?.attempts ?? 0), 0);
+    tally({ rounds: intervals.length, attempts, overlaps: overlapsOf(intervals).length });
     console.info(
       `rounds: ${intervals.length} holdings in ${attempts} attempts, overlaps ${overlapsOf(intervals).length}`,
     );
@@ -79,6 +81,7 @@ describe("64 contenders through the library", () => {
     await Promise.all(all.map((each) => each.hear()));
     const { intervals, complaints } = readJournal(journal, kills);
     const cut = intervals.filter(({ killed }) => killed).length;
+    tally({ rounds: intervals.length, kills: kills.size, stops, overlaps: overlapsOf(intervals).length });
     console.info(
       `chaos: ${intervals.length} holdings, ${kills.size} processes of 8 contenders killed, ${cut} of them while holding, ` +
         `${stops} stopped and continued, overlaps ${overlapsOf(intervals).length}`,
@@ -112,6 +115,7 @@ describe("64 contenders through the library", () => {
       await Promise.all(all.map((each) => each.hear()));
     }
     const { intervals, complaints } = readJournal(journal, new Map());
+    tally({ takeovers, overlaps: overlapsOf(intervals).length });
     console.info(
       `takeovers: ${takeovers} of a stale marker by 64 contenders, overlaps ${overlapsOf(intervals).length}`,
     );

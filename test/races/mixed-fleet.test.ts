@@ -7,6 +7,7 @@ import { configuration, type TestConfiguration } from "../support/configuration.
 import { requiresPrograms } from "../support/crash-requirements.ts";
 import { leftovers } from "../support/crash-scenarios.ts";
 import { run } from "../support/crash-strace.ts";
+import { tally } from "../support/crash-tally.ts";
 import { flockJob, noclobberJob, type Peer, pythonJob, pythonLocks } from "../support/peers.ts";
 import { describeOverlap, type Interval, type Overlap, overlapsOf, readJournal } from "../support/races-intervals.ts";
 import { monotonic } from "../support/races-processes.ts";
@@ -91,6 +92,12 @@ requiresPrograms("perl", "python3", "flock")(
     const excused = ofClaims.filter(isExcused);
     const inexcusable = ofClaims.filter((overlap) => !isExcused(overlap));
     const unnoticed = excused.filter(isUnnoticed);
+    tally({
+      rounds: claims.length,
+      overlaps: inexcusable.length,
+      lockFilesLost: unnamed.length,
+      oldWritersOverlaps: overlaps.length - ofClaims.length,
+    });
     console.info(
       [
         `mixed fleet, ${seconds} s: ${claims.length} claims of trainlock, ${old.length} holdings of old writers`,
