@@ -1,11 +1,11 @@
 import type { Examine } from "../evidence/examine.ts";
 import { TrainlockError } from "../model/errors.ts";
-import type { Layout } from "../model/layout.ts";
+import { type Layout, markerName } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
-import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
+import { type OnUnreadable, weightsFoldersHolding } from "./weights-folders.ts";
 
 export interface ListRequest {
   readonly layout: Layout;
@@ -22,7 +22,7 @@ export async function listLocks(request: ListRequest): Promise<LockReport[]> {
   const { layout, kinds, verify, examine, onUnreadable } = request;
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
-    for (const folder of weightsFolders(layout, onUnreadable)) {
+    for (const folder of weightsFoldersHolding(layout, markerName, onUnreadable)) {
       const facts = await readableMarkerFacts(layout, folder, verify, onUnreadable);
       if (facts !== null) found.push(facts);
     }

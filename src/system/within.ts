@@ -1,0 +1,37 @@
+import { realpathSync } from "node:fs";
+import { dirname } from "node:path";
+import { EnvironmentError } from "../model/errors.ts";
+import { isErrno } from "./errno.ts";
+
+/** Where a path leads, links followed, or would lead once what is missing is created. */
+function leadsTo(path: string): string {
+  for (let there = path; ; there = dirname(there)) {
+    try {
+      return realpathSync(there) + path.slice(there.length);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT") || there === dirname(there)) throw error;
+    }
+  }
+}
+
+/** Whether a path stays in a folder when its links are followed. Where that cannot be told, later steps fail by themselves. */
+export function isWithin(folder: string, path: string): boolean {
+  try {
+    const real = realpathSync(folder);
+    return real === "/" || `${leadsTo(path)}/`.startsWith(`${real}/`);
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Refuses a path that a link leads out of the root: whoever can write a folder on the way can plant one, and what we create
+ * and remove there would be somebody else's.
+ */
+export function requireWithin(root: string, path: string): void {
+  if (isWithin(root, path)) return;
+  throw new EnvironmentError(`${path} leads out of the root ${root}: a folder on the way is a symbolic link`, {
+    code: "ERR_OUTSIDE_ROOT",
+    hint: "remove the link, make the folder that it leads to the root, or mount that folder in its place",
+  });
+}
