@@ -4,6 +4,7 @@ import { type Layout, markerPath } from "../model/layout.ts";
 import type { KernelLockState, LockFacts, MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, serializeOwnerRecord } from "../model/owner-record.ts";
 import { randomHex } from "../system/random.ts";
+import { requireWithin } from "../system/within.ts";
 import {
   asReleased,
   generationOf,
@@ -65,6 +66,7 @@ async function acquireClaim(
 ): Promise<Acquisition> {
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
+  requireWithin(layout.root, weightsDir);
   const kernel = waited ?? (await acquireKernelLock(lockPath));
   if (kernel === "busy") return { kind: "busy", busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;

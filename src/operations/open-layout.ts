@@ -13,6 +13,7 @@ import { asSystemError } from "../system/errno.ts";
 import { groupNumber } from "../system/groups.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 import { declarePermissions } from "../system/shared-permissions.ts";
+import { requireWithin } from "../system/within.ts";
 
 export interface Site {
   readonly root?: string | undefined;
@@ -48,6 +49,8 @@ export function openSite(site: Site, env: Environment = process.env): OpenedSite
   const declared = readSiteFile(site, root, env);
   const lockDir =
     site.lockDir === undefined ? join(root, declared?.config.lockDir ?? defaultLockDir) : resolve(site.lockDir);
+  // A lock dir that the caller names may be anywhere; one within the root must stay there.
+  if (site.lockDir === undefined) requireWithin(root, lockDir);
   if (declared === null) return { layout: defaultLayout(root, lockDir), file: null };
   const { config, file } = declared;
   if (config.group !== null || config.mode !== null) {
