@@ -20,6 +20,8 @@ interface KernelRecord {
 interface MarkerRecord {
   generation: number;
   marker: number;
+  /** The lock file that its owner has locked: only of that one a free lock proves anything. */
+  lockFile: number | null;
 }
 
 /** A marker's content: the process that it names, or null while it is empty. */
@@ -41,7 +43,7 @@ export interface World {
   started: number[];
 }
 
-export type ActorKind = "trainlock" | "noclobber" | "python-clear" | "sweeper";
+export type ActorKind = "trainlock" | "noclobber" | "python" | "python-clear" | "sweeper";
 
 export interface Actor {
   readonly name: string;
@@ -73,6 +75,8 @@ export interface Rules {
   readonly noPlaceComparison: boolean;
   readonly markerIgnored: boolean;
   readonly recordAfterMarker: boolean;
+  readonly freeLockOfAnyFileProves: boolean;
+  readonly generationReadOnce: boolean;
   readonly generationFromKernelRecordOnly: boolean;
 }
 
@@ -84,6 +88,8 @@ export const theProtocol: Rules = {
   noPlaceComparison: false,
   markerIgnored: false,
   recordAfterMarker: false,
+  freeLockOfAnyFileProves: false,
+  generationReadOnce: false,
   generationFromKernelRecordOnly: false,
 };
 
@@ -136,6 +142,7 @@ export function enter(world: World, kind: ActorKind, host: number, lives: number
 const firstStep: Record<ActorKind, string> = {
   trainlock: "open",
   noclobber: "create",
+  python: "open",
   "python-clear": "open",
   sweeper: "sweep",
 };
@@ -193,6 +200,7 @@ const over = "over";
 function stepOf(world: World, actor: Actor, rules: Rules): string {
   if (actor.kind === "trainlock") return stepTrainlock(world, actor, rules);
   if (actor.kind === "noclobber") return stepNoclobber(world, actor);
+  if (actor.kind === "python") return stepPython(world, actor);
   if (actor.kind === "python-clear") return stepPythonClear(world, actor);
   return stepSweeper(world);
 }
@@ -214,6 +222,29 @@ function stepNoclobber(world: World, actor: Actor): string {
       return "rm";
     default:
       world.markerName = null;
+      return over;
+  }
+}
+
+/** The old Python writer: empties the file before it asks for the lock, and unlinks it after it has given it back. */
+function stepPython(world: World, actor: Actor): string {
+  switch (actor.at) {
+    case "open":
+      world.lockName ??= world.lockFiles.push({ holder: null, record: null }) - 1;
+      actor.fd = world.lockName;
+      fileOf(world.lockFiles, actor.fd).record = null;
+      return "lock";
+    case "lock": {
+      const file = fileOf(world.lockFiles, actor.fd);
+      if (file.holder !== null) return over;
+      file.holder = actor.process;
+      return "unlock";
+    }
+    case "unlock":
+      fileOf(world.lockFiles, actor.fd).holder = null;
+      return "unlink";
+    default:
+      world.lockName = null;
       return over;
   }
 }
@@ -297,7 +328,7 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
       actor.judgedNames = actor.judged === null ? null : fileOf(world.markers, actor.judged).names;
       return "judge";
     case "judge": {
-      const verdict = judgeMarker(world, actor);
+      const verdict = judgeMarker(world, actor, rules);
       if (verdict !== "stale") return over;
       if (rules.takeoverUnlinksThenCreates) return "takeover-unlink";
       return rules.takeoverWithoutLastCheck ? "rename-over" : "announce";
@@ -334,7 +365,10 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
       return "exchange-again";
     }
     case "write-marker-record":
-      world.markerRecord = { generation: actor.generation, marker: actor.own ?? -1 };
+      // Under the marker, too: whoever locked another file of this name may have been here since the first look.
+      if (!rules.generationReadOnce && !rules.generationFromKernelRecordOnly)
+        actor.generation = Math.max(actor.generation, 1 + (world.markerRecord?.generation ?? 0));
+      world.markerRecord = { generation: actor.generation, marker: actor.own ?? -1, lockFile: actor.fd };
       return "start";
     case "start":
       actor.holding = true;
@@ -369,13 +403,16 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
 }
 
 /** What the holder of the kernel lock may conclude about the marker, from where it stands. */
-function judgeMarker(world: World, actor: Actor): "active" | "stale" | "unknown" {
+function judgeMarker(world: World, actor: Actor, rules: Rules): "active" | "stale" | "unknown" {
   const { judged, judgedNames, previous } = actor;
   if (judged === null) return "unknown";
   const isHere = (process: string) => process.startsWith(`${actor.host}/`);
-  const described = world.markerRecord?.marker === judged || (previous?.markers.includes(judged) ?? false);
-  if (described) {
-    if (judgedNames !== null && isHere(judgedNames) && world.alive.includes(judgedNames)) return "active";
+  const inThisFile = previous?.markers.includes(judged) ?? false;
+  const beside = world.markerRecord?.marker === judged ? world.markerRecord : null;
+  if (inThisFile || beside !== null) {
+    if (judgedNames !== null && isHere(judgedNames)) {
+      if (world.alive.includes(judgedNames)) return "active";
+    } else if (!inThisFile && beside?.lockFile !== actor.fd && !rules.freeLockOfAnyFileProves) return "unknown";
     actor.describedDead = [judged];
     return "stale";
   }

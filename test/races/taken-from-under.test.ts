@@ -8,7 +8,7 @@ import { leftovers, listed } from "../support/crash-scenarios.ts";
 import { noclobberJob, pythonJob } from "../support/peers.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
+import { environment, executable, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
 
 const program = new URL("../support/peers/flock_job.py", import.meta.url).pathname;
 
@@ -108,6 +108,39 @@ describe("the lock file is unlinked under its holder", () => {
       expect(leftovers(of)).toEqual([]);
     },
   );
+});
+
+/** PIDs of its own: what runs there can be told by its kernel lock alone, as what runs on another host. */
+const container = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+
+describe("the lock file is unlinked, and contenders come from where the holder cannot be seen", () => {
+  requiresPrograms("unshare --pid")("from another container, one after another: none of them trains", async () => {
+    const root = await temporaryRoot();
+    const of = configuration(root);
+    const end = join(root, "end");
+    const command = ["sh", "-c", `echo HELD; while [ ! -e ${end} ]; do sleep 0.02; done`];
+    const holder = startProcess("unshare", [...container, executable, "run", ...of.args, "--", ...command], {
+      env: environment(),
+    });
+    await holder.waitFor("HELD");
+    // The early checks are over: the next one comes half a minute later.
+    await sleep(1_200);
+    rmSync(of.kernelLock);
+    const inAnother = () =>
+      startProcess("unshare", [...container, executable, "run", ...of.args, "--", "echo", "trains"], {
+        env: environment(),
+      }).finished;
+    for (let times = 0; times < 3; times++) expect(await inAnother()).toMatchObject({ exitCode: 75, stdout: "" });
+    await startProcess("unshare", [...container, executable, "clear", "--root", root, "--no-dry-run"], {
+      env: environment(),
+    }).finished;
+    expect(existsSync(of.marker)).toBe(true);
+    expect(await inAnother()).toMatchObject({ exitCode: 75, stdout: "" });
+    writeFileSync(end, "");
+    expect(await holder.finished).toMatchObject({ exitCode: 0 });
+    expect(await run(of)).toMatchObject({ exitCode: 0 });
+    expect(leftovers(of)).toEqual([]);
+  });
 });
 
 describe("the marker is removed under its holder", () => {
