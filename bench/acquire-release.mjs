@@ -1,5 +1,5 @@
 // Started by run.mjs, once a runtime: takes and gives back one lock again and again, and between two of these makes the
-// same changes to files without a lock. Prints the medians as JSON, in microseconds.
+// same changes to files without a lock. Prints medians and quickest as JSON, in microseconds.
 import { closeSync, ftruncateSync, linkSync, mkdirSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { TrainingLock } from "../dist/lib/index.js";
@@ -56,4 +56,5 @@ for (let n = -warmUps; n < loops; n++) {
   claims.push(claimed);
   changes.push(changed);
 }
-console.log(JSON.stringify({ claim: median(claims), changes: median(changes) }));
+const result = (all) => ({ median: median(all), quickest: Math.min(...all) });
+console.log(JSON.stringify({ claim: result(claims), changes: result(changes) }));

@@ -31,7 +31,7 @@ console.log(
     `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? "unknown"}), load ${loadavg()[0]?.toFixed(1)}, Linux ${release()}`,
     `${fileSystem} at ${tmpdir()} (${freeGiB} GiB free)`,
     `Node ${process.versions.node}, Bun ${said(bun, "--version")}, ${said(python, "--version")} (${python})`,
-    `medians of ${rounds} interleaved rounds; × is against the first row`,
+    `medians of ${rounds} interleaved rounds; ratios are to the first row`,
   ].join("\n"),
 );
 
@@ -50,6 +50,10 @@ printTable(
       { what: "trainlock check", argv: [trainlock, "check", ...configuration] },
       version,
       { what: "flock -n FILE true", argv: ["flock", "-n", lockFile, "true"] },
+      {
+        what: "python3 lock_tool.py check",
+        argv: [python, join(here, "peers/lock_tool.py"), "check", ...configuration],
+      },
       { what: "python3 fcntl_check.py", argv: [python, join(here, "peers/fcntl_check.py"), ...configuration] },
       { what: "python3 -c 0", argv: [python, "-c", "0"] },
       { what: "node -e 0", argv: [process.execPath, "-e", "0"] },
@@ -83,14 +87,18 @@ for (let turn = 0; turn < 3; turn++) {
     inProcess[name].push(JSON.parse(said(file, program, join(root, name), String(loops))));
   }
 }
+const overTurns = (turns) => ({
+  median: median(turns.map((turn) => turn.median)),
+  quickest: Math.min(...turns.map((turn) => turn.quickest)),
+});
 for (const [name, results] of Object.entries(inProcess)) {
   const changes = "the same file changes alone";
   printTable(
     `Acquire and release in process, ${name} (3 × ${loops} in turns)`,
     "µs",
     new Map([
-      ["TrainingLock", median(results.map((result) => result.claim))],
-      [changes, median(results.map((result) => result.changes))],
+      ["TrainingLock", overTurns(results.map((result) => result.claim))],
+      [changes, overTurns(results.map((result) => result.changes))],
     ]),
     changes,
   );
@@ -109,7 +117,7 @@ printTable(
   interleaved(
     [
       { what: "trainlock list", argv: [trainlock, "list", "--root", farm] },
-      { what: "python3 glob_list.py", argv: [python, join(here, "peers/glob_list.py"), farm] },
+      { what: "python3 lock_tool.py list", argv: [python, join(here, "peers/lock_tool.py"), "list", "--root", farm] },
       { what: "find -name .training_lock", argv: find },
     ],
     { rounds: 30 },
