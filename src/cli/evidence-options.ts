@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
-import { type Examine, makeExamine } from "../evidence/examine.ts";
+import { makeExamine } from "../evidence/examine.ts";
 import { type RemoteOptions, remoteOptionsOf } from "../evidence/remote/options.ts";
 import { UsageError } from "../model/errors.ts";
+import type { Examine } from "../model/examine.ts";
 import { isHostName } from "../model/host-name.ts";
 import type { Layout } from "../model/layout.ts";
 import { schedulers } from "../model/site-config.ts";

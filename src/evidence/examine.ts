@@ -1,17 +1,8 @@
-import type { Evidence, Verdict } from "../model/evidence.ts";
-import type { LockFacts } from "../model/lock-facts.ts";
+import type { Examine } from "../model/examine.ts";
 import { gather, localSources, type Source } from "./gather.ts";
 import { judge } from "./judge.ts";
 import { lastWriteEvidence } from "./last-write.ts";
 import { type RemoteOptions, remoteOptionsOf } from "./remote/options.ts";
-
-export interface Examined {
-  readonly verdict: Verdict;
-  readonly evidence: readonly Evidence[];
-}
-
-/** Gathers the evidence on one lock and judges it. */
-export type Examine = (facts: LockFacts) => Promise<Examined>;
 
 /**
  * One call's way to examine locks: what this host can tell, and schedulers and other hosts for what that leaves unknown. Make

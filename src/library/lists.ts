@@ -1,5 +1,6 @@
-import { type Examine, makeExamine } from "../evidence/examine.ts";
+import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
+import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
 import { isPid } from "../model/owner-record.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";

@@ -1,8 +1,9 @@
-import { type Examine, makeExamine } from "../evidence/examine.ts";
+import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
 import { claimStore } from "../locks/claim.ts";
 import type { HeldLock } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
+import type { Examine } from "../model/examine.ts";
 import type { Holder } from "../model/held-lock.ts";
 import type { Layout } from "../model/layout.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";

@@ -1,11 +1,13 @@
-import { type OwnerRecord, type RecordReading, serializeOwnerRecord } from "../model/owner-record.ts";
+import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
+import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { errnoOf } from "../system/errno.ts";
 import { asReleased, generationOf, withSection } from "./claim-record.ts";
 import { scheduleChecks } from "./holding.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import type { HeldLock } from "./lock.ts";
-import { type PlacedMarker, placeMarker, writeMarkerRecord } from "./marker.ts";
+import { type PlacedMarker, placeMarker } from "./marker.ts";
 import { readMarkerRecord } from "./marker-reading.ts";
+import { writeMarkerRecord } from "./unfinished-file.ts";
 
 /** Keeps a claim that was just taken: looks after both locks, tells when they are lost, gives them back. */
 export function holdClaim(

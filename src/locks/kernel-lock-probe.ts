@@ -1,6 +1,7 @@
 import { type BigIntStats, closeSync, constants, lstatSync, openSync } from "node:fs";
 import type { KernelLockState } from "../model/lock-facts.ts";
-import { largestRecordBytes, type OwnerRecord, parseOwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../system/flock-holders.ts";

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { largestRecordBytes, parseOwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
+import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
 import { readUpTo } from "../system/read-regular-file.ts";

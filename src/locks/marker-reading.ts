@@ -1,13 +1,8 @@
 import { type BigIntStats, lstatSync } from "node:fs";
 import { markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
-import {
-  isPid,
-  largestRecordBytes,
-  type OwnerRecord,
-  parseOwnerRecord,
-  type RecordReading,
-} from "../model/owner-record.ts";
+import { isPid, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { asSystemError } from "../system/errno.ts";
 import { type FileReading, readRegularFile } from "../system/read-regular-file.ts";
 import { ownerOf } from "../system/shared-permissions.ts";

@@ -1,7 +1,7 @@
-import type { Examine } from "../evidence/examine.ts";
 import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
+import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";

@@ -1,14 +1,15 @@
 import { dirname } from "node:path";
-import type { Examine } from "../evidence/examine.ts";
 import { asReleased, isReleased } from "../locks/claim-record.ts";
 import { acquireKernelLock, type KernelLock } from "../locks/kernel-lock.ts";
-import { removeMarker } from "../locks/marker.ts";
 import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
+import { removeMarker } from "../locks/marker-takeover.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
+import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, serializeOwnerRecord } from "../model/owner-record.ts";
+import { configurationOf } from "../model/owner-record.ts";
+import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { type ListRequest, listLocks } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
 

@@ -5,13 +5,8 @@ import { isReleased } from "../locks/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../locks/kernel-lock-probe.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import {
-  configurationOf,
-  largestRecordBytes,
-  type OwnerRecord,
-  parseOwnerRecord,
-  type RecordReading,
-} from "../model/owner-record.ts";
+import { configurationOf, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 import { flockHoldersOf } from "../system/flock-holders.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";

@@ -1,5 +1,5 @@
-import type { Examine } from "../evidence/examine.ts";
 import { TrainlockError } from "../model/errors.ts";
+import type { Examine } from "../model/examine.ts";
 import { type Layout, markerName } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";

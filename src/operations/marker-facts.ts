@@ -3,7 +3,8 @@ import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
 import { type Layout, markerPath } from "../model/layout.ts";
 import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, largestRecordBytes, parseOwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { configurationOf, largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
+import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */

@@ -9,7 +9,7 @@ import { placeMarker } from "../../src/locks/marker.ts";
 import { readMarker } from "../../src/locks/marker-reading.ts";
 import type { Configuration } from "../../src/model/configuration.ts";
 import { defaultLayout, type Layout, markerPath } from "../../src/model/layout.ts";
-import { serializeOwnerRecord } from "../../src/model/owner-record.ts";
+import { serializeOwnerRecord } from "../../src/model/serialize-owner-record.ts";
 import { listLocks } from "../../src/operations/list-locks.ts";
 import { type Attempt, attemptAt, conformance } from "./conformance.ts";
 
