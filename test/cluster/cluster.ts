@@ -1,0 +1,98 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Finished, finish } from "../support/running-process.ts";
+
+const script = fileURLToPath(new URL("cluster.sh", import.meta.url));
+
+export type HostName = "login" | "node01" | "node02";
+export const nodes = ["node01", "node02"] as const;
+
+export interface Cluster {
+  /** Seen by every host at this path, through a file system of its own whose flock does not leave it. */
+  readonly shared: string;
+  /** Runs a program on a host to its end. */
+  on(host: HostName, argv: readonly string[], options?: CallOptions): Promise<Finished>;
+  /** The stdout of a program that has to succeed. */
+  ask(host: HostName, argv: readonly string[], options?: CallOptions): Promise<string>;
+  /** Unplugs a node's network, or plugs it in again. */
+  plug(node: (typeof nodes)[number], how: "up" | "down"): void;
+  /** Ends everything; what is left over, in words. */
+  stop(): Promise<string[]>;
+}
+
+interface CallOptions {
+  readonly timeoutMs?: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Why no cluster can be started here; null: one can. */
+export function clusterIsMissing(): string | null {
+  if (process.getuid?.() !== 0) return "root";
+  const path = `${process.env.PATH}:/usr/sbin:/sbin`;
+  const commands = "slurmctld slurmd munged sshd ssh ssh-keygen ip nsenter unshare bindfs pgrep setpriv python3".split(
+    " ",
+  );
+  const missing = commands.filter((name) => !path.split(":").some((folder) => existsSync(join(folder, name))));
+  if (missing.length > 0) return missing.join(", ");
+  if (!existsSync("/dev/fuse")) return "/dev/fuse";
+  const trial = ["--net", "--uts", "--pid", "--mount", "--fork", "--mount-proc", "true"];
+  return spawnSync("unshare", trial, { stdio: "ignore" }).status === 0 ? null : "unshare";
+}
+
+/** Starts the cluster. It goes down when `stop` is called, and when this process ends, however it ends. */
+export async function startCluster(): Promise<Cluster> {
+  const folder = await mkdtemp(join(await realpath(tmpdir()), "tl-"));
+  const child = spawn("bash", [script, folder], { stdio: ["pipe", "pipe", "pipe"] });
+  let said = "";
+  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
+  const ready = new Promise<void>((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        if (said.includes("READY\n")) resolve();
+      });
+    }
+  });
+  await Promise.race([ready, ended]);
+  if (!said.includes("READY\n")) throw new Error(`no cluster: ${said}`);
+
+  const read = (name: string) => readFileSync(join(folder, name), "utf8").trim();
+  const firstPid = (host: HostName) => read(`${host}.pid`);
+  const onHost = (host: HostName, argv: readonly string[], { env = {}, timeoutMs = 60_000 }: CallOptions = {}) => {
+    const base = {
+      SLURM_CONF: join(folder, "slurm.conf"),
+      PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+      HOME: "/root",
+      ...env,
+    };
+    const variables = Object.entries(base).map(([name, value]) => `${name}=${value}`);
+    const inside = ["-t", firstPid(host), "--net", "--uts", "--pid", "--mount", "--wd=/", "env", "-i", ...variables];
+    return finish("nsenter", [...inside, ...argv], { timeoutMs });
+  };
+  return {
+    shared: join(folder, "shared"),
+    on: onHost,
+    ask: async (host, argv, options) => {
+      const { stdout, stderr, exitCode } = await onHost(host, argv, options);
+      if (exitCode !== 0) throw new Error(`${argv.join(" ")} on ${host}: exit ${exitCode}\n${stdout}${stderr}`);
+      return stdout;
+    },
+    plug: (node, how) => {
+      const { status } = spawnSync("ip", ["-n", read("switch"), "link", "set", `v-${node}`, how]);
+      if (status !== 0) throw new Error(`cannot plug ${node} ${how}`);
+    },
+    stop: async () => {
+      const spaces = ["login", ...nodes].map((host) => read("switch").replace(/login$/, host));
+      child.stdin.end();
+      await ended;
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+      const listed = spawnSync("ip", ["netns", "list"], { encoding: "utf8" }).stdout;
+      const running = spawnSync("pgrep", ["-af", folder], { encoding: "utf8" }).stdout.split("\n").filter(Boolean);
+      return [...spaces.filter((space) => listed.includes(space)), ...running];
+    },
+  };
+}

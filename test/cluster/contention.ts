@@ -1,0 +1,2 @@
+import type { Cluster } from "./cluster.ts";
+export function contentionSuite(_: () => Cluster): void {}

@@ -1,0 +1,2 @@
+import type { Cluster } from "./cluster.ts";
+export function schedulersSuite(_: () => Cluster): void {}
