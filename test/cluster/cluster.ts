@@ -20,6 +20,8 @@ export interface Cluster {
   ask(host: HostName, argv: readonly string[], options?: CallOptions): Promise<string>;
   /** Unplugs a node's network, or plugs it in again. */
   plug(node: (typeof nodes)[number], how: "up" | "down"): void;
+  /** Stops a node's sshd, or lets it go on: its network goes on either way. */
+  signalSshd(node: (typeof nodes)[number], signal: "SIGSTOP" | "SIGCONT"): void;
   /** Ends everything; what is left over, in words. */
   stop(): Promise<string[]>;
 }
@@ -85,6 +87,8 @@ export async function startCluster(): Promise<Cluster> {
       const { status } = spawnSync("ip", ["-n", read("switch"), "link", "set", `v-${node}`, how]);
       if (status !== 0) throw new Error(`cannot plug ${node} ${how}`);
     },
+    // It is the first process of its host, which no signal from within could stop.
+    signalSshd: (node, signal) => process.kill(Number(firstPid(node)), signal),
     stop: async () => {
       const spaces = ["login", ...nodes].map((host) => read("switch").replace(/login$/, host));
       child.stdin.end();
