@@ -12,9 +12,11 @@ export function newOwnerRecord(claim: {
   readonly token: string;
   readonly generation: number;
   readonly weightsDir: string;
+  /** Of the lock file that is held. */
+  readonly lockInode: bigint;
   readonly command: readonly string[] | null;
 }): OwnerRecord {
-  const { configuration, token, generation, weightsDir, command } = claim;
+  const { configuration, token, generation, weightsDir, lockInode, command } = claim;
   const host = thisHost();
   const scheduler = schedulerJob(process.env);
   return {
@@ -42,6 +44,7 @@ export function newOwnerRecord(claim: {
       command,
       weightsDir,
       markerInode: null,
+      lockInode: Number(lockInode),
       releasedAt: null,
       exitCode: null,
     },
@@ -49,7 +52,10 @@ export function newOwnerRecord(claim: {
 }
 
 type SectionChange = Partial<
-  Pick<NonNullable<OwnerRecord["trainlock"]>, "childPid" | "markerInode" | "releasedAt" | "exitCode">
+  Pick<
+    NonNullable<OwnerRecord["trainlock"]>,
+    "generation" | "childPid" | "markerInode" | "lockInode" | "releasedAt" | "exitCode"
+  >
 >;
 
 export function withSection(record: OwnerRecord, change: SectionChange): OwnerRecord {
@@ -76,6 +82,7 @@ export function asReleased(record: OwnerRecord, exitCode: number | null): OwnerR
       command: null,
       weightsDir: null,
       markerInode: null,
+      lockInode: null,
       releasedAt,
       exitCode,
     },

@@ -65,11 +65,15 @@ async function acquireClaim(
     prepareWeightsDir(weightsDir);
     const generation = 1 + Math.max(generationOf(kernel.previous), generationOf(readMarkerRecord(weightsDir).reading));
     const token = randomHex(16);
-    const record = newOwnerRecord({ configuration, token, generation, weightsDir, command });
+    const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
     const marker = await takeMarker(kernel, layout, configuration, weightsDir, record, examine);
     if ("busy" in marker) return { kind: "busy", busy: marker.busy };
-    const complete = withSection(record, { markerInode: Number(marker.placed.inode) });
+    // An old tool may have unlinked the lock file between two claims: the marker alone kept them apart, and only now is it
+    // certain which generation the other had.
+    const sure = Math.max(generation, 1 + generationOf(readMarkerRecord(weightsDir).reading));
+    const complete = withSection(record, { markerInode: Number(marker.placed.inode), generation: sure });
     try {
+      if (sure > generation) kernel.write(serializeOwnerRecord(complete));
       writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));
     } catch (error) {
       marker.placed.remove();

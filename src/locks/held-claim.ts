@@ -36,7 +36,8 @@ export function holdClaim(
   const isComplete = (reading: RecordReading) => {
     const found = reading.kind === "record" ? reading.record.trainlock : null;
     const own = record.trainlock;
-    return isOurs(reading) && found?.markerInode === own?.markerInode && found?.childPid === own?.childPid;
+    const same = (key: "markerInode" | "lockInode" | "childPid") => found?.[key] === own?.[key];
+    return isOurs(reading) && same("markerInode") && same("lockInode") && same("childPid");
   };
   const lose = (why: string) => {
     checks.stop();
@@ -56,6 +57,7 @@ export function holdClaim(
       lose(`${kernel.path} was removed, and another claim has been made since`);
       return false;
     }
+    record = withSection(record, { lockInode: Number(again.inode) });
     again.write(serializeOwnerRecord(record));
     // The old one stays locked: a Python waiter polls on its descriptor, and must not win a lock that nobody else sees.
     orphans.push(kernel);

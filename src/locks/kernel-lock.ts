@@ -19,6 +19,7 @@ const mostReplacements = 50;
 export interface KernelLock {
   readonly path: string;
   readonly fd: number;
+  readonly inode: bigint;
   /** The lock file did not exist before: a free lock then says nothing about earlier holders. */
   readonly created: boolean;
   /** What the file held when the lock was taken. */
@@ -124,12 +125,14 @@ function requirePlainFile(fd: number, path: string): void {
 
 function lockedFile(path: string, fd: number, created: boolean): KernelLock {
   const read = (): RecordReading => parseOwnerRecord(readUpTo(fd, largestRecordBytes + 1));
+  const own = fstatSync(fd, { bigint: true });
   return {
     path,
     fd,
+    inode: own.ino,
     created,
     previous: created ? { kind: "none" } : read(),
-    isInPlace: () => leadsTo(path, fstatSync(fd, { bigint: true })),
+    isInPlace: () => leadsTo(path, own),
     read,
     write: (record) => writeWhole(fd, path, record),
     release: () => {

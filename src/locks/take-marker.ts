@@ -10,6 +10,7 @@ import type { Busy } from "./lock.ts";
 import { type PlacedMarker, placeMarker } from "./marker.ts";
 import { readMarker, recordOfMarker } from "./marker-reading.ts";
 import { replaceMarker } from "./marker-takeover.ts";
+import { freeLockState } from "./owners-lock-file.ts";
 import { writeMarkerRecord } from "./unfinished-file.ts";
 
 /** A marker that keeps changing hands while we look at it is somebody's, this many looks later. */
@@ -76,8 +77,7 @@ async function markerOwner(
   const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
   const otherLock = ownerPath === kernel.path ? null : await acquireKernelLock(ownerPath);
   const held = otherLock === null ? kernel : otherLock;
-  const state: KernelLockState =
-    held === "busy" ? { state: "held" } : held.created ? { state: "absent" } : { state: "free" };
+  const state: KernelLockState = held === "busy" ? { state: "held" } : freeLockState(record, held);
   const examined = await examine({
     kind: "file",
     name: layout.displayName(configuration),

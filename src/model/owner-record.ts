@@ -31,6 +31,8 @@ export interface TrainlockSection {
   readonly command: readonly string[] | null;
   readonly weightsDir: string | null;
   readonly markerInode: number | null;
+  /** The lock file that its owner locked: one that was made after an unlink proves nothing about that owner. */
+  readonly lockInode: number | null;
   readonly releasedAt: string | null;
   readonly exitCode: number | null;
 }

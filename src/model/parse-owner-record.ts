@@ -56,6 +56,7 @@ const sectionSchema = v.object({
   command: optional(v.array(v.string())),
   weights_dir: optional(text),
   marker_inode: optional(natural),
+  lock_inode: optional(natural),
   released_at: optional(text),
   exit_code: optional(integer),
 });
@@ -107,6 +108,7 @@ function sectionFrom(raw: v.InferOutput<typeof sectionSchema>): TrainlockSection
     command: raw.command,
     weightsDir: raw.weights_dir,
     markerInode: raw.marker_inode,
+    lockInode: raw.lock_inode,
     releasedAt: raw.released_at,
     exitCode: raw.exit_code,
   };

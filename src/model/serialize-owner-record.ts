@@ -49,6 +49,7 @@ function sectionJson(section: TrainlockSection) {
     command: section.command && boundedCommand(section.command),
     weights_dir: section.weightsDir,
     marker_inode: section.markerInode,
+    lock_inode: section.lockInode,
     released_at: section.releasedAt,
     exit_code: section.exitCode,
   };

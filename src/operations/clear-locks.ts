@@ -3,6 +3,7 @@ import { asReleased, isReleased } from "../locks/claim-record.ts";
 import { acquireKernelLock, type KernelLock } from "../locks/kernel-lock.ts";
 import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
 import { removeMarker } from "../locks/marker-takeover.ts";
+import { freeLockState } from "../locks/owners-lock-file.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
@@ -75,7 +76,7 @@ async function clearMarker(layout: Layout, lock: LockReport, clearable: Clearabl
       path: lock.path,
       lockPath: kernel.path,
       weightsDir,
-      kernelLock: kernel.created ? { state: "absent" } : { state: "free" },
+      kernelLock: freeLockState(record, kernel),
       record,
       recordProblem: problem,
       marker,

@@ -1,9 +1,10 @@
 import { probeKernelLock } from "../locks/kernel-lock-probe.ts";
 import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
+import { freeLockState } from "../locks/owners-lock-file.ts";
 import { type Layout, markerPath } from "../model/layout.ts";
 import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
+import { configurationOf, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 
@@ -21,8 +22,7 @@ export async function markerFacts(
   const { record, problem } = recordOfMarker(weightsDir, marker, () => recordIn(lockPath));
   const owner = record === null ? null : configurationOf(record);
   const ownerLockPath = owner === null ? lockPath : layout.kernelLockPath(owner);
-  let kernelLock: KernelLockState = { state: "absent" };
-  if (owner !== null && verify) kernelLock = (await probeKernelLock(ownerLockPath)).lock;
+  const kernelLock = owner !== null && verify ? await askOwnersLock(ownerLockPath, record) : absent;
   const modified = localIso(Number(marker.modifiedNs / 1000n));
   return {
     kind: "file",
@@ -37,6 +37,13 @@ export async function markerFacts(
     pid: marker.pid,
     startedAt: record?.acquiredAt ?? modified,
   };
+}
+
+const absent: KernelLockState = { state: "absent" };
+
+async function askOwnersLock(path: string, record: OwnerRecord | null): Promise<KernelLockState> {
+  const { lock, stats } = await probeKernelLock(path);
+  return lock.state === "free" && stats !== null ? freeLockState(record, { inode: stats.ino, created: false }) : lock;
 }
 
 function recordIn(path: string): RecordReading {

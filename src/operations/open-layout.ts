@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Configuration, type ConfigurationInput, parseConfiguration } from "../model/configuration.ts";
 import { declaredLayout } from "../model/declared-layout.ts";
@@ -12,7 +12,7 @@ import { parseSiteFile } from "../model/site-file.ts";
 import { asSystemError } from "../system/errno.ts";
 import { groupNumber } from "../system/groups.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
-import { declarePermissions } from "../system/shared-permissions.ts";
+import { declarePermissions, ownerOf } from "../system/shared-permissions.ts";
 import { requireWithin } from "../system/within.ts";
 
 export interface Site {
@@ -111,9 +111,12 @@ function readSiteFile(site: Site, root: string, env: Environment): { config: Sit
 
 function requireFolder(root: string): void {
   try {
-    if (statSync(root).isDirectory()) return;
+    if (statSync(root).isDirectory()) {
+      accessSync(root, constants.R_OK | constants.X_OK);
+      return;
+    }
   } catch (error) {
-    throw asSystemError("use the root", root, error);
+    throw asSystemError("use the root", root, error, ownerOf(root));
   }
   throw new EnvironmentError(`the root ${root} is not a folder`, {
     code: "ENOTDIR",

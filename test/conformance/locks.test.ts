@@ -86,6 +86,7 @@ function recordOf(layout: Layout, configuration: Configuration) {
     token,
     generation: 1,
     weightsDir: layout.weightsDir(configuration),
+    lockInode: 0n,
     command: null,
   });
 }
