@@ -65,7 +65,7 @@ export function endingsSuite(theCluster: () => Cluster): void {
       expect(ended.find(({ name }) => name === "own/b/m")?.label).toBe("STALE - job ended");
       expect(ended.find(({ name }) => name === "bash/b/m")?.label).toBe("STALE - PID not running");
       expect(await cleared(cluster, root)).toMatch(
-        /^Cleared 4 stale locks:[^]*\n {4}dead {4}slurm: Slurm: job \d+ is CANCELLED/,
+        /^Cleared 4 stale locks:[\s\S]*\n {4}dead {4}slurm: Slurm: job \d+ is CANCELLED/,
       );
       expect(await list(cluster, root)).toEqual([]);
       await cluster.ask("login", ["scancel", other]);
@@ -85,7 +85,7 @@ export function endingsSuite(theCluster: () => Cluster): void {
 
       await cluster.ask("node01", ["kill", "-9", String(command)]);
       for (const { id } of [own, bash]) await untilState(cluster, id, ["FAILED", "COMPLETED", "CANCELLED"]);
-      expect(await cleared(cluster, root)).toMatch(/^Cleared 3 stale locks:[^]*Kept 1 lock: 1 active/);
+      expect(await cleared(cluster, root)).toMatch(/^Cleared 3 stale locks:[\s\S]*Kept 1 lock: 1 active/);
       expect(labels(await list(cluster, root))).toEqual(["fcntl python/b/m: ACTIVE"]);
 
       await cluster.ask("node02", ["kill", "-9", String(python.pid)]);

@@ -6,7 +6,9 @@ import type { ListedJob, SchedulerKind } from "../../src/evidence/schedulers/lis
 import { parseBjobsDelimited, parseBjobsJson } from "../../src/evidence/schedulers/lsf.ts";
 import { parseQstatJson } from "../../src/evidence/schedulers/pbs.ts";
 import { parseQstatXml } from "../../src/evidence/schedulers/sge.ts";
-import { expandNodes, parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts";
+import { parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts";
+import { expandNodes } from "../../src/evidence/schedulers/slurm-node-list.ts";
+import { parseSinfo } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds, monthDaySeconds } from "../../src/evidence/schedulers/times.ts";
 
 const transcript = (name: string) => readFileSync(new URL(`../fixtures/schedulers/${name}`, import.meta.url), "utf8");
@@ -91,6 +93,13 @@ test("node lists are expanded, within bounds", () => {
   expect(expandNodes("login,node[08-10,12],r[1-2]c")).toEqual("login node08 node09 node10 node12 r1c r2c".split(" "));
   expect(expandNodes("node[1-99999999]")).toEqual([]);
   expect(expandNodes("")).toEqual([]);
+});
+
+test("nodes that Slurm has given up, and when", () => {
+  expect(parseSinfo("node02|2026-01-12T17:00:00\nnode03|Unknown\n-o|x\n")).toEqual([
+    { host: "node02", since: isoSeconds("2026-01-12T17:00:00") },
+    { host: "node03", since: null },
+  ]);
 });
 
 test("what is no list of jobs is none", () => {

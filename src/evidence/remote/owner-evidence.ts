@@ -2,12 +2,15 @@ import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
 import type { Users } from "../../system/users.ts";
 import { jobEvidence } from "../schedulers/job-evidence.ts";
-import type { ListedJob } from "../schedulers/listed-job.ts";
+import type { ListedJob, SchedulerAnswer } from "../schedulers/listed-job.ts";
 import type { AskHosts } from "./ask-hosts.ts";
 import type { SchedulerAnswers } from "./ask-schedulers.ts";
 import { type AskedHost, bareOnHosts } from "./bare-on-hosts.ts";
 import type { BareOwner, Owner } from "./owner.ts";
 import { recordedOnHost } from "./recorded-on-host.ts";
+
+/** Hosts' clocks differ, and a host is given up some time after it was last heard of. */
+const clockSlackSeconds = 120;
 
 export interface Witnesses {
   readonly jobs: SchedulerAnswers;
@@ -43,23 +46,33 @@ async function bareEvidence(process: BareOwner, { jobs, users, ask, hosts }: Wit
   const listed = installed?.answer.kind === "jobs" ? installed.answer.jobs : [];
   const user = uid === null ? null : users.nameOf(uid);
   const running = listed.filter((job) => isTheirs(job, uid, user) && job.means !== "ended" && !job.waits);
-  const named = new Set([...running.flatMap((job) => job.hosts), ...hosts]);
+  const lost = installed?.answer.kind === "jobs" ? (installed.answer.lostHosts ?? []) : [];
+  const lostSince = lost.filter(({ since }) => since === null || since > process.since - clockSlackSeconds);
+  const likely = new Set([...running.flatMap((job) => job.hosts), ...hosts]);
+  const named = new Set([...likely, ...lostSince.map(({ host }) => host)]);
   const nobody = (detail: string): Evidence[] => [
     { source: installed?.probe.kind ?? "ssh", says: "unknown", because: "remote process", detail },
   ];
   // The scheduler's silence leaves hosts out: what is found on the others counts, that nothing is found does not.
-  const silence = installed?.answer.kind === "no answer" ? installed.answer.why : null;
-  if (named.size === 0) {
+  const silence = installed === null ? null : silenceOf(installed.answer);
+  const nobodyToAsk = () => {
     if (silence !== null) return nobody(`${installed?.probe.title} gives no evidence: ${silence}`);
     if (installed === null) return nobody("nobody to ask: no scheduler here, and no --hosts");
     return nobody(`nobody to ask: ${installed.probe.title} knows no running job of ${user ?? `uid ${uid}`}`);
-  }
+  };
+  if (named.size === 0) return nobodyToAsk();
   const asked = await Promise.all(
     [...named].map(async (host): Promise<AskedHost> => ({ host, reply: await ask(host), jobId: jobOn(host, running) })),
   );
   const evidence = bareOnHosts(owner, asked);
-  const incomplete = silence !== null && hosts.length === 0 && evidence.every(({ says }) => says === "dead");
-  return incomplete ? nobody(`${installed?.probe.title} gives no evidence: ${silence}`) : evidence;
+  const incomplete = likely.size === 0 || (silence !== null && hosts.length === 0);
+  return incomplete && evidence.every(({ says }) => says === "dead") ? nobodyToAsk() : evidence;
+}
+
+/** Why a scheduler's answer leaves out hosts that may have the process; null: it names them all. */
+function silenceOf(answer: SchedulerAnswer): string | null {
+  if (answer.kind === "no answer") return answer.why;
+  return answer.lostHosts === null ? "it does not say which hosts it has lost" : null;
 }
 
 function isTheirs(job: ListedJob, uid: number | null, user: string | null): boolean {

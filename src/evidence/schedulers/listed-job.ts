@@ -28,8 +28,20 @@ export interface ListedJob {
   readonly restartCount: number | null;
 }
 
+/** A host that the scheduler has given up: what ran there may run on. */
+export interface LostHost {
+  readonly host: string;
+  /** Seconds since the epoch. */
+  readonly since: number | null;
+}
+
 export type SchedulerAnswer =
-  | { readonly kind: "jobs"; readonly jobs: readonly ListedJob[] }
+  | {
+      readonly kind: "jobs";
+      readonly jobs: readonly ListedJob[];
+      /** Beside those of listed jobs. Null: it could not be asked. */
+      readonly lostHosts?: readonly LostHost[] | null;
+    }
   | { readonly kind: "no answer"; readonly why: string };
 
 /** A job that a lock names. */

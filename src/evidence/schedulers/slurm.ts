@@ -7,6 +7,8 @@ import {
   type SchedulerProbe,
   type SchedulerQuestion,
 } from "./listed-job.ts";
+import { expandNodes } from "./slurm-node-list.ts";
+import { lostNodes } from "./slurm-nodes.ts";
 import { isoSeconds } from "./times.ts";
 
 /** Columns of squeue(1) and sacct(1), in this order; `:|` ends each with a bar and no padding. */
@@ -41,7 +43,11 @@ export const slurm: SchedulerProbe = {
     ]);
     if (answer.kind !== "ended" || answer.exitCode !== 0) return noAnswer("squeue", answer);
     const listed = parseSqueue(answer.stdout);
-    return { kind: "jobs", jobs: [...listed, ...(await accounted(question, listed))] };
+    const [more, lostHosts] = await Promise.all([
+      accounted(question, listed),
+      question.allRunning ? lostNodes(question.run) : [],
+    ]);
+    return { kind: "jobs", jobs: [...listed, ...more], lostHosts };
   },
 };
 
@@ -123,27 +129,4 @@ function jobOf(id: string, state: string, user?: string, submit?: string, start?
     startedAt: isoSeconds(start),
     endedAt: isoSeconds(end),
   };
-}
-
-/** More nodes than any job has: a list that names more is not believed. */
-const mostNodes = 20_000;
-
-/** `node[01-03,7],login` as names; `(null)` and `None assigned` as none. */
-export function expandNodes(list: string): string[] {
-  const names: string[] = [];
-  for (const [item = ""] of list.matchAll(/(?:[^,[\]]|\[[^\]]*\])+/g)) {
-    const [, before = "", ranges, after = ""] = /^([^[]*)(?:\[([^\]]*)\])?(.*)$/.exec(item) ?? [];
-    if (ranges === undefined) names.push(before);
-    else for (const number of ranges.split(",").flatMap(expandRange)) names.push(`${before}${number}${after}`);
-    if (names.length > mostNodes) return [];
-  }
-  return names;
-}
-
-function expandRange(range: string): string[] {
-  const [, from, to] = /^(\d+)(?:-(\d+))?$/.exec(range) ?? [];
-  if (from === undefined) return [];
-  const first = Number(from);
-  const last = Math.min(Number(to ?? from), first + mostNodes);
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => String(first + i).padStart(from.length, "0"));
 }

@@ -1,0 +1,97 @@
+import { describe, expect, test } from "vitest";
+import type { HostReply } from "../../src/evidence/remote/ask-host.ts";
+import { ownerEvidence } from "../../src/evidence/remote/owner-evidence.ts";
+import { schedulerProbes } from "../../src/evidence/schedulers/choose.ts";
+import type { ListedJob, LostHost, SchedulerAnswer } from "../../src/evidence/schedulers/listed-job.ts";
+
+const takenAt = 1_768_232_969;
+const owner = { kind: "bare", host: null, pid: 42, uid: 1000, user: null, since: takenAt } as const;
+const users = { nameOf: () => "alice", uidOf: () => null };
+const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" };
+const without42: HostReply = {
+  kind: "answer",
+  askedAt: (takenAt + 100) * 1000,
+  answer: {
+    bootId: null,
+    hostname: null,
+    machineId: null,
+    pidNamespace: null,
+    seesAll: true,
+    uid: 0,
+    processes: new Map(),
+    hidden: new Set(),
+    nested: new Set(),
+  },
+};
+
+const job = (state: Partial<ListedJob>): ListedJob => ({
+  id: "7",
+  arrayIndex: null,
+  state: "RUNNING",
+  means: "alive",
+  waits: false,
+  uid: 1000,
+  user: "alice",
+  hosts: ["node01"],
+  submittedAt: null,
+  startedAt: null,
+  endedAt: null,
+  restartCount: 0,
+  ...state,
+});
+
+async function says(
+  jobs: readonly ListedJob[],
+  more: { lost?: LostHost[] | null; hosts?: string[]; silent?: string } = {},
+) {
+  const answer: SchedulerAnswer = { kind: "jobs", jobs, lostHosts: more.lost === undefined ? [] : more.lost };
+  const asked: string[] = [];
+  const evidence = await ownerEvidence(
+    { process: owner, job: null },
+    {
+      jobs: { of: () => ({ probe: schedulerProbes.slurm, answer }) },
+      users,
+      hosts: more.hosts ?? [],
+      ask: async (host) => {
+        asked.push(host);
+        return host === more.silent ? silent : without42;
+      },
+    },
+  );
+  return { asked, says: evidence.map((finding) => finding.says) };
+}
+
+describe("the hosts that are asked for a bare PID", () => {
+  test("those of its owner's running jobs, and of those whose end is not certain", async () => {
+    const jobs = [
+      job({}),
+      job({ hosts: ["node02"], means: "unclear", state: "NODE_FAIL" }),
+      job({ hosts: ["node03"], uid: 1001 }),
+      job({ hosts: ["node04"], means: "ended", state: "COMPLETED" }),
+    ];
+    expect(await says(jobs)).toEqual({ asked: ["node01", "node02"], says: ["dead"] });
+    expect(await says(jobs, { silent: "node02" })).toMatchObject({ says: ["unknown"] });
+  });
+
+  test("those given by hand as well", async () => {
+    expect(await says([], { hosts: ["login1"] })).toEqual({ asked: ["login1"], says: ["dead"] });
+  });
+
+  test("a node that was lost since, though its jobs are forgotten; not one that was lost before", async () => {
+    const lost = [
+      { host: "node02", since: takenAt + 60 },
+      { host: "node03", since: takenAt - 86_400 },
+    ];
+    expect(await says([job({})], { lost, silent: "node02" })).toEqual({
+      asked: ["node01", "node02"],
+      says: ["unknown"],
+    });
+    expect(await says([job({})], { lost })).toMatchObject({ says: ["dead"] });
+  });
+
+  test("nobody, or only lost nodes: unknown", async () => {
+    expect(await says([])).toEqual({ asked: [], says: ["unknown"] });
+    expect(await says([], { lost: [{ host: "node02", since: null }] })).toMatchObject({ says: ["unknown"] });
+    expect(await says([job({})], { lost: null })).toMatchObject({ says: ["unknown"] });
+  });
+});
