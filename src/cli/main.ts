@@ -10,9 +10,10 @@ declare const TRAINLOCK_VERSION: string;
 async function main(): Promise<number> {
   let exitCode: number = exitCodes.ok;
   try {
-    await makeProgram(TRAINLOCK_VERSION, (code) => {
+    const program = await makeProgram(TRAINLOCK_VERSION, process.argv[2], (code) => {
       exitCode = code;
-    }).parseAsync();
+    });
+    await program.parseAsync();
   } catch (error) {
     return exitCodeFor(error);
   }

@@ -1,15 +1,30 @@
 import { Command } from "commander";
-import { addCheckCommand } from "./commands/check.ts";
-import { addClearCommand } from "./commands/clear.ts";
-import { addCompletionCommand } from "./commands/completion.ts";
-import { addConfigCommand } from "./commands/config.ts";
-import { addInitCommand } from "./commands/init.ts";
-import { addListCommand } from "./commands/list.ts";
-import { addRunCommand } from "./commands/run.ts";
 import { helpEnd } from "./help.ts";
 
-/** The whole command line. Each command reports its exit code to `done`. */
-export function makeProgram(version: string, done: (exitCode: number) => void): Command {
+type AddCommand = (program: Command, done: (exitCode: number) => void) => void;
+
+/** In the order of the help. Each loads its own code when it is wanted: a job waits for no other's. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  run: async () => (await import("./commands/run.ts")).addRunCommand,
+  check: async () => (await import("./commands/check.ts")).addCheckCommand,
+  list: async () => (await import("./commands/list.ts")).addListCommand,
+  clear: async () => (await import("./commands/clear.ts")).addClearCommand,
+  init: async () => (await import("./commands/init.ts")).addInitCommand,
+  config: async () => (await import("./commands/config.ts")).addConfigCommand,
+  completion: async () => (await import("./commands/completion.ts")).addCompletionCommand,
+};
+/** Speaks of all the others, so it needs them all. */
+const completionName = "completion";
+
+/**
+ * The command line for a call whose first word is `called`: with that command alone, or with all of them where it is none.
+ * Each command reports its exit code to `done`.
+ */
+export async function makeProgram(
+  version: string,
+  called: string | undefined,
+  done: (exitCode: number) => void,
+): Promise<Command> {
   const program = new Command("trainlock")
     .description("Train every configuration once: locks for training jobs on a shared folder.")
     .version(version, "--version", "print the version")
@@ -20,16 +35,9 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "trainlock: ")) })
     .configureHelp({ showGlobalOptions: false });
-  for (const add of [
-    addRunCommand,
-    addCheckCommand,
-    addListCommand,
-    addClearCommand,
-    addInitCommand,
-    addConfigCommand,
-    addCompletionCommand,
-  ])
-    add(program, done);
+  const alone = called !== undefined && called !== completionName && Object.hasOwn(commands, called);
+  const wanted = Object.entries(commands).filter(([name]) => !alone || name === called);
+  for (const [, load] of wanted) (await load())(program, done);
   for (const command of program.commands) command.helpOption("--help", "show help").copyInheritedSettings(program);
   program.addHelpText(
     "after",
