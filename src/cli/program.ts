@@ -11,6 +11,8 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   clear: async () => (await import("./commands/clear.ts")).addClearCommand,
   init: async () => (await import("./commands/init.ts")).addInitCommand,
   config: async () => (await import("./commands/config.ts")).addConfigCommand,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
+  __probe: async () => (await import("./commands/probe.ts")).addProbeCommand,
   completion: async () => (await import("./commands/completion.ts")).addCompletionCommand,
 };
 /** Speaks of all the others, so it needs them all. */

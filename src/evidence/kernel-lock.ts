@@ -1,6 +1,8 @@
+import { dirname } from "node:path";
+import { provesFor, type SettledMount, settledMount } from "../locks/site-proof.ts";
 import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { type MountFacts, mountOf } from "../system/mounts.ts";
+import { mountOf } from "../system/mounts.ts";
 import { thisHost } from "../system/this-host.ts";
 
 /**
@@ -25,7 +27,7 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
     case "unknown":
       return [finding(`the kernel lock cannot be asked: ${kernelLock.why}`)];
     case "free": {
-      const mount = mountOf(facts.lockPath);
+      const mount = settledMount(dirname(facts.lockPath), mountOf(facts.lockPath));
       const reach = reachOf(facts, mount);
       if (reach === null) return [finding(`the kernel lock is free here, but ${mount.why}`)];
       const because = facts.kind === "fcntl" ? "lock not held" : "PID not running";
@@ -35,10 +37,11 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
 }
 
 /** Why a free lock proves that this owner is gone; null when it does not. */
-function reachOf({ record, path }: LockFacts, mount: MountFacts): string | null {
+function reachOf({ record, path }: LockFacts, mount: SettledMount): string | null {
   const bootId = record?.trainlock?.bootId ?? null;
   if (bootId !== null && bootId === thisHost().bootId) return "its owner was on this kernel";
-  if (mount.lockScope === "cluster") return `${mount.fileSystem} locks reach every host`;
+  if (mount.lockScope === "cluster" && provesFor(mount.proof, record?.hostname ?? null))
+    return `${mount.fileSystem} locks reach every host`;
   // A lock dir of this host's own says nothing about a weights dir that others write to, too.
   const bothLocal = mount.shared === false && mountOf(path).shared === false;
   return bothLocal ? `every holder on ${mount.fileSystem} is on this host` : null;

@@ -2,7 +2,7 @@ import { lstatSync } from "node:fs";
 import { basename } from "node:path";
 import { markerPath } from "../model/layout.ts";
 import { waitForFlock } from "../system/blocking-flock.ts";
-import { tryFlock } from "../system/flock.ts";
+import { isLockedByRange, tryFlock } from "../system/flock.ts";
 import { mountOf } from "../system/mounts.ts";
 import { readProcess } from "../system/process-table.ts";
 import { sleepUnlessAborted, withJitter } from "../system/sleep.ts";
@@ -30,7 +30,8 @@ export async function awaitRelease(place: Place, busy: Busy, signal: AbortSignal
     await awaitChange(place, busy, local, signal);
     return null;
   }
-  if (local) {
+  // flock(1) waits for flock(2) alone.
+  if (local && !isLockedByRange(place.lockPath)) {
     const queue = { works: true };
     const lock = await waitForKernelLock(place.lockPath, async (fd) => {
       const how = await waitForFlock(fd, signal);

@@ -10,6 +10,7 @@ import { rootFrom } from "../model/root.ts";
 import { type SiteConfig, siteFileName } from "../model/site-config.ts";
 import { parseSiteFile } from "../model/site-file.ts";
 import { asSystemError } from "../system/errno.ts";
+import { lockByRange } from "../system/flock.ts";
 import { groupNumber } from "../system/groups.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 import { declarePermissions, ownerOf } from "../system/shared-permissions.ts";
@@ -57,6 +58,7 @@ export function openSite(site: Site, env: Environment = process.env): OpenedSite
     const gid = config.group === null ? null : groupNumber(config.group, `${file}:${config.lines.group ?? 1}`);
     for (const top of [root, lockDir]) declarePermissions(top, { gid, fileMode: config.mode });
   }
+  if (config.lockPrimitive === "ofd") lockByRange(lockDir);
   return { layout: declaredLayout(root, lockDir, config), file };
 }
 

@@ -44,7 +44,10 @@ function lockedBy(pid: number, byName: ReadonlyMap<string, readonly IdentifiedFi
     try {
       // By name only, the inode decides: in another mount namespace the same file has another path.
       const candidates = byName.get(basename(readlinkSync(link).replace(/ \(deleted\)$/, "")));
-      if (candidates === undefined || !/^lock:.*\bFLOCK\b/m.test(readProcText(`/proc/${pid}/fdinfo/${fd}`) ?? ""))
+      if (
+        candidates === undefined ||
+        !/^lock:.*\b(FLOCK|OFDLCK)\b/m.test(readProcText(`/proc/${pid}/fdinfo/${fd}`) ?? "")
+      )
         continue;
       // Not the numbers that fdinfo prints: on btrfs and overlay those are of another device than stat(2) tells.
       const open = statSync(link, { bigint: true });
@@ -81,7 +84,7 @@ export function heldInKernelTable(): ReadonlySet<string> {
   const keys = new Set<string>();
   // A waiter's line has `->` where the holder's has the kind of lock.
   for (const line of (readProcText("/proc/locks") ?? "").split("\n")) {
-    const key = /^\d+: FLOCK +\S+ +\S+ +-?\d+ (\S+) /.exec(line)?.[1];
+    const key = /^\d+: (?:FLOCK|OFDLCK) +\S+ +\S+ +-?\d+ (\S+) /.exec(line)?.[1];
     if (key !== undefined) keys.add(key);
   }
   return keys;

@@ -10,6 +10,7 @@ export function bunLibc(): Libc {
   const ffi = bunFfi();
   const { symbols } = ffi.dlopen("libc.so.6", {
     flock: { args: ["i32", "i32"], returns: "i32" },
+    fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" },
     syscall: { args: ["i64", "i32", "ptr", "i32", "ptr", "u32"], returns: "i64" },
     getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
     __errno_location: { args: [], returns: "ptr" },
@@ -22,6 +23,7 @@ export function bunLibc(): Libc {
   };
   return {
     flock: (fd, operation) => settle(symbols.flock(fd, operation)),
+    fcntl: (fd, command, argument) => settle(symbols.fcntl(fd, command, ffi.ptr(argument))),
     renameat2: (from, to, flags) =>
       settle(symbols.syscall(renameat2Number, workingDirectory, text(from), workingDirectory, text(to), flags)),
     getxattrLength: (path, name) => settle(symbols.getxattr(text(path), text(name), null, 0)),

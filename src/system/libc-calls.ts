@@ -2,6 +2,8 @@
 export interface Libc {
   /** flock(2). */
   flock(fd: number, operation: number): number;
+  /** fcntl(2) with a structure that it reads. */
+  fcntl(fd: number, command: number, argument: Uint8Array): number;
   /** renameat2(2) with both paths relative to the working directory. */
   renameat2(from: string, to: string, flags: number): number;
   /** Length of an extended attribute, getxattr(2) with size 0. */

@@ -6,11 +6,13 @@ export function koffiLibc(): Libc {
   const koffi: typeof import("koffi") = createRequire(import.meta.url)("koffi");
   const library = koffi.load("libc.so.6");
   const flock = library.func("int flock(int, int)");
+  const fcntl = library.func("int fcntl(int, int, void *)");
   const syscall = library.func("long syscall(long, int, str, int, str, uint)");
   const getxattr = library.func("long getxattr(str, str, void *, size_t)");
   const settle = (result: number): number => (result >= 0 ? Number(result) : -koffi.errno());
   return {
     flock: (fd, operation) => settle(flock(fd, operation)),
+    fcntl: (fd, command, argument) => settle(fcntl(fd, command, argument)),
     renameat2: (from, to, flags) =>
       settle(syscall(renameat2Number, workingDirectory, from, workingDirectory, to, flags)),
     getxattrLength: (path, name) => settle(getxattr(path, name, null, 0)),

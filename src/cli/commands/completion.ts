@@ -34,7 +34,7 @@ export function addCompletionCommand(program: Command, done: (exitCode: number) 
       ),
     )
     .action((shell: Shell) => {
-      print(scripts[shell](program.commands.map(describe)));
+      print(scripts[shell](program.commands.filter((command) => !command.name().startsWith("_")).map(describe)));
       done(exitCodes.ok);
     });
 }

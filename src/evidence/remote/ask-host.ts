@@ -47,7 +47,12 @@ export async function askHost(question: HostQuestion): Promise<HostReply> {
 }
 
 /** ssh_config(5). The user's configuration stays in force, but nothing may ask, forward, or stay behind as a master. */
-function sshCommand(host: string, connectTimeoutMs: number, ssh: SshSettings): [string, ...string[]] {
+export function sshCommand(
+  host: string,
+  connectTimeoutMs: number,
+  ssh: SshSettings,
+  remoteCommand = "sh -s",
+): [string, ...string[]] {
   const options = {
     BatchMode: "yes",
     ConnectTimeout: String(Math.max(1, Math.ceil(connectTimeoutMs / 1000))),
@@ -65,7 +70,7 @@ function sshCommand(host: string, connectTimeoutMs: number, ssh: SshSettings): [
     ...(ssh.port === null ? [] : ["-o", `Port=${ssh.port}`]),
     ...(ssh.jumpHost === null ? [] : ["-o", `ProxyJump=${ssh.jumpHost}`]),
   ];
-  return ["ssh", "-T", "-a", "-x", ...flags, ...site, "--", host, "sh -s"];
+  return ["ssh", "-T", "-a", "-x", ...flags, ...site, "--", host, remoteCommand];
 }
 
 const failures: readonly (readonly [RegExp, string])[] = [
@@ -77,7 +82,7 @@ const failures: readonly (readonly [RegExp, string])[] = [
   [/Connection refused/i, "refuses ssh"],
 ];
 
-function sshFailure(exitCode: number | null, stderr: string): string {
+export function sshFailure(exitCode: number | null, stderr: string): string {
   const known = failures.find(([pattern]) => pattern.test(stderr));
   if (known !== undefined) return known[1];
   const said = stderr.trim().split("\n").at(-1)?.slice(0, 160) ?? "";

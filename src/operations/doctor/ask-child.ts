@@ -1,0 +1,38 @@
+import type { Outcome } from "../../model/finding.ts";
+import { fault } from "../../model/finding.ts";
+import { runProgram } from "../../system/run-program.ts";
+
+/** Asks one probe in a process of its own: a file system that hangs, hangs that one. */
+export async function askChild(name: string, folder: string, timeoutMs: number): Promise<Outcome> {
+  const answer = await runProgram({ argv: [process.execPath, "__probe", "run", name, folder], timeoutMs });
+  switch (answer.kind) {
+    case "late":
+      return fault(
+        `no answer within ${timeoutMs / 1000} s`,
+        "whatever does the same hangs as long: trainlock run ends with exit 3, other programs wait",
+        "check the file server, and for NFS its lock manager (rpc.statd, lockd); then again",
+      );
+    case "missing":
+    case "too much":
+      return fault("the probe could not be run", "nothing is known about this", null);
+    case "ended":
+      return (
+        parseOutcome(answer.stdout) ??
+        fault(`the probe failed: ${firstLine(answer.stderr)}`, "nothing is known about this")
+      );
+  }
+}
+
+function firstLine(text: string): string {
+  return text.trim().split("\n")[0]?.slice(0, 200) ?? "";
+}
+
+/** Written by this very program, so its form is taken for granted once it is JSON. */
+function parseOutcome(text: string): Outcome | null {
+  try {
+    const value: Outcome = JSON.parse(text);
+    return typeof value.found === "string" ? value : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,114 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type SiteProof, settledMount, siteProofName } from "../../locks/site-proof.ts";
+import { type Finding, fault, type Outcome, ok, warning } from "../../model/finding.ts";
+import type { Layout } from "../../model/layout.ts";
+import { findMount, mountTable } from "../../system/mount-table.ts";
+import { mountOf } from "../../system/mounts.ts";
+import { makeSharedFolder } from "../../system/shared-permissions.ts";
+import { thisHost } from "../../system/this-host.ts";
+import { writeByRename } from "../../system/write-by-rename.ts";
+import { askChild } from "./ask-child.ts";
+import { tryHost } from "./host-checks.ts";
+import { probes, weightsProbeNames } from "./probes.ts";
+import { remoteShell } from "./remote-shell.ts";
+import { schedulerFindings } from "./scheduler-checks.ts";
+
+export { openInTime } from "./open-in-time.ts";
+
+export interface DoctorRequest {
+  readonly layout: Layout;
+  readonly hosts: readonly string[];
+  /** For each question to a file system, and to a host. */
+  readonly timeoutMs: number;
+  readonly onFinding: (finding: Finding) => void;
+}
+
+/** Finds out whether locks work here. Every finding is told as it is made; what was proved is kept in the lock dir. */
+export async function examineSite(request: DoctorRequest): Promise<readonly Finding[]> {
+  const { layout, hosts, timeoutMs, onFinding } = request;
+  const findings: Finding[] = [];
+  const tell = (check: string, subject: string, outcome: Outcome) => {
+    const finding = { check, subject, ...outcome };
+    findings.push(finding);
+    onFinding(finding);
+  };
+  // A proof needs its place.
+  if (hosts.length > 0) makeSharedFolder(layout.lockDir);
+  const lockPlace = existing(layout.lockDir);
+  await probeFolder(lockPlace, Object.keys(probes), timeoutMs, tell);
+  const tops = new Set(layout.weightsTrees.map(({ top }) => existing(top)));
+  tops.delete(lockPlace);
+  for (const top of tops) await probeFolder(top, weightsProbeNames, timeoutMs, tell);
+  tell("PID namespace", thisHost().hostname, pidNamespaceOutcome());
+  for (const { check, subject, outcome } of await schedulerFindings(layout.site, hosts)) tell(check, subject, outcome);
+  if (hosts.length > 0 && !findings.some(({ level, subject }) => level === "fault" && subject === lockPlace))
+    await proveHosts(request, lockPlace, tell);
+  return findings;
+}
+
+type Tell = (check: string, subject: string, outcome: Outcome) => void;
+
+/** All at once: a file system that hangs, hangs each of them, and costs one time limit. */
+async function probeFolder(folder: string, names: readonly string[], timeoutMs: number, tell: Tell): Promise<void> {
+  const asked = names.map((name) => askChild(name, folder, timeoutMs));
+  for (const [index, outcome] of asked.entries()) tell(names[index] ?? "", folder, await outcome);
+}
+
+/** Nothing is created that was not there: the folder above is on the same mount, or will be asked when it is. */
+function existing(folder: string): string {
+  let place = folder;
+  while (!existsSync(place) && dirname(place) !== place) place = dirname(place);
+  return place;
+}
+
+function pidNamespaceOutcome(): Outcome {
+  if (thisHost().inInitialPidNamespace) return ok("the initial one: PIDs mean the same to every process of this host");
+  const means = "PIDs of processes outside are not visible: their bare markers are UNKNOWN - other container";
+  return warning(
+    "a container's own",
+    means,
+    "share the PID namespace (docker run --pid=host), or let all jobs use trainlock run",
+  );
+}
+
+async function proveHosts({ layout, hosts, timeoutMs }: DoctorRequest, lockPlace: string, tell: Tell): Promise<void> {
+  const primitive = layout.site.lockPrimitive;
+  const trials = [];
+  for (const host of hosts) {
+    const shell = remoteShell(host, layout.site);
+    if (shell === null) {
+      tell("host", host, fault(`${JSON.stringify(host)} is no host name`, "it cannot be asked", "such as node01"));
+      continue;
+    }
+    const trial = await tryHost(shell, lockPlace, primitive, timeoutMs);
+    tell("host", host, trial.reach);
+    if (trial.locks !== null) tell("locks between hosts", host, trial.locks);
+    if (trial.proved !== null) trials.push(trial.proved);
+  }
+  const others = trials.filter(({ host }) => host.boot_id !== thisHost().bootId);
+  if (others.length === 0 || lockPlace !== layout.lockDir) return;
+  const proof: SiteProof = {
+    format: 1,
+    scope: others.every(({ excludes }) => excludes) ? "cluster" : "host",
+    proved_at: new Date().toISOString(),
+    hosts: [hereOn(lockPlace), ...others.map(({ host }) => host)],
+  };
+  const path = join(layout.lockDir, siteProofName);
+  writeByRename(path, Buffer.from(`${JSON.stringify(proof, null, 2)}\n`));
+  const { lockScope, why } = settledMount(lockPlace, mountOf(lockPlace));
+  tell(
+    "proof",
+    path,
+    lockScope === proof.scope
+      ? ok(`lock scope ${lockScope}; ${why}`)
+      : warning("not believed", "its owner is not this user"),
+  );
+}
+
+function hereOn(folder: string): SiteProof["hosts"][number] {
+  const { hostname, bootId } = thisHost();
+  const mount = mountOf(folder);
+  const source = findMount(mountTable(), folder, null)?.source ?? "unknown";
+  return { hostname, boot_id: bootId ?? "", mount_id: mount.mountId, file_system: mount.fileSystem, source };
+}

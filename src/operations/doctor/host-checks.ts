@@ -1,0 +1,146 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { sshFailure } from "../../evidence/remote/ask-host.ts";
+import type { ProvedHost } from "../../locks/site-proof.ts";
+import { fault, type Outcome, ok } from "../../model/finding.ts";
+import type { LockPrimitive } from "../../model/site-config.ts";
+import { findMount, parseMountInfo } from "../../system/mount-table.ts";
+import { randomHex } from "../../system/random.ts";
+import { type ProgramAnswer, runProgram } from "../../system/run-program.ts";
+import { holdByProgram, holdInChild } from "./lock-holder.ts";
+import { type RemoteShell, shellWord } from "./remote-shell.ts";
+import { makeScratch } from "./scratch.ts";
+
+export interface HostTrial {
+  readonly reach: Outcome;
+  /** Null: the host could not be asked. */
+  readonly locks: Outcome | null;
+  readonly proved: { readonly host: ProvedHost; readonly excludes: boolean } | null;
+}
+
+/** What flock(1) ends with when the lock is another's; no code of its own or of ssh's. */
+const busyCode = 75;
+
+/** Takes one lock here and asks for it there, and the other way round: nothing else proves that locks reach a host. */
+export async function tryHost(
+  shell: RemoteShell,
+  lockDir: string,
+  primitive: LockPrimitive,
+  timeoutMs: number,
+): Promise<HostTrial> {
+  const scratch = makeScratch(lockDir);
+  try {
+    const path = join(scratch, "lock");
+    const token = randomHex(8);
+    writeFileSync(path, token);
+    const run = (line: string) => runProgram({ argv: shell.argv(line), timeoutMs });
+    const seen = await run(identityScript(path));
+    const identity = seen.kind === "ended" ? parseIdentity(seen.stdout, path) : null;
+    if (identity === null || identity.token !== token)
+      return { reach: unreached(shell, seen, identity), locks: null, proved: null };
+    const reach = ok(
+      `by ${shell.how}: ${identity.host.hostname}, ${identity.host.file_system} from ${identity.host.source}`,
+    );
+    if (primitive !== "flock")
+      return {
+        reach,
+        locks: fault("only flock can be tried on another host", "nothing is proved about ofd"),
+        proved: null,
+      };
+    const there = await heldHere(path, run);
+    const here = await heldThere(shell, path, timeoutMs);
+    const locks = verdictOn(there, here, shell.host);
+    const settled = there !== "failed" && here !== "failed";
+    return {
+      reach,
+      locks,
+      proved: settled ? { host: identity.host, excludes: there === "busy" && here === "busy" } : null,
+    };
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+type Answer = "busy" | "locked" | "failed";
+
+async function heldHere(path: string, run: (line: string) => Promise<ProgramAnswer>): Promise<Answer> {
+  const holder = await holdInChild("flock", path);
+  try {
+    const answer = await run(`flock -x -n -E ${busyCode} ${shellWord(path)} true`);
+    if (answer.kind !== "ended") return "failed";
+    return answer.exitCode === busyCode ? "busy" : answer.exitCode === 0 ? "locked" : "failed";
+  } finally {
+    await holder.release();
+  }
+}
+
+async function heldThere(shell: RemoteShell, path: string, timeoutMs: number): Promise<Answer> {
+  const line = `flock -x -n ${shellWord(path)} sh -c 'echo HELD; cat >/dev/null'`;
+  const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), timeoutMs).unref());
+  const holder = await Promise.race([holdByProgram(shell.argv(line)).catch(() => null), late]);
+  if (holder === null) return "failed";
+  try {
+    const answer = await runProgram({ argv: ["flock", "-x", "-n", "-E", String(busyCode), path, "true"], timeoutMs });
+    if (answer.kind !== "ended") return "failed";
+    return answer.exitCode === busyCode ? "busy" : answer.exitCode === 0 ? "locked" : "failed";
+  } finally {
+    await holder.release();
+  }
+}
+
+function verdictOn(there: Answer, here: Answer, host: string): Outcome {
+  if (there === "busy" && here === "busy") return ok("held here it is busy there, and held there it is busy here");
+  if (there === "failed" || here === "failed") {
+    const what = there === "failed" ? `asking for the lock on ${host}` : `holding the lock on ${host}`;
+    return fault(
+      `${what} failed`,
+      "nothing is proved about this host",
+      "is flock(1) there, and may the user write the lock dir?",
+    );
+  }
+  const means = "kernel locks stay on each host: between hosts only the marker excludes, and may be left behind";
+  return fault(
+    `${host} took a lock that was held ${there === "locked" ? "here" : "there"}`,
+    means,
+    "mount it with cluster-wide locks, or see docs/file-systems.md about lock_primitive",
+  );
+}
+
+function identityScript(path: string): string {
+  return `cat /proc/sys/kernel/random/boot_id; hostname; cat ${shellWord(path)}; echo; cat /proc/self/mountinfo`;
+}
+
+function parseIdentity(text: string, path: string): { host: ProvedHost; token: string } | null {
+  const [bootId = "", hostname = "", token = "", ...table] = text.split("\n");
+  if (!/^[0-9a-f-]{36}$/.test(bootId)) return null;
+  const mount = findMount(parseMountInfo(table.join("\n")), path, null);
+  return {
+    token,
+    host: {
+      hostname,
+      boot_id: bootId,
+      mount_id: mount?.mountId ?? -1,
+      file_system: mount?.fileSystem ?? "unknown",
+      source: mount?.source ?? "unknown",
+    },
+  };
+}
+
+function unreached(shell: RemoteShell, answer: ProgramAnswer, identity: { host: ProvedHost } | null): Outcome {
+  if (identity !== null) {
+    const means = "jobs there lock other files than jobs here";
+    return fault(
+      `${shell.host} does not see the file that was just written here`,
+      means,
+      "mount the root there at the same path",
+    );
+  }
+  const why =
+    answer.kind === "ended"
+      ? sshFailure(answer.exitCode, answer.stderr)
+      : answer.kind === "late"
+        ? "did not answer in time"
+        : `cannot be asked: ${shell.how} is not there`;
+  const means = "processes there cannot be asked for, and nothing is proved about its locks";
+  return fault(`${shell.host} ${why}`, means, "ssh to it by a key, without a question: ssh -o BatchMode=yes");
+}

@@ -1,0 +1,38 @@
+import { spawn } from "node:child_process";
+import { EnvironmentError } from "../../model/errors.ts";
+import type { LockPrimitive } from "../../model/site-config.ts";
+
+export interface ChildHolder {
+  /** Ends the holder, and with it the lock. A second call does nothing. */
+  release(): Promise<void>;
+}
+
+/** A process of ours that holds a lock on a file until it is told to end. Rejects with what kept it from doing so. */
+export function holdInChild(primitive: LockPrimitive, path: string): Promise<ChildHolder> {
+  return holdByProgram([process.execPath, "__probe", "hold", primitive, path]);
+}
+
+/** The same by any program that writes a line with HELD and goes on until its input ends. */
+export function holdByProgram([file, ...args]: readonly [string, ...string[]]): Promise<ChildHolder> {
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
+  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
+  const release = async () => {
+    child.stdin.destroy();
+    await ended;
+  };
+  return new Promise((resolve, reject) => {
+    let [out, err] = ["", ""];
+    const refuse = (why: string) =>
+      reject(new EnvironmentError(`a second process could not hold the lock: ${why}`, { code: "ERR_PROBE" }));
+    child.stdin.on("error", () => undefined);
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      out += text;
+      if (out.includes("HELD")) resolve({ release });
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      err += text;
+    });
+    child.on("error", (error) => refuse(error.message));
+    child.on("close", () => refuse(err.trim().split("\n")[0] ?? "it ended"));
+  });
+}
