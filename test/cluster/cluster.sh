@@ -5,7 +5,7 @@
 #
 #   cluster.sh FOLDER
 #
-# Starts it, prints `READY`, and takes everything down when its input ends, however its caller ended. In FOLDER: shared (the
+# Starts it, prints `READY`, and takes everything down, FOLDER too, when its input ends, however its caller ended. In FOLDER: shared (the
 # folder, seen on every host at this path), NAME.pid (the first process of a host, as seen from outside), env, and the logs.
 # Needs root and Debian's slurm-wlm, munge, openssh-server, iproute2 and bindfs.
 set -eu
@@ -19,12 +19,16 @@ declare -A address=([login]=10.77.0.1 [node01]=10.77.0.11 [node02]=10.77.0.12)
 
 take_down() {
   trap - EXIT
+  trap '' INT TERM HUP PIPE
+  # Whoever listened may be dead: a message about a killed host must not end this half way.
+  exec >/dev/null 2>&1
   for host in "${hosts[@]}"; do
     # SIGKILL: unshare --fork ignores SIGTERM. --kill-child takes the host along.
     [[ -f $folder/$host.unshare ]] && kill -9 "$(<"$folder/$host.unshare")" 2>/dev/null || true
   done
   wait 2>/dev/null || true
-  for host in "${hosts[@]}"; do ip netns del "tl-$run-$host" 2>/dev/null || true; done
+  for host in "${hosts[@]}"; do ip netns del "tl-$run-$host" || true; done
+  cd / && rm -rf -- "$folder"
 }
 trap take_down EXIT
 trap 'exit 1' INT TERM HUP
@@ -38,7 +42,10 @@ write_configuration() {
   { echo '127.0.0.1 localhost'; for host in "${hosts[@]}"; do echo "${address[$host]} $host"; done; } >"$folder/hosts"
   for host in "${hosts[@]}"; do echo "$host $(cut -d' ' -f1,2 "$folder/hostkey.pub")"; done >"$folder/known_hosts"
   for host in "${hosts[@]}"; do cat /proc/sys/kernel/random/uuid >"$folder/boot/$host"; done
-  cat >"$folder/ssh_config" <<END
+  # root is at home in the folder there, so that ssh finds its configuration as everybody's does.
+  sed "s#^\(root:[^:]*:[^:]*:[^:]*:[^:]*\):[^:]*#\1:$folder/home#" /etc/passwd >"$folder/passwd"
+  mkdir -m 700 "$folder/home" "$folder/home/.ssh"
+  cat >"$folder/home/.ssh/config" <<END
 Host *
   User root
   IdentityFile $folder/id
@@ -101,8 +108,7 @@ start_host() { # nsenter, not `ip netns exec`: that one remounts /sys
       mount --bind $folder/boot/$host /proc/sys/kernel/random/boot_id
       mount -t tmpfs tmpfs /run/munge 2>/dev/null || { mkdir -p /run/munge; mount -t tmpfs tmpfs /run/munge; }
       chmod 755 /run/munge
-      mkdir -p /root/.ssh && mount -t tmpfs tmpfs /root/.ssh
-      cp $folder/ssh_config /root/.ssh/config && chmod 700 /root/.ssh
+      mount --bind $folder/passwd /etc/passwd
       bindfs -o attr_timeout=0,entry_timeout=0,negative_timeout=0 $folder/backing $folder/shared
       munged --force --key-file=$folder/munge.key --pid-file=/run/munge/pid --log-file=$folder/munged-$host.log \
         --seed-file=/run/munge/seed

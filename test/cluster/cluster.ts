@@ -68,7 +68,7 @@ export async function startCluster(): Promise<Cluster> {
     const base = {
       SLURM_CONF: join(folder, "slurm.conf"),
       PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-      HOME: "/root",
+      HOME: join(folder, "home"),
       ...env,
     };
     const variables = Object.entries(base).map(([name, value]) => `${name}=${value}`);
