@@ -28,6 +28,8 @@ export interface TraceOptions {
   /** Programs that strace itself is started by, such as `unshare --pid --fork`. */
   readonly before?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Only calls on these very paths are watched, and interfered with. */
+  readonly paths?: readonly string[];
 }
 
 /** Every call that names a path or a descriptor, and the end of the process. */
@@ -44,6 +46,7 @@ export async function trace(args: readonly string[], options: TraceOptions = {})
         ...(options.before ?? []),
         ...["strace", "-f", "-qq", "-y", "-s", "256", "-o", log, "-e", "signal=none"],
         ...["-e", `trace=${watched}`],
+        ...(options.paths ?? []).flatMap((path) => ["-P", path]),
         ...(options.inject === undefined ? [] : ["-e", `inject=${options.inject}`]),
         executable,
         ...args,
