@@ -16,15 +16,19 @@ function timed({ what, argv, env, exitCode = 0 }) {
   return Number(after - before) / 1e6;
 }
 
+function shuffled(items) {
+  const keyed = items.map((item) => ({ item, key: Math.random() }));
+  return keyed.sort((a, b) => a.key - b.key).map(({ item }) => item);
+}
+
 /**
- * Median and quickest milliseconds of each command. They take turns, each round beginning with another, so that what the machine does
- * meanwhile slows all of them alike.
+ * Median and quickest milliseconds of each command. They take turns, in another order every round: what the
+ * machine does meanwhile slows all of them alike, and so does what the one before leaves behind.
  */
 export function interleaved(commands, { warmUps = 5, rounds = 40 } = {}) {
   const times = new Map(commands.map(({ what }) => [what, []]));
   for (let round = -warmUps; round < rounds; round++) {
-    for (let turn = 0; turn < commands.length; turn++) {
-      const command = commands[(turn + round + warmUps) % commands.length];
+    for (const command of shuffled(commands)) {
       const elapsed = timed(command);
       if (round >= 0) times.get(command.what).push(elapsed);
     }
