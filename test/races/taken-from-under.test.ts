@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
@@ -90,7 +90,11 @@ describe("the lock file is unlinked under its holder", () => {
       const of = configuration(root);
       // Not its input: that one is closed when the wrapper dies.
       const end = join(root, "end");
-      const command = ["sh", "-c", `echo "HELD $$"; while [ ! -e ${end} ]; do sleep 0.05; done; echo >${end}ed`];
+      const command = [
+        "sh",
+        "-c",
+        `echo "HELD $$"; while [ -d ${dirname(end)} ] && [ ! -e ${end} ]; do sleep 0.05; done; echo >${end}ed`,
+      ];
       const wrapper = startTrainlock(["run", ...of.args, "--", ...command]);
       await wrapper.waitFor("HELD");
       rmSync(of.kernelLock);
