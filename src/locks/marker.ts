@@ -3,7 +3,7 @@ import { markerPath } from "../model/layout.ts";
 import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { leadsTo, sameFile } from "../system/same-file.ts";
 import { shareAsFolderAsks } from "../system/shared-permissions.ts";
-import { createUnfinished, discard, markerError } from "./unfinished-file.ts";
+import { createUnfinished, discard, markerError, unlessSwept } from "./unfinished-file.ts";
 
 /**
  * A marker that this process placed, known by its inode. It is kept open: a file system gives the inode number of a removed
@@ -66,8 +66,19 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
   }
 }
 
-/** Makes a complete marker under a name of its own. `placed` by `use` means that it has got the real one. */
+/**
+ * Makes a complete marker under a name of its own. `placed` by `use` means that it has got the real one. Where flock does not
+ * reach other hosts, a claim there may sweep the unfinished file away in between: then all begins again.
+ */
 export function withUnfinishedMarker<T extends "occupied" | "changed">(
+  weightsDir: string,
+  pid: number,
+  use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
+): PlacedMarker | T {
+  return unlessSwept(() => withOneUnfinished(weightsDir, pid, use));
+}
+
+function withOneUnfinished<T extends "occupied" | "changed">(
   weightsDir: string,
   pid: number,
   use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,

@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { TrainlockError } from "../model/errors.ts";
 import { markerName, markerRecordPath } from "../model/layout.ts";
 import { asSystemError, errnoOf, systemError } from "../system/errno.ts";
 import { randomHex } from "../system/random.ts";
@@ -39,8 +40,26 @@ export function discard(path: string): void {
   }
 }
 
+/** Each loss takes a claim on another host that begins in the same instant. */
+const mostLosses = 10;
+
+/** Does again what failed because its file had vanished. */
+export function unlessSwept<T>(work: () => T): T {
+  for (let losses = 1; ; losses += 1) {
+    try {
+      return work();
+    } catch (error) {
+      if (losses === mostLosses || !(error instanceof TrainlockError) || error.code !== "ENOENT") throw error;
+    }
+  }
+}
+
 /** Writes the record beside the marker; readers see the old one or the new one. */
 export function writeMarkerRecord(weightsDir: string, record: Buffer): void {
+  unlessSwept(() => writeRecordOnce(weightsDir, record));
+}
+
+function writeRecordOnce(weightsDir: string, record: Buffer): void {
   const { path, fd } = createUnfinished(weightsDir, record);
   try {
     renameSync(path, markerRecordPath(weightsDir));

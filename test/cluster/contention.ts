@@ -25,7 +25,7 @@ export function contentionSuite(theCluster: () => Cluster): void {
       await cluster.ask("login", ["mkdir", "-p", log]);
       // It goes on until all others have come and gone.
       const training = `echo $$ >${log}/trained-$SLURM_ARRAY_TASK_ID; until [ -e ${of.root}/enough ]; do sleep 0.2; done`;
-      const script = `${tool} run ${of.args.join(" ")} -- sh -c '${training}'; echo $?:$(hostname) >${log}/exit-$SLURM_ARRAY_TASK_ID`;
+      const script = `${tool} run ${of.args.join(" ")} -- sh -c '${training}' 2>${log}/.$SLURM_ARRAY_TASK_ID; echo $?:$(hostname) >${log}/exit-$SLURM_ARRAY_TASK_ID`;
       await submit(cluster, `bash -c ${quoted(script)}`, ["--array=1-50"]);
 
       const exits = async () => (await counted(log, "exit-")).filter(([, said]) => said !== "");
@@ -35,7 +35,15 @@ export function contentionSuite(theCluster: () => Cluster): void {
       await until("the last has trained", async () => ((await exits()).length === 50 ? true : null), patienceMs);
 
       const codes = (await exits()).map(([, left]) => left.split(":")[0]);
-      expect(codes.filter((code) => code === "75")).toHaveLength(49);
+      const complaints = await cluster.ask("login", [
+        "sh",
+        "-c",
+        `cd ${log}; grep -hv ^SKIP: .[0-9]* | sort | uniq -c`,
+      ]);
+      expect(
+        codes.filter((code) => code === "75"),
+        complaints,
+      ).toHaveLength(49);
       expect(codes.filter((code) => code === "0")).toHaveLength(1);
       expect(new Set((await exits()).map(([, left]) => left.split(":")[1]))).toEqual(new Set(["node01", "node02"]));
       expect(await counted(log, "trained-")).toHaveLength(1);
