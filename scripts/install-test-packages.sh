@@ -12,6 +12,8 @@ packages=(
   'procps      pgrep'
   'acl         setfacl'
   'tmux        tmux'
+  'glusterfs-server glusterd'
+  'glusterfs-client mount.glusterfs'
   'slurm-wlm   slurmctld'
   'munge       munged'
   'openssh-server sshd'

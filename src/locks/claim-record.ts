@@ -1,5 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Holder } from "../model/held-lock.ts";
+import { inodeNumber } from "../model/inode.ts";
 import { normalizeDataset } from "../model/layout.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { type OwnerRecord, type RecordReading, recordFormat } from "../model/owner-record.ts";
@@ -44,7 +45,7 @@ export function newOwnerRecord(claim: {
       command,
       weightsDir,
       markerInode: null,
-      lockInode: Number(lockInode),
+      lockInode: inodeNumber(lockInode),
       releasedAt: null,
       exitCode: null,
     },

@@ -1,5 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
+import { inodeNumber } from "../model/inode.ts";
 import type { Layout } from "../model/layout.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { randomHex } from "../system/random.ts";
@@ -71,7 +72,7 @@ async function acquireClaim(
     // An old tool may have unlinked the lock file between two claims: the marker alone kept them apart, and only now is it
     // certain which generation the other had.
     const sure = Math.max(generation, 1 + generationOf(readMarkerRecord(weightsDir).reading));
-    const complete = withSection(record, { markerInode: Number(marker.placed.inode), generation: sure });
+    const complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode), generation: sure });
     try {
       if (sure > generation) kernel.write(serializeOwnerRecord(complete));
       writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));

@@ -1,3 +1,4 @@
+import { inodeNumber } from "../model/inode.ts";
 import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { errnoOf } from "../system/errno.ts";
@@ -57,7 +58,7 @@ export function holdClaim(
       lose(`${kernel.path} was removed, and another claim has been made since`);
       return false;
     }
-    record = withSection(record, { lockInode: Number(again.inode) });
+    record = withSection(record, { lockInode: inodeNumber(again.inode) });
     again.write(serializeOwnerRecord(record));
     // The old one stays locked: a Python waiter polls on its descriptor, and must not win a lock that nobody else sees.
     orphans.push(kernel);
@@ -74,7 +75,7 @@ export function holdClaim(
     marker = again;
   };
   const rememberMarker = (inode: bigint) => {
-    record = withSection(record, { markerInode: Number(inode) });
+    record = withSection(record, { markerInode: inodeNumber(inode) });
     kernel.write(serializeOwnerRecord(record));
   };
 

@@ -1,4 +1,5 @@
 import { type BigIntStats, lstatSync } from "node:fs";
+import { inodeNumber } from "../model/inode.ts";
 import { markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { isPid, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
@@ -87,7 +88,7 @@ export function recordOfMarker(
 
 function describes(record: OwnerRecord, marker: MarkerFacts): boolean {
   const inode = record.trainlock?.markerInode ?? null;
-  return marker.pid !== null && inode === Number(marker.inode) && record.pid === marker.pid;
+  return marker.pid !== null && inode === inodeNumber(marker.inode) && record.pid === marker.pid;
 }
 
 export function readMarkerRecord(weightsDir: string): { reading: RecordReading; modifiedNs: bigint | null } {

@@ -1,3 +1,4 @@
+import { inodeNumber } from "../model/inode.ts";
 import type { KernelLockState } from "../model/lock-facts.ts";
 import type { OwnerRecord } from "../model/owner-record.ts";
 
@@ -11,6 +12,6 @@ export function freeLockState(
   file: { readonly inode: bigint; readonly created: boolean },
 ): KernelLockState {
   const locked = record?.trainlock?.lockInode ?? null;
-  const same = locked === null ? !file.created : locked === Number(file.inode);
+  const same = locked === null ? !file.created : locked === inodeNumber(file.inode);
   return { state: same ? "free" : "absent" };
 }

@@ -64,9 +64,11 @@ export function settledMount(lockDir: string, mount: MountFacts): SettledMount {
   if (mount.shared === false || mount.lockScope === "none") return { ...mount, proof: null };
   const proof = readSiteProof(lockDir);
   if (proof === null || !proof.hosts.some((host) => isHere(host, mount))) return { ...mount, proof: null };
+  // What holds by the kind of file system holds for every host, not only for those that took part.
+  if (proof.scope === mount.lockScope) return { ...mount, proof: null };
   const hosts = proof.hosts.map(({ hostname }) => hostname).join(", ");
-  const how = proof.scope === "cluster" ? "reach" : "do not reach";
-  return { ...mount, lockScope: proof.scope, why: `its locks were proved to ${how} between ${hosts}`, proof };
+  const how = proof.scope === "cluster" ? "to reach each other" : "to stay on each";
+  return { ...mount, lockScope: proof.scope, why: `tried on ${hosts}, its locks were found ${how}`, proof };
 }
 
 /** Whether a proof speaks of an owner on this host. */

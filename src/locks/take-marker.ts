@@ -1,5 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine, Examined } from "../model/examine.ts";
+import { inodeNumber } from "../model/inode.ts";
 import { type Layout, markerPath } from "../model/layout.ts";
 import type { KernelLockState, MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
@@ -28,7 +29,7 @@ export async function takeMarker(
   let announced = false;
   const announce = (inode: bigint) => {
     announced = true;
-    kernel.write(serializeOwnerRecord(withSection(record, { markerInode: Number(inode) })));
+    kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
   };
   let placed: PlacedMarker | "occupied" | "changed" = "changed";
   try {

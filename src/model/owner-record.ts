@@ -30,9 +30,10 @@ export interface TrainlockSection {
   readonly childPid: number | null;
   readonly command: readonly string[] | null;
   readonly weightsDir: string | null;
-  readonly markerInode: number | null;
+  /** Some network file systems use all 64 bits of it. */
+  readonly markerInode: bigint | null;
   /** The lock file that its owner locked: one that was made after an unlink proves nothing about that owner. */
-  readonly lockInode: number | null;
+  readonly lockInode: bigint | null;
   readonly releasedAt: string | null;
   readonly exitCode: number | null;
 }

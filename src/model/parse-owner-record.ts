@@ -23,6 +23,12 @@ const name = v.pipe(
 );
 const dimensionName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]{0,63}$/));
 
+/** A text where it is too large for a number of JSON to hold exactly. */
+const inode = v.pipe(
+  v.union([natural, v.pipe(v.string(), v.regex(/^\d{1,20}$/))]),
+  v.transform((value) => BigInt(value)),
+);
+
 const configurationSchema = v.object({
   strategy: name,
   dataset: name,
@@ -55,8 +61,8 @@ const sectionSchema = v.object({
   child_pid: optional(pid),
   command: optional(v.array(v.string())),
   weights_dir: optional(text),
-  marker_inode: optional(natural),
-  lock_inode: optional(natural),
+  marker_inode: optional(inode),
+  lock_inode: optional(inode),
   released_at: optional(text),
   exit_code: optional(integer),
 });

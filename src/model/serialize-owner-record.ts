@@ -48,11 +48,17 @@ function sectionJson(section: TrainlockSection) {
     child_pid: section.childPid,
     command: section.command && boundedCommand(section.command),
     weights_dir: section.weightsDir,
-    marker_inode: section.markerInode,
-    lock_inode: section.lockInode,
+    marker_inode: inodeJson(section.markerInode),
+    lock_inode: inodeJson(section.lockInode),
     released_at: section.releasedAt,
     exit_code: section.exitCode,
   };
+}
+
+/** As a text where a number of JSON would not hold it exactly. */
+function inodeJson(inode: bigint | null): number | string | null {
+  if (inode === null) return null;
+  return inode <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(inode) : String(inode);
 }
 
 /** A command line may be megabytes; a record that its own reader would refuse is worse than a shortened one. */

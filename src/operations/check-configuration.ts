@@ -3,6 +3,7 @@ import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
+import { requireWithin } from "../system/within.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
@@ -29,6 +30,7 @@ export async function checkConfiguration(
   examine: Examine,
 ): Promise<CheckResult> {
   const weightsDir = layout.weightsDir(configuration);
+  requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
   const found = await Promise.all([
     kernelLockFactsOf(layout, lockPath, weightsDir),

@@ -1,5 +1,6 @@
 import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
+import { inodeNumber } from "../model/inode.ts";
 import { deviceNumbers } from "./mount-table.ts";
 import { listedPids, readProcText, readStatLine } from "./proc-files.ts";
 
@@ -94,5 +95,5 @@ export function heldInKernelTable(): ReadonlySet<string> {
 export function kernelTableKey(dev: bigint, ino: bigint): string {
   const { major, minor } = deviceNumbers(dev);
   const hex = (value: number) => value.toString(16).padStart(2, "0");
-  return `${hex(major)}:${hex(minor)}:${ino}`;
+  return `${hex(major)}:${hex(minor)}:${inodeNumber(ino)}`;
 }

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { claimStore } from "../../locks/claim.ts";
 import type { Busy } from "../../locks/lock.ts";
 import { exitCodes, TrainlockError, UsageError } from "../../model/errors.ts";
+import { checkLockReach } from "../../operations/lock-reach.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../operations/run-command.ts";
 import type { RunOutcome } from "../../operations/run-request.ts";
 import { type RunStatus, requireWritableFolder, statusOf, writeStatus } from "../../operations/run-status.ts";
@@ -64,6 +65,8 @@ async function runAndSettle(
 ): Promise<{ readonly outcome: RunOutcome; readonly exitCode: number }> {
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
+  const limits = await checkLockReach(layout);
+  if (limits !== null && options.quiet !== true) say(`trainlock: ${printable(limits)}`);
   const progress = showProgress(options.quiet === true, options.onLost === "stop");
   const outcome = await runCommand({
     layout,

@@ -1,0 +1,58 @@
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import { settledMount } from "../locks/site-proof.ts";
+import { EnvironmentError } from "../model/errors.ts";
+import type { Layout } from "../model/layout.ts";
+import { pollChild, spawnCommand } from "../system/command-process.ts";
+import { mountOf } from "../system/mounts.ts";
+import { sleep } from "../system/sleep.ts";
+
+/**
+ * Asks for a lock in a process of its own before this one does: over NFS without a lock manager the call never returns, and
+ * no time limit of ours could end it. On a local file system nobody is asked, for nobody could keep us waiting. Resolves with
+ * a word of warning where kernel locks are not known to reach other hosts; null where they are.
+ */
+export async function checkLockReach(layout: Layout): Promise<string | null> {
+  const { lockDir, site } = layout;
+  const mount = mountOf(lockDir);
+  if (mount.shared === false) return null;
+  await requireAnswer(existing(lockDir), site.timeouts.probeMs);
+  const { lockScope, why } = settledMount(lockDir, mount);
+  if (lockScope === "cluster") return null;
+  return (
+    `kernel locks are not known to reach other hosts here (${why}); between hosts the marker excludes, ` +
+    "and what another host left is never taken over without proof"
+  );
+}
+
+/**
+ * By posix_spawn alone: the runtime's own way to start programs closes its pipes' numbers again a while later, and would
+ * close the lock's descriptor if that got one of them meanwhile.
+ */
+async function requireAnswer(folder: string, timeoutMs: number): Promise<void> {
+  const probe = [process.execPath, "__probe", "run", "flock between descriptors", folder] as const;
+  // Only its silence counts: whatever it says, the real lock will say with the right words.
+  const quietly = 'exec "$0" "$@" </dev/null >/dev/null 2>&1';
+  const child = spawnCommand({
+    argv: ["/bin/sh", "-c", quietly, ...probe],
+    env: process.env,
+    keep: [],
+    defaultSignals: [],
+  });
+  if (child.kind === "failed") return;
+  const giveUpAt = performance.now() + timeoutMs;
+  while (performance.now() < giveUpAt) {
+    const { kind } = pollChild(child.pid);
+    if (kind === "exited" || kind === "signalled") return;
+    await sleep(2);
+  }
+  process.kill(child.pid, "SIGKILL");
+  throw new EnvironmentError(`locking in ${folder} does not return within ${timeoutMs / 1000} s`, {
+    code: "ETIMEDOUT",
+    hint: "the file server's lock manager does not answer (NFS: rpc.statd, lockd); see `trainlock doctor`",
+  });
+}
+
+function existing(folder: string): string {
+  return existsSync(folder) || dirname(folder) === folder ? folder : existing(dirname(folder));
+}

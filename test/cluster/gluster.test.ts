@@ -1,0 +1,176 @@
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { configuration } from "../support/configuration.ts";
+import { finish, type RunningProcess, startProcess } from "../support/running-process.ts";
+import { executable } from "../support/trainlock.ts";
+import { type Cluster, clusterIsMissing, type HostName, startCluster } from "./cluster.ts";
+
+const script = fileURLToPath(new URL("gluster.sh", import.meta.url));
+const glusterIsThere = ["/usr/sbin/glusterd", "/sbin/mount.glusterfs"].every((path) => existsSync(path));
+const missing = clusterIsMissing() ?? (glusterIsThere ? null : "glusterfs-server, glusterfs-client");
+const hosts = ["--hosts", "node01,node02"];
+
+interface Finding {
+  readonly check: string;
+  readonly subject: string;
+  readonly level: string;
+  readonly found: string;
+}
+
+if (missing !== null && process.env.CI !== "true") {
+  console.warn(`skipped, needs ${missing}: the tests on a network file system`);
+  test.skip("on a network file system");
+} else {
+  describe("hosts that share a GlusterFS", () => {
+    let cluster: Cluster | undefined;
+    let folder = "";
+    const theCluster = (): Cluster => {
+      if (cluster === undefined) throw new Error(`no cluster: needs ${missing ?? "a start"}`);
+      return cluster;
+    };
+    const root = (name: string) => join(folder, "gluster", name);
+    const newRoot = async (name: string) => {
+      await theCluster().ask("login", ["mkdir", root(name)]);
+      return root(name);
+    };
+    const tool = (host: HostName, args: readonly string[]) => theCluster().on(host, [executable, ...args]);
+    /** Holds a configuration on a host until its input ends. */
+    const holdOn = async (host: HostName, args: readonly string[]): Promise<RunningProcess> => {
+      const pid = readFileSync(join(folder, `${host}.pid`), "utf8").trim();
+      const inside = ["-t", pid, "--net", "--uts", "--pid", "--mount", "--wd=/"];
+      const holder = startProcess("nsenter", [
+        ...inside,
+        executable,
+        "run",
+        ...args,
+        "--",
+        "sh",
+        "-c",
+        "echo HELD; cat",
+      ]);
+      await holder.waitFor("HELD");
+      return holder;
+    };
+
+    beforeAll(async () => {
+      cluster = await startCluster();
+      folder = dirname(cluster.shared);
+      const { exitCode, stdout, stderr } = await finish("bash", [script, folder], { timeoutMs: 60_000 });
+      if (exitCode !== 0) throw new Error(`no GlusterFS: ${stdout}${stderr}`);
+    }, 120_000);
+    afterAll(async () => {
+      expect(await cluster?.stop()).toEqual([]);
+    }, 30_000);
+
+    test("doctor finds cluster-wide locks, and proves them", async () => {
+      const place = await newRoot("proved");
+      const { stdout, exitCode } = await tool("login", ["doctor", "--root", place, "--json", ...hosts]);
+      const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+      expect(exitCode, stdout).toBe(0);
+      expect(findings[0]?.found).toContain("lock scope cluster");
+      const between = findings.filter(({ check }) => check === "locks between hosts");
+      expect(between.map(({ subject, level }) => [subject, level])).toEqual([
+        ["node01", "ok"],
+        ["node02", "ok"],
+      ]);
+      const proof = JSON.parse(await theCluster().ask("node01", ["cat", join(place, "training_locks/.site.json")]));
+      expect(proof).toMatchObject({ format: 1, scope: "cluster" });
+      expect(proof.hosts.map(({ hostname }: { hostname: string }) => hostname)).toEqual(["login", "node01", "node02"]);
+    }, 60_000);
+
+    test("doctor proves that locks stay on each host where they do, and run says so", async () => {
+      const place = join(theCluster().shared, "alone");
+      await theCluster().ask("login", ["mkdir", place]);
+      const { stdout, exitCode } = await tool("login", ["doctor", "--root", place, "--json", ...hosts]);
+      const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+      expect(exitCode).toBe(1);
+      expect(findings.filter(({ level }) => level === "fault").map(({ check }) => check)).toEqual([
+        "locks between hosts",
+        "locks between hosts",
+      ]);
+      const of = configuration(place);
+      const holder = await holdOn("node01", of.args);
+      const words = "its locks were found to stay on each); between hosts the marker excludes";
+      expect(holder.stderr().split(words)).toHaveLength(2);
+      const turnedAway = await tool("node02", ["run", ...of.args, "--", "true"]);
+      expect(turnedAway.exitCode).toBe(75);
+      expect(turnedAway.stderr.split(words)).toHaveLength(2);
+      holder.closeInput();
+      await holder.finished;
+    }, 60_000);
+
+    test("a run on one host turns the other's away, its end lets it in", async () => {
+      const of = configuration(await newRoot("turns"));
+      const holder = await holdOn("node01", of.args);
+      const { exitCode, stderr } = await tool("node02", ["run", ...of.args, "--", "true"]);
+      expect(exitCode, stderr).toBe(75);
+      expect(stderr).toContain("on node01");
+      expect(stderr).not.toContain("not known to reach");
+      holder.closeInput();
+      expect((await holder.finished).exitCode).toBe(0);
+      expect((await tool("node02", ["run", ...of.args, "--", "true"])).exitCode).toBe(0);
+    });
+
+    test("a flock that does not return ends run with exit 3", async () => {
+      const place = await newRoot("hangs");
+      const of = configuration(place);
+      await theCluster().ask("node01", ["sh", "-c", `echo 'timeouts: { probe: 1s }' > ${place}/trainlock.yaml`]);
+      const strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=flock"];
+      const inject = ["-e", "inject=flock:delay_enter=5000000"];
+      const { exitCode, stderr } = await theCluster().on("node01", [
+        ...[...strace, ...inject, executable],
+        ...["run", ...of.args, "--", "true"],
+      ]);
+      expect(exitCode, stderr).toBe(3);
+      expect(stderr).toContain("does not return within 1 s");
+    });
+
+    test("of many that start at once on two mounts, one at a time holds the lock", async () => {
+      const of = configuration(await newRoot("race"));
+      const log = join(of.root, "log");
+      // Appends are atomic enough for lines this short only through one open file: each takes a folder of its own instead.
+      const script = `mkdir ${log}.here || echo TWICE; sleep 0.02; rmdir ${log}.here`;
+      const runs = Array.from({ length: 12 }, (_, index) =>
+        tool(index % 2 === 0 ? "node01" : "node02", ["run", ...of.args, "--wait=40s", "--", "sh", "-c", script]),
+      );
+      for (const { exitCode, stdout, stderr } of await Promise.all(runs)) {
+        expect(exitCode, stderr).toBe(0);
+        expect(stdout).toBe("");
+      }
+      const record = JSON.parse(await theCluster().ask("login", ["cat", of.kernelLock]));
+      expect(record.trainlock.generation).toBe(12);
+    }, 60_000);
+
+    test.each(["flock:when=3", "link:when=1", "rename:when=1", "unlink:when=2", "pwrite64:when=2"])(
+      "a run killed at %s is taken over by the other host",
+      async (call) => {
+        const of = configuration(await newRoot(`crash-${call.replaceAll(/\W/g, "-")}`));
+        const [name = "", when] = call.split(":");
+        const kill = ["-e", `trace=${name}`, "-e", `inject=${name}:signal=SIGKILL:${when}`];
+        await theCluster().on("node01", [
+          ...["strace", "-f", "-qq", "-o", "/dev/null", ...kill, executable],
+          ...["run", ...of.args, "--quiet", "--", "true"],
+        ]);
+        const after = await tool("node02", ["run", ...of.args, "--wait=10s", "--", "true"]);
+        expect(after.exitCode, `${call}: ${after.stderr}`).toBe(0);
+      },
+    );
+
+    // The last: afterwards there is no node01.
+    test("a host that dies gives its locks back, and the other takes over", async () => {
+      const of = configuration(await newRoot("dies"));
+      const holder = await holdOn("node01", of.args);
+      expect((await tool("node02", ["run", ...of.args, "--", "true"])).exitCode).toBe(75);
+      // Its first process: the kernel ends all others of the host with it, the file system's client among them.
+      process.kill(Number(readFileSync(join(folder, "node01.pid"), "utf8")), "SIGKILL");
+      await holder.finished;
+      const { exitCode, stdout, stderr } = await tool("node02", [
+        ...["run", ...of.args, "--wait=20s"],
+        ...["--", "sh", "-c", 'echo "$TRAINLOCK_GENERATION"'],
+      ]);
+      expect({ exitCode, stdout }, stderr).toEqual({ exitCode: 0, stdout: "2\n" });
+    }, 60_000);
+  });
+}
