@@ -24,7 +24,7 @@ interface Inside extends RunningProcess {
 /** A claim held inside a container, until it is told to end. */
 async function holdInside(of: TestConfiguration, root: string): Promise<Inside> {
   const end = join(root, `end-${of.strategy}`);
-  const command = ["sh", "-c", `echo HELD; while [ ! -e ${end} ]; do sleep 0.02; done`];
+  const command = ["sh", "-c", `echo HELD; while [ -d ${root} ] && [ ! -e ${end} ]; do sleep 0.02; done`];
   const running = startProcess(
     container[0] ?? "",
     [...container.slice(1), executable, "run", ...of.args, "--", ...command],
@@ -77,7 +77,7 @@ describe("containers that share a folder, a host name and a kernel", () => {
     const end = join(root, "end");
     const holder = startProcess(
       executable,
-      ["run", ...of.args, "--", "sh", "-c", `echo HELD; while [ ! -e ${end} ]; do sleep 0.02; done`],
+      ["run", ...of.args, "--", "sh", "-c", `echo HELD; while [ -d ${root} ] && [ ! -e ${end} ]; do sleep 0.02; done`],
       {
         env: environment(),
       },
@@ -128,8 +128,12 @@ describe("containers that share a folder, a host name and a kernel", () => {
     const of = configuration(root);
     const end = join(root, "end");
     // The first process of the container stays, so that the container does.
-    const script = `"$@" & while [ ! -e ${end} ]; do sleep 0.02; done; sleep 0.2`;
-    const command = ["sh", "-c", `echo HELD; kill -9 $PPID; while [ ! -e ${end} ]; do sleep 0.02; done`];
+    const script = `"$@" & while [ -d ${root} ] && [ ! -e ${end} ]; do sleep 0.02; done; sleep 0.2`;
+    const command = [
+      "sh",
+      "-c",
+      `echo HELD; kill -9 $PPID; while [ -d ${root} ] && [ ! -e ${end} ]; do sleep 0.02; done`,
+    ];
     const inside = startProcess(
       container[0] ?? "",
       [...container.slice(1), "sh", "-c", script, "sh", executable, "run", ...of.args, "--", ...command],
@@ -150,7 +154,7 @@ describe("containers that share a folder, a host name and a kernel", () => {
     const of = configuration(root);
     mkdirSync(of.weightsDir, { recursive: true });
     const end = join(root, "end");
-    const script = `set -C; echo $$ >"$1"; echo HELD; while [ ! -e ${end} ]; do sleep 0.02; done; rm -f "$1"`;
+    const script = `set -C; echo $$ >"$1"; echo HELD; while [ -d ${root} ] && [ ! -e ${end} ]; do sleep 0.02; done; rm -f "$1"`;
     const inside = startProcess(container[0] ?? "", [...container.slice(1), "bash", "-c", script, "bash", of.marker], {
       env: environment(),
     });

@@ -104,7 +104,7 @@ function failAt(scenario: Scenario, { point: { name, nth }, errno }: Injection):
     if (point === undefined) return { happened: false, exitCode: null, faults: [] };
     const faults = scenario.isRun
       ? runFaults(point, errno, traced, root, generationBefore)
-      : clearFaults(toldAs(point, errno), traced, root);
+      : clearFaults(namesOf(point, errno), traced, root);
     if (scenario.isRun && traced.exitCode === 3) {
       const left = (await listed(root)).filter(({ path }) => !lockedBefore.includes(path));
       faults.push(...left.map(({ path, label }) => `refused, and yet it left ${path.replace(root, "ROOT")}, ${label}`));
@@ -133,24 +133,24 @@ function runFaults(point: Point, errno: Errno, traced: Traced, root: string, gen
   if (exitCode === 75 && errno === "EACCES" && /^open.*\.training_lock"/.test(point.text)) return [];
   if (exitCode !== 3) return [`exit ${exitCode}, not 3: ${traced.stderr.trim()}`];
   const faults = stdout === "" ? [] : [`refused, and yet started: ${stdout}`];
-  return [...faults, ...messageFaults(toldAs(point, errno), traced, root)];
+  return [...faults, ...messageFaults(namesOf(point, errno), traced, root)];
 }
 
-/** The runtime tells every error of getdents64 as EIO. */
-function toldAs({ name }: Point, errno: Errno): Errno {
-  return name === "getdents64" ? "EIO" : errno;
+/** The runtime tells most errors of getdents64 as EIO. */
+function namesOf({ name }: Point, errno: Errno): readonly Errno[] {
+  return name === "getdents64" ? [errno, "EIO"] : [errno];
 }
 
-function clearFaults(errno: Errno, traced: Traced, root: string): string[] {
+function clearFaults(names: readonly Errno[], traced: Traced, root: string): string[] {
   if (traced.exitCode === 0) return [];
   if (traced.exitCode !== 3) return [`exit ${traced.exitCode}, neither 0 nor 3: ${traced.stderr}`];
-  return messageFaults(errno, traced, root);
+  return messageFaults(names, traced, root);
 }
 
-function messageFaults(errno: Errno, { stdout, stderr }: Traced, root: string): string[] {
+function messageFaults(names: readonly Errno[], { stdout, stderr }: Traced, root: string): string[] {
   const told = `${stdout}${stderr}`;
   const faults: string[] = [];
-  if (!told.includes(errno)) faults.push(`the errno is not named: ${told.trim()}`);
+  if (!names.some((name) => told.includes(name))) faults.push(`the errno is not named: ${told.trim()}`);
   if (!told.includes(root)) faults.push(`no path is named: ${told.trim()}`);
   if (/defect|unknown error|at .*\.ts:/.test(told)) faults.push(`told as a defect of the program: ${told.trim()}`);
   if (/already training|SKIP/.test(told)) faults.push(`told as a lock: ${told.trim()}`);

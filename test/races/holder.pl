@@ -4,7 +4,7 @@
 #
 #   holder.pl OCCUPANCY LOG CONFIGURATION MILLISECONDS|-FILE
 #
-# It lasts for so long, or until FILE is there.
+# It lasts for so long, or until FILE is there; and never longer than the folder of LOG, which is the test's own.
 use strict;
 use warnings;
 use Fcntl;
@@ -24,7 +24,7 @@ occupy();
 
 my $until = $duration =~ /^-(.+)/ ? undef : now() + $duration * 1e6;
 my $file  = $duration =~ /^-(.+)/ ? $1 : undef;
-until (defined $until ? now() >= $until : -e $file) {
+until (defined $until ? now() >= $until : -e $file || !-e $log) {
     watch_lock();
     sleep 0.001;
 }

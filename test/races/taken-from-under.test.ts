@@ -122,7 +122,7 @@ describe("the lock file is unlinked, and contenders come from where the holder c
     const root = await temporaryRoot();
     const of = configuration(root);
     const end = join(root, "end");
-    const command = ["sh", "-c", `echo HELD; while [ ! -e ${end} ]; do sleep 0.02; done`];
+    const command = ["sh", "-c", `echo HELD; while [ -d ${root} ] && [ ! -e ${end} ]; do sleep 0.02; done`];
     const holder = startProcess("unshare", [...container, executable, "run", ...of.args, "--", ...command], {
       env: environment(),
     });

@@ -88,7 +88,7 @@ describe("a folder that a group shares", () => {
       "--",
       "sh",
       "-c",
-      `until [ -e ${go} ]; do sleep 0.02; done`,
+      `while [ -d ${root} ] && [ ! -e ${go} ]; do sleep 0.02; done`,
     ]);
     while (!existsSync(of.markerRecord)) await new Promise((resolve) => setTimeout(resolve, 10));
     const turnedAway = await run(inner);

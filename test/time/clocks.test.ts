@@ -213,8 +213,8 @@ describe("process numbers that come round again", () => {
     # Below 300 no number is given a second time.
     echo 350 >/proc/sys/kernel/ns_last_pid
     tool=$1; shift
-    "$tool" run "$@" -- sh -c 'touch "$ROOT/up"; while [ ! -e "$ROOT/end" ]; do sleep 0.02; done' & wrapper=$!
-    while [ ! -e "$ROOT/up" ]; do sleep 0.02; done
+    "$tool" run "$@" -- sh -c 'touch "$ROOT/up"; while [ -d "$ROOT" ] && [ ! -e "$ROOT/end" ]; do sleep 0.02; done' & wrapper=$!
+    while [ -d "$ROOT" ] && [ ! -e "$ROOT/up" ]; do sleep 0.02; done
     kill -9 "$wrapper"; wait "$wrapper" 2>/dev/null
     n=0
     while :; do
