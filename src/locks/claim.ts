@@ -15,25 +15,37 @@ import {
   withSection,
 } from "./claim-record.ts";
 import { holdClaim } from "./held-claim.ts";
+import { steadyCheckMs } from "./holding.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import { kernelHolder } from "./kernel-lock-probe.ts";
 import type { Acquisition, Busy, LockStore, Turn } from "./lock.ts";
 import { readMarkerRecord } from "./marker-reading.ts";
 import { refuseCollision } from "./name-collision.ts";
+import { knowingRequeue } from "./requeue.ts";
 import { takeMarker } from "./take-marker.ts";
 import { prepareWeightsDir, writeMarkerRecord } from "./unfinished-file.ts";
+
+export interface ClaimOptions {
+  /** How often a holder looks at its locks, milliseconds. */
+  readonly checkEveryMs?: number;
+}
 
 /**
  * Kernel lock and marker as one claim: the kernel lock first, then the marker; either busy and all is given back. What
  * other programs hold, of either kind, excludes us, and ours excludes them.
  */
-export function claimStore(layout: Layout, examine: Examine): LockStore {
+export function claimStore(
+  layout: Layout,
+  examineOthers: Examine,
+  { checkEveryMs = steadyCheckMs }: ClaimOptions = {},
+): LockStore {
+  const examine = knowingRequeue(examineOthers);
   // Turns of ours only: an interface for every store cannot say what is in them.
   const turns = new WeakMap<Turn, KernelLock>();
   return {
     acquire: (configuration, command, turn) => {
       const kernel = turn ? turns.get(turn) : undefined;
-      return acquireClaim(layout, examine, configuration, command, kernel ?? null);
+      return acquireClaim(layout, examine, configuration, command, kernel ?? null, checkEveryMs);
     },
     awaitTurn: async (configuration, busy, signal) => {
       const { awaitRelease } = await import("./await-release.ts");
@@ -53,6 +65,7 @@ async function acquireClaim(
   configuration: Configuration,
   command: readonly string[] | null,
   waited: KernelLock | null,
+  checkEveryMs: number,
 ): Promise<Acquisition> {
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
@@ -82,7 +95,7 @@ async function acquireClaim(
       throw error;
     }
     taken = true;
-    return { kind: "held", lock: holdClaim(kernel, marker.placed, weightsDir, complete) };
+    return { kind: "held", lock: holdClaim(kernel, marker.placed, weightsDir, complete, checkEveryMs) };
   } finally {
     if (!taken) kernel.release();
   }

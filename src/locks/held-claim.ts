@@ -16,6 +16,7 @@ export function holdClaim(
   markerPlaced: PlacedMarker,
   weightsDir: string,
   taken: OwnerRecord,
+  checkEveryMs: number,
 ): HeldLock {
   let kernel = kernelTaken;
   let marker = markerPlaced;
@@ -95,7 +96,7 @@ export function holdClaim(
       if (errnoOf(error) === undefined) throw error;
     }
   };
-  const checks = scheduleChecks(() => inTurn(check));
+  const checks = scheduleChecks(() => inTurn(check), checkEveryMs);
 
   const release = async (exitCode: number | null) => {
     if (released) return;

@@ -1,8 +1,12 @@
 import type { HeldLock } from "../locks/lock.ts";
+import { dropStartUpCode } from "../system/resident-memory.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
 import { outlastGroup } from "./remaining-children.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import type { Ended, Started, Supervisor } from "./supervise.ts";
+
+/** A short command never pays for it; a check of the lock brings some code back. */
+const dropCodeEveryMs = 5000;
 
 export interface Surroundings {
   readonly weightsDir: string;
@@ -39,7 +43,9 @@ export async function runUnderLock(
   } catch (error) {
     tell.warning(`the record could not be completed: ${messageOf(error)}`);
   }
+  const dropping = setInterval(dropStartUpCode, dropCodeEveryMs);
   const ended = await started.ended;
+  clearInterval(dropping);
   await outlastGroup(started.pid, { onRemaining: tell.remaining, onKill: tell.killing, killAfterMs });
   const why = loss.settle();
   if (why !== null) return { kind: "lost", why, ending: ended.ending, startedAt };

@@ -15,6 +15,7 @@ export interface RunOptions extends SiteOptions, ConfigurationOptions, EvidenceO
   readonly doneMinSize?: string;
   readonly doneFile?: string;
   readonly killAfter: string;
+  readonly checkEvery: string;
   readonly status?: string;
   readonly quiet?: boolean;
 }
@@ -39,6 +40,7 @@ export function addRunOptions(command: Command): Command {
         .default("stop"),
     )
     .option("--kill-after <duration>", "from SIGTERM to SIGKILL, and for what the command leaves behind", "30s")
+    .option("--check-every <duration>", "how often to look whether the lock still is ours", "30s")
     .option("--status <file>", "write the outcome there as JSON, by rename")
     .option("--quiet", "no progress, on a terminal either");
 }
@@ -46,6 +48,12 @@ export function addRunOptions(command: Command): Command {
 export function waitMsFrom({ wait }: RunOptions): number {
   if (wait === undefined) return 0;
   return wait === true ? Number.POSITIVE_INFINITY : parseDuration("--wait", wait);
+}
+
+const leastCheckMs = 10;
+
+export function checkEveryMsFrom({ checkEvery }: RunOptions): number {
+  return Math.max(leastCheckMs, parseDuration("--check-every", checkEvery));
 }
 
 export function doneRuleFrom({ doneWhen, doneMinSize, doneFile }: RunOptions): DoneRule {

@@ -18,6 +18,7 @@ import { addConfigurationOptions, addSiteOptions, openWith } from "../site-optio
 import { parseDuration } from "../units.ts";
 import {
   addRunOptions,
+  checkEveryMsFrom,
   doneRuleFrom,
   environmentHelp,
   type RunOptions,
@@ -70,7 +71,10 @@ async function runAndSettle(
   const progress = showProgress(options.quiet === true, options.onLost === "stop");
   const outcome = await runCommand({
     layout,
-    store: claimStore(layout, examineFrom(options, layout)),
+    // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
+    store: claimStore(layout, (facts) => examineFrom(options, layout)(facts), {
+      checkEveryMs: checkEveryMsFrom(options),
+    }),
     configuration,
     argv: [program, ...args],
     env: process.env,
