@@ -12,8 +12,8 @@ import type { Busy } from "./lock.ts";
 
 /** How long a change may go unnoticed where nobody tells us of it. */
 const pollMs = 1000;
-/** Cheap looks see changes; what only evidence shows (a job that ended on another host) is asked for this often. */
-const askAgainMs = 60_000;
+/** Cheap looks see changes; what only evidence shows (a job that ended on another host) is asked for this often. A process is cheap to ask. */
+const askAgainMs = { process: 2000, others: 60_000 } as const;
 
 export interface Place {
   readonly lockPath: string;
@@ -72,12 +72,15 @@ async function awaitChange(
     if (isMarker && fingerprint(marker) === null) return;
     const look = () => `${fingerprint(marker)} ${fingerprint(lockPath)}`;
     const before = look();
-    const runsHere = busy.evidence.some(({ source, says }) => source === "process" && says === "alive");
-    const askAgainAt = performance.now() + askAgainMs;
+    // Where the wrapper is gone already, it is its command that was found alive.
+    const { pid } = busy.holder;
+    const runsHere = pid !== null && !hasEnded(pid);
+    const process = busy.evidence.some(({ source, says }) => source === "process" && says === "alive");
+    const askAgainAt = performance.now() + askAgainMs[process && !runsHere ? "process" : "others"];
     while (!signal.aborted && performance.now() < askAgainAt) {
-      if (runsHere && busy.holder.pid !== null && hasEnded(busy.holder.pid)) return;
       const pause = sleepUnlessAborted(withJitter(pollMs), signal);
       if ((await Promise.race([pause, watch?.changed ?? pause])) === "changed" || look() !== before) return;
+      if (runsHere && hasEnded(pid)) return;
     }
   } finally {
     watch?.stop();

@@ -31,7 +31,12 @@ export interface HeldLock {
 
 export type Acquisition =
   | { readonly kind: "held"; readonly lock: HeldLock }
-  | { readonly kind: "busy"; readonly busy: Busy };
+  | {
+      readonly kind: "busy";
+      readonly busy: Busy;
+      /** Waiting will not help. */
+      readonly final?: true;
+    };
 
 /** A place at the head of a queue: whatever a store keeps of a wait until the next attempt. */
 export interface Turn {

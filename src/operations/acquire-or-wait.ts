@@ -11,13 +11,13 @@ const longestTimerMs = 2 ** 31 - 1;
 export async function acquireOrWait(request: RunRequest, interrupted: AbortSignal): Promise<Acquisition> {
   const { store, configuration, argv, waitMs, tell } = request;
   let acquisition = await store.acquire(configuration, argv);
-  if (acquisition.kind === "held" || waitMs <= 0) return acquisition;
+  if (acquisition.kind === "held" || acquisition.final || waitMs <= 0) return acquisition;
   const timeUp = new AbortController();
   const timer =
     waitMs > longestTimerMs ? setInterval(() => undefined, longestTimerMs) : setTimeout(() => timeUp.abort(), waitMs);
   const enough = AbortSignal.any([interrupted, timeUp.signal]);
   try {
-    while (acquisition.kind === "busy" && !enough.aborted) {
+    while (acquisition.kind === "busy" && !acquisition.final && !enough.aborted) {
       tell.waiting(acquisition.busy);
       const turn: Turn | null = await store.awaitTurn(configuration, acquisition.busy, enough);
       if (enough.aborted && turn === null) break;

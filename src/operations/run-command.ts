@@ -19,7 +19,12 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
   try {
     const acquisition = await acquireOrWait(request, interrupted);
     if (interrupted.aborted && acquisition.kind !== "held") return interruption(interrupted);
-    if (acquisition.kind === "busy") return { kind: "locked", busy: acquisition.busy, startedAt: null };
+    if (acquisition.kind === "busy") {
+      // Who was waited for may have finished it.
+      const meanwhile = await findDone(weightsDir, done);
+      if (meanwhile !== null) return { kind: "done", checkpoint: meanwhile, startedAt: null };
+      return { kind: "locked", busy: acquisition.busy, startedAt: null };
+    }
     const { lock } = acquisition;
     let exitCode: number | null = null;
     try {

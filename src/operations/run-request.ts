@@ -12,6 +12,8 @@ export interface RunRequest {
   readonly argv: readonly [string, ...string[]];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly done: DoneRule;
+  /** False for a rank that joins another's run: what that one notes down is not for each of them. */
+  readonly leads: boolean;
   /** How long to wait for a lock that another has, milliseconds; 0 not at all, Infinity without end. */
   readonly waitMs: number;
   /** What to do with the command when the lock is lost under it. */

@@ -83,13 +83,13 @@ function watchLoss(
 }
 
 function noteDone(
-  { done, argv, configuration, tell }: RunRequest,
+  { done, argv, configuration, leads, tell }: RunRequest,
   lock: HeldLock,
   weightsDir: string,
   { ending }: Ended,
   startedAt: number,
 ): void {
-  if (done.file === null || ending.kind !== "exited" || ending.code !== 0 || lock.lost.aborted) return;
+  if (!leads || done.file === null || ending.kind !== "exited" || ending.code !== 0 || lock.lost.aborted) return;
   const content: DoneFile = {
     configuration,
     generation: lock.generation,

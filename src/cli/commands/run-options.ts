@@ -14,6 +14,7 @@ export interface RunOptions extends SiteOptions, ConfigurationOptions, EvidenceO
   readonly doneWhen?: readonly string[];
   readonly doneMinSize?: string;
   readonly doneFile?: string;
+  readonly ranks?: "job";
   readonly killAfter: string;
   readonly checkEvery: string;
   readonly status?: string;
@@ -38,6 +39,11 @@ export function addRunOptions(command: Command): Command {
       new Option("--on-lost <what>", "when the lock is lost: stop the command and exit 74, or warn")
         .choices(["stop", "warn"])
         .default("stop"),
+    )
+    .addOption(
+      new Option("--ranks <how>", "under srun, mpirun or torchrun: rank 0 takes the lock for all ranks").choices([
+        "job",
+      ]),
     )
     .option("--kill-after <duration>", "from SIGTERM to SIGKILL, and for what the command leaves behind", "30s")
     .option("--check-every <duration>", "how often to look whether the lock still is ours", "30s")

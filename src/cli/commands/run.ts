@@ -2,12 +2,14 @@ import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import { claimStore } from "../../locks/claim.ts";
 import type { Busy } from "../../locks/lock.ts";
+import { isRankWord } from "../../locks/rank-word.ts";
 import { exitCodes, TrainlockError, UsageError } from "../../model/errors.ts";
 import { checkLockReach } from "../../operations/lock-reach.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../operations/run-command.ts";
-import type { RunOutcome } from "../../operations/run-request.ts";
+import type { RunOutcome, RunRequest } from "../../operations/run-request.ts";
 import { type RunStatus, requireWritableFolder, statusOf, writeStatus } from "../../operations/run-status.ts";
 import { errnoName } from "../../system/errno.ts";
+import { type Launch, launchFrom } from "../../system/launch.ts";
 import { dieOfInterrupt, signalNumber } from "../../system/signals.ts";
 import { addEvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { say } from "../output.ts";
@@ -69,7 +71,7 @@ async function runAndSettle(
   const limits = await checkLockReach(layout);
   if (limits !== null && options.quiet !== true) say(`trainlock: ${printable(limits)}`);
   const progress = showProgress(options.quiet === true, options.onLost === "stop");
-  const outcome = await runCommand({
+  const request: RunRequest = {
     layout,
     // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
     store: claimStore(layout, (facts) => examineFrom(options, layout)(facts), {
@@ -79,11 +81,17 @@ async function runAndSettle(
     argv: [program, ...args],
     env: process.env,
     done: doneRuleFrom(options),
+    leads: true,
     waitMs: waitMsFrom(options),
     onLost: options.onLost,
     killAfterMs: parseDuration("--kill-after", options.killAfter),
     tell: progress,
-  });
+  };
+  const launch = launchFrom(process.env);
+  if (launch !== null && options.ranks === undefined) warnOfRanks(launch);
+  // One process a job is the usual case, and does not load this.
+  const ranked = launch !== null && options.ranks === "job" ? await import("../../operations/run-ranked.ts") : null;
+  const outcome = await (ranked !== null && launch !== null ? ranked.runRanked(request, launch) : runCommand(request));
   const exitCode = settle(outcome, program, options);
   progress.ended(outcome, exitCode);
   return { outcome, exitCode };
@@ -113,7 +121,16 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
   }
 }
 
+function warnOfRanks({ rank, size }: Launch): void {
+  if (rank > 0 || size === null || size < 2) return;
+  say(`trainlock: each of the ${size} tasks of this launch asks for the lock, and one gets it: give --ranks job`);
+}
+
 function showLocked({ holder, verdict, evidence, path }: Busy): void {
+  if (isRankWord(path)) {
+    say("SKIP: rank 0 of this launch was turned away");
+    return;
+  }
   say(`SKIP: Another job (${skipHolderText(holder)}) is already training this model`);
   if (verdict.status !== "unknown") return;
   say(

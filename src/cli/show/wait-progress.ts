@@ -1,4 +1,5 @@
 import type { Busy } from "../../locks/lock.ts";
+import { isRankWord } from "../../locks/rank-word.ts";
 import { say, sayInPlace } from "../output.ts";
 import { durationText } from "../units.ts";
 import { holderText } from "./lock-text.ts";
@@ -29,9 +30,12 @@ export function showWait(quiet: boolean, onTerminal: boolean): WaitProgress {
     scheduleLog();
   };
   const scheduleLog = () => {
-    const minutes = logMinutes[logged] ?? 60 * (logged - logMinutes.length + 2);
-    logged += 1;
-    timer = setTimeout(log, minutes * minuteMs - elapsed());
+    // A host that slept for a while has not missed the lines of that time.
+    let dueMs = 0;
+    for (; dueMs <= elapsed(); logged += 1) {
+      dueMs = minuteMs * (logMinutes[logged] ?? 60 * (logged - logMinutes.length + 2));
+    }
+    timer = setTimeout(log, dueMs - elapsed());
     timer.unref();
   };
 
@@ -57,7 +61,8 @@ export function showWait(quiet: boolean, onTerminal: boolean): WaitProgress {
   };
 }
 
-function waitText({ holder, verdict }: Busy): string {
+function waitText({ holder, verdict, path }: Busy): string {
+  if (isRankWord(path)) return "rank 0 of this launch";
   const since = holder.acquiredAt === null ? "" : `, since ${printable(holder.acquiredAt)}`;
   const doubt = verdict.status === "active" ? "" : ` [${verdict.label}]`;
   return `${holderText(holder)}${since}${doubt}`;

@@ -1,0 +1,121 @@
+import type { Configuration } from "../model/configuration.ts";
+import { EnvironmentError } from "../model/errors.ts";
+import type { Layout } from "../model/layout.ts";
+import type { OwnerRecord } from "../model/owner-record.ts";
+import type { Launch } from "../system/launch.ts";
+import { readProcess } from "../system/process-table.ts";
+import { sleepUnlessAborted } from "../system/sleep.ts";
+import { thisHost } from "../system/this-host.ts";
+import { nobodyKnown } from "./claim-record.ts";
+import type { Acquisition, Busy, LockStore } from "./lock.ts";
+import { readMarkerRecord } from "./marker-reading.ts";
+import { type RankWord, rankWordPath, readRankWord, writePresence } from "./rank-word.ts";
+
+const pollMs = 200;
+const watchMs = 1000;
+/** Ranks start within moments of each other; a rank 0 that was never started under trainlock says nothing for ever. */
+const silenceMs = 600_000;
+/** A last word older than this when we start is that of another launch of the same name. */
+const staleWordMs = 120_000;
+
+export interface Joining {
+  /** How long a rank may go on when rank 0 has ended, milliseconds. */
+  readonly graceMs: number;
+}
+
+/**
+ * Any rank but 0: holds nothing itself, starts once rank 0 holds the lock for all, and is told it is lost when rank 0 has lost
+ * it, has ended and `graceMs` have passed, or when another claim has been made.
+ */
+export function joinRank(
+  layout: Layout,
+  configuration: Configuration,
+  launch: Launch,
+  { graceMs }: Joining,
+): LockStore {
+  const path = rankWordPath(layout.kernelLockPath(configuration), launch.key);
+  const weightsDir = layout.weightsDir(configuration);
+  const startedAtMs = Date.now();
+  const silentSince = performance.now();
+
+  const current = (): RankWord | null => {
+    const found = readRankWord(path);
+    if (found === null) return null;
+    const isLast = found.word.state === "over" || found.word.state === "lost";
+    return isLast && found.writtenAtMs < startedAtMs - staleWordMs ? null : found.word;
+  };
+  const busy: Busy = { holder: nobodyKnown, verdict: { status: "active", label: "ACTIVE" }, evidence: [], path };
+
+  return {
+    acquire: async (): Promise<Acquisition> => {
+      const word = current();
+      if (word === null || word.state === "asking") return { kind: "busy", busy };
+      if (word.state === "over" || word.state === "lost" || word.token === null)
+        return { kind: "busy", busy, final: true };
+      writePresence(path, launch.rank, "running");
+      const held = joined(path, weightsDir, { ...word, token: word.token }, graceMs);
+      return { kind: "held", lock: { ...held, release: async () => leave(held, path, launch.rank) } };
+    },
+    awaitTurn: async (_configuration, _busy, signal) => {
+      while (!signal.aborted) {
+        const word = current();
+        if (word !== null && word.state !== "asking") return null;
+        if (word === null && performance.now() - silentSince > silenceMs) throw silence(path);
+        await sleepUnlessAborted(pollMs, signal);
+      }
+      return null;
+    },
+  };
+}
+
+/** Whether wrapper and command of a record both have ended on this host; of another host its own launcher knows. */
+function isGone({ pid, trainlock }: OwnerRecord): boolean {
+  if (trainlock === null || trainlock.releasedAt !== null || trainlock.childPid === null || pid === null) return false;
+  const { bootId, pidNamespace } = thisHost();
+  if (trainlock.bootId !== bootId || trainlock.pidNamespace !== pidNamespace) return false;
+  return [pid, trainlock.childPid].every((number) => /^(gone|zombie)$/.test(readProcess(number).kind));
+}
+
+async function leave(held: { release(): Promise<void> }, path: string, rank: number): Promise<void> {
+  await held.release();
+  // Where rank 0 is over, nobody reads it any more.
+  if (readRankWord(path)?.word.state !== "over") writePresence(path, rank, "ended");
+}
+
+function silence(path: string): EnvironmentError {
+  return new EnvironmentError(`rank 0 has not been heard of for ${silenceMs / 60_000} minutes (${path})`, {
+    code: "ERR_NO_RANK_0",
+    hint: "start every rank under `trainlock run --ranks job`, on one shared folder",
+  });
+}
+
+function joined(path: string, weightsDir: string, word: RankWord & { readonly token: string }, graceMs: number) {
+  const { token, generation } = word;
+  const lost = new AbortController();
+  let endedAt: number | null = null;
+  const look = () => {
+    const state = readRankWord(path)?.word.state;
+    if (state === "ended" || state === "over") endedAt ??= performance.now();
+    const { reading } = readMarkerRecord(weightsDir);
+    const record = reading.kind === "record" ? reading.record : null;
+    const owner = record?.trainlock?.token ?? null;
+    if (state === "lost") lose("rank 0 has lost it");
+    else if (owner !== null && owner !== token) lose("another claim has been made");
+    else if (record !== null && isGone(record)) lose("rank 0 is gone");
+    else if (endedAt !== null && performance.now() - endedAt > graceMs) lose("rank 0 has ended");
+  };
+  const watching = setInterval(look, watchMs);
+  const lose = (why: string) => {
+    clearInterval(watching);
+    lost.abort(new Error(why));
+  };
+  return {
+    token,
+    generation,
+    lost: lost.signal,
+    descriptors: [],
+    noteChild: async () => undefined,
+    check: async () => look(),
+    release: async () => clearInterval(watching),
+  };
+}

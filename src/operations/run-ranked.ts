@@ -1,0 +1,27 @@
+import { joinRank } from "../locks/join-rank.ts";
+import { leadRanks } from "../locks/lead-ranks.ts";
+import type { Launch } from "../system/launch.ts";
+import { runCommand } from "./run-command.ts";
+import type { RunOutcome, RunRequest } from "./run-request.ts";
+
+const marginMs = 5000;
+
+/** Runs one rank of several: rank 0 takes the lock, the others start and stop with it. See docs/job-scripts.md. */
+export async function runRanked(request: RunRequest, launch: Launch): Promise<RunOutcome> {
+  const { layout, store, configuration, killAfterMs, tell } = request;
+  if (launch.rank > 0) {
+    const joining = joinRank(layout, configuration, launch, { graceMs: killAfterMs });
+    return runCommand({ ...request, store: joining, leads: false, waitMs: Number.POSITIVE_INFINITY });
+  }
+  // The others have one --kill-after to end by themselves, and one from SIGTERM to SIGKILL.
+  const leading = leadRanks(store, layout, configuration, launch, 2 * killAfterMs + marginMs);
+  try {
+    return await runCommand({ ...request, store: leading.store });
+  } finally {
+    try {
+      leading.conclude();
+    } catch (error) {
+      tell.warning(`the other ranks could not be told: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { readdir } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+
+type Environment = Readonly<Record<string, string>>;
+
+/** What each launcher gives its tasks; stand-ins for launchers that the tests do not have. */
+const launchers: Readonly<Record<string, (rank: number) => Environment>> = {
+  srun: (rank) => ({ SLURM_JOB_ID: "7", SLURM_STEP_ID: "0", SLURM_PROCID: `${rank}`, SLURM_STEP_NUM_TASKS: "3" }),
+  "Open MPI in a Slurm job": (rank) => ({
+    // mpirun has srun start one daemon a node: every task below it inherits that one's rank.
+    ...{ SLURM_JOB_ID: "7", SLURM_STEP_ID: "0", SLURM_PROCID: "0", SLURM_STEP_NUM_TASKS: "1" },
+    ...{ OMPI_COMM_WORLD_RANK: `${rank}`, OMPI_COMM_WORLD_SIZE: "3", PMIX_NAMESPACE: "prterun-node01-42@1" },
+  }),
+  "MPICH on one host": (rank) => ({ PMI_RANK: `${rank}`, PMI_SIZE: "3" }),
+  torchrun: (rank) => ({
+    RANK: `${rank}`,
+    WORLD_SIZE: "3",
+    TORCHELASTIC_RUN_ID: "none",
+    MASTER_ADDR: "127.0.0.1",
+    MASTER_PORT: "29500",
+  }),
+};
+const srun = (rank: number): Environment => launchers.srun?.(rank) ?? {};
+
+function start(of: TestConfiguration, env: Environment, script = "exec cat", options: readonly string[] = []) {
+  const hello = `echo "ready $TRAINLOCK_GENERATION $TRAINLOCK_TOKEN"; ${script}`;
+  return startTrainlock(["run", ...of.args, "--ranks", "job", ...options, "--", "sh", "-c", hello], { env });
+}
+
+describe("run --ranks job", () => {
+  test.each(Object.entries(launchers))("under %s rank 0 takes the lock, the others join", async (_name, launcher) => {
+    const of = configuration(await temporaryRoot());
+    const others = [1, 2].map((rank) => start(of, launcher(rank)));
+    const first = start(of, launcher(0));
+    const runs = [first, ...others];
+    await Promise.all(runs.map((run) => run.waitFor("ready")));
+    const hellos = new Set(runs.map((run) => run.stdout()));
+    expect([...hellos]).toEqual([expect.stringMatching(/^ready 1 [0-9a-f]{32}\n$/)]);
+    expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
+    for (const run of [...others, first]) run.closeInput();
+    for (const run of runs)
+      expect(await run.finished).toMatchObject({ exitCode: 0, stderr: expect.not.stringContaining("lost") });
+    expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 0 });
+  });
+
+  test("the others start no earlier than rank 0, which may wait", async () => {
+    const of = configuration(await temporaryRoot());
+    const holder = await holdWithRun(of.args);
+    const runs = [2, 1, 0].map((rank) => start(of, srun(rank), "true", ["--wait"]));
+    await Promise.all(runs.map((run) => until("the wait", () => (run.stderr().includes("Waiting for") ? true : null))));
+    expect(runs.map((run) => run.stdout())).toEqual(["", "", ""]);
+    holder.closeInput();
+    for (const run of runs)
+      expect(await run.finished).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^ready 2 /) });
+  });
+
+  test("rank 0 is turned away: exit code 75 for all, or 0 with --on-locked skip", async () => {
+    const of = configuration(await temporaryRoot());
+    await holdWithRun(of.args);
+    const runs = [1, 0, 2].map((rank) => start(of, srun(rank)));
+    for (const run of runs) {
+      expect(await run.finished).toMatchObject({ exitCode: 75, stdout: "", stderr: expect.stringContaining("SKIP: ") });
+    }
+    const skipped = [1, 0].map((rank) =>
+      start(of, { ...srun(rank), SLURM_STEP_ID: "1" }, "true", ["--on-locked", "skip"]),
+    );
+    for (const run of skipped) expect(await run.finished).toMatchObject({ exitCode: 0, stdout: "" });
+  });
+
+  test("rank 0 has ended: who goes on is stopped after --kill-after, exit code 74", async () => {
+    const of = configuration(await temporaryRoot());
+    const first = start(of, srun(0));
+    const second = start(of, srun(1), "exec sleep 1000", ["--kill-after", "1s"]);
+    await Promise.all([first, second].map((run) => run.waitFor("ready")));
+    first.closeInput();
+    // Until then rank 0 keeps the lock for it.
+    expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
+    expect(await first.finished).toMatchObject({ exitCode: 0 });
+    expect(await second.finished).toMatchObject({ exitCode: 74, stderr: expect.stringContaining("rank 0 has ended") });
+  });
+
+  test("rank 0 is killed with its command: the others are stopped, exit code 74, and the lock can be had", async () => {
+    const of = configuration(await temporaryRoot());
+    const first = start(of, srun(0));
+    const second = start(of, srun(1), "exec sleep 1000");
+    await Promise.all([first, second].map((run) => run.waitFor("ready")));
+    first.kill("SIGKILL");
+    await first.finished;
+    const successor = startTrainlock(["run", ...of.args, "--wait", "--", "echo", "trained"]);
+    first.closeInput();
+    expect(await second.finished).toMatchObject({ exitCode: 74, stderr: expect.stringContaining("rank 0 is gone") });
+    expect(await successor.finished).toMatchObject({ exitCode: 0, stdout: "trained\n" });
+  });
+
+  test("steps of one job are told apart", async () => {
+    const of = configuration(await temporaryRoot());
+    for (const step of ["0", "1"]) {
+      const runs = [1, 0].map((rank) => start(of, { ...srun(rank), SLURM_STEP_ID: step }, "true"));
+      for (const run of runs) expect(await run.finished).toMatchObject({ exitCode: 0 });
+    }
+    const words = (await readdir(of.lockDir)).filter((name) => name.endsWith(".ranks"));
+    expect(words).toHaveLength(2);
+    expect((await readdir(of.lockDir)).length).toBe(3);
+  });
+});
+
+test("several tasks without --ranks: one warning, from rank 0", async () => {
+  const of = configuration(await temporaryRoot());
+  const run = (rank: number) => trainlock(["run", ...of.args, "--", "true"], { env: srun(rank) });
+  expect((await run(0)).stderr).toMatch(/^trainlock: each of the 3 tasks .*--ranks job\n$/);
+  expect((await run(1)).stderr).toBe("");
+});
+
+test("a batch script is no rank, whatever its environment says", async () => {
+  const of = configuration(await temporaryRoot());
+  const env = { SLURM_JOB_ID: "7", SLURM_PROCID: "0", SLURM_NTASKS: "4" };
+  expect(await trainlock(["run", ...of.args, "--ranks", "job", "--", "true"], { env })).toMatchObject({
+    exitCode: 0,
+    stderr: "",
+  });
+});
