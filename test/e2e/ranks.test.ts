@@ -24,7 +24,7 @@ const launchers: Readonly<Record<string, (rank: number) => Environment>> = {
     MASTER_PORT: "29500",
   }),
 };
-const srun = (rank: number): Environment => launchers.srun?.(rank) ?? {};
+const srun = (rank: number, size = 2): Environment => ({ ...launchers.srun?.(rank), SLURM_STEP_NUM_TASKS: `${size}` });
 
 function start(of: TestConfiguration, env: Environment, script = "exec cat", options: readonly string[] = []) {
   const hello = `echo "ready $TRAINLOCK_GENERATION $TRAINLOCK_TOKEN"; ${script}`;
@@ -50,7 +50,7 @@ describe("run --ranks job", () => {
   test("the others start no earlier than rank 0, which may wait", async () => {
     const of = configuration(await temporaryRoot());
     const holder = await holdWithRun(of.args);
-    const runs = [2, 1, 0].map((rank) => start(of, srun(rank), "true", ["--wait"]));
+    const runs = [2, 1, 0].map((rank) => start(of, srun(rank, 3), "true", ["--wait"]));
     await Promise.all(runs.map((run) => until("the wait", () => (run.stderr().includes("Waiting for") ? true : null))));
     expect(runs.map((run) => run.stdout())).toEqual(["", "", ""]);
     holder.closeInput();
@@ -111,7 +111,7 @@ describe("run --ranks job", () => {
 test("several tasks without --ranks: one warning, from rank 0", async () => {
   const of = configuration(await temporaryRoot());
   const run = (rank: number) => trainlock(["run", ...of.args, "--", "true"], { env: srun(rank) });
-  expect((await run(0)).stderr).toMatch(/^trainlock: each of the 3 tasks .*--ranks job\n$/);
+  expect((await run(0)).stderr).toMatch(/^trainlock: each of the 2 tasks .*--ranks job\n$/);
   expect((await run(1)).stderr).toBe("");
 });
 
