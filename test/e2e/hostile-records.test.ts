@@ -79,3 +79,20 @@ describe("a host that gives no answer", () => {
     expect(list.stdout).toMatch(/^ {4}unknown files: last write \d+ s ago: iter_15000\.pth$/m);
   });
 });
+
+test("without ssh and without the record's scheduler: unknown, and why", async () => {
+  const of = configuration(await temporaryRoot());
+  const scheduler = { kind: "lsf", job_id: "123456", restart_count: 0 };
+  leaveForeignMarker(of, { hostname: "node01", pid: deadPid, jobId: "123456", scheduler });
+
+  const list = await trainlock(["list", "--root", of.root, "-v"], { env: { PATH: "/nonexistent" } });
+
+  expect(list).toMatchObject({
+    exitCode: 0,
+    stderr: "trainlock: LSF gives no evidence: bjobs is not installed\n",
+    stdout: expect.stringContaining("[UNKNOWN - remote process]"),
+  });
+  expect(list.stdout).toContain("unknown ssh: node01 cannot be asked: ssh is not installed");
+  const silent = await trainlock(["list", "--root", of.root, "--scheduler", "none"], { env: { PATH: "/nonexistent" } });
+  expect(silent).toMatchObject({ exitCode: 0, stderr: "" });
+});
