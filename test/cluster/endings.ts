@@ -3,7 +3,18 @@ import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { until } from "../support/until.ts";
 import type { Cluster } from "./cluster.ts";
-import { commandOf, hold, type Job, type ListedLock, list, occupyPid, submit, tool, untilState } from "./jobs.ts";
+import {
+  commandOf,
+  hold,
+  type Job,
+  killOn,
+  type ListedLock,
+  list,
+  occupyPid,
+  submit,
+  tool,
+  untilState,
+} from "./jobs.ts";
 
 interface Held {
   readonly own: Job;
@@ -75,20 +86,20 @@ export function endingsSuite(theCluster: () => Cluster): void {
       const cluster = theCluster();
       const { own, bash, python, ofOwn, root } = await holdThree(cluster, "killed");
       const command = await commandOf(cluster, ofOwn, "node01");
-      await cluster.ask("node02", ["kill", "-9", String(bash.pid)]);
+      await killOn(cluster, "node02", bash.pid);
       // A wrapper alone is not the end: its command trains on.
-      await cluster.ask("node01", ["kill", "-9", String(own.pid)]);
+      await killOn(cluster, "node01", own.pid);
       const half = await list(cluster, root);
       expect(half.find(({ name }) => name === "own/b/m")).toMatchObject({ label: "ACTIVE" });
       expect(half.find(({ name }) => name === "bash/b/m")).toMatchObject({ label: "STALE - PID not running" });
       expect(half.find(({ name }) => name === "python/b/m")).toMatchObject({ label: "ACTIVE" });
 
-      await cluster.ask("node01", ["kill", "-9", String(command)]);
+      await killOn(cluster, "node01", command);
       for (const { id } of [own, bash]) await untilState(cluster, id, ["FAILED", "COMPLETED", "CANCELLED"]);
       expect(await cleared(cluster, root)).toMatch(/^Cleared 3 stale locks:[\s\S]*Kept 1 lock: 1 active/);
       expect(labels(await list(cluster, root))).toEqual(["fcntl python/b/m: ACTIVE"]);
 
-      await cluster.ask("node02", ["kill", "-9", String(python.pid)]);
+      await killOn(cluster, "node02", python.pid);
       await untilState(cluster, python.id, ["FAILED", "CANCELLED"]);
       expect(await cleared(cluster, root)).toMatch(/^Cleared 1 stale lock:/);
       expect(await list(cluster, root)).toEqual([]);
@@ -118,7 +129,7 @@ export function endingsSuite(theCluster: () => Cluster): void {
         cluster.plug("node02", "up");
       }
       // slurmd ends what the controller has given up; what it leaves is ended here.
-      await cluster.on("node02", ["kill", "-9", String(bash.pid), String(python.pid)]);
+      await killOn(cluster, "node02", bash.pid, python.pid);
       const isGone = async ({ pid }: Job) =>
         (await cluster.on("node02", ["test", "-d", `/proc/${pid}`])).exitCode !== 0;
       await until("both are gone", async () => ((await isGone(bash)) && (await isGone(python)) ? true : null));
@@ -135,7 +146,7 @@ export function endingsSuite(theCluster: () => Cluster): void {
       const run = () => cluster.on("login", [tool, "run", ...ofOwn.args, "--", "echo", "trained"]);
       expect(await run()).toMatchObject({ exitCode: 75 });
       const command = await commandOf(cluster, ofOwn, "node01");
-      await cluster.ask("node01", ["kill", "-9", String(own.pid), String(command)]);
+      await killOn(cluster, "node01", own.pid, command);
       await untilState(cluster, own.id, ["FAILED", "CANCELLED"]);
       expect(await run()).toMatchObject({ exitCode: 0, stdout: "trained\n" });
       await cluster.on("login", ["scontrol", "update", "nodename=node02", "state=resume"]);

@@ -73,6 +73,11 @@ export async function hold(
   return { id, node, pid };
 }
 
+/** SIGKILL for processes of a node. One that has ended meanwhile, by Slurm or with another, is as good. */
+export async function killOn(cluster: Cluster, node: HostName, ...pids: readonly number[]): Promise<void> {
+  await cluster.on(node, ["kill", "-9", ...pids.map(String)]);
+}
+
 export async function commandOf(cluster: Cluster, of: TestConfiguration, node: HostName): Promise<number> {
   const { stdout } = await cluster.on(node, ["cat", of.markerRecord]);
   return Number(/"child_pid": (\d+)/.exec(stdout)?.[1] ?? 0);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import type { Cluster } from "./cluster.ts";
-import { commandOf, hold, list, tool, untilState } from "./jobs.ts";
+import { commandOf, hold, killOn, list, tool, untilState } from "./jobs.ts";
 
 export function silenceSuite(theCluster: () => Cluster): void {
   describe("slurmctld and sshd stopped", () => {
@@ -14,7 +14,7 @@ export function silenceSuite(theCluster: () => Cluster): void {
       const own = await hold(cluster, "trainlock", ofOwn, "node01");
       const bash = await hold(cluster, "noclobber", ofBash, "node01");
       const command = await commandOf(cluster, ofOwn, "node01");
-      await cluster.ask("node01", ["kill", "-9", String(own.pid), String(command), String(bash.pid)]);
+      await killOn(cluster, "node01", own.pid, command, bash.pid);
       for (const { id } of [own, bash]) await untilState(cluster, id, ["FAILED", "CANCELLED"]);
 
       const limits = ["--ssh-timeout", "1s", "--verify-timeout", "3s", "--hosts", "node01,node02"];
