@@ -10,7 +10,15 @@ import {
   scenarios,
   withScenario,
 } from "../support/crash-scenarios.ts";
-import { describePoint, inParallel, type Point, pointsIn, type Traced, trace } from "../support/crash-strace.ts";
+import {
+  describePoint,
+  inParallel,
+  type Point,
+  pointsIn,
+  samePoint,
+  type Traced,
+  trace,
+} from "../support/crash-strace.ts";
 import { tally, turnOf } from "../support/crash-tally.ts";
 
 const errnos = ["EIO", "ENOSPC", "ESTALE", "EINTR", "ENOLCK", "ENOSYS", "EACCES", "EROFS", "EMFILE"] as const;
@@ -55,7 +63,7 @@ describe("an error of a system call is told, and never looks like a lock", () =>
           pointsIn((await trace(scenario.args(of))).calls, root),
         );
         const chosen = chooseErrors(scenario, points);
-        const outcomes = await inParallel(chosen, (each) => failAt(scenario, each));
+        const outcomes = await inParallel(chosen, (each) => failAt(scenario, each, points));
         const injected = outcomes.filter(({ happened }) => happened).length;
         const refused = outcomes.filter(({ exitCode }) => exitCode === 3).length;
         tally({ errorsInjected: injected });
@@ -94,14 +102,36 @@ interface Outcome {
   readonly faults: readonly string[];
 }
 
-function failAt(scenario: Scenario, { point: { name, nth }, errno }: Injection): Promise<Outcome> {
+const mostTries = 4;
+
+async function failAt(
+  scenario: Scenario,
+  injection: Injection,
+  recorded: readonly Point[],
+  tries = 1,
+): Promise<Outcome> {
+  const outcome = await tryToFailAt(scenario, injection, recorded);
+  if (outcome.happened || outcome.instead === undefined || tries === mostTries) return outcome;
+  return failAt(scenario, { ...injection, point: outcome.instead }, outcome.recorded, tries + 1);
+}
+
+function tryToFailAt(
+  scenario: Scenario,
+  { point: wanted, errno }: Injection,
+  recorded: readonly Point[],
+): Promise<Outcome & { readonly instead?: Point | undefined; readonly recorded: readonly Point[] }> {
+  const { name, nth } = wanted;
   return withScenario(scenario, async (of, root) => {
     const generationBefore = recordedGeneration(of);
     const lockedBefore = (await listed(root)).map(({ path }) => path);
     const traced = await trace(scenario.args(of), { inject: `${name}:error=${errno}:when=${nth}` });
     // Not every run makes the same number of calls: what it happened to is what counts.
-    const point = pointsIn(traced.calls, root).find((call) => call.name === name && call.nth === nth);
-    if (point === undefined) return { happened: false, exitCode: null, faults: [] };
+    const points = pointsIn(traced.calls, root);
+    const point = points.find((call) => call.name === name && call.nth === nth);
+    if (point === undefined) {
+      const instead = samePoint(wanted, recorded, points);
+      return { happened: false, exitCode: null, faults: [], instead, recorded: points };
+    }
     const faults = scenario.isRun
       ? runFaults(point, errno, traced, root, generationBefore)
       : clearFaults(namesOf(point, errno), traced, root);
@@ -111,7 +141,8 @@ function failAt(scenario: Scenario, { point: { name, nth }, errno }: Injection):
     }
     faults.push(...(await recoveryFaults(of, root, [generationBefore, ...generationsIn(traced.stdout)])));
     const where = `${errno} of ${describePoint(point, root)}`;
-    return { happened: true, exitCode: traced.exitCode, faults: faults.map((fault) => `${where}: ${fault}`) };
+    const told = faults.map((fault) => `${where}: ${fault}`);
+    return { happened: true, exitCode: traced.exitCode, faults: told, recorded: points };
   });
 }
 

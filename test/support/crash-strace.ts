@@ -131,6 +131,15 @@ export function pointsIn(calls: readonly TracedCall[], folder: string): Point[] 
   });
 }
 
+/**
+ * The same point in another run of the program, whatever else that one looked at meanwhile (how many processes there are,
+ * for one): the call of that name that is the how manieth of those that touch the folder.
+ */
+export function samePoint(point: Point, recorded: readonly Point[], others: readonly Point[]): Point | undefined {
+  const ofThatName = (points: readonly Point[]) => points.filter(({ name }) => name === point.name);
+  return ofThatName(others)[ofThatName(recorded).findIndex(({ nth }) => nth === point.nth)];
+}
+
 /** The same point in another run: names of temporary files, PIDs and inodes differ from run to run. */
 export function describePoint({ name, nth, text, phase }: Point, folder: string): string {
   const plain = text
