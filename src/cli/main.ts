@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 import { exitCodes, TrainlockError } from "../model/errors.ts";
+import { errnoOf } from "../system/errno.ts";
 import { say } from "./output.ts";
 import { makeProgram } from "./program.ts";
 import { printable } from "./show/printable.ts";
@@ -28,6 +29,10 @@ function exitCodeFor(error: unknown): number {
     say(`trainlock: ${printable(error.message)}`);
     if (error.hint !== undefined) say(`  ${printable(error.hint)}`);
     return error.exitCode;
+  }
+  if (errnoOf(error) !== undefined) {
+    say(`trainlock: ${printable(error instanceof Error ? error.message : String(error))}`);
+    return exitCodes.environment;
   }
   say(`trainlock: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return exitCodes.environment;

@@ -19,7 +19,7 @@ import { steadyCheckMs } from "./holding.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import { kernelHolder } from "./kernel-lock-probe.ts";
 import type { Acquisition, Busy, LockStore, Turn } from "./lock.ts";
-import { readMarkerRecord } from "./marker-reading.ts";
+import { requireMarkerRecord } from "./marker-reading.ts";
 import { refuseCollision } from "./name-collision.ts";
 import { knowingRequeue } from "./requeue.ts";
 import { takeMarker } from "./take-marker.ts";
@@ -77,14 +77,14 @@ async function acquireClaim(
     const busy = await foreignRecord(kernel, layout, configuration, examine);
     if (busy !== null) return { kind: "busy", busy };
     prepareWeightsDir(weightsDir);
-    const generation = 1 + Math.max(generationOf(kernel.previous), generationOf(readMarkerRecord(weightsDir).reading));
+    const generation = 1 + Math.max(generationOf(kernel.previous), generationOf(requireMarkerRecord(weightsDir)));
     const token = randomHex(16);
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
     const marker = await takeMarker(kernel, layout, configuration, weightsDir, record, examine);
     if ("busy" in marker) return { kind: "busy", busy: marker.busy };
     // An old tool may have unlinked the lock file between two claims: the marker alone kept them apart, and only now is it
     // certain which generation the other had.
-    const sure = Math.max(generation, 1 + generationOf(readMarkerRecord(weightsDir).reading));
+    const sure = Math.max(generation, 1 + generationOf(requireMarkerRecord(weightsDir)));
     const complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode), generation: sure });
     try {
       if (sure > generation) kernel.write(serializeOwnerRecord(complete));

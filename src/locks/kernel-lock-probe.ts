@@ -29,8 +29,8 @@ export interface ProbedKernelLock {
 export async function probeKernelLock(path: string): Promise<ProbedKernelLock> {
   const file = readRegularFile(path, largestRecordBytes);
   if (file.kind === "absent") return { lock: { state: "absent" }, reading: { kind: "none" }, stats: null };
-  if (file.kind === "unreadable") {
-    const stats = file.stats ?? statsOf(path);
+  if (file.kind !== "file") {
+    const stats = (file.kind === "failed" ? null : file.stats) ?? statsOf(path);
     const listed = stats !== null && heldInKernelTable().has(kernelTableKey(stats.dev, stats.ino));
     const lock: KernelLockState = listed ? { state: "held" } : { state: "unknown", why: file.why };
     return { lock, reading: { kind: "unreadable", reason: file.why }, stats };

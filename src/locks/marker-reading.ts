@@ -4,7 +4,7 @@ import { markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { isPid, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
-import { asSystemError } from "../system/errno.ts";
+import { asSystemError, isErrno } from "../system/errno.ts";
 import { type FileReading, readRegularFile } from "../system/read-regular-file.ts";
 import { ownerOf } from "../system/shared-permissions.ts";
 
@@ -15,7 +15,11 @@ const largestMarkerBytes = 64;
 export function readMarker(weightsDir: string): MarkerFacts | null {
   const reading = readRegularFile(markerPath(weightsDir), largestMarkerBytes);
   if (reading.kind === "absent") return null;
-  const stats = reading.stats ?? statsOfUnreadable(weightsDir);
+  // One that we may not read is somebody's; any other failure tells nothing, and must not pass for somebody's lock.
+  if (reading.kind === "failed" && !isErrno(reading.error, "EACCES")) {
+    throw asSystemError("read the marker", markerPath(weightsDir), reading.error);
+  }
+  const stats = (reading.kind === "failed" ? null : reading.stats) ?? statsOfUnreadable(weightsDir);
   if (stats === null) return null;
   const place = {
     inode: stats.ino,
@@ -24,7 +28,7 @@ export function readMarker(weightsDir: string): MarkerFacts | null {
     modifiedNs: stats.mtimeNs,
     readAtMs: performance.now(),
   };
-  if (reading.kind === "unreadable") return { pid: null, content: "foreign", why: reading.why, ...place };
+  if (reading.kind !== "file") return { pid: null, content: "foreign", why: reading.why, ...place };
   return { ...interpretMarker(reading.bytes), ...place };
 }
 
@@ -92,8 +96,22 @@ function describes(record: OwnerRecord, marker: MarkerFacts): boolean {
 }
 
 export function readMarkerRecord(weightsDir: string): { reading: RecordReading; modifiedNs: bigint | null } {
-  const file: FileReading = readRegularFile(markerRecordPath(weightsDir), largestRecordBytes);
+  return interpretRecord(readRegularFile(markerRecordPath(weightsDir), largestRecordBytes));
+}
+
+/**
+ * The record beside the marker, for a claim that counts on from it. Throws an EnvironmentError where the file system keeps it
+ * from us: a generation that began again would let an earlier holder's writes pass.
+ */
+export function requireMarkerRecord(weightsDir: string): RecordReading {
+  const file = readRegularFile(markerRecordPath(weightsDir), largestRecordBytes);
+  if (file.kind !== "failed") return interpretRecord(file).reading;
+  const path = markerRecordPath(weightsDir);
+  throw asSystemError("read the owner record", path, file.error, ownerOf(path));
+}
+
+function interpretRecord(file: FileReading): { reading: RecordReading; modifiedNs: bigint | null } {
   if (file.kind === "absent") return { reading: { kind: "none" }, modifiedNs: null };
-  if (file.kind === "unreadable") return { reading: { kind: "unreadable", reason: file.why }, modifiedNs: null };
+  if (file.kind !== "file") return { reading: { kind: "unreadable", reason: file.why }, modifiedNs: null };
   return { reading: parseOwnerRecord(file.bytes), modifiedNs: file.stats.mtimeNs };
 }

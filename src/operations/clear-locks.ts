@@ -11,6 +11,7 @@ import type { Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { configurationOf } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import { asSystemError } from "../system/errno.ts";
 import { type ListRequest, listLocks } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
 
@@ -47,8 +48,9 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
       if (dryRun || (await removeLock(layout, lock, clearable, examine))) removed.push(lock);
       else changed.push(lock);
     } catch (error) {
-      if (!(error instanceof TrainlockError)) throw error;
-      failed.push({ lock, error });
+      const fault = asSystemError("clear", lock.path, error);
+      if (!(fault instanceof TrainlockError)) throw error;
+      failed.push({ lock, error: fault });
     }
   }
   return { dryRun, removed, kept: [...kept, ...changed], changed, failed };

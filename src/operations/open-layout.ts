@@ -101,8 +101,8 @@ function readSiteFile(site: Site, root: string, env: Environment): { config: Sit
   const file = join(root, siteFileName);
   const reading = readRegularFile(file, largestSiteFileBytes);
   if (reading.kind === "absent") return null;
-  if (reading.kind === "unreadable" || reading.bytes.length > largestSiteFileBytes) {
-    const why = reading.kind === "unreadable" ? reading.why : "larger than any site's file";
+  if (reading.kind !== "file" || reading.bytes.length > largestSiteFileBytes) {
+    const why = reading.kind !== "file" ? reading.why : "larger than any site's file";
     throw new EnvironmentError(`cannot read the site's file ${file}: ${why}`, {
       code: "ERR_SITE_FILE",
       hint: "make it a regular file that you can read, or name another by --config",

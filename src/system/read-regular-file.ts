@@ -3,8 +3,10 @@ import { errnoOf, isErrno } from "./errno.ts";
 
 export type FileReading =
   | { readonly kind: "absent" }
-  /** `why` says what stands there instead, or which errno came back. */
+  /** Something else than a regular file stands there: `why` says what. */
   | { readonly kind: "unreadable"; readonly why: string; readonly stats: BigIntStats | null }
+  /** It cannot be told what is there: a fault of the file system, or of the permissions. */
+  | { readonly kind: "failed"; readonly why: string; readonly error: unknown }
   | { readonly kind: "file"; readonly bytes: Buffer; readonly stats: BigIntStats };
 
 /**
@@ -19,7 +21,7 @@ export function readRegularFile(path: string, limit: number): FileReading {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return { kind: "absent" };
     if (isErrno(error, "ELOOP")) return { kind: "unreadable", why: "a symbolic link", stats: null };
     if (isErrno(error, "ENXIO")) return { kind: "unreadable", why: "not a regular file", stats: null };
-    return { kind: "unreadable", why: `not readable (${errnoOf(error) ?? String(error)})`, stats: null };
+    return failed(error);
   }
   try {
     const stats = fstatSync(fd, { bigint: true });
@@ -27,10 +29,14 @@ export function readRegularFile(path: string, limit: number): FileReading {
     if (!stats.isFile()) return { kind: "unreadable", why: "not a regular file", stats };
     return { kind: "file", bytes: readUpTo(fd, limit + 1), stats };
   } catch (error) {
-    return { kind: "unreadable", why: `not readable (${errnoOf(error) ?? String(error)})`, stats: null };
+    return failed(error);
   } finally {
     closeSync(fd);
   }
+}
+
+function failed(error: unknown): FileReading {
+  return { kind: "failed", why: `not readable (${errnoOf(error) ?? String(error)})`, error };
 }
 
 /** The first `limit` bytes of an open file, or fewer where it ends before. */

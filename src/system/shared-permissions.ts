@@ -86,7 +86,12 @@ export function makeSharedFolder(path: string): void {
 }
 
 function requireFolder(path: string): void {
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw systemError("make the folder", path, "ENOTDIR");
+  try {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  } catch (error) {
+    throw asSystemError("use the folder", path, error);
+  }
+  throw systemError("make the folder", path, "ENOTDIR");
 }
 
 function shareFolder(path: string): void {
