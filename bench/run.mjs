@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { interleaved, median } from "./measure.mjs";
 import { printTable } from "./table.mjs";
+import { printWakeUps } from "./wake-up.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const trainlock = join(here, "../dist/trainlock");
@@ -124,3 +125,5 @@ printTable(
   ),
   "find -name .training_lock",
 );
+
+await printWakeUps();

@@ -21,6 +21,7 @@ packages=(
   'iproute2    ip'
   'bindfs      bindfs'
   'perl        perl'
+  'less        less'
   'zsh         zsh'
   'fish        fish'
 )

@@ -23,6 +23,7 @@ type Requirement =
   | "setpriv"
   | "mkfifo"
   | "tmux"
+  | "strace"
   | "setsid"
   | "less"
   | "script";
