@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Cluster, clusterIsMissing, startCluster } from "./cluster.ts";
 import { contentionSuite } from "./contention.ts";
+import { cutOffSuite } from "./cut-off.ts";
 import { endingsSuite } from "./endings.ts";
 import { schedulersSuite } from "./schedulers.ts";
 import { silenceSuite } from "./silence.ts";
@@ -26,6 +27,7 @@ if (missing !== null && process.env.CI !== "true") {
     }, 30_000);
 
     endingsSuite(theCluster);
+    cutOffSuite(theCluster);
     schedulersSuite(theCluster);
     contentionSuite(theCluster);
     silenceSuite(theCluster);

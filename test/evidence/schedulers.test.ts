@@ -8,7 +8,7 @@ import { parseQstatJson } from "../../src/evidence/schedulers/pbs.ts";
 import { parseQstatXml } from "../../src/evidence/schedulers/sge.ts";
 import { parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts";
 import { expandNodes } from "../../src/evidence/schedulers/slurm-node-list.ts";
-import { parseSinfo } from "../../src/evidence/schedulers/slurm-nodes.ts";
+import { doubtEnd, parseSinfo } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds, monthDaySeconds } from "../../src/evidence/schedulers/times.ts";
 
 const transcript = (name: string) => readFileSync(new URL(`../fixtures/schedulers/${name}`, import.meta.url), "utf8");
@@ -100,6 +100,18 @@ test("nodes that Slurm has given up, and when", () => {
     { host: "node02", since: isoSeconds("2026-01-12T17:00:00") },
     { host: "node03", since: null },
   ]);
+});
+
+test("a job that ended about when its node was lost may live on there", () => {
+  const cancelled = lists.squeue?.jobs.find(({ id }) => id === "106");
+  if (cancelled === undefined) throw new Error("no job 106");
+  const lost = (host: string, time: string) => doubtEnd(cancelled, [{ host, since: isoSeconds(time) }]).means;
+  expect(lost("node03", "2026-01-12T16:59:00")).toBe("unclear");
+  expect(lost("node03", "2026-01-12T17:05:00")).toBe("unclear");
+  expect(lost("node03", "2026-01-12T18:00:00")).toBe("ended");
+  expect(lost("node03", "2026-01-11T18:00:00")).toBe("unclear");
+  expect(lost("node04", "2026-01-12T17:05:00")).toBe("ended");
+  expect(doubtEnd(cancelled, null).means).toBe("ended");
 });
 
 test("what is no list of jobs is none", () => {

@@ -1,5 +1,5 @@
 import { isHostName } from "../../model/host-name.ts";
-import type { LostHost, SchedulerQuestion } from "./listed-job.ts";
+import type { ListedJob, LostHost, SchedulerQuestion } from "./listed-job.ts";
 import { isoSeconds } from "./times.ts";
 
 /**
@@ -10,6 +10,23 @@ export async function lostNodes(run: SchedulerQuestion["run"]): Promise<readonly
   const states = "--states=down,fail";
   const answer = await run(["sinfo", "--noheader", "--all", "--Node", states, "--format=%n|%H"]);
   return answer.kind === "ended" && answer.exitCode === 0 ? parseSinfo(answer.stdout) : null;
+}
+
+/** Slurm notices a cut after SlurmdTimeout; a node lost later than this after a job's end has nothing to do with it. */
+const noticeSeconds = 1800;
+
+/**
+ * Pure. A job that is cancelled while its node is cut off counts as CANCELLED once the node is given up: nobody has seen its
+ * processes end. Null for the nodes: they could not be asked, and the end stands as it is told.
+ */
+export function doubtEnd(job: ListedJob, lost: readonly LostHost[] | null): ListedJob {
+  if (job.means !== "ended" || lost === null) return job;
+  const cut = lost.some(({ host, since }) => {
+    // An earlier time proves nothing: a node that was being drained keeps the time of that.
+    const before = since === null || job.endedAt === null || since < job.endedAt + noticeSeconds;
+    return before && job.hosts.includes(host);
+  });
+  return cut ? { ...job, means: "unclear", state: `${job.state} with its node down` } : job;
 }
 
 /** Pure: a line a node, with the time at which its state was explained; `Unknown` where it was not. */

@@ -8,7 +8,7 @@ import {
   type SchedulerQuestion,
 } from "./listed-job.ts";
 import { expandNodes } from "./slurm-node-list.ts";
-import { lostNodes } from "./slurm-nodes.ts";
+import { doubtEnd, lostNodes } from "./slurm-nodes.ts";
 import { isoSeconds } from "./times.ts";
 
 /** Columns of squeue(1) and sacct(1), in this order; `:|` ends each with a bar and no padding. */
@@ -43,11 +43,12 @@ export const slurm: SchedulerProbe = {
     ]);
     if (answer.kind !== "ended" || answer.exitCode !== 0) return noAnswer("squeue", answer);
     const listed = parseSqueue(answer.stdout);
-    const [more, lostHosts] = await Promise.all([
-      accounted(question, listed),
-      question.allRunning ? lostNodes(question.run) : [],
-    ]);
-    return { kind: "jobs", jobs: [...listed, ...more], lostHosts };
+    const more = await accounted(question, listed);
+    const wanted = new Set(question.jobs.map(({ id }) => id));
+    const jobs = [...listed, ...more];
+    const anyEnded = jobs.some(({ id, means }) => means === "ended" && wanted.has(id));
+    const lostHosts = question.allRunning || anyEnded ? await lostNodes(question.run) : [];
+    return { kind: "jobs", jobs: jobs.map((job) => doubtEnd(job, lostHosts)), lostHosts };
   },
 };
 
