@@ -96,7 +96,7 @@ export function holdClaim(
       if (errnoOf(error) === undefined) throw error;
     }
   };
-  const checks = scheduleChecks(() => inTurn(check), checkEveryMs);
+  const checks = scheduleChecks(() => inTurn(check), checkEveryMs, [kernelTaken.path, markerPlaced.path]);
 
   const release = async (exitCode: number | null) => {
     if (released) return;
