@@ -3,6 +3,7 @@ import { type Cluster, clusterIsMissing, startCluster } from "./cluster.ts";
 import { contentionSuite } from "./contention.ts";
 import { cutOffSuite } from "./cut-off.ts";
 import { endingsSuite } from "./endings.ts";
+import { runningSuite } from "./running.ts";
 import { schedulersSuite } from "./schedulers.ts";
 import { silenceSuite } from "./silence.ts";
 
@@ -30,6 +31,7 @@ if (missing !== null && process.env.CI !== "true") {
     cutOffSuite(theCluster);
     schedulersSuite(theCluster);
     contentionSuite(theCluster);
+    runningSuite(theCluster);
     silenceSuite(theCluster);
   });
 }

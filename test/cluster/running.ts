@@ -1,0 +1,72 @@
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { until } from "../support/until.ts";
+import type { Cluster } from "./cluster.ts";
+import { submit, tool, untilState } from "./jobs.ts";
+
+const patienceMs = 200_000;
+
+/** `run` in the hands of a scheduler. */
+export function runningSuite(theCluster: () => Cluster): void {
+  const read = async (path: string) => (await theCluster().on("login", ["cat", path])).stdout;
+  const status = (of: TestConfiguration) =>
+    until("the status", async () => JSON.parse((await read(join(of.root, "status.json"))) || "null"), patienceMs);
+  const prepared = async (name: string) => {
+    const of = configuration(join(theCluster().shared, name), "s", "B", "m");
+    await theCluster().ask("login", ["mkdir", "-p", of.root]);
+    return of;
+  };
+  const isFree = async (of: TestConfiguration) =>
+    (await theCluster().on("login", [tool, "check", ...of.args])).exitCode === 0;
+  const script = (of: TestConfiguration, options: string, command: string) =>
+    `exec ${tool} run ${of.args.join(" ")} --status ${of.root}/status.json ${options} -- ${command}`;
+  const held = (of: TestConfiguration) =>
+    until("the job holds", async () => (await read(of.marker)) || null, patienceMs);
+
+  describe("run in a job", () => {
+    test("srun -n 4 --ranks job: one claim, four tasks on two nodes; turned away together", async () => {
+      const of = await prepared("ranks");
+      const training = `'echo $SLURM_PROCID $TRAINLOCK_GENERATION >${of.root}/rank-$SLURM_PROCID; sleep 1'`;
+      const step = `srun -n 4 -N 2 ${tool} run ${of.args.join(" ")} --ranks job -- sh -c ${training}`;
+      const id = await submit(theCluster(), `${step}; echo $? >${of.root}/code`, ["-N", "2", "-n", "4"]);
+      await untilState(theCluster(), id, ["COMPLETED", "FAILED"]);
+      const ranks = await Promise.all([0, 1, 2, 3].map((rank) => read(`${of.root}/rank-${rank}`)));
+      expect(ranks).toEqual(["0 1\n", "1 1\n", "2 1\n", "3 1\n"]);
+      expect(await read(`${of.root}/code`)).toBe("0\n");
+      expect(await isFree(of)).toBe(true);
+
+      const holder = await submit(theCluster(), script(of, "", "sleep 1000"));
+      await held(of);
+      const turned = await submit(theCluster(), `${step}; echo $? >${of.root}/code`, ["-N", "2", "-n", "4"]);
+      await untilState(theCluster(), turned, ["COMPLETED", "FAILED"]);
+      expect(await read(`${of.root}/code`)).toBe("75\n");
+      await theCluster().ask("login", ["scancel", holder]);
+      expect(await status(of)).toMatchObject({ reason: "ended", signal: "SIGTERM", exitCode: 143 });
+      expect(await isFree(of)).toBe(true);
+    }, 240_000);
+
+    test("requeued: the next run of the job goes on with the next generation", async () => {
+      const of = await prepared("requeue");
+      const training = `sh -c 'echo $TRAINLOCK_GENERATION $SLURM_RESTART_COUNT >>${of.root}/runs; [ -n "$SLURM_RESTART_COUNT" ] || exec sleep 1000'`;
+      const id = await submit(theCluster(), script(of, "", training), ["--requeue"]);
+      await held(of);
+      await until("its first run", async () => (await read(`${of.root}/runs`)) || null);
+      await theCluster().ask("login", ["scontrol", "requeue", id]);
+      const runs = await until(
+        "its second run",
+        async () => /\n.*\n/.exec(await read(`${of.root}/runs`))?.input ?? null,
+        patienceMs,
+      );
+      expect(runs).toBe("1\n2 1\n");
+    }, 240_000);
+
+    test("at the time limit the lock is given back", async () => {
+      const of = await prepared("limit");
+      await submit(theCluster(), script(of, "", "sleep 1000"), ["--time=1"]);
+      await held(of);
+      expect(await status(of)).toMatchObject({ reason: "ended", signal: "SIGTERM" });
+      expect(await isFree(of)).toBe(true);
+    }, 240_000);
+  });
+}
