@@ -100,8 +100,19 @@ describe("a folder that a group shares", () => {
 
   withUsers("a default ACL decides, not the umask", async () => {
     const root = sharedRoot(0o700, alice, alice);
-    // user::rwx user:bob:rwx group::--- mask::rwx other::---, as setfacl -d would write it.
-    const acl = [2, 0, 0, 0, ...entry(1, 7), ...entry(2, 7, bob), ...entry(4, 0), ...entry(16, 7), ...entry(32, 0)];
+    // user::rwx user:alice:rwx user:bob:rwx group::--- mask::rwx other::---, as setfacl -d would write it.
+    const acl = [
+      2,
+      0,
+      0,
+      0,
+      ...entry(1, 7),
+      ...entry(2, 7, alice),
+      ...entry(2, 7, bob),
+      ...entry(4, 0),
+      ...entry(16, 7),
+      ...entry(32, 0),
+    ];
     setXattr(root, "system.posix_acl_access", acl);
     setXattr(root, "system.posix_acl_default", acl);
     const of = configuration(root);
