@@ -5,6 +5,7 @@ import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../system/flock-holders.ts";
+import { freshFlag } from "../system/fresh-read.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
 import { isReleased } from "./claim-record.ts";
@@ -27,7 +28,7 @@ export interface ProbedKernelLock {
  * files that may not be opened.
  */
 export async function probeKernelLock(path: string): Promise<ProbedKernelLock> {
-  const file = readRegularFile(path, largestRecordBytes);
+  const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
   if (file.kind === "absent") return { lock: { state: "absent" }, reading: { kind: "none" }, stats: null };
   if (file.kind !== "file") {
     const stats = (file.kind === "failed" ? null : file.stats) ?? statsOf(path);
@@ -82,7 +83,7 @@ export function kernelHolder(
   path: string,
   weightsDir: string | null,
 ): { record: OwnerRecord | null; pid: number | null } {
-  const file = readRegularFile(path, largestRecordBytes);
+  const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
   const reading: RecordReading = file.kind === "file" ? parseOwnerRecord(file.bytes) : { kind: "none" };
   if (reading.kind === "record" && !isReleased(reading.record)) {
     const record = reading.record;

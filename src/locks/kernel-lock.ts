@@ -4,6 +4,7 @@ import { largestRecordBytes, type RecordReading } from "../model/owner-record.ts
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
+import { readFresh } from "../system/fresh-read.ts";
 import { readUpTo } from "../system/read-regular-file.ts";
 import { leadsTo } from "../system/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
@@ -124,7 +125,8 @@ function requirePlainFile(fd: number, path: string): void {
 }
 
 function lockedFile(path: string, fd: number, created: boolean): KernelLock {
-  const read = (): RecordReading => parseOwnerRecord(readUpTo(fd, largestRecordBytes + 1));
+  const read = (): RecordReading =>
+    parseOwnerRecord(readFresh(fd, path, (fresh) => readUpTo(fresh, largestRecordBytes + 1)));
   const own = fstatSync(fd, { bigint: true });
   return {
     path,

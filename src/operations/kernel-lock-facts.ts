@@ -9,6 +9,7 @@ import { configurationOf, largestRecordBytes, type OwnerRecord, type RecordReadi
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 import { flockHoldersOf } from "../system/flock-holders.ts";
+import { freshFlag } from "../system/fresh-read.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
 
@@ -55,7 +56,7 @@ export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir
 /** What the records say, with nobody asked: files whose last owner did not sign off. */
 export function recordedKernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): LockFacts[] {
   const found = lockFiles(layout.lockDir, onUnreadable).map((path): Found => {
-    const file = readRegularFile(path, largestRecordBytes);
+    const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
     const reading = file.kind === "file" ? parseOwnerRecord(file.bytes) : ({ kind: "none" } as const);
     return { path, lock: { state: "free" }, reading, stats: null };
   });

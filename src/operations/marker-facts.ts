@@ -6,6 +6,7 @@ import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
+import { freshFlag } from "../system/fresh-read.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */
@@ -47,6 +48,6 @@ async function askOwnersLock(path: string, record: OwnerRecord | null): Promise<
 }
 
 function recordIn(path: string): RecordReading {
-  const file = readRegularFile(path, largestRecordBytes);
+  const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
   return file.kind === "file" ? parseOwnerRecord(file.bytes) : { kind: "none" };
 }

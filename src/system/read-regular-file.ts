@@ -13,10 +13,11 @@ export type FileReading =
  * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, and reads
  * nothing but a regular file: whoever can write the folder can plant anything under the name.
  */
-export function readRegularFile(path: string, limit: number): FileReading {
+export function readRegularFile(path: string, limit: number, extraFlags = 0): FileReading {
   let fd: number;
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
+    fd = openSync(path, flags | extraFlags);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return { kind: "absent" };
     if (isErrno(error, "ELOOP")) return { kind: "unreadable", why: "a symbolic link", stats: null };
