@@ -18,9 +18,8 @@ export function silenceSuite(theCluster: () => Cluster): void {
       for (const { id } of [own, bash]) await untilState(cluster, id, ["FAILED", "CANCELLED"]);
 
       const limits = ["--ssh-timeout", "1s", "--verify-timeout", "3s", "--hosts", "node01,node02"];
-      // It runs its scripts from a second process of that name.
-      const controller = (await cluster.ask("login", ["pgrep", "-x", "slurmctld"])).trim().split("\n");
-      await cluster.ask("login", ["kill", "-STOP", ...controller]);
+      const controller = (await cluster.ask("login", ["cat", join(cluster.shared, "..", "slurmctld.pid")])).trim();
+      await cluster.ask("login", ["kill", "-STOP", controller]);
       cluster.signalSshd("node01", "SIGSTOP");
       try {
         const silent = await list(cluster, root, limits);
@@ -48,7 +47,7 @@ export function silenceSuite(theCluster: () => Cluster): void {
         const withHosts = await list(cluster, root, limits);
         expect(withHosts.map(({ label }) => label)).toEqual(Array(3).fill("STALE - PID not running"));
       } finally {
-        await cluster.ask("login", ["kill", "-CONT", ...controller]);
+        await cluster.ask("login", ["kill", "-CONT", controller]);
       }
     }, 60_000);
   });
