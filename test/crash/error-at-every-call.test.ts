@@ -27,6 +27,9 @@ type Errno = (typeof errnos)[number];
 /** Without these there is no lock: the run is refused, with exit code 3. */
 const indispensable = /^(open.*O_CREAT|mkdir|flock.*LOCK_EX|pwrite64|write|link|rename)/;
 
+/** What tells who was there before: to read it wrongly is worse than not to be able to. */
+const evidence = /^(open.*O_RDONLY|pread64).*\.training_lock/;
+
 /** Where a run may go on all the same, and why that is right. Everything else before the command is refused. */
 const exceptions: readonly { readonly calls: RegExp; readonly errnos: readonly Errno[]; readonly why: string }[] = [
   { calls: /./, errnos: ["EINTR"], why: "an interrupted call is made again, by the runtime or by us" },
@@ -87,7 +90,7 @@ function chooseErrors(scenario: Scenario, points: readonly Point[]): Injection[]
   if (everything) return turnOf(calls.flatMap((point) => errnos.map((errno) => ({ point, errno }))));
   return calls.flatMap((point, index) => {
     const matters = indispensable.test(point.text);
-    if (!matters && scenario !== freshRun) return [];
+    if (!matters && scenario !== freshRun && !evidence.test(point.text)) return [];
     const many = matters ? (scenario === freshRun ? 4 : 2) : 1;
     return Array.from({ length: many }, (_, more) => ({
       point,
