@@ -1,16 +1,19 @@
-import { closeSync, constants, openSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
 import { markerName, markerRecordPath } from "../model/layout.ts";
 import { asSystemError, errnoOf, systemError } from "../system/errno.ts";
 import { randomHex } from "../system/random.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
+import { thisHost } from "../system/this-host.ts";
 
 const unfinishedSuffix = ".tmp";
+/** Long after any claim has finished, whatever the clocks of hosts and file server differ by. */
+const abandonedAfterMs = 3_600_000;
 
 /** A complete file in a weights dir, under a name that nobody looks at, to be linked or renamed to its own. */
 export function createUnfinished(weightsDir: string, content: Buffer): { path: string; fd: number } {
-  const path = join(weightsDir, `${markerName}.${randomHex(8)}${unfinishedSuffix}`);
+  const path = join(weightsDir, `${unfinishedPrefix()}${randomHex(8)}${unfinishedSuffix}`);
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
@@ -24,6 +27,11 @@ export function createUnfinished(weightsDir: string, content: Buffer): { path: s
     }
     throw markerError(weightsDir, error);
   }
+}
+
+/** Names this kernel by its boot id: which claims the kernel lock has shown to be over is known of these alone. */
+function unfinishedPrefix(): string {
+  return `${markerName}.${(thisHost().bootId ?? "00000000").slice(0, 8)}`;
 }
 
 /** What went wrong with the marker or its record, with the folder, its owner and mode. */
@@ -40,7 +48,7 @@ export function discard(path: string): void {
   }
 }
 
-/** Each loss takes a claim on another host that begins in the same instant. */
+/** Each loss takes a claim of another stage with the same weights dir that begins in the same instant. */
 const mostLosses = 10;
 
 /** Does again what failed because its file had vanished. */
@@ -71,11 +79,21 @@ function writeRecordOnce(weightsDir: string, record: Buffer): void {
   }
 }
 
-/** Removes what a crashed claim left behind. Harmless to one under way elsewhere: that one sees it and begins again. */
-export function sweepUnfinished(weightsDir: string): void {
+/**
+ * Removes what crashed claims left behind: those of this kernel, whose kernel lock is ours now, at once; those of others,
+ * which may be under way there, when they are old.
+ */
+function sweepUnfinished(weightsDir: string): void {
   for (const name of readdirSync(weightsDir)) {
-    if (name.startsWith(`${markerName}.`) && name.endsWith(unfinishedSuffix)) discard(join(weightsDir, name));
+    if (!name.startsWith(`${markerName}.`) || !name.endsWith(unfinishedSuffix)) continue;
+    const path = join(weightsDir, name);
+    if (name.startsWith(unfinishedPrefix()) || isAbandoned(path)) discard(path);
   }
+}
+
+function isAbandoned(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats !== undefined && Date.now() - stats.ctimeMs > abandonedAfterMs;
 }
 
 /** Makes the weights dir and proves that it can be written. */
