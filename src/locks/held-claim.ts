@@ -110,7 +110,7 @@ export function holdClaim(
     });
     attempt(() => marker.remove());
     attempt(() => kernel.write(closing));
-    for (const held of [kernel, ...orphans]) held.release();
+    for (const held of [kernel, ...orphans]) attempt(() => held.release());
   };
 
   return {

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
@@ -6,7 +6,7 @@ import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
 import { readFresh } from "../system/fresh-read.ts";
 import { readUpTo } from "../system/read-regular-file.ts";
-import { leadsTo } from "../system/same-file.ts";
+import { leadsTo, sameFile } from "../system/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
 
@@ -25,7 +25,7 @@ export interface KernelLock {
   readonly created: boolean;
   /** What the file held when the lock was taken. */
   readonly previous: RecordReading;
-  /** Whether the path still leads to the locked file. Throws when that cannot be told. */
+  /** Whether the file is still open here, and the path still leads to it. Throws when that cannot be told. */
   isInPlace(): boolean;
   /** The record as it is now in the locked file. */
   read(): RecordReading;
@@ -134,7 +134,7 @@ function lockedFile(path: string, fd: number, created: boolean): KernelLock {
     inode: own.ino,
     created,
     previous: created ? { kind: "none" } : read(),
-    isInPlace: () => leadsTo(path, own),
+    isInPlace: () => isOpen(fd, own) && leadsTo(path, own),
     read,
     write: (record) => writeWhole(fd, path, record),
     release: () => {
@@ -142,6 +142,16 @@ function lockedFile(path: string, fd: number, created: boolean): KernelLock {
       closeSync(fd);
     },
   };
+}
+
+/** Whether the descriptor still is ours: whoever closes a wrong one in this process takes the lock with it. */
+function isOpen(fd: number, own: BigIntStats): boolean {
+  try {
+    return sameFile(fstatSync(fd, { bigint: true }), own);
+  } catch (error) {
+    if (isErrno(error, "EBADF")) return false;
+    throw error;
+  }
 }
 
 /** Padded with spaces, which JSON ignores, to what was there: so one write replaces it all, and no crash leaves half. */
