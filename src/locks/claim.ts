@@ -82,11 +82,12 @@ async function acquireClaim(
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
     const marker = await takeMarker(kernel, layout, configuration, weightsDir, record, examine);
     if ("busy" in marker) return { kind: "busy", busy: marker.busy };
-    // An old tool may have unlinked the lock file between two claims: the marker alone kept them apart, and only now is it
-    // certain which generation the other had.
-    const sure = Math.max(generation, 1 + generationOf(requireMarkerRecord(weightsDir)));
-    const complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode), generation: sure });
+    let complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode) });
     try {
+      // An old tool may have unlinked the lock file between two claims: the marker alone kept them apart, and only now is it
+      // certain which generation the other had.
+      const sure = Math.max(generation, 1 + generationOf(requireMarkerRecord(weightsDir)));
+      complete = withSection(complete, { generation: sure });
       if (sure > generation) kernel.write(serializeOwnerRecord(complete));
       writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));
     } catch (error) {

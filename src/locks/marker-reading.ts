@@ -16,7 +16,7 @@ export function readMarker(weightsDir: string): MarkerFacts | null {
   const reading = readRegularFile(markerPath(weightsDir), largestMarkerBytes);
   if (reading.kind === "absent") return null;
   // One that we may not read is somebody's; any other failure tells nothing, and must not pass for somebody's lock.
-  if (reading.kind === "failed" && !isErrno(reading.error, "EACCES")) {
+  if (reading.kind === "failed" && (reading.opened || !isErrno(reading.error, "EACCES"))) {
     throw asSystemError("read the marker", markerPath(weightsDir), reading.error);
   }
   const stats = (reading.kind === "failed" ? null : reading.stats) ?? statsOfUnreadable(weightsDir);

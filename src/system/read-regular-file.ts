@@ -6,7 +6,7 @@ export type FileReading =
   /** Something else than a regular file stands there: `why` says what. */
   | { readonly kind: "unreadable"; readonly why: string; readonly stats: BigIntStats | null }
   /** It cannot be told what is there: a fault of the file system, or of the permissions. */
-  | { readonly kind: "failed"; readonly why: string; readonly error: unknown }
+  | { readonly kind: "failed"; readonly why: string; readonly error: unknown; readonly opened: boolean }
   | { readonly kind: "file"; readonly bytes: Buffer; readonly stats: BigIntStats };
 
 /**
@@ -22,7 +22,7 @@ export function readRegularFile(path: string, limit: number, extraFlags = 0): Fi
     if (isErrno(error, "ENOENT", "ENOTDIR")) return { kind: "absent" };
     if (isErrno(error, "ELOOP")) return { kind: "unreadable", why: "a symbolic link", stats: null };
     if (isErrno(error, "ENXIO")) return { kind: "unreadable", why: "not a regular file", stats: null };
-    return failed(error);
+    return failed(error, false);
   }
   try {
     const stats = fstatSync(fd, { bigint: true });
@@ -30,14 +30,14 @@ export function readRegularFile(path: string, limit: number, extraFlags = 0): Fi
     if (!stats.isFile()) return { kind: "unreadable", why: "not a regular file", stats };
     return { kind: "file", bytes: readUpTo(fd, limit + 1), stats };
   } catch (error) {
-    return failed(error);
+    return failed(error, true);
   } finally {
     closeSync(fd);
   }
 }
 
-function failed(error: unknown): FileReading {
-  return { kind: "failed", why: `not readable (${errnoOf(error) ?? String(error)})`, error };
+function failed(error: unknown, opened: boolean): FileReading {
+  return { kind: "failed", why: `not readable (${errnoOf(error) ?? String(error)})`, error, opened };
 }
 
 /** The first `limit` bytes of an open file, or fewer where it ends before. */
