@@ -38,7 +38,7 @@ export async function makeProgram(
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "trainlock: ")) })
     .configureHelp({ showGlobalOptions: false });
   const alone = called !== undefined && called !== completionName && Object.hasOwn(commands, called);
-  const wanted = Object.entries(commands).filter(([name]) => !alone || name === called);
+  const wanted = Object.entries(commands).filter(([name]) => (alone ? name === called : called !== "--version"));
   for (const [, load] of wanted) (await load())(program, done);
   for (const command of program.commands) command.helpOption("--help", "show help").copyInheritedSettings(program);
   program.addHelpText(
