@@ -60,7 +60,7 @@ async function desk(): Promise<Desk> {
 }
 
 test("the page has the recipes that are tried here", () => {
-  const tried = ["array", "chained", "lsf", "notebook", "ranks", "requeue", "slurm", "top-of-script"];
+  const tried = ["array", "chained", "lsf", "lsf-array", "notebook", "ranks", "requeue", "slurm", "top-of-script"];
   expect([...recipes.keys()].sort()).toEqual(tried);
 });
 
@@ -97,16 +97,22 @@ test("top of script: starts itself again once, also in a job that a job under tr
   expect(await run("top-of-script", inherited)).toMatchObject({ exitCode: 0, ran: steps(2) });
 });
 
-test("array: each element its own configuration, a second submission has nothing to do", async () => {
-  const { run } = await desk();
-  for (const expected of [1, 0]) {
-    for (const index of ["0", "1", "2"]) {
-      const job = await run("array", { SLURM_JOB_ID: "20", SLURM_ARRAY_TASK_ID: index });
-      expect(job.exitCode).toBe(0);
-      expect(job.ran).toHaveLength(expected);
+const arrays = {
+  array: ["0", "1", "2"].map((index) => ({ SLURM_JOB_ID: "20", SLURM_ARRAY_TASK_ID: index })),
+  "lsf-array": ["1", "2", "3"].map((index) => ({ LSB_JOBID: "21", LSB_JOBINDEX: index })),
+};
+for (const [name, elements] of Object.entries(arrays)) {
+  test(`${name}: each element its own configuration, a second submission has nothing to do`, async () => {
+    const { run } = await desk();
+    for (const expected of [1, 0]) {
+      for (const element of elements) {
+        const job = await run(name, element);
+        expect(job.exitCode).toBe(0);
+        expect(job.ran).toHaveLength(expected);
+      }
     }
-  }
-});
+  });
+}
 
 test("chained: waits for the one that trains, then finds it done or trains", async () => {
   const { of, run } = await desk();
