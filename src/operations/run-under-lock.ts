@@ -6,7 +6,7 @@ import type { RunOutcome, RunRequest } from "./run-request.ts";
 import type { Ended, Started, Supervisor } from "./supervise.ts";
 
 /** A short command never pays for it; a check of the lock brings some code back. */
-const dropCodeEveryMs = 5000;
+const dropCodeEveryMs = 2000;
 
 export interface Surroundings {
   readonly weightsDir: string;

@@ -43,6 +43,15 @@ describe("run at a terminal", () => {
     expect(screen).toMatch(/^Training ended after \d+ s \(exit code 0\)$/m);
   });
 
+  test("says nothing of its own with --quiet", async () => {
+    const at = await shell();
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's
+    at.type("${RUN% --} --quiet -- echo trained; echo code=$?");
+    const screen = await at.shows(/^code=0$/m);
+    expect(screen).toMatch(/^trained$/m);
+    expect(screen).not.toMatch(/Lock acquired|Training ended/);
+  });
+
   test("Ctrl-C ends the command and gives the lock back", async () => {
     const at = await shell();
     at.type("$RUN sh -c 'echo running; exec sleep 1000'");
