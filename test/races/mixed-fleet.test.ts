@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -47,9 +47,10 @@ requiresPrograms("perl", "python3", "flock")(
         const from = monotonic();
         if (holds) await sleep(10 + Math.random() * 60);
         const to = monotonic();
+        const unnamed = holds && hasUnnamedLock(running.pid);
         running.closeInput();
         await running.finished;
-        if (holds) old.push(intervalOf(of, peer.title, running.pid, from, to));
+        if (holds) old.push(intervalOf(of, peer.title, running.pid, from, to, unnamed));
         await sleep(Math.random() * 30);
       }
     };
@@ -125,23 +126,42 @@ requiresPrograms("perl", "python3", "flock")(
   300_000,
 );
 
-function intervalOf(of: TestConfiguration, writer: string, pid: number, from: bigint, to: bigint): Interval {
-  return { configuration: of.model, pid, from, to, generation: 0, writer, unnamedAt: null, killed: false };
+function intervalOf(
+  of: TestConfiguration,
+  writer: string,
+  pid: number,
+  from: bigint,
+  to: bigint,
+  unnamed: boolean,
+): Interval {
+  const unnamedAt = unnamed ? from : null;
+  return { configuration: of.model, pid, from, to, generation: 0, writer, unnamedAt, killed: false };
+}
+
+/** Whether an old job holds a lock file that another old tool has unlinked: nobody can see such a lock. */
+function hasUnnamedLock(pid: number): boolean {
+  try {
+    const descriptors = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    return descriptors.some((path) => path.endsWith(".lock (deleted)"));
+  } catch {
+    return false;
+  }
 }
 
 const isClaim = ({ writer }: Interval) => writer === "trainlock";
 const involvesClaim = ({ earlier, later }: Overlap) => isClaim(earlier) || isClaim(later);
 
-/** The lock file had lost its name under a claim: what follows is an old writer's doing. */
+/** The lock file had lost its name under one of them: what follows is an old writer's doing. */
 function isExcused({ earlier, later }: Overlap): boolean {
-  return [earlier, later].some((each) => isClaim(each) && each.unnamedAt !== null);
+  return earlier.unnamedAt !== null || later.unnamedAt !== null;
 }
 
 /** A claim that lost its name to somebody has to end at its next check. */
 function isUnnoticed({ earlier, later }: Overlap): boolean {
   const claim = isClaim(earlier) ? earlier : later;
   const { unnamedAt, from, to } = claim;
-  if (unnamedAt === null || to === null) return true;
+  if (unnamedAt === null) return false;
+  if (to === null) return true;
   const [since = unnamedAt] = unnamedAt < later.from ? [later.from] : [];
   const nextCheck = checksMs.map((ms) => from + BigInt(ms) * 1_000_000n).find((at) => at > since);
   return nextCheck !== undefined && to > nextCheck + BigInt(lateMs) * 1_000_000n;
