@@ -164,7 +164,11 @@ function isUnnoticed({ earlier, later }: Overlap): boolean {
   if (to === null) return true;
   const [since = unnamedAt] = unnamedAt < later.from ? [later.from] : [];
   const nextCheck = checksMs.map((ms) => from + BigInt(ms) * 1_000_000n).find((at) => at > since);
-  return nextCheck !== undefined && to > nextCheck + BigInt(lateMs) * 1_000_000n;
+  if (nextCheck === undefined) return false;
+  // Whoever had ended before that check left the name free, and the claim has healed.
+  const other = claim === earlier ? later : earlier;
+  if (other.to !== null && other.to < nextCheck) return false;
+  return to > nextCheck + BigInt(lateMs) * 1_000_000n;
 }
 
 function pairsIn(overlaps: readonly Overlap[]): string {
