@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -13,6 +13,7 @@ import { describeOverlap, type Interval, type Overlap, overlapsOf, readJournal }
 import { monotonic } from "../support/races-processes.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable } from "../support/trainlock.ts";
+import { clearDeadMarker, type MarkerHolding, type Removal, withRemovedMarkers } from "./removed-markers.ts";
 
 const seconds = Number(process.env.TRAINLOCK_FLEET_SECONDS ?? (process.env.TRAINLOCK_SOAK === "1" ? 60 : 15));
 const holderProgram = fileURLToPath(new URL("holder.pl", import.meta.url));
@@ -33,12 +34,15 @@ requiresPrograms("perl", "python3", "flock")(
     const until = Date.now() + seconds * 1000;
     const anyOf = () => configurations[Math.floor(Math.random() * configurations.length)] ?? configuration(root);
     const old: Interval[] = [];
+    const oldWithMarkers: MarkerHolding[] = [];
+    const cleared: Removal[] = [];
     const exits = new Map<string, number>();
     const surprises: string[] = [];
 
     const oldWriter = async (peer: Peer) => {
       while (Date.now() < until) {
         const of = anyOf();
+        const startedAt = monotonic();
         const running = peer.start(of);
         const holds = await running.waitFor("HELD").then(
           () => true,
@@ -50,7 +54,9 @@ requiresPrograms("perl", "python3", "flock")(
         const unnamed = holds && hasUnnamedLock(running.pid);
         running.closeInput();
         await running.finished;
-        if (holds) old.push(intervalOf(of, peer.title, running.pid, from, to, unnamed));
+        const interval = intervalOf(of, peer.title, running.pid, from, to, unnamed);
+        if (holds && peer.kind === "file") oldWithMarkers.push({ ...interval, startedAt, finishedAt: monotonic() });
+        else if (holds) old.push(interval);
         await sleep(Math.random() * 30);
       }
     };
@@ -77,7 +83,10 @@ requiresPrograms("perl", "python3", "flock")(
       while (Date.now() < until) {
         await sleep(300);
         await pythonLocks("clear", configuration(root).lockDir);
-        for (const of of configurations) clearDeadMarker(of);
+        for (const of of configurations) {
+          const removal = clearDeadMarker(of, root);
+          if (removal !== null) cleared.push(removal);
+        }
       }
     };
     await Promise.all([
@@ -86,7 +95,9 @@ requiresPrograms("perl", "python3", "flock")(
       oldClear(),
     ]);
 
-    const { intervals: claims, complaints } = readJournal(journal, new Map());
+    const { intervals, complaints } = readJournal(journal, new Map());
+    const { claims, jobs } = withRemovedMarkers(intervals, oldWithMarkers, cleared);
+    old.push(...jobs);
     const overlaps = overlapsOf([...claims, ...old].sort((a, b) => (a.from < b.from ? -1 : 1)));
     const ofClaims = overlaps.filter(involvesClaim);
     const unnamed = claims.filter(({ unnamedAt }) => unnamedAt !== null);
@@ -103,8 +114,8 @@ requiresPrograms("perl", "python3", "flock")(
       [
         `mixed fleet, ${seconds} s: ${claims.length} claims of trainlock, ${old.length} holdings of old writers`,
         `  ended: ${[...exits].map(([code, times]) => `exit ${code} ${times} times`).join(", ")}`,
-        `  overlaps of a claim: ${inexcusable.length}; where an old writer unlinked the lock file under its holder: ${excused.length}`,
-        `  lock files unlinked under a claim: ${unnamed.length}`,
+        `  overlaps of a claim: ${inexcusable.length}; where an old tool unlinked the lock file or the marker under its holder: ${excused.length}`,
+        `  lock files or markers unlinked under a claim: ${unnamed.length}`,
         `  overlaps of old writers with one another: ${overlaps.length - ofClaims.length}${pairsIn(overlaps)}`,
       ].join("\n"),
     );
@@ -151,7 +162,7 @@ function hasUnnamedLock(pid: number): boolean {
 const isClaim = ({ writer }: Interval) => writer === "trainlock";
 const involvesClaim = ({ earlier, later }: Overlap) => isClaim(earlier) || isClaim(later);
 
-/** The lock file had lost its name under one of them: what follows is an old writer's doing. */
+/** The lock file, or the marker, had lost its name under one of them: what follows is an old tool's doing. */
 function isExcused({ earlier, later }: Overlap): boolean {
   return earlier.unnamedAt !== null || later.unnamedAt !== null;
 }
@@ -178,24 +189,4 @@ function pairsIn(overlaps: readonly Overlap[]): string {
     pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
   }
   return [...pairs].map(([pair, times]) => `\n    ${pair}: ${times}`).join("");
-}
-
-/** The old tool's clear of markers: no PID, or a PID that does not run here, is stale to it, and goes. */
-function clearDeadMarker({ marker }: TestConfiguration): void {
-  try {
-    const pid = Number.parseInt(readFileSync(marker, "latin1"), 10);
-    if (!Number.isNaN(pid) && isRunning(pid)) return;
-    unlinkSync(marker);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

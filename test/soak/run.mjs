@@ -37,7 +37,7 @@ const words = {
   takeovers: "takeovers of stale locks",
   kills: "kills",
   stops: "stops and continues",
-  lockFilesLost: "lock files unlinked under a claim by old writers",
+  lockFilesLost: "lock files or markers unlinked under a claim by old tools",
   overlaps: "overlaps of trainlock claims",
   oldWritersOverlaps: "overlaps of old writers with one another",
   statesExplored: "states of the model explored",
