@@ -1,3 +1,4 @@
+import { LockLostError } from "../model/errors.ts";
 import { inodeNumber } from "../model/inode.ts";
 import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
@@ -43,7 +44,7 @@ export function holdClaim(
   };
   const lose = (why: string) => {
     checks.stop();
-    lost.abort(new Error(why));
+    lost.abort(new LockLostError(why));
   };
 
   /** A lock file unlinked under us is made and locked again at once, before anybody else takes the name for free. */
@@ -85,16 +86,28 @@ export function holdClaim(
     if (!isComplete(readMarkerRecord(weightsDir).reading)) writeMarkerRecord(weightsDir, serializeOwnerRecord(record));
   };
 
+  const look = async () => {
+    if (!(await keepKernelLock())) return;
+    keepMarker();
+    if (!lost.signal.aborted) keepRecords();
+  };
   const check = async () => {
     if (released || lost.signal.aborted) return;
     try {
-      if (!(await keepKernelLock())) return;
-      keepMarker();
-      if (!lost.signal.aborted) keepRecords();
+      await look();
     } catch (error) {
       // A file system that does not answer proves no loss; the next check asks again.
       if (errnoOf(error) === undefined) throw error;
     }
+  };
+  const assertHeld = async () => {
+    if (released) throw new LockLostError("the lock has been released");
+    if (!lost.signal.aborted) {
+      await look().catch((error: unknown) => {
+        throw errnoOf(error) === undefined ? error : new LockLostError(`whether the lock is held: ${String(error)}`);
+      });
+    }
+    lost.signal.throwIfAborted();
   };
   const checks = scheduleChecks(() => inTurn(check), checkEveryMs, [kernelTaken.path, markerPlaced.path]);
 
@@ -125,6 +138,7 @@ export function holdClaim(
         kernel.write(serializeOwnerRecord(record));
       }),
     check: () => inTurn(check),
+    assertHeld: () => inTurn(assertHeld),
     release: (outcome) => inTurn(() => release(outcome?.exitCode ?? null)),
   };
 }

@@ -1,5 +1,5 @@
 import type { Configuration } from "../model/configuration.ts";
-import { EnvironmentError } from "../model/errors.ts";
+import { EnvironmentError, LockLostError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
 import type { OwnerRecord } from "../model/owner-record.ts";
 import type { Launch } from "../system/launch.ts";
@@ -107,7 +107,7 @@ function joined(path: string, weightsDir: string, word: RankWord & { readonly to
   const watching = setInterval(look, watchMs);
   const lose = (why: string) => {
     clearInterval(watching);
-    lost.abort(new Error(why));
+    lost.abort(new LockLostError(why));
   };
   return {
     token,
@@ -116,6 +116,10 @@ function joined(path: string, weightsDir: string, word: RankWord & { readonly to
     descriptors: [],
     noteChild: async () => undefined,
     check: async () => look(),
+    assertHeld: async () => {
+      look();
+      lost.signal.throwIfAborted();
+    },
     release: async () => clearInterval(watching),
   };
 }

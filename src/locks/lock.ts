@@ -17,7 +17,7 @@ export interface HeldLock {
   readonly token: string;
   /** Grows with every claim of a configuration: the fencing token for whoever writes checkpoints. */
   readonly generation: number;
-  /** Aborts once, with the reason, when somebody else has the lock or it cannot be known any more. Never after release. */
+  /** Aborts once, with a LockLostError, when somebody else has the lock or it cannot be known any more. Never after release. */
   readonly lost: AbortSignal;
   /** What a command must inherit to keep the lock alive without its wrapper; empty where a store has no such thing. */
   readonly descriptors: readonly number[];
@@ -25,6 +25,8 @@ export interface HeldLock {
   noteChild(pid: number): Promise<void>;
   /** Looks whether the lock still is this claim's, and mends what can be mended. Runs by itself on a schedule, too. */
   check(): Promise<void>;
+  /** Asks whether the lock is held at this moment. Throws a LockLostError when it is not, or when that cannot be told. */
+  assertHeld(): Promise<void>;
   /** Gives it back. A lock that is a successor's by now is left alone. A second call does nothing. */
   release(outcome?: { readonly exitCode: number | null }): Promise<void>;
 }

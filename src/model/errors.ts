@@ -50,3 +50,14 @@ export class EnvironmentError extends TrainlockError {
     super(message, exitCodes.environment, details);
   }
 }
+
+/** The lock is another's by now, or it cannot be known whose it is: stop what it protects. Exit code 74. */
+export class LockLostError extends TrainlockError {
+  override readonly name = "LockLostError";
+  /** How long it is certain that nobody else has it yet, milliseconds from now; null: another may have it already. */
+  readonly stopWithinMs: number | null;
+  constructor(message: string, { stopWithinMs = null }: { readonly stopWithinMs?: number | null } = {}) {
+    super(message, exitCodes.lockLost, { code: "ERR_LOCK_LOST", hint: "stop: another may have begun" });
+    this.stopWithinMs = stopWithinMs;
+  }
+}
