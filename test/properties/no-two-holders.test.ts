@@ -196,7 +196,7 @@ describe("no interleaving lets two train", () => {
       { numRuns: randomRuns },
     );
     tally({ schedules: randomRuns });
-  });
+  }, 300_000);
 });
 
 describe("the same properties catch a protocol that is broken", () => {
