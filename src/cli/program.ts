@@ -7,6 +7,7 @@ type AddCommand = (program: Command, done: (exitCode: number) => void) => void;
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   run: async () => (await import("./commands/run.ts")).addRunCommand,
   check: async () => (await import("./commands/check.ts")).addCheckCommand,
+  held: async () => (await import("./commands/held.ts")).addHeldCommand,
   list: async () => (await import("./commands/list.ts")).addListCommand,
   clear: async () => (await import("./commands/clear.ts")).addClearCommand,
   init: async () => (await import("./commands/init.ts")).addInitCommand,
@@ -52,7 +53,7 @@ export async function makeProgram(
       ],
       {
         0: "done",
-        1: "check: locked",
+        1: "check: locked; held: not held",
         2: "the call is wrong",
         3: "the environment is wrong",
         other: "see COMMAND --help",

@@ -129,6 +129,7 @@ export function holdClaim(
   return {
     token,
     generation,
+    address: kernelTaken.path,
     lost: lost.signal,
     descriptors: [kernelTaken.fd],
     noteChild: (pid) =>

@@ -33,7 +33,8 @@ export function joinRank(
   launch: Launch,
   { graceMs }: Joining,
 ): LockStore {
-  const path = rankWordPath(layout.kernelLockPath(configuration), launch.key);
+  const lockPath = layout.kernelLockPath(configuration);
+  const path = rankWordPath(lockPath, launch.key);
   const weightsDir = layout.weightsDir(configuration);
   const startedAtMs = Date.now();
   const silentSince = performance.now();
@@ -54,7 +55,8 @@ export function joinRank(
         return { kind: "busy", busy, final: true };
       writePresence(path, launch.rank, "running");
       const held = joined(path, weightsDir, { ...word, token: word.token }, graceMs);
-      return { kind: "held", lock: { ...held, release: async () => leave(held, path, launch.rank) } };
+      const release = async () => leave(held, path, launch.rank);
+      return { kind: "held", lock: { ...held, address: lockPath, release } };
     },
     awaitTurn: async (_configuration, _busy, signal) => {
       while (!signal.aborted) {

@@ -17,6 +17,11 @@ export interface HeldLock {
   readonly token: string;
   /** Grows with every claim of a configuration: the fencing token for whoever writes checkpoints. */
   readonly generation: number;
+  /**
+   * Where it is kept, for who asks about it from another process: the absolute path of the kernel lock file, or a remote
+   * store's address and key (`etcd://host:2379/trainlock/locks/NAME`).
+   */
+  readonly address: string;
   /** Aborts once, with a LockLostError, when somebody else has the lock or it cannot be known any more. Never after release. */
   readonly lost: AbortSignal;
   /** What a command must inherit to keep the lock alive without its wrapper; empty where a store has no such thing. */

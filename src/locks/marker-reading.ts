@@ -80,17 +80,18 @@ export function recordOfMarker(
   fromKernelLock: () => RecordReading,
 ): TiedRecord {
   const beside = readMarkerRecord(weightsDir);
-  if (beside.reading.kind === "record" && describes(beside.reading.record, marker)) {
+  if (beside.reading.kind === "record" && describesMarker(beside.reading.record, marker)) {
     const inTime = beside.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
     if (inTime) return { record: beside.reading.record, beside: true, problem: null };
   }
   const kernel = fromKernelLock();
-  if (kernel.kind === "record" && describes(kernel.record, marker))
+  if (kernel.kind === "record" && describesMarker(kernel.record, marker))
     return { record: kernel.record, beside: false, problem: null };
   return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
 }
 
-function describes(record: OwnerRecord, marker: MarkerFacts): boolean {
+/** Whether a record speaks of this marker: its inode and its PID. */
+export function describesMarker(record: OwnerRecord, marker: MarkerFacts): boolean {
   const inode = record.trainlock?.markerInode ?? null;
   return marker.pid !== null && inode === inodeNumber(marker.inode) && record.pid === marker.pid;
 }

@@ -30,6 +30,7 @@ export async function runUnderLock(
       TRAINLOCK_WEIGHTS_DIR: weightsDir,
       TRAINLOCK_GENERATION: String(lock.generation),
       TRAINLOCK_TOKEN: lock.token,
+      TRAINLOCK_LOCK: lock.address,
       TRAINLOCK_NAME: layout.displayName(configuration),
       // Lets a script see that it was started by this very wrapper: variables are inherited by later jobs, parents are not.
       TRAINLOCK_PID: String(process.pid),

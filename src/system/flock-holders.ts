@@ -18,6 +18,11 @@ export function flockHolderPids(path: string, identity: FileIdentity): number[] 
   return flockHoldersOf([{ path, dev: identity.dev, ino: identity.ino }]).get(path) ?? [];
 }
 
+/** Whether one process, of any that may be looked at, has this file open with flock(2) on it. */
+export function holdsFlock(pid: number, file: IdentifiedFile): boolean {
+  return lockedBy(pid, new Map([[basename(file.path), [file]]])).has(file.path);
+}
+
 /**
  * The processes that hold flock(2) on each file, by path, oldest first: those with an open descriptor whose
  * proc_pid_fdinfo(5) shows the lock. More than one when a descriptor was inherited. Files without a visible holder are left

@@ -74,7 +74,7 @@ export function doneRuleFrom({ doneWhen, doneMinSize, doneFile }: RunOptions): D
 }
 
 export const environmentHelp =
-  "\nThe command's environment has TRAINLOCK_WEIGHTS_DIR, TRAINLOCK_GENERATION, TRAINLOCK_TOKEN, TRAINLOCK_NAME and TRAINLOCK_PID.";
+  "\nThe command's environment has TRAINLOCK_WEIGHTS_DIR, TRAINLOCK_GENERATION, TRAINLOCK_TOKEN, TRAINLOCK_LOCK, TRAINLOCK_NAME and TRAINLOCK_PID;\n`trainlock held` in it says whether the lock still is held.";
 
 export const runHelpEnd = helpEnd(
   [

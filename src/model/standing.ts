@@ -1,0 +1,13 @@
+import type { Holder } from "./held-lock.ts";
+
+/** Whether a claim that was made is held still, by whatever keeps it. */
+export interface Standing {
+  /** Null: it cannot be told from here. Whoever asks must not go on as if it were held. */
+  readonly held: boolean | null;
+  /** Of the claim that has the lock, or had it last, as far as anything says so. */
+  readonly generation: number | null;
+  /** One line: what was found. Strings of others may be in it: escape before showing. */
+  readonly why: string;
+  /** Who has it, or had it last. */
+  readonly holder: Holder | null;
+}
