@@ -26,7 +26,10 @@ type Requirement =
   | "strace"
   | "setsid"
   | "less"
-  | "script";
+  | "script"
+  | "etcd"
+  | "etcdctl"
+  | "openssl";
 
 const found = new Map<Requirement, boolean>();
 

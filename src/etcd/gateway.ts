@@ -1,0 +1,83 @@
+import * as v from "valibot";
+import { parseJson } from "../model/parse-json.ts";
+import type { EtcdAccess, EtcdAddress } from "./address.ts";
+import { authenticateAnswer, failureIn } from "./answers.ts";
+import type { CallLimits } from "./client.ts";
+import { type Connections, connections } from "./connections.ts";
+import type { Endpoints } from "./endpoints.ts";
+import { EtcdError } from "./errors.ts";
+import { codes, notEtcd, saidByEtcd } from "./failures.ts";
+import { type Login, login } from "./login.ts";
+import { post, type Reply } from "./post.ts";
+
+const mebibyte = 2 ** 20;
+/** Bytes of an answer that a hostile or mistaken server may fill our memory with. */
+export const largest = { plain: mebibyte, withValues: 4 * mebibyte, page: 16 * mebibyte } as const;
+
+export interface Call<Schema extends v.GenericSchema> {
+  /** Under `/v3`. */
+  readonly path: string;
+  readonly body: unknown;
+  readonly answer: Schema;
+  readonly largestBytes?: number;
+  /** True unless said otherwise. */
+  readonly needsLeader?: boolean;
+  readonly limits: CallLimits | undefined;
+}
+
+/** etcd's gRPC calls as JSON over HTTP, what etcd calls its gateway. */
+export interface Gateway {
+  readonly connections: Connections;
+  readonly login: Login;
+  call<Schema extends v.GenericSchema>(endpoints: Endpoints, call: Call<Schema>): Promise<v.InferOutput<Schema>>;
+}
+
+export function gateway(address: EtcdAddress, access: EtcdAccess): Gateway {
+  const connected = connections(address, access);
+  const authenticate = async (endpoint: string, name: string, password: string, timeoutMs: number) => {
+    const path = "/v3/auth/authenticate";
+    const request = { endpoint, path, body: { name, password }, token: null, needsLeader: true, timeoutMs };
+    const reply = await post(connected, request, largest.plain);
+    return answerIn(endpoint, path, reply, authenticateAnswer).token;
+  };
+  const loggedIn = login(access, authenticate);
+  return {
+    connections: connected,
+    login: loggedIn,
+    call: (endpoints, { path, body, answer, largestBytes = largest.plain, needsLeader = true, limits = {} }) =>
+      endpoints.inTurn(limits, (endpoint, timeoutMs) =>
+        loggedIn.withToken(endpoint, timeoutMs, async (token, leftMs) => {
+          const { signal } = limits;
+          const request = { endpoint, path: `/v3${path}`, body, token, needsLeader, timeoutMs: leftMs, signal };
+          return answerIn(endpoint, request.path, await post(connected, request, largestBytes), answer);
+        }),
+      ),
+  };
+}
+
+/** Throws an EtcdError for anything but the answer expected. */
+function answerIn<Schema extends v.GenericSchema>(
+  endpoint: string,
+  path: string,
+  { status, text }: Reply,
+  schema: Schema,
+): v.InferOutput<Schema> {
+  const json = parseJson(text);
+  const read = v.safeParse(schema, json);
+  if (status === 200 && read.success) return read.output;
+  throw failureOf(endpoint, path, status, json);
+}
+
+/** What an answer that is not the one expected means. */
+export function failureOf(endpoint: string, path: string, status: number, json: unknown): EtcdError {
+  const failure = failureIn(json);
+  if (failure !== null) return saidByEtcd(endpoint, failure);
+  if (status >= 502 && status <= 504) {
+    return new EtcdError("unreachable", endpoint, `etcd at ${endpoint}: HTTP ${status} from something in front of it`, {
+      code: codes.unreachable,
+      hint: "check the proxy or load balancer there, or name the members themselves",
+      mayHaveHappened: true,
+    });
+  }
+  return notEtcd(endpoint, status === 200 ? `not an answer to ${path}` : `HTTP ${status} for ${path}`);
+}

@@ -1,0 +1,218 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll } from "vitest";
+import type { EtcdAccess, EtcdAddress } from "../../src/etcd/address.ts";
+import { until } from "../support/until.ts";
+import { type Certificates, makeCertificates, type Pair } from "./certificates.ts";
+import { freePorts } from "./free-ports.ts";
+import { type Member, startMember } from "./member.ts";
+
+const call = promisify(execFile);
+
+export interface ClusterOptions {
+  /** 1 unless said otherwise. */
+  readonly members?: 1 | 3;
+  /** Clients need a certificate, too; `server` in place of the good one. */
+  readonly tls?: boolean | { readonly server: keyof Certificates & ("server" | "elsewhere" | "expired") };
+  /** Users: root, and alice who may read and write what is under `/trainlock/` only. */
+  readonly auth?: boolean;
+  /** More arguments of etcd. */
+  readonly args?: readonly string[];
+}
+
+/** A real etcd on loopback, gone with the test file. */
+export interface Cluster {
+  /** `127.0.0.1:port`, in the order of the members. */
+  readonly endpoints: readonly string[];
+  readonly folder: string;
+  readonly address: EtcdAddress;
+  /** With which everything is allowed that alice, or anybody, may do. */
+  readonly access: EtcdAccess;
+  /** The address as a user writes it. */
+  readonly url: string;
+  /** The variables that go with it. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly certificates: Certificates | null;
+  /** As root where there are users. */
+  etcdctl(...args: readonly string[]): Promise<string>;
+  kill(member: number): Promise<void>;
+  restart(member: number): Promise<void>;
+  pause(member: number): void;
+  resume(member: number): void;
+  /** Number of the member that leads; waits until there is one. */
+  leader(): Promise<number>;
+  /** Resolves once all members that are not killed answer. */
+  healthy(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export const passwords = { root: "over-everything", alice: "wonder land" } as const;
+const prefix = "/trainlock";
+export const noAccess: EtcdAccess = { caFile: null, certFile: null, keyFile: null, user: null, password: null };
+
+const started = new Set<() => Promise<void>>();
+afterAll(async () => {
+  await Promise.all([...started].map((stop) => stop()));
+});
+
+/** Starts a cluster at the first call, and gives the same one at all later ones. */
+export function sharedCluster(options: ClusterOptions = {}): () => Promise<Cluster> {
+  let shared: Promise<Cluster> | undefined;
+  return () => {
+    shared ??= startCluster(options);
+    return shared;
+  };
+}
+
+/** Needs etcd and etcdctl, and openssl for TLS. Others may take a port that was free: then it is tried again. */
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  for (let attempt = 1; ; attempt += 1) {
+    const cluster = await launch(options);
+    try {
+      await cluster.healthy();
+      if (options.auth === true) await addUsers(cluster);
+      return cluster;
+    } catch (error) {
+      const logs = options.members === 3 ? ["log-0", "log-1", "log-2"] : ["log-0"];
+      const text = (await Promise.all(logs.map((log) => readFile(join(cluster.folder, log), "utf8")))).join("\n");
+      await cluster.stop();
+      if (attempt === 3 || !text.includes("address already in use"))
+        throw new Error(`no etcd: ${text}`, { cause: error });
+    }
+  }
+}
+
+async function launch({ members: count = 1, tls = false, auth = false, args = [] }: ClusterOptions): Promise<Cluster> {
+  const folder = await mkdtemp(join(tmpdir(), "trainlock-etcd-"));
+  const certificates = tls === false ? null : await makeCertificates(folder);
+  const scheme = certificates === null ? "http" : "https";
+  const ports = await freePorts(2 * count);
+  const numbers = Array.from({ length: count }, (_, member) => member);
+  const endpoints = numbers.map((member) => `127.0.0.1:${ports[member]}`);
+  const peer = (member: number) => `http://127.0.0.1:${ports[count + member]}`;
+  const names = numbers.map((member) => `m${member}=${peer(member)}`).join(",");
+  const server = certificates?.[typeof tls === "object" ? tls.server : "server"];
+  const begin = (member: number) =>
+    startMember(
+      [
+        ...["--name", `m${member}`, "--data-dir", join(folder, `data-${member}`), "--logger", "zap"],
+        ...["--listen-client-urls", `${scheme}://${endpoints[member]}`],
+        ...["--advertise-client-urls", `${scheme}://${endpoints[member]}`],
+        ...["--listen-peer-urls", peer(member), "--initial-advertise-peer-urls", peer(member)],
+        ...["--initial-cluster", names, "--initial-cluster-token", folder, "--bcrypt-cost", "4"],
+        ...["--heartbeat-interval", "50", "--election-timeout", "500", "--log-level", "warn"],
+        ...(certificates && server ? serverArgs(certificates, server) : []),
+        ...args,
+      ],
+      join(folder, `log-${member}`),
+    );
+  const running: (Member | null)[] = await Promise.all(numbers.map(begin));
+  const alive = () => endpoints.filter((_, member) => running[member] !== null);
+  const ctl = async (to: readonly string[], ...rest: readonly string[]) => {
+    const client = certificates === null ? [] : clientArgs(certificates);
+    const user = auth && usersThere ? [`--user=root:${passwords.root}`] : [];
+    const where = ["--endpoints", to.map((endpoint) => `${scheme}://${endpoint}`).join(","), "--dial-timeout=1s"];
+    // Certificates are made for tests that go wrong, too: etcdctl is not one of them.
+    const { stdout } = await call("etcdctl", [...where, ...client, ...user, ...rest], {
+      env: { PATH: process.env.PATH, ETCDCTL_API: "3" },
+    });
+    return stdout;
+  };
+  let usersThere = false;
+  const statuses = async () => {
+    const text = await ctl(alive(), "--command-timeout=1s", "endpoint", "status", "-w", "json").catch(() => "[]");
+    return JSON.parse(text.trim() || "[]") as {
+      Endpoint: string;
+      Status: { header: { member_id: number }; leader: number };
+    }[];
+  };
+  const cluster: Cluster = {
+    endpoints,
+    folder,
+    address: { secure: certificates !== null, endpoints, prefix },
+    access: {
+      caFile: certificates?.ca ?? null,
+      certFile: certificates?.client.cert ?? null,
+      keyFile: certificates?.client.key ?? null,
+      user: auth ? "alice" : null,
+      password: auth ? passwords.alice : null,
+    },
+    url: `${certificates === null ? "etcd" : "etcds"}://${endpoints.join(",")}${prefix}`,
+    env: {
+      ...(certificates === null
+        ? {}
+        : {
+            TRAINLOCK_STORE_CA: certificates.ca,
+            TRAINLOCK_STORE_CERT: certificates.client.cert,
+            TRAINLOCK_STORE_KEY: certificates.client.key,
+          }),
+      ...(auth ? { TRAINLOCK_STORE_USER: "alice", TRAINLOCK_STORE_PASSWORD: passwords.alice } : {}),
+    },
+    certificates,
+    async etcdctl(...rest) {
+      if (rest.join(" ") === "auth enable") {
+        const said = await ctl(alive(), ...rest);
+        usersThere = true;
+        return said;
+      }
+      return ctl(alive(), ...rest);
+    },
+    async kill(member) {
+      const killed = running[member];
+      running[member] = null;
+      await killed?.kill();
+    },
+    async restart(member) {
+      await cluster.kill(member);
+      running[member] = await begin(member);
+      await cluster.healthy();
+    },
+    pause: (member) => running[member]?.signal("SIGSTOP"),
+    resume: (member) => running[member]?.signal("SIGCONT"),
+    leader: () =>
+      until("a leader", async () => {
+        const found = (await statuses()).find(({ Status: { leader, header } }) => leader === header.member_id);
+        const member = endpoints.findIndex((endpoint) => found?.Endpoint.endsWith(endpoint));
+        return member < 0 ? null : member;
+      }),
+    healthy: async () => {
+      await until(
+        "etcd to be healthy",
+        () =>
+          ctl(alive(), "--command-timeout=1s", "endpoint", "health").then(
+            () => true,
+            () => null,
+          ),
+        15_000,
+      );
+    },
+    async stop() {
+      started.delete(cluster.stop);
+      await Promise.all(running.map((member) => member?.kill()));
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+  started.add(cluster.stop);
+  return cluster;
+}
+
+function serverArgs({ ca }: Certificates, server: Pair): string[] {
+  return ["--cert-file", server.cert, "--key-file", server.key, "--client-cert-auth", "--trusted-ca-file", ca];
+}
+
+function clientArgs({ ca, client }: Certificates): string[] {
+  return ["--cacert", ca, "--cert", client.cert, "--key", client.key];
+}
+
+async function addUsers(cluster: Cluster): Promise<void> {
+  await cluster.etcdctl("user", "add", `root:${passwords.root}`);
+  await cluster.etcdctl("user", "grant-role", "root", "root");
+  await cluster.etcdctl("role", "add", "trainlock");
+  await cluster.etcdctl("role", "grant-permission", "trainlock", "--prefix=true", "readwrite", `${prefix}/`);
+  await cluster.etcdctl("user", "add", `alice:${passwords.alice}`);
+  await cluster.etcdctl("user", "grant-role", "alice", "trainlock");
+  await cluster.etcdctl("auth", "enable");
+}
