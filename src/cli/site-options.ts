@@ -3,12 +3,15 @@ import { type Configuration, parseConfiguration } from "../model/configuration.t
 import { UsageError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
 import { rootVariables } from "../model/root.ts";
+import { storeVariables } from "../model/store-settings.ts";
 import { configurationFor, configVariable, openLayout } from "../operations/open-layout.ts";
+import type { StoreChoice } from "../operations/store-in-force.ts";
 
 export interface SiteOptions {
   readonly root?: string;
   readonly lockDir?: string;
   readonly config?: string;
+  readonly store?: string;
   readonly color: boolean;
   readonly json?: boolean;
 }
@@ -24,6 +27,14 @@ export interface ConfigurationOptions {
 }
 
 export function addSiteOptions(command: Command): Command {
+  return addPlaceOptions(command).option(
+    "--store <address>",
+    `where locks are kept, such as etcd://host:2379 (else $${storeVariables.address}, else the site's file, else on the file system)`,
+  );
+}
+
+/** Where the site is, and not yet what it says. */
+export function addPlaceOptions(command: Command): Command {
   return command
     .option("--root <dir>", `the shared folder (else $${rootVariables.join(", $")})`)
     .option("--lock-dir <dir>", "the folder of the kernel locks (else training_locks in the root)")
@@ -56,14 +67,14 @@ export interface Opened {
 }
 
 /** Both, since a site says what a configuration is. A wrong name is told before a wrong place. */
-export function openWith(options: ConfigurationOptions & SiteOptions): Opened {
+export function openWith(options: ConfigurationOptions & SiteOptions & StoreChoice): Opened {
   parseConfiguration(options);
   const dimensions = assignments(options.set ?? []);
   const layout = layoutFrom(options);
   return { layout, configuration: configurationFor(layout, { ...options, dimensions }) };
 }
 
-export function layoutFrom(options: SiteOptions): Layout {
+export function layoutFrom(options: SiteOptions & StoreChoice): Layout {
   return openLayout(options);
 }
 

@@ -1,6 +1,5 @@
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
-import { claimStore } from "../locks/claim.ts";
 import type { HeldLock } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
@@ -8,6 +7,7 @@ import type { Holder } from "../model/held-lock.ts";
 import type { Layout } from "../model/layout.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
 import { configurationFor, openLayout } from "../operations/open-layout.ts";
+import { openStore } from "../operations/open-store.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
 
 export interface TrainingLockOptions {
@@ -26,6 +26,8 @@ export interface TrainingLockOptions {
   readonly lockDir?: string;
   /** The site's file; else the environment's TRAINLOCK_CONFIG, else `trainlock.yaml` in the root. */
   readonly config?: string;
+  /** Where locks are kept, such as `etcd://host:2379`; else the environment's TRAINLOCK_STORE, else the site's file, else on the file system. */
+  readonly store?: string;
 }
 
 export interface AcquireOptions {
@@ -77,7 +79,7 @@ export class TrainingLock {
       if (!this.#held.lost.aborted) return true;
       await this.release();
     }
-    const store = claimStore(this.#layout, this.#examine);
+    const store = await openStore(this.#layout, this.#examine);
     const giveUpAt = performance.now() + timeoutMs;
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       const acquisition = await store.acquire(this.#configuration, null);

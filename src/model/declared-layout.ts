@@ -4,15 +4,21 @@ import { type Configuration, describeConfiguration } from "./configuration.ts";
 import { UsageError } from "./errors.ts";
 import { defaultLayout, kernelLockName, type Layout, modelFolder, type WeightsTree } from "./layout.ts";
 import type { SiteConfig } from "./site-config.ts";
+import type { StoreSettings } from "./store-settings.ts";
 import { filtered, type Segment, segmentPattern, type Template, type Vocabulary } from "./template.ts";
 import { matchTemplate, renderTemplate } from "./template-match.ts";
 
 const longestFileName = 255;
 
 /** The layout that a site declares. Without templates of its own it is the default one, dimensions appended. */
-export function declaredLayout(root: string, lockDir: string, site: SiteConfig): Layout {
+export function declaredLayout(
+  root: string,
+  lockDir: string,
+  site: SiteConfig,
+  store: StoreSettings | null = null,
+): Layout {
   const { dimensions, datasets } = site;
-  const plain = defaultLayout(root, lockDir, site);
+  const plain = defaultLayout(root, lockDir, site, store);
   if (site.weights.length === 0 && dimensions.length === 0) return plain;
   const vocabulary: Vocabulary = { dimensions, datasets };
   const templates = site.weights.length === 0 ? [defaultTemplate(site)] : site.weights;
@@ -41,6 +47,7 @@ export function declaredLayout(root: string, lockDir: string, site: SiteConfig):
     root,
     lockDir,
     site,
+    store,
     weightsTrees: site.weights.length === 0 ? plain.weightsTrees : templates.map((t) => treeOf(t, root, vocabulary)),
     weightsDir: (configuration) => {
       const path = renderTemplate(templateFor(configuration), configuration, vocabulary);

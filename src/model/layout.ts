@@ -3,6 +3,7 @@ import type { Configuration } from "./configuration.ts";
 import { type Dimension, dimensionSuffix } from "./dimensions.ts";
 import { ratioText, stageText } from "./name-parts.ts";
 import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
+import type { StoreSettings } from "./store-settings.ts";
 
 /** Every path and name that follows from a configuration. Other programs compute the same ones, byte for byte. */
 export interface Layout {
@@ -21,6 +22,8 @@ export interface Layout {
   readonly weightsTrees: readonly WeightsTree[];
   /** What the site declares; all defaults where it has no file. */
   readonly site: SiteConfig;
+  /** Where locks are kept, from call, environment and site together; null: on the file system. */
+  readonly store: StoreSettings | null;
 }
 
 /** Where weights dirs lie: below `top`, one folder a level. */
@@ -60,6 +63,7 @@ export function defaultLayout(
   root: string,
   lockDir: string = join(root, defaultLockDir),
   site: SiteConfig = emptySiteConfig,
+  store: StoreSettings | null = null,
 ): Layout {
   const weightsTop = join(root, "WEIGHTS");
   const datasetOf = (folder: string) =>
@@ -74,6 +78,7 @@ export function defaultLayout(
     root,
     lockDir,
     site,
+    store,
     weightsTrees: [{ top: weightsTop, levels: [null, null, null] }],
     // A model's name and what is appended to it run together here, and a stage leaves no trace.
     configurationOfWeightsDir: () => null,

@@ -1,4 +1,5 @@
 import type { Dimension } from "./dimensions.ts";
+import type { StoreDeclaration } from "./store-settings.ts";
 import type { Template } from "./template.ts";
 
 export const schedulers = ["auto", "lsf", "slurm", "pbs", "sge", "none"] as const;
@@ -38,6 +39,7 @@ export interface SiteConfig {
   readonly scheduler: SchedulerChoice;
   readonly ssh: SshSettings;
   readonly timeouts: SiteTimeouts;
+  readonly store: StoreDeclaration | null;
   /** The line on which each setting stands, by its key: `timeouts.ssh`. */
   readonly lines: Readonly<Record<string, number>>;
 }
@@ -54,6 +56,7 @@ export const emptySiteConfig: SiteConfig = {
   scheduler: "auto",
   ssh: { user: null, port: null, jumpHost: null },
   timeouts: { probeMs: 10_000, sshMs: 5_000, schedulerMs: 10_000 },
+  store: null,
   lines: {},
 };
 

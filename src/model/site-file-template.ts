@@ -56,4 +56,16 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #   probe: 10s                # for one question to the file system
 #   ssh: 5s
 #   scheduler: 10s
+
+## Where locks are kept, if not on the file system: an etcd cluster. The address alone (store: etcd://etcd1:2379), or more.
+## Passwords are in files that only their readers can read; TRAINLOCK_STORE_PASSWORD_FILE may name one as well.
+# store:
+#   address: etcds://etcd1:2379,etcd2:2379,etcd3:2379/trainlock
+#   ttl: 60s                  # how long a lock outlives a holder that the store does not hear of, 5s to 1h
+#   ca: /etc/trainlock/ca.pem
+#   cert: /etc/trainlock/client.pem
+#   key: /etc/trainlock/client-key.pem
+#   user: trainlock
+#   password_file: /etc/trainlock/password
+#   also_marker: auto         # true, false, or auto: place the marker as well, for jobs that know nothing else
 `;

@@ -2,6 +2,7 @@ import { durationMs } from "./durations.ts";
 import { emptySiteConfig, lockPrimitives, type SiteConfig, schedulers } from "./site-config.ts";
 import { readDimensions } from "./site-file-dimensions.ts";
 import { readInnerPath } from "./site-file-path.ts";
+import { readStore } from "./site-file-store.ts";
 import { readWeights } from "./site-file-weights.ts";
 import { readYaml, type YamlValue } from "./yaml-reader.ts";
 
@@ -18,6 +19,7 @@ const keys = [
   "scheduler",
   "ssh",
   "timeouts",
+  "store",
 ] as const;
 
 /** Reads and checks the text of a site's file; `file` names it in messages. Throws a UsageError with line and key. */
@@ -48,6 +50,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     scheduler: take("scheduler", (value) => value.oneOf(schedulers), "auto"),
     ssh: take("ssh", (value) => readSsh(value, lines), ssh),
     timeouts: take("timeouts", (value) => readTimeouts(value, lines), timeouts),
+    store: take("store", (value) => readStore(value, lines), null),
     lines,
   };
 }

@@ -9,6 +9,8 @@ export interface YamlValue {
   readonly line: number;
   /** Throws the UsageError that says what was expected here. */
   fail(expected: string): never;
+  /** The same without what was found: it may be a secret. */
+  refuse(expected: string): never;
   text(expected: string): string;
   integer(expected: string, least: number, most: number): number;
   flag(): boolean;
@@ -52,9 +54,10 @@ export function readYaml(text: string, file: string): YamlValue {
   function valueAt(node: Yaml.Node | null, key: string, lineOfKey: number): YamlValue {
     const line = node?.range ? lineOf(node.range[0]) : lineOfKey;
     const found = node === null ? "nothing" : describe(node);
-    const fail = (expected: string): never => {
-      throw wrong(file, line, `${key === "" ? "" : `${key}: `}expected ${expected}, found ${found}`);
+    const refuse = (expected: string, but = ""): never => {
+      throw wrong(file, line, `${key === "" ? "" : `${key}: `}expected ${expected}${but}`);
     };
+    const fail = (expected: string): never => refuse(expected, `, found ${found}`);
     const scalar = (expected: string): string | number => {
       const value: unknown = yaml.isScalar(node) ? node.value : undefined;
       return typeof value === "string" || typeof value === "number" ? value : fail(expected);
@@ -67,6 +70,7 @@ export function readYaml(text: string, file: string): YamlValue {
       key,
       line,
       fail,
+      refuse: (expected) => refuse(expected),
       scalar,
       text,
       integer: (expected, least, most) => {

@@ -4,6 +4,7 @@ import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
 import { requireWithin } from "../system/within.ts";
+import { requireFileStore } from "./file-store-only.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
@@ -29,6 +30,7 @@ export async function checkConfiguration(
   configuration: Configuration,
   examine: Examine,
 ): Promise<CheckResult> {
+  requireFileStore(layout.store?.address ?? null);
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);

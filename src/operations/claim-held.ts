@@ -4,7 +4,9 @@ import type { Configuration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
 import { kernelLockStem, type Layout } from "../model/layout.ts";
 import type { Standing } from "../model/standing.ts";
+import { looksLikeAddress } from "../model/store-settings.ts";
 import { requireWithin } from "../system/within.ts";
+import { requireFileStore } from "./file-store-only.ts";
 
 export interface HeldReport extends Standing {
   readonly name: string;
@@ -21,6 +23,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function heldByEnvironment(env: Environment, generation: number | null): Promise<HeldReport> {
   const token = required(env, "TRAINLOCK_TOKEN", (text) => (/^[0-9a-f]{32}$/.test(text) ? text : null));
   const own = required(env, "TRAINLOCK_GENERATION", generationFrom);
+  requireFileStore(remoteAddress(env.TRAINLOCK_LOCK));
   const lockPath = required(env, "TRAINLOCK_LOCK", absolutePath);
   const weightsDir = required(env, "TRAINLOCK_WEIGHTS_DIR", absolutePath);
   const name = env.TRAINLOCK_NAME || kernelLockStem(lockPath);
@@ -35,6 +38,7 @@ export async function heldByConfiguration(
   configuration: Configuration,
   generation: number,
 ): Promise<HeldReport> {
+  requireFileStore(layout.store?.address ?? null);
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
@@ -46,6 +50,11 @@ export async function heldByConfiguration(
 export function generationFrom(text: string): number | null {
   const number = /^[1-9]\d{0,15}$/.test(text) ? Number(text) : 0;
   return Number.isSafeInteger(number) && number > 0 ? number : null;
+}
+
+/** Of a claim that is kept in a store; null: it is on the file system, or nobody knows where. */
+function remoteAddress(lock: string | undefined): string | null {
+  return lock !== undefined && looksLikeAddress(lock) ? lock : null;
 }
 
 const longestPath = 4096;

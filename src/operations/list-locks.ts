@@ -2,6 +2,7 @@ import { TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { type Layout, markerName } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
+import { requireFileStore } from "./file-store-only.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
@@ -20,6 +21,7 @@ export interface ListRequest {
 /** Every lock under a root with its verdict; markers before kernel locks, each by name. Changes nothing on disk. */
 export async function listLocks(request: ListRequest): Promise<LockReport[]> {
   const { layout, kinds, verify, examine, onUnreadable } = request;
+  requireFileStore(layout.store?.address ?? null);
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
     for (const folder of weightsFoldersHolding(layout, markerName, onUnreadable)) {

@@ -1,4 +1,4 @@
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { accessSync, type BigIntStats, constants, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Configuration, type ConfigurationInput, parseConfiguration } from "../model/configuration.ts";
 import { declaredLayout } from "../model/declared-layout.ts";
@@ -7,7 +7,7 @@ import { EnvironmentError, UsageError } from "../model/errors.ts";
 import { defaultLayout, defaultLockDir, type Layout } from "../model/layout.ts";
 import { nearest } from "../model/nearest.ts";
 import { rootFrom } from "../model/root.ts";
-import { type SiteConfig, siteFileName } from "../model/site-config.ts";
+import { emptySiteConfig, type SiteConfig, siteFileName } from "../model/site-config.ts";
 import { parseSiteFile } from "../model/site-file.ts";
 import { asSystemError } from "../system/errno.ts";
 import { lockByRange } from "../system/flock.ts";
@@ -15,8 +15,10 @@ import { groupNumber } from "../system/groups.ts";
 import { readRegularFile } from "../system/read-regular-file.ts";
 import { declarePermissions, ownerOf } from "../system/shared-permissions.ts";
 import { requireWithin } from "../system/within.ts";
+import type { StoreOrigins } from "./store-checks.ts";
+import { type StoreChoice, storeInForce } from "./store-in-force.ts";
 
-export interface Site {
+export interface Site extends Pick<StoreChoice, "store"> {
   readonly root?: string | undefined;
   readonly lockDir?: string | undefined;
   /** The site's file; else the environment's TRAINLOCK_CONFIG, else `trainlock.yaml` in the root. */
@@ -27,6 +29,8 @@ export interface OpenedSite {
   readonly layout: Layout;
   /** Null: there is none, all is default. */
   readonly file: string | null;
+  /** Who says each setting of the store; null where locks are on the file system. */
+  readonly storeFrom: StoreOrigins | null;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -38,28 +42,38 @@ const largestSiteFileBytes = 256 * 1024;
  * The layout of a site. Throws a UsageError when nothing names the root, or for a mistake in the site's file; an
  * EnvironmentError when the root is not there.
  */
-export function openLayout(site: Site, env: Environment = process.env): Layout {
+export function openLayout(site: Site & StoreChoice, env: Environment = process.env): Layout {
   return openSite(site, env).layout;
 }
 
 /** The same, with the file that declares it. */
-export function openSite(site: Site, env: Environment = process.env): OpenedSite {
+export function openSite(site: Site & StoreChoice, env: Environment = process.env): OpenedSite {
   const root = rootFrom(site.root, env);
-  requireFolder(root);
+  const rootUid = requireFolder(root);
   if (site.lockDir === "") throw new UsageError("--lock-dir is empty", { hint: "name a folder" });
   const declared = readSiteFile(site, root, env);
   const lockDir =
     site.lockDir === undefined ? join(root, declared?.config.lockDir ?? defaultLockDir) : resolve(site.lockDir);
   // A lock dir that the caller names may be anywhere; one within the root must stay there.
   if (site.lockDir === undefined) requireWithin(root, lockDir);
-  if (declared === null) return { layout: defaultLayout(root, lockDir), file: null };
-  const { config, file } = declared;
+  if (declared === null) {
+    const store = storeInForce(site, env, null);
+    const layout = defaultLayout(root, lockDir, emptySiteConfig, store?.settings);
+    return { layout, file: null, storeFrom: store?.origins ?? null };
+  }
+  const { config, file, found } = declared;
   if (config.group !== null || config.mode !== null) {
     const gid = config.group === null ? null : groupNumber(config.group, `${file}:${config.lines.group ?? 1}`);
     for (const top of [root, lockDir]) declarePermissions(top, { gid, fileMode: config.mode });
   }
   if (config.lockPrimitive === "ofd") lockByRange(lockDir);
-  return { layout: declaredLayout(root, lockDir, config), file };
+  const whose = found === null ? null : { file: found, rootUid };
+  const store = storeInForce(
+    site,
+    env,
+    config.store && { path: file, declared: config.store, lines: config.lines, found: whose },
+  );
+  return { layout: declaredLayout(root, lockDir, config, store?.settings), file, storeFrom: store?.origins ?? null };
 }
 
 /** A configuration with its site's dimensions, and its dataset as the site spells it. Throws {@link UsageError}. */
@@ -85,7 +99,14 @@ function spelledDataset(given: string, known: readonly string[] | null): string 
   });
 }
 
-function readSiteFile(site: Site, root: string, env: Environment): { config: SiteConfig; file: string } | null {
+interface SiteFile {
+  readonly config: SiteConfig;
+  readonly file: string;
+  /** Null: the caller has named it. */
+  readonly found: BigIntStats | null;
+}
+
+function readSiteFile(site: Site, root: string, env: Environment): SiteFile | null {
   if (site.config === "") throw new UsageError("--config is empty", { hint: "name a file" });
   const variable = env[configVariable];
   const named = site.config ?? (variable === "" ? undefined : variable);
@@ -93,7 +114,7 @@ function readSiteFile(site: Site, root: string, env: Environment): { config: Sit
     const file = resolve(named);
     try {
       // Whoever names a file may name a link.
-      return { config: parseSiteFile(readFileSync(file, "utf8"), file), file };
+      return { config: parseSiteFile(readFileSync(file, "utf8"), file), file, found: null };
     } catch (error) {
       throw asSystemError("read the site's file", file, error);
     }
@@ -108,14 +129,16 @@ function readSiteFile(site: Site, root: string, env: Environment): { config: Sit
       hint: "make it a regular file that you can read, or name another by --config",
     });
   }
-  return { config: parseSiteFile(reading.bytes.toString("utf8"), file), file };
+  return { config: parseSiteFile(reading.bytes.toString("utf8"), file), file, found: reading.stats };
 }
 
-function requireFolder(root: string): void {
+/** Whose folder it is. */
+function requireFolder(root: string): number {
   try {
-    if (statSync(root).isDirectory()) {
+    const stats = statSync(root);
+    if (stats.isDirectory()) {
       accessSync(root, constants.R_OK | constants.X_OK);
-      return;
+      return stats.uid;
     }
   } catch (error) {
     throw asSystemError("use the root", root, error, ownerOf(root));

@@ -1,4 +1,5 @@
 import type { HeldLock } from "../locks/lock.ts";
+import { type StoreSettings, storeVariables } from "../model/store-settings.ts";
 import { dropStartUpCode } from "../system/resident-memory.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
 import { outlastGroup } from "./remaining-children.ts";
@@ -31,6 +32,7 @@ export async function runUnderLock(
       TRAINLOCK_GENERATION: String(lock.generation),
       TRAINLOCK_TOKEN: lock.token,
       TRAINLOCK_LOCK: lock.address,
+      ...storeEnvironment(layout.store),
       TRAINLOCK_NAME: layout.displayName(configuration),
       // Lets a script see that it was started by this very wrapper: variables are inherited by later jobs, parents are not.
       TRAINLOCK_PID: String(process.pid),
@@ -52,6 +54,13 @@ export async function runUnderLock(
   if (why !== null) return { kind: "lost", why, ending: ended.ending, startedAt };
   noteDone(request, lock, weightsDir, ended, startedAt);
   return { kind: "ended", ...ended, startedAt };
+}
+
+/** What `held` in the command needs to reach the store; a nested call looks there, too. */
+function storeEnvironment(store: StoreSettings | null): Record<string, string> {
+  if (store === null) return {};
+  const entries = Object.entries(storeVariables) as [keyof typeof storeVariables, string][];
+  return Object.fromEntries(entries.map(([key, variable]) => [variable, store[key] ?? ""]));
 }
 
 /** Stops the command when its lock is lost, unless it was asked only to warn. */

@@ -1,6 +1,8 @@
 import { rootVariables } from "../model/root.ts";
 import { emptySiteConfig, type SiteConfig } from "../model/site-config.ts";
+import type { StoreSettings } from "../model/store-settings.ts";
 import { configVariable, openSite, type Site } from "./open-layout.ts";
+import { fileKeys, type StoreOrigins } from "./store-checks.ts";
 
 /** One thing that is in force, and who says so. */
 export interface Setting {
@@ -14,7 +16,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Everything that is in force for a site. Throws as opening it does. */
 export function siteSettings(site: Site, env: Environment = process.env): readonly Setting[] {
-  const { layout, file } = openSite(site, env);
+  const { layout, file, storeFrom } = openSite(site, env);
   const { site: config } = layout;
   const isSet = (name: string) => env[name] !== undefined && env[name] !== "";
   const line = (key: string) =>
@@ -36,7 +38,20 @@ export function siteSettings(site: Site, env: Environment = process.env): readon
     { key: "config", value: file, from: fileFrom },
     { key: "lock_dir", value: layout.lockDir, from: site.lockDir !== undefined ? "--lock-dir" : line("lock_dir") },
     ...declaredSettings(config).map(([key, value]): Setting => ({ key, value, from: line(key) })),
+    ...storeSettings(layout.store, storeFrom),
   ];
+}
+
+/** Where there is none, locks are on the file system. */
+function storeSettings(store: StoreSettings | null, origins: StoreOrigins | null): Setting[] {
+  if (store === null || origins === null) return [{ key: "store", value: null, from: "default" }];
+  const { ttlMs, alsoMarker } = store;
+  const shown = { ...store, ttlMs: `${ttlMs / 1000}s`, alsoMarker: alsoMarker === null ? "auto" : String(alsoMarker) };
+  return (Object.keys(fileKeys) as (keyof typeof fileKeys)[]).map((key) => ({
+    key: key === "address" ? "store" : `store.${fileKeys[key]}`,
+    value: shown[key],
+    from: origins[key],
+  }));
 }
 
 function declaredSettings(config: SiteConfig): readonly (readonly [string, Setting["value"]])[] {

@@ -4,13 +4,13 @@ import { initSite } from "../../operations/init-site.ts";
 import { helpEnd } from "../help.ts";
 import { print } from "../output.ts";
 import { printable } from "../show/printable.ts";
-import { addSiteOptions, type SiteOptions } from "../site-options.ts";
+import { addPlaceOptions, type SiteOptions } from "../site-options.ts";
 
 export function addInitCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command("init")
     .description("write a commented trainlock.yaml, in which nothing is in force yet");
-  addSiteOptions(command)
+  addPlaceOptions(command)
     .addHelpText(
       "after",
       helpEnd(["trainlock init --root /data", "trainlock init --config ./trainlock.yaml"], {

@@ -19,6 +19,8 @@ export interface RunOptions extends SiteOptions, ConfigurationOptions, EvidenceO
   readonly checkEvery: string;
   readonly status?: string;
   readonly quiet?: boolean;
+  readonly ttl?: string;
+  readonly alsoMarker?: boolean;
 }
 
 export function addRunOptions(command: Command): Command {
@@ -47,6 +49,9 @@ export function addRunOptions(command: Command): Command {
     )
     .option("--kill-after <duration>", "from SIGTERM to SIGKILL, and for what the command leaves behind", "30s")
     .option("--check-every <duration>", "how often to look whether the lock still is ours", "30s")
+    .option("--ttl <duration>", "in a store: how long the lock outlives a holder that the store does not hear of (60s)")
+    .option("--also-marker", "in a store: place the marker as well, for jobs that know nothing else")
+    .option("--no-also-marker", "in a store: do not (else where such jobs may be)")
     .option("--status <file>", "write the outcome there as JSON, by rename")
     .option("--quiet", "no progress, on a terminal either");
 }

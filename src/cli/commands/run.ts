@@ -1,10 +1,10 @@
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
-import { claimStore } from "../../locks/claim.ts";
 import type { Busy } from "../../locks/lock.ts";
 import { isRankWord } from "../../locks/rank-word.ts";
 import { exitCodes, TrainlockError, UsageError } from "../../model/errors.ts";
 import { checkLockReach } from "../../operations/lock-reach.ts";
+import { openStore } from "../../operations/open-store.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../operations/run-command.ts";
 import type { RunOutcome, RunRequest } from "../../operations/run-request.ts";
 import { type RunStatus, requireWritableFolder, statusOf, writeStatus } from "../../operations/run-status.ts";
@@ -74,7 +74,7 @@ async function runAndSettle(
   const request: RunRequest = {
     layout,
     // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
-    store: claimStore(layout, (facts) => examineFrom(options, layout)(facts), {
+    store: await openStore(layout, (facts) => examineFrom(options, layout)(facts), {
       checkEveryMs: checkEveryMsFrom(options),
     }),
     configuration,
