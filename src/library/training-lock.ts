@@ -2,6 +2,7 @@ import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
 import type { HeldLock } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
+import { LockLostError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Holder } from "../model/held-lock.ts";
 import type { Layout } from "../model/layout.ts";
@@ -99,6 +100,15 @@ export class TrainingLock {
     const held = this.#held;
     this.#held = null;
     await held?.release();
+  }
+
+  /**
+   * Asks whether this object holds the lock at this moment: before a checkpoint is put in its place. Throws a LockLostError
+   * when it does not, and also when that cannot be told.
+   */
+  async assertHeld(): Promise<void> {
+    if (this.#held === null) throw new LockLostError("the lock has not been acquired, or has been released");
+    await this.#held.assertHeld();
   }
 
   /** Whether another has it, or may have it: what cannot be told counts as locked. */

@@ -104,7 +104,7 @@ export function holdClaim(
     if (released) throw new LockLostError("the lock has been released");
     if (!lost.signal.aborted) {
       await look().catch((error: unknown) => {
-        throw errnoOf(error) === undefined ? error : new LockLostError(`whether the lock is held: ${String(error)}`);
+        throw errnoOf(error) === undefined ? error : cannotTell(error);
       });
     }
     lost.signal.throwIfAborted();
@@ -142,6 +142,12 @@ export function holdClaim(
     assertHeld: () => inTurn(assertHeld),
     release: (outcome) => inTurn(() => release(outcome?.exitCode ?? null)),
   };
+}
+
+function cannotTell(error: unknown): LockLostError {
+  return new LockLostError(
+    `it cannot be told whether the lock is held: ${error instanceof Error ? error.message : error}`,
+  );
 }
 
 /** Giving back must not stop half way: a full disk keeps a record from being written, not a lock from being freed. */

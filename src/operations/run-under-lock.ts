@@ -1,4 +1,5 @@
 import type { HeldLock } from "../locks/lock.ts";
+import { LockLostError } from "../model/errors.ts";
 import { type StoreSettings, storeVariables } from "../model/store-settings.ts";
 import { dropStartUpCode } from "../system/resident-memory.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
@@ -8,6 +9,9 @@ import type { Ended, Started, Supervisor } from "./supervise.ts";
 
 /** A short command never pays for it; a check of the lock brings some code back. */
 const dropCodeEveryMs = 2000;
+
+/** Until a process that was sent SIGKILL writes no more. */
+const killingTakesMs = 250;
 
 export interface Surroundings {
   readonly weightsDir: string;
@@ -79,7 +83,9 @@ function watchLoss(
     command.signalGroup("SIGTERM");
     // A stopped command would sleep on its SIGTERM.
     command.signalGroup("SIGCONT");
-    killTimer = setTimeout(() => command.signalGroup("SIGKILL"), killAfterMs);
+    const graceMs = graceFor(lost.reason, killAfterMs);
+    if (graceMs === 0) command.signalGroup("SIGKILL");
+    else killTimer = setTimeout(() => command.signalGroup("SIGKILL"), graceMs);
   };
   if (lost.aborted) onLoss();
   else lost.addEventListener("abort", onLoss, { once: true });
@@ -90,6 +96,12 @@ function watchLoss(
       return stoppedBecause;
     },
   };
+}
+
+/** From SIGTERM to SIGKILL: no longer than it is certain that nobody else has the lock, where that is known. */
+function graceFor(reason: unknown, killAfterMs: number): number {
+  const stopWithinMs = reason instanceof LockLostError ? reason.stopWithinMs : null;
+  return stopWithinMs === null ? killAfterMs : Math.max(0, Math.min(killAfterMs, stopWithinMs - killingTakesMs));
 }
 
 function noteDone(

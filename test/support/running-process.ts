@@ -27,6 +27,7 @@ export interface RunningProcess {
   kill(signal: NodeJS.Signals): void;
   /** The end of input: how peers and commands in these tests are asked to leave. */
   closeInput(): void;
+  writeLine(text: string): void;
   readonly finished: Promise<Finished>;
 }
 
@@ -132,6 +133,9 @@ export function startProcess(file: string, args: readonly string[], options: Sta
     },
     closeInput: () => {
       child.stdin.end();
+    },
+    writeLine: (text) => {
+      child.stdin.write(`${text}\n`);
     },
     finished,
   };

@@ -1,0 +1,68 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { heldByFlock } from "../support/held-by-flock.ts";
+import { requires } from "../support/requirements.ts";
+import { startProcess } from "../support/running-process.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { environment } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+
+const program = resolve("test/library/holder.mjs");
+const library = resolve("dist/lib/index.js");
+const runtimes = { Node: process.execPath, Bun: resolve("node_modules/.bin/bun") };
+
+/** A program with a lock of the library, told what to do and asked what came of it. */
+async function holder(runtime: string): Promise<{ of: TestConfiguration; tell(word: string): Promise<string> }> {
+  const of = configuration(await temporaryRoot());
+  const running = startProcess(runtime, [program, library, of.root], { env: environment() });
+  let answers = 0;
+  const tell = async (word: string) => {
+    running.writeLine(word);
+    answers += 1;
+    return until(`an answer to ${word}`, () => running.stdout().split("\n").slice(0, -1)[answers - 1] ?? null);
+  };
+  return { of, tell };
+}
+
+describe.each(Object.entries(runtimes))("TrainingLock.assertHeld on %s", (_, runtime) => {
+  test("resolves while the lock is held, and rejects before and after", async () => {
+    const { tell } = await holder(runtime);
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: .*not been acquired/);
+    expect(await tell("acquire")).toBe("acquired");
+    expect(await tell("assert")).toBe("held");
+    expect(await tell("release")).toBe("released");
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: .*released/);
+  });
+
+  requires("flock")("rejects once another has the lock file", async () => {
+    const { of, tell } = await holder(runtime);
+    expect(await tell("acquire")).toBe("acquired");
+    const others = `${of.kernelLock}.others`;
+    await heldByFlock(others, "");
+    renameSync(others, of.kernelLock);
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: .*was removed, and somebody else has locked a new one$/);
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: /);
+  });
+
+  test("rejects where it cannot be told, and resolves again where it can", async () => {
+    const { of, tell } = await holder(runtime);
+    expect(await tell("acquire")).toBe("acquired");
+    const aside = join(of.root, "aside");
+    renameSync(of.lockDir, aside);
+    symlinkSync(of.lockDir, of.lockDir);
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: it cannot be told whether the lock is held: .*ELOOP/);
+    rmSync(of.lockDir);
+    renameSync(aside, of.lockDir);
+    expect(await tell("assert")).toBe("held");
+  });
+
+  test("rejects where a folder stands in place of the marker", async () => {
+    const { of, tell } = await holder(runtime);
+    expect(await tell("acquire")).toBe("acquired");
+    rmSync(of.marker);
+    mkdirSync(of.marker);
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: .* is another's$/);
+  });
+});

@@ -1,0 +1,99 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { HeldLock } from "../../src/locks/lock.ts";
+import { parseConfiguration } from "../../src/model/configuration.ts";
+import { LockLostError } from "../../src/model/errors.ts";
+import { defaultLayout } from "../../src/model/layout.ts";
+import { runUnderLock } from "../../src/operations/run-under-lock.ts";
+import type { Ended, Supervisor } from "../../src/operations/supervise.ts";
+import { signalNumber } from "../../src/system/signals.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { environment } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+
+const silent = () => undefined;
+
+function heldLock(lost: AbortSignal): HeldLock {
+  const nothing = async () => undefined;
+  return {
+    token: "0".repeat(32),
+    generation: 1,
+    address: "/nowhere/a.lock",
+    lost,
+    descriptors: [],
+    noteChild: nothing,
+    check: nothing,
+    assertHeld: nothing,
+    release: nothing,
+  };
+}
+
+/** Starts commands as Node can; the real one needs Bun. */
+const supervisor: Supervisor = {
+  interrupted: new AbortController().signal,
+  start: ({ argv: [file, ...args], env }) => {
+    const child = spawn(file, args, { detached: true, stdio: "ignore", env });
+    const pid = child.pid;
+    if (pid === undefined) throw new Error("did not start");
+    const ended = new Promise<Ended>((resolve) => {
+      child.on("exit", (code, signal) => {
+        const ending =
+          signal === null
+            ? ({ kind: "exited", code: code ?? 0 } as const)
+            : ({ kind: "signalled", signal: signalNumber(signal), coreDumped: false } as const);
+        resolve({ ending, ownGroupMissedInterrupt: false });
+      });
+    });
+    return { kind: "started", pid, ended, signalGroup: (signal) => process.kill(-pid, signal) };
+  },
+  dispose: silent,
+};
+
+/** How a command ends that does not hear SIGTERM, and after how long, milliseconds. */
+async function stop(stopWithinMs: number | null, killAfterMs: number) {
+  const root = await temporaryRoot();
+  const ready = join(root, "ready");
+  const lost = new AbortController();
+  const request = {
+    layout: defaultLayout(root),
+    store: { acquire: () => Promise.reject(new Error("never asked")), awaitTurn: async () => null },
+    configuration: parseConfiguration({ strategy: "a", dataset: "b", model: "c" }),
+    argv: ["sh", "-c", `trap '' TERM; : >${ready}; exec sleep 5`] as const,
+    env: { ...environment() },
+    done: { patterns: [], smallestBytes: 0, file: null },
+    leads: true,
+    waitMs: 0,
+    onLost: "stop" as const,
+    killAfterMs,
+    tell: {
+      waiting: silent,
+      waited: silent,
+      held: silent,
+      lost: silent,
+      remaining: silent,
+      killing: silent,
+      warning: silent,
+    },
+  };
+  const running = runUnderLock(request, heldLock(lost.signal), supervisor, { weightsDir: root, inherited: [] });
+  await until("a command that ignores SIGTERM", () => (existsSync(ready) ? true : null));
+  const lostAt = performance.now();
+  lost.abort(new LockLostError("another has it", { stopWithinMs }));
+  const outcome = await running;
+  return { outcome, tookMs: performance.now() - lostAt };
+}
+
+test.each([
+  ["what is left, less what killing takes", 750, 4000, 500],
+  ["--kill-after, where that is shorter", 60_000, 400, 400],
+  ["nothing, where nothing is left", 0, 4000, 0],
+  ["nothing, where killing takes all that is left", 200, 4000, 0],
+  ["--kill-after, where another may have it already", null, 400, 400],
+])("a command whose lock is lost has %s", async (_, stopWithinMs, killAfterMs, expectedMs) => {
+  const { outcome, tookMs } = await stop(stopWithinMs, killAfterMs);
+  expect(outcome).toMatchObject({ kind: "lost", why: "another has it", ending: { kind: "signalled" } });
+  expect(tookMs).toBeGreaterThanOrEqual(expectedMs - 5);
+  expect(tookMs).toBeLessThan(expectedMs + 2000);
+});
