@@ -7,6 +7,7 @@ import { EtcdError } from "./errors.ts";
 import { codes } from "./failures.ts";
 
 export interface Connections {
+  readonly secure: boolean;
   /** A request that has yet to be ended, over an idle connection where there is one. Throws a EtcdError for a bad certificate. */
   begin(endpoint: string, path: string, headers: http.OutgoingHttpHeaders): http.ClientRequest;
   /** Reads certificate and key again for the connections to come: those that live shortly are renewed during a long hold. */
@@ -23,6 +24,7 @@ export function connections({ secure }: EtcdAddress, access: EtcdAccess): Connec
     for (const sockets of Object.values(agent?.freeSockets ?? {})) for (const socket of sockets ?? []) socket.destroy();
   };
   return {
+    secure,
     begin(endpoint, path, headers) {
       const colon = endpoint.lastIndexOf(":");
       const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, "");

@@ -97,8 +97,8 @@ export function saidByEtcd(endpoint: string, { message, code }: Failure): EtcdEr
   return new EtcdError(reason, endpoint, text, { code: `ERR_ETCD_GRPC_${code ?? "UNKNOWN"}`, mayHaveHappened: true });
 }
 
-/** What a connection ended with, or never came to. `sent`: the request had left. */
-export function brokenConnection(endpoint: string, error: unknown, sent: boolean): EtcdError {
+/** What a connection ended with, or never came to. `sent`: the request had left; `secure`: with TLS. */
+export function brokenConnection(endpoint: string, error: unknown, sent: boolean, secure: boolean): EtcdError {
   const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
   const because = error instanceof Error ? harmless(error.message) : "";
   const failure = (reason: EtcdCause, own: string, what: string, hint: string, mayHaveHappened: boolean) =>
@@ -122,7 +122,11 @@ export function brokenConnection(endpoint: string, error: unknown, sent: boolean
   }
   const errno = errnoOf(error);
   const what = sent ? `the connection broke (${errno ?? because})` : `not reachable (${errno ?? because})`;
-  return failure("unreachable", errno ?? codes.unreachable, what, "check host and network", sent);
+  // An etcd closes a connection where TLS is missing, or is not expected, without a word.
+  const orMistaken =
+    sent === secure ? "" : `; ${secure ? "an etcd without TLS is etcd://" : "an etcd with TLS is etcds://"}`;
+  const hint = `check host and network${errno === "ECONNRESET" ? orMistaken : ""}`;
+  return failure("unreachable", errno ?? codes.unreachable, what, hint, sent);
 }
 
 function certificateFault(code: string, because: string): { readonly what: string; readonly hint: string } | null {

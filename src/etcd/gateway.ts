@@ -63,7 +63,8 @@ function answerIn<Schema extends v.GenericSchema>(
   schema: Schema,
 ): v.InferOutput<Schema> {
   const json = parseJson(text);
-  const read = v.safeParse(schema, json);
+  // To valibot a list is an object.
+  const read = v.safeParse(schema, Array.isArray(json) ? null : json);
   if (status === 200 && read.success) return read.output;
   throw failureOf(endpoint, path, status, json);
 }

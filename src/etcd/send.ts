@@ -57,7 +57,7 @@ export function send(connections: Connections, request: Request, receiver: Recei
     receiver.failed(error, stale);
   };
   const broken = (error: unknown) => {
-    const failure = brokenConnection(endpoint, error, hasLeft());
+    const failure = brokenConnection(endpoint, error, hasLeft(), connections.secure);
     if (failure.reason === "certificate") connections.renew();
     giveUp(failure, outgoing.reusedSocket && !answering);
   };

@@ -4,7 +4,7 @@ import { post } from "./post.ts";
 import type { Stream } from "./stream.ts";
 
 /** How long a stream may be silent before its server is asked whether it is there, and how long that may take, milliseconds. */
-const silentMs = 4000;
+const silentMs = 3000;
 const largestBytes = 2 ** 20;
 
 /**

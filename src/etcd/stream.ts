@@ -5,7 +5,7 @@ import { type Request, send } from "./send.ts";
 
 /** An answer that comes line by line, and need not end. */
 export interface Stream {
-  /** HTTP status of the answer, known with the first line. An answer that is no success is one line, whatever it holds. */
+  /** HTTP status of the answer, known with the first line. An answer that is empty, or no success, is one line. */
   readonly status: number;
   /** When something came last, on the clock of `performance.now()`. */
   readonly heardAt: number;
@@ -27,10 +27,12 @@ export function openStream(connections: Connections, request: Request, largestBy
   let failure: { readonly error: unknown } | null = null;
   let wake: () => void = () => {};
   let status = 0;
+  let begun = false;
   let heardAt = performance.now();
   const finishLine = () => {
     const line = Buffer.concat(partial).toString("utf8");
     partial = [];
+    begun = true;
     lines.push(line);
     wake();
   };
@@ -62,7 +64,7 @@ export function openStream(connections: Connections, request: Request, largestBy
       }
     },
     ended() {
-      if (partial.length > 0) finishLine();
+      if (partial.length > 0 || !begun) finishLine();
       fail(
         new EtcdError("unreachable", endpoint, `etcd at ${endpoint}: it ended the stream`, {
           code: codes.unreachable,

@@ -1,18 +1,13 @@
-import { expect, onTestFinished } from "vitest";
+import { expect } from "vitest";
 import type { Compare } from "../../src/etcd/client.ts";
-import { openEtcd } from "../../src/etcd/open-etcd.ts";
 import { requires } from "../support/requirements.ts";
+import { clientOf, listed, put } from "./client-for.ts";
 import { sharedCluster } from "./cluster.ts";
 
 const cluster = sharedCluster();
 const etcdTest = requires("etcd", "etcdctl");
 
-async function client() {
-  const { address, access } = await cluster();
-  const etcd = openEtcd(address, access);
-  onTestFinished(() => etcd.close());
-  return etcd;
-}
+const client = async () => clientOf(await cluster());
 
 etcdTest("a key is made once, and who comes second reads it instead", async () => {
   const etcd = await client();
@@ -36,15 +31,15 @@ etcdTest("a key is made once, and who comes second reads it instead", async () =
 
 etcdTest("a transaction that requires an older state changes nothing", async () => {
   const etcd = await client();
-  const put = (value: string, ...requirements: readonly Compare[]) =>
+  const change = (value: string, ...requirements: readonly Compare[]) =>
     etcd.transact({
       if: requirements,
       then: [{ put: "/b", value: Buffer.from(value), lease: null }],
       elseGet: ["/b"],
     });
-  const { revision } = await put("1");
-  expect((await put("2", { key: "/b", modRevision: revision })).done).toBe(true);
-  expect((await put("3", { key: "/b", modRevision: revision })).done).toBe(false);
+  const { revision } = await change("1");
+  expect((await change("2", { key: "/b", modRevision: revision })).done).toBe(true);
+  expect((await change("3", { key: "/b", modRevision: revision })).done).toBe(false);
   const { entry } = await etcd.get("/b");
   expect(entry).toMatchObject({
     value: Buffer.from("2"),
@@ -60,7 +55,7 @@ etcdTest("values are bytes, whatever they are, and keys are text of any language
   const etcd = await client();
   const value = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
   const key = "/c/\u00e9\u{1f512}";
-  await etcd.transact({ if: [], then: [{ put: key, value, lease: null }], elseGet: [] });
+  await put(etcd, key, value);
   expect((await etcd.get(key)).entry).toMatchObject({ key, value });
 });
 
@@ -79,24 +74,24 @@ etcdTest("a lease lives as long as it is renewed, and takes its keys with it", a
 
 etcdTest("a key cannot be put under a lease that is gone", async () => {
   const etcd = await client();
-  const put = etcd.transact({ if: [], then: [{ put: "/e", value: Buffer.from(""), lease: "77" }], elseGet: [] });
-  await expect(put).rejects.toMatchObject({ code: "ERR_ETCD_LEASE_NOT_FOUND", mayHaveHappened: false });
+  const late = etcd.transact({ if: [], then: [{ put: "/e", value: Buffer.from(""), lease: "77" }], elseGet: [] });
+  await expect(late).rejects.toMatchObject({ code: "ERR_ETCD_LEASE_NOT_FOUND", mayHaveHappened: false });
 });
 
 etcdTest("a list is in order and of one moment, whatever is put while it is read", async () => {
   const etcd = await client();
   const keys = Array.from({ length: 1050 }, (_, nth) => `/f/${String(nth).padStart(4, "0")}`);
-  const put = (put: string) => ({ put, value: Buffer.from(put), lease: null });
+  const toPut = (key: string) => ({ put: key, value: Buffer.from(key), lease: null });
   for (let from = 0; from < keys.length; from += 100) {
-    await etcd.transact({ if: [], then: keys.slice(from, from + 100).map(put), elseGet: [] });
+    await etcd.transact({ if: [], then: keys.slice(from, from + 100).map(toPut), elseGet: [] });
   }
-  await etcd.transact({ if: [], then: [put("/f0"), put("/e9")], elseGet: [] });
+  await etcd.transact({ if: [], then: [toPut("/f0"), toPut("/e9")], elseGet: [] });
   const found: string[] = [];
   let pages = 0;
   for await (const page of etcd.list("/f/")) {
     pages += 1;
     found.push(...page.map(({ key }) => key));
-    await etcd.transact({ if: [], then: [put("/f/zzzz"), { delete: "/f/1049" }], elseGet: [] });
+    await etcd.transact({ if: [], then: [toPut("/f/zzzz"), { delete: "/f/1049" }], elseGet: [] });
   }
   expect(found).toEqual(keys);
   expect(pages).toBe(2);
@@ -105,12 +100,8 @@ etcdTest("a list is in order and of one moment, whatever is put while it is read
 etcdTest("a list of values too large for a page comes in smaller ones", async () => {
   const etcd = await client();
   const value = Buffer.alloc(1_000_000, "x");
-  for (let nth = 0; nth < 20; nth += 1) {
-    await etcd.transact({ if: [], then: [{ put: `/large/${nth + 10}`, value, lease: null }], elseGet: [] });
-  }
-  let count = 0;
-  for await (const page of etcd.list("/large/")) count += page.length;
-  expect(count).toBe(20);
+  for (let nth = 10; nth < 30; nth += 1) await put(etcd, `/large/${nth}`, value);
+  expect(await listed(etcd, "/large/")).toHaveLength(20);
 });
 
 etcdTest("status and alarms say how a member is", async () => {

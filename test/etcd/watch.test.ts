@@ -1,39 +1,12 @@
-import { expect, onTestFinished } from "vitest";
-import type { EtcdClient, WatchEvent } from "../../src/etcd/client.ts";
-import { openEtcd } from "../../src/etcd/open-etcd.ts";
+import { expect } from "vitest";
 import { requires } from "../support/requirements.ts";
 import { until } from "../support/until.ts";
-import { type Cluster, sharedCluster, startCluster } from "./cluster.ts";
+import { clientOf, put } from "./client-for.ts";
+import { sharedCluster, startCluster } from "./cluster.ts";
+import { watching } from "./watching.ts";
 
 const cluster = sharedCluster();
 const etcdTest = requires("etcd", "etcdctl");
-
-function clientOf({ address, access }: Cluster): EtcdClient {
-  const etcd = openEtcd(address, access);
-  onTestFinished(() => etcd.close());
-  return etcd;
-}
-
-async function put(etcd: EtcdClient, key: string, value = "x"): Promise<number> {
-  const { revision } = await etcd.transact({
-    if: [],
-    then: [{ put: key, value: Buffer.from(value), lease: null }],
-    elseGet: [],
-  });
-  return revision;
-}
-
-/** A watch that is under way, and what it has seen. */
-function watching(etcd: EtcdClient, key: string, fromRevision: number) {
-  const control = new AbortController();
-  onTestFinished(() => control.abort());
-  const seen: WatchEvent[] = [];
-  const ended = (async () => {
-    for await (const event of etcd.watch(key, fromRevision, control.signal)) seen.push(event);
-  })();
-  ended.catch(() => {});
-  return { seen, ended, abort: () => control.abort() };
-}
 
 etcdTest("a watch tells what happened since a revision, and then what happens, to this key alone", async () => {
   const etcd = clientOf(await cluster());
