@@ -22,6 +22,8 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
   switch (kernelLock.state) {
     case "held":
       return [{ source: "kernel-lock", says: "alive", detail: "the kernel lock is held" }];
+    case "none":
+      return [finding("no kernel lock can be had there, so the marker alone speaks for its owner")];
     case "absent":
       return [finding("its kernel lock file is gone, so nobody can be asked")];
     case "unknown":

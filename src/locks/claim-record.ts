@@ -9,11 +9,12 @@ import { thisHost } from "../system/this-host.ts";
 
 /** The record of a claim that this process is about to hold. */
 export function newOwnerRecord(claim: {
-  readonly configuration: Configuration;
+  /** Null for who wants to clear a lock, and trains nothing. */
+  readonly configuration: Configuration | null;
   readonly token: string;
   readonly generation: number;
   readonly weightsDir: string;
-  /** Of the lock file that is held. */
+  /** Of the lock file that is held; 0 where there is none. */
   readonly lockInode: bigint;
   readonly command: readonly string[] | null;
 }): OwnerRecord {
@@ -21,11 +22,11 @@ export function newOwnerRecord(claim: {
   const host = thisHost();
   const scheduler = schedulerJob(process.env);
   return {
-    strategy: configuration.strategy,
-    dataset: normalizeDataset(configuration.dataset),
-    model: configuration.model,
-    ratio: configuration.ratio,
-    auxLoss: configuration.auxLoss,
+    strategy: configuration?.strategy ?? null,
+    dataset: configuration === null ? null : normalizeDataset(configuration.dataset),
+    model: configuration?.model ?? null,
+    ratio: configuration?.ratio ?? null,
+    auxLoss: configuration?.auxLoss ?? null,
     jobId: scheduler?.jobId ?? null,
     hostname: host.hostname,
     pid: host.pid,

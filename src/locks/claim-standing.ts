@@ -1,16 +1,16 @@
 import type { BigIntStats } from "node:fs";
 import type { Configuration } from "../model/configuration.ts";
 import { inodeNumber } from "../model/inode.ts";
-import { belongsToAnother, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { belongsToAnother, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import type { Standing } from "../model/standing.ts";
 import { errnoOf } from "../system/errno.ts";
-import { freshFlag } from "../system/fresh-read.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
 import { holderFrom, isReleased } from "./claim-record.ts";
+import { readLockFile } from "./lock-record.ts";
 import { outOfReach, whoLocks } from "./lock-witness.ts";
 import { describesMarker, readMarker, requireMarkerRecord } from "./marker-reading.ts";
+import { ownerRunsHere } from "./marker-witness.ts";
 
 /** A claim as others know it, who are not the process that made it. */
 export interface NamedClaim {
@@ -47,10 +47,12 @@ export async function standingOfClaim(claim: NamedClaim, unseenFrom = outOfReach
 
 async function lookAt(claim: NamedClaim, unseenFrom: typeof outOfReach): Promise<Look> {
   const { lockPath, weightsDir } = claim;
-  const file = readRegularFile(lockPath, largestRecordBytes, freshFlag(lockPath));
+  const file = readLockFile(lockPath);
   const beside = requireMarkerRecord(weightsDir);
   const over = endOf(beside, claim);
   if (over !== null) return over;
+  const alone = recordIn(beside);
+  if (alone?.trainlock?.lockInode === 0n) return lookAtMarkerAlone(claim, alone);
   if (file.kind === "absent") return answer(false, `its lock file ${lockPath} was removed`, recordIn(beside));
   if (file.kind === "unreadable") return answer(false, `its lock file ${lockPath} is ${file.why}`, recordIn(beside));
   if (file.kind === "failed") return answer(null, `its lock file ${lockPath} is ${file.why}`, recordIn(beside));
@@ -81,16 +83,30 @@ async function lookAtLocks(
     if (witness.by === "somebody" && !isWritten)
       return answer(null, `somebody has emptied ${lockPath}, and it is locked, perhaps by another`, record);
   }
-  const marker = readMarker(weightsDir);
-  if (marker === null) return answer(false, `its marker in ${weightsDir} was removed`, record);
-  if (!describesMarker(record, marker)) {
-    const whose = marker.pid === null ? "" : ` (PID ${marker.pid})`;
-    return answer(false, `the marker in ${weightsDir} is another's${whose}`, null);
-  }
+  const fault = markerFault(weightsDir, record);
+  if (fault !== null) return fault;
   if (unseen === null) return answer(true, "its kernel lock and its marker are held", record);
   // Records and marker stay behind when a holder dies: they disprove a claim, and do not prove one.
   const where = record.hostname ?? "another host";
   return answer(null, `the kernel lock of ${where} cannot be seen from this host (${unseen})`, record);
+}
+
+/** A claim that has no kernel lock: its owner has to be seen. */
+function lookAtMarkerAlone(claim: NamedClaim, record: OwnerRecord): Look {
+  if (!isClaim(record, claim)) return answer(false, "another has it", record);
+  const fault = markerFault(claim.weightsDir, record);
+  if (fault !== null) return fault;
+  if (ownerRunsHere(record)) return answer(true, "its marker is held, and its owner runs", record);
+  return answer(null, "it has no kernel lock, and its owner is not seen on this host", record);
+}
+
+/** Null: the marker is the one that the record describes. */
+function markerFault(weightsDir: string, record: OwnerRecord): Look | null {
+  const marker = readMarker(weightsDir);
+  if (marker === null) return answer(false, `its marker in ${weightsDir} was removed`, record);
+  if (describesMarker(record, marker)) return null;
+  const whose = marker.pid === null ? "" : ` (PID ${marker.pid})`;
+  return answer(false, `the marker in ${weightsDir} is another's${whose}`, null);
 }
 
 /** What no holder takes back: it has signed off, or a later claim has been made. */

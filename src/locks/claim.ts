@@ -5,6 +5,7 @@ import type { Layout } from "../model/layout.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { randomHex } from "../system/random.ts";
 import { requireWithin } from "../system/within.ts";
+import { type AcquireClaimLock, acquireClaimLock, keepsEverybodyOut } from "./claim-lock.ts";
 import {
   asReleased,
   generationOf,
@@ -16,36 +17,40 @@ import {
 } from "./claim-record.ts";
 import { holdClaim } from "./held-claim.ts";
 import { steadyCheckMs } from "./holding.ts";
-import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
+import type { KernelLock } from "./kernel-lock.ts";
 import { kernelHolder } from "./kernel-lock-probe.ts";
 import type { Acquisition, Busy, LockStore, Turn } from "./lock.ts";
+import type { MarkerContext } from "./marker-owner.ts";
 import { requireMarkerRecord } from "./marker-reading.ts";
 import { refuseCollision } from "./name-collision.ts";
 import { knowingRequeue } from "./requeue.ts";
+import { sweepCrashed } from "./sweep-crashed.ts";
 import { takeMarker } from "./take-marker.ts";
 import { prepareWeightsDir, writeMarkerRecord } from "./unfinished-file.ts";
 
 export interface ClaimOptions {
   /** How often a holder looks at its locks, milliseconds. */
   readonly checkEveryMs?: number;
+  /** Where the kernel lock comes from, if there is one; else as the mount of the lock dir says. */
+  readonly acquireLock?: AcquireClaimLock;
 }
 
 /**
  * Kernel lock and marker as one claim: the kernel lock first, then the marker; either busy and all is given back. What
- * other programs hold, of either kind, excludes us, and ours excludes them.
+ * other programs hold, of either kind, excludes us, and ours excludes them. Without kernel locks it is the marker alone.
  */
 export function claimStore(
   layout: Layout,
   examineOthers: Examine,
-  { checkEveryMs = steadyCheckMs }: ClaimOptions = {},
+  { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock }: ClaimOptions = {},
 ): LockStore {
-  const examine = knowingRequeue(examineOthers);
+  const context = { layout, examine: knowingRequeue(examineOthers), acquireLock };
   // Turns of ours only: an interface for every store cannot say what is in them.
   const turns = new WeakMap<Turn, KernelLock>();
   return {
     acquire: (configuration, command, turn) => {
       const kernel = turn ? turns.get(turn) : undefined;
-      return acquireClaim(layout, examine, configuration, command, kernel ?? null, checkEveryMs);
+      return acquireClaim({ ...context, configuration }, command, kernel ?? null, checkEveryMs);
     },
     awaitTurn: async (configuration, busy, signal) => {
       const { awaitRelease } = await import("./await-release.ts");
@@ -60,31 +65,30 @@ export function claimStore(
 }
 
 async function acquireClaim(
-  layout: Layout,
-  examine: Examine,
-  configuration: Configuration,
+  context: Omit<MarkerContext, "kernel" | "weightsDir">,
   command: readonly string[] | null,
   waited: KernelLock | null,
   checkEveryMs: number,
 ): Promise<Acquisition> {
+  const { layout, configuration, examine, acquireLock } = context;
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
-  const kernel = waited ?? (await acquireKernelLock(lockPath));
+  const kernel = waited ?? (await acquireLock(lockPath));
   if (kernel === "busy") return { kind: "busy", busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;
   try {
     const busy = await foreignRecord(kernel, layout, configuration, examine);
     if (busy !== null) return { kind: "busy", busy };
-    prepareWeightsDir(weightsDir);
-    const generation = 1 + Math.max(generationOf(kernel.previous), generationOf(requireMarkerRecord(weightsDir)));
+    prepareWeightsDir(weightsDir, kernel.excludes);
+    const generation = 1 + highestGeneration(kernel, weightsDir);
     const token = randomHex(16);
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
-    const marker = await takeMarker(kernel, layout, configuration, weightsDir, record, examine);
+    const marker = await takeMarker({ ...context, kernel, weightsDir }, record);
     if ("busy" in marker) return { kind: "busy", busy: marker.busy };
     let complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode) });
     try {
-      // An old tool may have unlinked the lock file between two claims: the marker alone kept them apart, and only now is it
+      // Where the marker alone kept two claims apart (an old tool may have unlinked the lock file in between), only now is it
       // certain which generation the other had.
       const sure = Math.max(generation, 1 + generationOf(requireMarkerRecord(weightsDir)));
       complete = withSection(complete, { generation: sure });
@@ -96,10 +100,15 @@ async function acquireClaim(
       throw error;
     }
     taken = true;
+    if (!keepsEverybodyOut(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
     return { kind: "held", lock: holdClaim(kernel, marker.placed, weightsDir, complete, checkEveryMs) };
   } finally {
     if (!taken) kernel.release();
   }
+}
+
+function highestGeneration(kernel: KernelLock, weightsDir: string): number {
+  return Math.max(...[...kernel.records(), requireMarkerRecord(weightsDir)].map(generationOf));
 }
 
 function busyKernelLock(path: string, weightsDir: string, configuration: Configuration): Busy {
@@ -132,7 +141,7 @@ async function foreignRecord(
     path: kernel.path,
     lockPath: kernel.path,
     weightsDir: layout.weightsDir(configuration),
-    kernelLock: { state: "free" },
+    kernelLock: { state: kernel.excludes ? "free" : "none" },
     record,
     recordProblem: null,
     marker: null,

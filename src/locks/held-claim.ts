@@ -131,7 +131,7 @@ export function holdClaim(
     generation,
     address: kernelTaken.path,
     lost: lost.signal,
-    descriptors: [kernelTaken.fd],
+    descriptors: kernelTaken.descriptors,
     noteChild: (pid) =>
       inTurn(async () => {
         // The record beside the marker follows at the first check: a rename costs a short command more than its run.

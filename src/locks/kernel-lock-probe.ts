@@ -1,14 +1,15 @@
 import { type BigIntStats, closeSync, constants, lstatSync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import type { KernelLockState } from "../model/lock-facts.ts";
-import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../system/flock-holders.ts";
-import { freshFlag } from "../system/fresh-read.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
+import { keepsKernelLocks } from "./claim-lock.ts";
 import { isReleased } from "./claim-record.ts";
+import { readLockFile, readLockRecord } from "./lock-record.ts";
 import { readMarkerRecord } from "./marker-reading.ts";
 
 /** A would-block that lasts longer is no other probe. Where a record says that somebody holds it, less will do. */
@@ -28,8 +29,10 @@ export interface ProbedKernelLock {
  * files that may not be opened.
  */
 export async function probeKernelLock(path: string): Promise<ProbedKernelLock> {
-  const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
-  if (file.kind === "absent") return { lock: { state: "absent" }, reading: { kind: "none" }, stats: null };
+  const file = readLockFile(path);
+  const none = !keepsKernelLocks(dirname(path));
+  if (file.kind === "absent")
+    return { lock: { state: none ? "none" : "absent" }, reading: { kind: "none" }, stats: null };
   if (file.kind !== "file") {
     const stats = (file.kind === "failed" ? null : file.stats) ?? statsOf(path);
     const listed = stats !== null && heldInKernelTable().has(kernelTableKey(stats.dev, stats.ino));
@@ -37,6 +40,7 @@ export async function probeKernelLock(path: string): Promise<ProbedKernelLock> {
     return { lock, reading: { kind: "unreadable", reason: file.why }, stats };
   }
   const reading = parseOwnerRecord(file.bytes);
+  if (none) return { lock: { state: "none" }, reading, stats: file.stats };
   const recorded = reading.kind === "record" && !isReleased(reading.record);
   const lock = await askByLocking(path, recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded);
   return { lock, reading, stats: file.stats };
@@ -83,8 +87,7 @@ export function kernelHolder(
   path: string,
   weightsDir: string | null,
 ): { record: OwnerRecord | null; pid: number | null } {
-  const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
-  const reading: RecordReading = file.kind === "file" ? parseOwnerRecord(file.bytes) : { kind: "none" };
+  const reading = readLockRecord(path);
   if (reading.kind === "record" && !isReleased(reading.record)) {
     const record = reading.record;
     return { record, pid: record.pid ?? openHolderPid(path) };

@@ -19,12 +19,17 @@ const mostReplacements = 50;
 
 export interface KernelLock {
   readonly path: string;
-  readonly fd: number;
+  /** False: a stand-in where there are no kernel locks, which keeps nobody out and proves nothing (no-kernel-lock.ts). */
+  readonly excludes: boolean;
+  /** What a command inherits to keep the lock alive without its wrapper. */
+  readonly descriptors: readonly number[];
   readonly inode: bigint;
   /** The lock file did not exist before: a free lock then says nothing about earlier holders. */
   readonly created: boolean;
   /** What the file held when the lock was taken. */
   readonly previous: RecordReading;
+  /** Everything that claims of this configuration have written outside its weights dir. */
+  records(): readonly RecordReading[];
   /** Whether the file is still open here, and the path still leads to it. Throws when that cannot be told. */
   isInPlace(): boolean;
   /** The record as it is now in the locked file. */
@@ -128,12 +133,15 @@ function lockedFile(path: string, fd: number, created: boolean): KernelLock {
   const read = (): RecordReading =>
     parseOwnerRecord(readFresh(fd, path, (fresh) => readUpTo(fresh, largestRecordBytes + 1)));
   const own = fstatSync(fd, { bigint: true });
+  const previous: RecordReading = created ? { kind: "none" } : read();
   return {
     path,
-    fd,
+    excludes: true,
+    descriptors: [fd],
     inode: own.ino,
     created,
-    previous: created ? { kind: "none" } : read(),
+    previous,
+    records: () => [previous],
     isInPlace: () => isOpen(fd, own) && leadsTo(path, own),
     read,
     write: (record) => writeWhole(fd, path, record),
@@ -155,7 +163,7 @@ function isOpen(fd: number, own: BigIntStats): boolean {
 }
 
 /** Padded with spaces, which JSON ignores, to what was there: so one write replaces it all, and no crash leaves half. */
-function writeWhole(fd: number, path: string, record: Buffer): void {
+export function writeWhole(fd: number, path: string, record: Buffer): void {
   const size = fstatSync(fd).size;
   if (size > largestRecordBytes) ftruncateSync(fd, 0);
   const padding = size > largestRecordBytes ? 0 : Math.max(0, size - record.length);

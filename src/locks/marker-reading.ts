@@ -1,4 +1,5 @@
 import { type BigIntStats, lstatSync } from "node:fs";
+import { dirname } from "node:path";
 import { inodeNumber } from "../model/inode.ts";
 import { markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
@@ -13,13 +14,18 @@ const largestMarkerBytes = 64;
 
 /** Reads a marker without trusting it: any file type, any bytes. Null when there is none. Throws when that cannot be told. */
 export function readMarker(weightsDir: string): MarkerFacts | null {
-  const reading = readRegularFile(markerPath(weightsDir), largestMarkerBytes);
+  return readMarkerAt(markerPath(weightsDir));
+}
+
+/** The same under another name. */
+export function readMarkerAt(path: string): MarkerFacts | null {
+  const reading = readRegularFile(path, largestMarkerBytes);
   if (reading.kind === "absent") return null;
   // One that we may not read is somebody's; any other failure tells nothing, and must not pass for somebody's lock.
   if (reading.kind === "failed" && (reading.opened || !isErrno(reading.error, "EACCES"))) {
-    throw asSystemError("read the marker", markerPath(weightsDir), reading.error);
+    throw asSystemError("read the marker", path, reading.error);
   }
-  const stats = (reading.kind === "failed" ? null : reading.stats) ?? statsOfUnreadable(weightsDir);
+  const stats = (reading.kind === "failed" ? null : reading.stats) ?? statsOfUnreadable(path);
   if (stats === null) return null;
   const place = {
     inode: stats.ino,
@@ -33,11 +39,12 @@ export function readMarker(weightsDir: string): MarkerFacts | null {
 }
 
 /** A marker that cannot be opened still is one; a folder that cannot be searched is a fault, not a lock. */
-function statsOfUnreadable(weightsDir: string): BigIntStats | null {
+function statsOfUnreadable(path: string): BigIntStats | null {
   try {
-    return lstatSync(markerPath(weightsDir), { bigint: true, throwIfNoEntry: false }) ?? null;
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
   } catch (error) {
-    throw asSystemError("look for a marker in", weightsDir, error, ownerOf(weightsDir));
+    const folder = dirname(path);
+    throw asSystemError("look for a marker in", folder, error, ownerOf(folder));
   }
 }
 
@@ -71,22 +78,23 @@ export interface TiedRecord {
 
 /**
  * The record that describes this marker and no other: same inode, same PID, and written no earlier than the marker (both
- * times by the file server's clock, so that a reused inode number does not revive an old record). `fromKernelLock` stands
- * in when a crash came between placing the marker and writing the record beside it.
+ * times by the file server's clock, so that a reused inode number does not revive an old record). `elsewhere`, what is
+ * written outside the weights dir, stands in when a crash came between placing the marker and writing the record beside it.
  */
 export function recordOfMarker(
   weightsDir: string,
   marker: MarkerFacts,
-  fromKernelLock: () => RecordReading,
+  elsewhere: () => readonly RecordReading[],
 ): TiedRecord {
   const beside = readMarkerRecord(weightsDir);
   if (beside.reading.kind === "record" && describesMarker(beside.reading.record, marker)) {
     const inTime = beside.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
     if (inTime) return { record: beside.reading.record, beside: true, problem: null };
   }
-  const kernel = fromKernelLock();
-  if (kernel.kind === "record" && describesMarker(kernel.record, marker))
-    return { record: kernel.record, beside: false, problem: null };
+  for (const found of elsewhere()) {
+    if (found.kind === "record" && describesMarker(found.record, marker))
+      return { record: found.record, beside: false, problem: null };
+  }
   return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
 }
 

@@ -16,8 +16,8 @@ export function replaceMarker(
   pid: number,
   announce: Announce,
 ): PlacedMarker | "changed" {
-  return withUnfinishedMarker(weightsDir, pid, (unfinished, own) => {
-    const path = markerPath(weightsDir);
+  const path = markerPath(weightsDir);
+  return withUnfinishedMarker(path, pid, (unfinished, own) => {
     if (!isMarker(path, dead)) return "changed";
     announce(own.ino);
     const exchanged = exchangePaths(unfinished, path);
@@ -44,7 +44,7 @@ export function replaceMarker(
  * Somebody replaced the dead marker between the last look and the exchange: the living one goes back to its place. Where
  * ours is gone from there, its owner has removed what it took for its own: it is done, and nothing is to be given back.
  */
-function giveBack(living: string, path: string): void {
+export function giveBack(living: string, path: string): void {
   const again = exchangePaths(living, path);
   if (again !== "exchanged" && (again === "unsupported" || again.errno !== "ENOENT")) renameSync(living, path);
 }
@@ -62,7 +62,7 @@ export function removeMarker(weightsDir: string, judged: MarkerFacts): "removed"
   return "removed";
 }
 
-function isMarker(path: string, judged: MarkerFacts): boolean {
+export function isMarker(path: string, judged: MarkerFacts): boolean {
   const there: BigIntStats | undefined = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return (
     there !== undefined &&

@@ -1,4 +1,5 @@
 import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
 import { markerPath } from "../model/layout.ts";
 import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { leadsTo, sameFile } from "../system/same-file.ts";
@@ -14,6 +15,8 @@ export interface PlacedMarker {
   readonly inode: bigint;
   /** Whether the path still leads to it. `gone`: nothing is there. */
   where(): "in place" | "gone" | "replaced";
+  /** The same file, once it has been given another name. This object is not to be used any more then. */
+  knownAs(path: string): PlacedMarker;
   /** Removes it, if it still is the one that was placed, and closes it either way. */
   remove(): void;
 }
@@ -23,8 +26,12 @@ export type Announce = (inode: bigint) => void;
 
 /** Places the marker where none is. `occupied` when somebody else's stands there. */
 export function placeMarker(weightsDir: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
-  return withUnfinishedMarker(weightsDir, pid, (unfinished, own) => {
-    const path = markerPath(weightsDir);
+  return placeMarkerAt(markerPath(weightsDir), pid, announce);
+}
+
+/** The same under another name of that folder. */
+export function placeMarkerAt(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
+  return withUnfinishedMarker(path, pid, (unfinished, own) => {
     announce(own.ino);
     try {
       linkSync(unfinished, path);
@@ -71,18 +78,19 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
  * reach other hosts, a claim there may sweep the unfinished file away in between: then all begins again.
  */
 export function withUnfinishedMarker<T extends "occupied" | "changed">(
-  weightsDir: string,
+  path: string,
   pid: number,
   use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
 ): PlacedMarker | T {
-  return unlessSwept(() => withOneUnfinished(weightsDir, pid, use));
+  return unlessSwept(() => withOneUnfinished(path, pid, use));
 }
 
 function withOneUnfinished<T extends "occupied" | "changed">(
-  weightsDir: string,
+  wanted: string,
   pid: number,
   use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
 ): PlacedMarker | T {
+  const weightsDir = dirname(wanted);
   const { path, fd } = createUnfinished(weightsDir, Buffer.from(`${pid}\n`));
   let keepOpen = false;
   try {
@@ -90,7 +98,7 @@ function withOneUnfinished<T extends "occupied" | "changed">(
     const result = use(path, own);
     if (result !== "placed") return result;
     keepOpen = true;
-    return placedMarker(markerPath(weightsDir), fd, own);
+    return placedMarker(wanted, fd, own);
   } catch (error) {
     throw markerError(weightsDir, error);
   } finally {
@@ -110,6 +118,7 @@ function placedMarker(path: string, fd: number, own: BigIntStats): PlacedMarker 
     path,
     inode: own.ino,
     where,
+    knownAs: (other) => placedMarker(other, fd, own),
     remove: () => {
       try {
         if (where() === "in place") discard(path);

@@ -1,59 +1,46 @@
-import type { Configuration } from "../model/configuration.ts";
-import type { Examine, Examined } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
-import { type Layout, markerPath } from "../model/layout.ts";
-import type { KernelLockState, MarkerFacts } from "../model/lock-facts.ts";
-import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
+import type { MarkerFacts } from "../model/lock-facts.ts";
+import type { OwnerRecord } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
-import { asReleased, holderFrom, nobodyKnown, withSection } from "./claim-record.ts";
-import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
+import { keepsEverybodyOut } from "./claim-lock.ts";
+import { asReleased, withSection } from "./claim-record.ts";
 import type { Busy } from "./lock.ts";
-import { type PlacedMarker, placeMarker } from "./marker.ts";
-import { readMarker, recordOfMarker } from "./marker-reading.ts";
+import { type Announce, type PlacedMarker, placeMarker } from "./marker.ts";
+import { busyMarker, type MarkerContext, type MarkerOwner, markerOwner } from "./marker-owner.ts";
+import { readMarker } from "./marker-reading.ts";
+import { putHeirInPlace, succeed } from "./marker-succession.ts";
 import { replaceMarker } from "./marker-takeover.ts";
-import { freeLockState } from "./owners-lock-file.ts";
 import { writeMarkerRecord } from "./unfinished-file.ts";
 
 /** A marker that keeps changing hands while we look at it is somebody's, this many looks later. */
 const mostLooks = 5;
 
+type Taken = PlacedMarker | "occupied" | "changed";
+
 /** Takes the marker of a configuration whose kernel lock is held: a free place, or that of a dead one. */
 export async function takeMarker(
-  kernel: KernelLock,
-  layout: Layout,
-  configuration: Configuration,
-  weightsDir: string,
+  context: MarkerContext,
   record: OwnerRecord,
-  examine: Examine,
 ): Promise<{ readonly placed: PlacedMarker } | { readonly busy: Busy }> {
+  const { kernel, weightsDir } = context;
+  const pid = record.pid ?? process.pid;
   let announced = false;
   const announce = (inode: bigint) => {
     announced = true;
     kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
   };
-  let placed: PlacedMarker | "occupied" | "changed" = "changed";
+  let placed: Taken = "changed";
   try {
     for (let looks = 1; ; looks += 1) {
       const marker = readMarker(weightsDir);
-      if (marker === null) {
-        placed = placeMarker(weightsDir, record.pid ?? process.pid, announce);
-      } else {
-        const owner = await markerOwner(kernel, layout, configuration, weightsDir, marker, examine);
-        try {
-          if (owner.busy !== null) return { busy: owner.busy };
-          // The lock file is about to speak of our marker: what it said of the dead one must outlive a crash in between.
-          if (owner.onlyInLockFile !== null) writeMarkerRecord(weightsDir, serializeOwnerRecord(owner.onlyInLockFile));
-          placed = replaceMarker(weightsDir, marker, record.pid ?? process.pid, announce);
-        } finally {
-          owner.otherLock?.release();
-        }
-      }
+      const taken =
+        marker === null ? placeMarker(weightsDir, pid, announce) : await takeOver(context, marker, pid, announce);
+      if (typeof taken === "object" && "busy" in taken) return taken;
+      placed = taken;
       if (typeof placed !== "string") return { placed };
       if (looks === mostLooks) {
-        const marker = readMarker(weightsDir);
-        return {
-          busy: busyMarker(weightsDir, marker, null, { verdict: { status: "active", label: "ACTIVE" }, evidence: [] }),
-        };
+        const active = { verdict: { status: "active", label: "ACTIVE" }, evidence: [] } as const;
+        return { busy: busyMarker(weightsDir, readMarker(weightsDir), null, active) };
       }
     }
   } finally {
@@ -61,50 +48,55 @@ export async function takeMarker(
   }
 }
 
-/**
- * Judges the marker that stands in the way. A marker of trainlock may belong to a sibling configuration (another stage
- * with the same weights dir): then that one's kernel lock is what tells, and is held while its marker is changed.
- */
-async function markerOwner(
-  kernel: KernelLock,
-  layout: Layout,
-  configuration: Configuration,
-  weightsDir: string,
+async function takeOver(
+  context: MarkerContext,
   marker: MarkerFacts,
-  examine: Examine,
-): Promise<{ busy: Busy | null; otherLock: KernelLock | null; onlyInLockFile: OwnerRecord | null }> {
-  const { record, beside, problem } = recordOfMarker(weightsDir, marker, () => kernel.previous);
-  const owner = record === null ? null : configurationOf(record);
-  const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
-  const otherLock = ownerPath === kernel.path ? null : await acquireKernelLock(ownerPath);
-  const held = otherLock === null ? kernel : otherLock;
-  const state: KernelLockState = held === "busy" ? { state: "held" } : freeLockState(record, held);
-  const examined = await examine({
-    kind: "file",
-    name: layout.displayName(configuration),
-    path: markerPath(weightsDir),
-    lockPath: ownerPath,
-    weightsDir,
-    kernelLock: state,
-    record,
-    recordProblem: problem,
-    marker,
-    pid: record?.pid ?? marker.pid,
-    startedAt: record?.acquiredAt ?? null,
-  });
-  const busy = examined.verdict.status === "stale" ? null : busyMarker(weightsDir, marker, record, examined);
-  return { busy, otherLock: otherLock === "busy" ? null : otherLock, onlyInLockFile: beside ? null : record };
+  pid: number,
+  announce: Announce,
+): Promise<Taken | { readonly busy: Busy }> {
+  const { kernel, weightsDir } = context;
+  const owner = await markerOwner(context, marker);
+  try {
+    if (owner.busy !== null) return { busy: owner.busy };
+    // The lock file is about to speak of our marker: what it said of the dead one must outlive a crash in between.
+    if (kernel.excludes && owner.record !== null && owner.onlyElsewhere)
+      writeMarkerRecord(weightsDir, serializeOwnerRecord(owner.record));
+    if (!keepsEverybodyOut(kernel)) return await takeOverAsHeir(context, marker, owner, pid, announce);
+    return replaceMarker(weightsDir, marker, pid, announce);
+  } finally {
+    owner.otherLock?.release();
+  }
 }
 
-function busyMarker(
-  weightsDir: string,
-  marker: MarkerFacts | null,
-  record: OwnerRecord | null,
-  examined: Examined,
-): Busy {
-  return {
-    holder: holderFrom(record, marker?.pid ?? null) ?? nobodyKnown,
-    ...examined,
-    path: markerPath(weightsDir),
+/** Where no kernel lock keeps all other contenders away, only one of them becomes the heir. */
+async function takeOverAsHeir(
+  context: MarkerContext,
+  marker: MarkerFacts,
+  { record, examined }: MarkerOwner,
+  pid: number,
+  announce: Announce,
+): Promise<Taken | { readonly busy: Busy }> {
+  const { weightsDir } = context;
+  const judge = async (successor: MarkerFacts): Promise<Busy | null> => {
+    const { busy, otherLock } = await markerOwner(context, successor);
+    otherLock?.release();
+    return busy;
   };
+  const succession = await succeed(weightsDir, marker, pid, announce, judge);
+  if (succession === "changed") return "changed";
+  if ("objection" in succession) return { busy: succession.objection };
+  let placed: PlacedMarker | "changed" | "unable" = "changed";
+  try {
+    placed = putHeirInPlace(weightsDir, succession, context.kernel.excludes);
+  } finally {
+    if (typeof placed === "string") succession.heir.remove();
+  }
+  if (placed !== "unable") return placed;
+  const detail =
+    "files cannot be exchanged here, so that run takes nothing over: trainlock clear --no-dry-run removes it";
+  const evidence = [
+    ...examined.evidence,
+    { source: "marker", says: "unknown", because: "remote process", detail } as const,
+  ];
+  return { busy: busyMarker(weightsDir, marker, record, { ...examined, evidence }) };
 }

@@ -13,7 +13,7 @@ const abandonedAfterMs = 3_600_000;
 
 /** A complete file in a weights dir, under a name that nobody looks at, to be linked or renamed to its own. */
 export function createUnfinished(weightsDir: string, content: Buffer): { path: string; fd: number } {
-  const path = join(weightsDir, `${unfinishedPrefix()}${randomHex(8)}${unfinishedSuffix}`);
+  const path = unfinishedPath(weightsDir);
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
@@ -27,6 +27,11 @@ export function createUnfinished(weightsDir: string, content: Buffer): { path: s
     }
     throw markerError(weightsDir, error);
   }
+}
+
+/** A name that nobody looks at, and that is swept should we die. */
+export function unfinishedPath(weightsDir: string): string {
+  return join(weightsDir, `${unfinishedPrefix()}${randomHex(8)}${unfinishedSuffix}`);
 }
 
 /** Names this kernel by its boot id: which claims the kernel lock has shown to be over is known of these alone. */
@@ -80,14 +85,14 @@ function writeRecordOnce(weightsDir: string, record: Buffer): void {
 }
 
 /**
- * Removes what crashed claims left behind: those of this kernel, whose kernel lock is ours now, at once; those of others,
- * which may be under way there, when they are old.
+ * Removes what crashed claims left behind: those of this kernel, where a lock that is ours now shows that they are over, at
+ * once; those of others, which may be under way there, when they are old.
  */
-function sweepUnfinished(weightsDir: string): void {
+export function sweepUnfinished(weightsDir: string, ownAreOver: boolean): void {
   for (const name of readdirSync(weightsDir)) {
     if (!name.startsWith(`${markerName}.`) || !name.endsWith(unfinishedSuffix)) continue;
     const path = join(weightsDir, name);
-    if (name.startsWith(unfinishedPrefix()) || isAbandoned(path)) discard(path);
+    if ((ownAreOver && name.startsWith(unfinishedPrefix())) || isAbandoned(path)) discard(path);
   }
 }
 
@@ -96,11 +101,11 @@ function isAbandoned(path: string): boolean {
   return stats !== undefined && Date.now() - stats.ctimeMs > abandonedAfterMs;
 }
 
-/** Makes the weights dir and proves that it can be written. */
-export function prepareWeightsDir(weightsDir: string): void {
+/** Makes the weights dir and proves that it can be written. `excludes`: a kernel lock keeps other claims of this kernel away. */
+export function prepareWeightsDir(weightsDir: string, excludes: boolean): void {
   makeSharedFolder(weightsDir);
   try {
-    sweepUnfinished(weightsDir);
+    sweepUnfinished(weightsDir, excludes);
   } catch (error) {
     throw markerError(weightsDir, error);
   }

@@ -17,11 +17,15 @@ export interface MarkerFacts {
   readonly readAtMs: number;
 }
 
-/** What asking for the kernel lock told. `absent`: there is no lock file, which proves nothing about a holder. */
+/**
+ * What asking for the kernel lock told. `absent`: there is no lock file, which proves nothing about a holder. `none`: the
+ * file system keeps no locks, so that nobody was asked.
+ */
 export type KernelLockState =
   | { readonly state: "held" }
   | { readonly state: "free" }
   | { readonly state: "absent" }
+  | { readonly state: "none" }
   | { readonly state: "unknown"; readonly why: string };
 
 /** Everything known about one lock before anybody else is asked: the input of every source of evidence. */

@@ -32,7 +32,7 @@ export interface TrainlockSection {
   readonly weightsDir: string | null;
   /** Some network file systems use all 64 bits of it. */
   readonly markerInode: bigint | null;
-  /** The lock file that its owner locked: one that was made after an unlink proves nothing about that owner. */
+  /** The lock file that its owner locked: one that was made after an unlink proves nothing about that owner. 0: it locked none. */
   readonly lockInode: bigint | null;
   readonly releasedAt: string | null;
   readonly exitCode: number | null;

@@ -1,17 +1,14 @@
-import { dirname } from "node:path";
+import { acquireClaimLock } from "../locks/claim-lock.ts";
 import { asReleased, isReleased } from "../locks/claim-record.ts";
-import { acquireKernelLock, type KernelLock } from "../locks/kernel-lock.ts";
-import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
-import { removeMarker } from "../locks/marker-takeover.ts";
-import { freeLockState } from "../locks/owners-lock-file.ts";
+import { removeLockFile } from "../locks/remove-lock-file.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { configurationOf } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { asSystemError } from "../system/errno.ts";
+import { clearMarker } from "./clear-marker.ts";
 import { type ListRequest, listLocks } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
 
@@ -64,49 +61,16 @@ async function removeLock(layout: Layout, lock: LockReport, clearable: Clearable
     : clearKernelLock(lock, clearable, examine);
 }
 
-async function clearMarker(layout: Layout, lock: LockReport, clearable: Clearable, examine: Examine): Promise<boolean> {
-  const weightsDir = dirname(lock.path);
-  const kernel = await lockForMarker(layout, weightsDir);
-  if (kernel === "busy") return false;
-  try {
-    const marker = readMarker(weightsDir);
-    if (marker === null) return false;
-    const { record, problem } = recordOfMarker(weightsDir, marker, () => kernel.previous);
-    const { verdict } = await examine({
-      kind: "file",
-      name: lock.name,
-      path: lock.path,
-      lockPath: kernel.path,
-      weightsDir,
-      kernelLock: freeLockState(record, kernel),
-      record,
-      recordProblem: problem,
-      marker,
-      pid: marker.pid,
-      startedAt: lock.startedAt,
-    });
-    return clearable(verdict) && removeMarker(weightsDir, marker) === "removed";
-  } finally {
-    kernel.release();
-  }
-}
-
-/** The kernel lock under which this folder's marker may be changed: that of the configuration whose marker it is. */
-async function lockForMarker(layout: Layout, weightsDir: string): Promise<KernelLock | "busy"> {
-  const path = layout.kernelLockPathOfWeightsDir(weightsDir);
-  const marker = readMarker(weightsDir);
-  const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => ({ kind: "none" })).record;
-  const owner = record === null ? null : configurationOf(record);
-  return acquireKernelLock(owner === null ? path : layout.kernelLockPath(owner));
-}
-
-/** The file stays, as it does at every release; its record is signed off, so that it is a lock no more. */
+/**
+ * The file stays, as it does at every release; its record is signed off, so that it is a lock no more. Where nobody can lock
+ * it, it was left from times when somebody could, and goes.
+ */
 async function clearKernelLock(lock: LockReport, clearable: Clearable, examine: Examine): Promise<boolean> {
-  const kernel = await acquireKernelLock(lock.path);
+  const kernel = await acquireClaimLock(lock.path);
   if (kernel === "busy") return false;
   try {
     const reading = kernel.previous;
-    if (kernel.created || reading.kind === "none") return false;
+    if ((kernel.created && kernel.excludes) || reading.kind === "none") return false;
     if (reading.kind === "record" && isReleased(reading.record)) return false;
     const record = reading.kind === "record" ? reading.record : null;
     const facts: LockFacts = {
@@ -115,7 +79,7 @@ async function clearKernelLock(lock: LockReport, clearable: Clearable, examine: 
       path: lock.path,
       lockPath: lock.path,
       weightsDir: null,
-      kernelLock: { state: "free" },
+      kernelLock: { state: kernel.excludes ? "free" : "none" },
       record,
       recordProblem: reading.kind === "unreadable" ? reading.reason : null,
       marker: null,
@@ -123,6 +87,7 @@ async function clearKernelLock(lock: LockReport, clearable: Clearable, examine: 
       startedAt: lock.startedAt,
     };
     if (!clearable((await examine(facts)).verdict)) return false;
+    if (!kernel.excludes) return removeLockFile(lock.path, reading);
     kernel.write(record === null ? Buffer.alloc(0) : serializeOwnerRecord(asReleased(record, null)));
     return true;
   } finally {

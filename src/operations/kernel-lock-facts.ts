@@ -3,14 +3,12 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isReleased } from "../locks/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../locks/kernel-lock-probe.ts";
+import { readLockRecord } from "../locks/lock-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
-import { parseOwnerRecord } from "../model/parse-owner-record.ts";
+import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
 import { flockHoldersOf } from "../system/flock-holders.ts";
-import { freshFlag } from "../system/fresh-read.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
 
 interface Found extends ProbedKernelLock {
@@ -56,9 +54,7 @@ export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir
 /** What the records say, with nobody asked: files whose last owner did not sign off. */
 export function recordedKernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): LockFacts[] {
   const found = lockFiles(layout.lockDir, onUnreadable).map((path): Found => {
-    const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
-    const reading = file.kind === "file" ? parseOwnerRecord(file.bytes) : ({ kind: "none" } as const);
-    return { path, lock: { state: "free" }, reading, stats: null };
+    return { path, lock: { state: "free" }, reading: readLockRecord(path), stats: null };
   });
   return found.filter(isLock).map((lock) => factsOf(layout, lock, writtenRecord(lock), null, null));
 }

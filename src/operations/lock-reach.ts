@@ -10,14 +10,20 @@ import { sleep } from "../system/sleep.ts";
 /**
  * Asks for a lock in a process of its own before this one does: over NFS without a lock manager the call never returns, and
  * no time limit of ours could end it. On a local file system nobody is asked, for nobody could keep us waiting. Resolves with
- * a word of warning where kernel locks are not known to reach other hosts; null where they are.
+ * a word of warning where kernel locks are not known to reach other hosts, or are not to be had; null where they are.
  */
 export async function checkLockReach(layout: Layout): Promise<string | null> {
   const { lockDir, site } = layout;
   const mount = mountOf(lockDir);
   if (mount.shared === false) return null;
-  await requireAnswer(existing(lockDir), site.timeouts.probeMs);
   const { lockScope, why } = settledMount(lockDir, mount);
+  if (lockScope === "none") {
+    return (
+      `no kernel locks can be had here (${why}); the marker alone excludes, ` +
+      "and what another host left is never taken over without proof"
+    );
+  }
+  await requireAnswer(existing(lockDir), site.timeouts.probeMs);
   if (lockScope === "cluster") return null;
   return (
     `kernel locks are not known to reach other hosts here (${why}); between hosts the marker excludes, ` +

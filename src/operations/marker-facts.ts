@@ -1,13 +1,14 @@
+import { dirname } from "node:path";
+import { keepsKernelLocks } from "../locks/claim-lock.ts";
 import { probeKernelLock } from "../locks/kernel-lock-probe.ts";
+import { readLockRecord } from "../locks/lock-record.ts";
 import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
+import { recordsOfClaims } from "../locks/no-kernel-lock.ts";
 import { freeLockState } from "../locks/owners-lock-file.ts";
 import { type Layout, markerPath } from "../model/layout.ts";
 import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
-import { parseOwnerRecord } from "../model/parse-owner-record.ts";
-import { freshFlag } from "../system/fresh-read.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
+import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */
 export async function markerFacts(
@@ -20,7 +21,7 @@ export async function markerFacts(
 ): Promise<LockFacts | null> {
   const marker = readMarker(weightsDir);
   if (marker === null) return null;
-  const { record, problem } = recordOfMarker(weightsDir, marker, () => recordIn(lockPath));
+  const { record, problem } = recordOfMarker(weightsDir, marker, () => recordsAt(lockPath));
   const owner = record === null ? null : configurationOf(record);
   const ownerLockPath = owner === null ? lockPath : layout.kernelLockPath(owner);
   const kernelLock = owner !== null && verify ? await askOwnersLock(ownerLockPath, record) : absent;
@@ -44,10 +45,12 @@ const absent: KernelLockState = { state: "absent" };
 
 async function askOwnersLock(path: string, record: OwnerRecord | null): Promise<KernelLockState> {
   const { lock, stats } = await probeKernelLock(path);
-  return lock.state === "free" && stats !== null ? freeLockState(record, { inode: stats.ino, created: false }) : lock;
+  return lock.state === "free" && stats !== null
+    ? freeLockState(record, { inode: stats.ino, created: false, excludes: true })
+    : lock;
 }
 
-function recordIn(path: string): RecordReading {
-  const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
-  return file.kind === "file" ? parseOwnerRecord(file.bytes) : { kind: "none" };
+function recordsAt(lockPath: string): RecordReading[] {
+  const inLockFile = readLockRecord(lockPath);
+  return keepsKernelLocks(dirname(lockPath)) ? [inLockFile] : [inLockFile, ...recordsOfClaims(lockPath)];
 }

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeExamine } from "../../src/evidence/examine.ts";
-import { claimStore } from "../../src/locks/claim.ts";
+import { type ClaimOptions, claimStore } from "../../src/locks/claim.ts";
+import { withoutKernelLock } from "../../src/locks/claim-lock.ts";
 import { asReleased, newOwnerRecord } from "../../src/locks/claim-record.ts";
 import { acquireKernelLock, type KernelLock } from "../../src/locks/kernel-lock.ts";
 import { kernelHolder, probeKernelLock } from "../../src/locks/kernel-lock-probe.ts";
@@ -53,9 +54,9 @@ conformance("marker", { namesHolder: true, signalsLoss: false, hasGenerations: f
   };
 });
 
-const claims = (root: string) => {
+const claims = (root: string, options: ClaimOptions = {}) => {
   const layout = defaultLayout(root);
-  const store = claimStore(layout, makeExamine());
+  const store = claimStore(layout, makeExamine(), options);
   return {
     layout,
     attempt: (configuration: Configuration) => attemptAt(store, configuration),
@@ -76,6 +77,11 @@ conformance("claim, its kernel lock taken away", claimTraits, (root) => {
 
 conformance("claim, its marker taken away", claimTraits, (root) => {
   const { layout, ...rest } = claims(root);
+  return { ...rest, takeAway: async (configuration) => takeMarker(layout, configuration) };
+});
+
+conformance("claim without a kernel lock, its marker taken away", claimTraits, (root) => {
+  const { layout, ...rest } = claims(root, { acquireLock: withoutKernelLock });
   return { ...rest, takeAway: async (configuration) => takeMarker(layout, configuration) };
 });
 

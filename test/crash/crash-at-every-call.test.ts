@@ -7,6 +7,7 @@ import {
   recoveryFaults,
   type Scenario,
   scenarios,
+  sharedScenarios,
   withScenario,
 } from "../support/crash-scenarios.ts";
 import { describePoint, inParallel, type Point, pointsIn, trace } from "../support/crash-strace.ts";
@@ -22,8 +23,8 @@ function chosenFrom(points: readonly Point[], scenario: Scenario): Point[] {
 }
 
 describe("killed at a system call, the next run needs no help", () => {
-  for (const scenario of [...scenarios, ...containerScenarios]) {
-    requiresPrograms("strace", ...(scenario.before === undefined ? [] : ["unshare --pid"]))(
+  for (const scenario of [...scenarios, ...containerScenarios, ...sharedScenarios]) {
+    requiresPrograms("strace", ...namespacesOf(scenario))(
       scenario.title,
       async () => {
         const points = await recordedPoints(scenario);
@@ -43,13 +44,17 @@ describe("killed at a system call, the next run needs no help", () => {
   }
 });
 
-function startedBy({ before }: Scenario) {
-  return before === undefined ? {} : { before };
+function namespacesOf({ before, within }: Scenario): string[] {
+  return [...(before === undefined ? [] : ["unshare --pid"]), ...(within === undefined ? [] : ["unshare --mount"])];
+}
+
+function startedBy({ before = [], within }: Scenario, root: string) {
+  return { before, within: within?.(root) ?? [] };
 }
 
 function recordedPoints(scenario: Scenario): Promise<Point[]> {
   return withScenario(scenario, async (of, root) => {
-    const traced = await trace(scenario.args(of), startedBy(scenario));
+    const traced = await trace(scenario.args(of), startedBy(scenario, root));
     expect(traced).toMatchObject({ exitCode: 0 });
     return pointsIn(traced.calls, root);
   });
@@ -66,12 +71,12 @@ function crashAt(scenario: Scenario, point: Point): Promise<Outcome> {
     const before = recordedGeneration(of);
     const { name, nth } = point;
     const traced = await trace(scenario.args(of), {
-      ...startedBy(scenario),
+      ...startedBy(scenario, root),
       inject: `${name}:signal=SIGKILL:when=${nth}`,
     });
     const last = traced.calls.findLast(({ thread }) => thread === traced.calls[0]?.thread);
     const killedThere = last?.name === name && last.nth === nth;
-    const faults = await recoveryFaults(of, root, [before, ...generationsIn(traced.stdout)]);
+    const faults = await recoveryFaults(of, root, [before, ...generationsIn(traced.stdout)], scenario.within?.(root));
     return {
       killedThere,
       endedBefore: last?.name === "exit_group" && !killedThere,

@@ -15,7 +15,7 @@ const cases: readonly Case[] = [
   ["nfs", "/v4", "ok", /scope cluster/, null],
   ["lustre", "/lustre/flock", "ok", /scope cluster; Lustre mounted with flock/, null],
   ["lustre", "/lustre/localflock", "warning", /scope host; Lustre mounted with localflock/, /this host only/],
-  ["lustre", "/lustre/noflock", "fault", /scope none; Lustre mounted without/, /exit 3/],
+  ["lustre", "/lustre/noflock", "warning", /scope none; Lustre mounted without/, /marker alone excludes/],
   ["cluster", "/gpfs/fs1", "warning", /scope unknown; GPFS/, /marker alone excludes/],
   ["cluster", "/beegfs", "warning", /scope unknown; BeeGFS/, /marker alone excludes/],
   ["cluster", "/ceph", "ok", /scope cluster; CephFS/, null],

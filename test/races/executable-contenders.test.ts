@@ -25,24 +25,46 @@ import {
 import { monotonic } from "../support/races-processes.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable } from "../support/trainlock.ts";
+import { lustreWithoutLocks } from "../support/without-kernel-locks.ts";
 
 const soak = process.env.TRAINLOCK_SOAK === "1";
 const holder = fileURLToPath(new URL("holder.pl", import.meta.url));
-const contenders = 64;
+
+const kinds = [
+  { kind: "with kernel locks", contenders: 64, judgesBarePids: true, needs: ["perl"], beforeIn: () => [] },
+  {
+    kind: "by the marker alone",
+    contenders: 16,
+    // On a shared file system a bare PID may be any host's: nobody takes it over.
+    judgesBarePids: false,
+    needs: ["perl", "unshare --mount"],
+    beforeIn: (root: string) => lustreWithoutLocks(root).toldAndTrue,
+  },
+  {
+    kind: "with kernel locks that reach this host only",
+    contenders: 16,
+    judgesBarePids: false,
+    needs: ["unshare --mount", "perl"],
+    beforeIn: (root: string) => lustreWithoutLocks(root, "rw,localflock").told,
+  },
+] as const;
 
 interface Arena {
+  /** What the executable is started by. */
+  readonly before: readonly string[];
   readonly root: string;
   readonly journal: string;
   commandFor(of: TestConfiguration, duration: string): readonly string[];
 }
 
-async function arena(): Promise<Arena> {
+async function arena(beforeIn: (root: string) => readonly string[]): Promise<Arena> {
   const root = await temporaryRoot();
   const journal = join(root, "journal");
   const occupancy = join(root, "occupied");
   mkdirSync(occupancy);
   writeFileSync(journal, "");
   return {
+    before: beforeIn(root),
     root,
     journal,
     commandFor: (of, duration) => [
@@ -59,23 +81,27 @@ async function arena(): Promise<Arena> {
   };
 }
 
-describe("64 contenders through the executable", () => {
-  const before = [
+describe.each(kinds)("$contenders contenders through the executable, $kind", (where) => {
+  const { contenders, needs, beforeIn } = where;
+  const earlier = [
     { title: "nothing was there", leave: async () => {} },
     { title: "a killed claim was there", leave: leaveStaleClaim },
     { title: "a dead job's marker was there", leave: leaveDeadJobsMarker },
     { title: "an empty marker of long ago was there", leave: leaveEmptyMarker },
   ];
-  for (const { title, leave } of before) {
-    requiresPrograms("perl")(
+  for (const { title, leave } of earlier) {
+    if (leave === leaveDeadJobsMarker && !where.judgesBarePids) continue;
+    requiresPrograms(...needs)(
       `one trains, the others are turned away: ${title}`,
       async () => {
         for (let round = 0; round < (soak ? 20 : 1); round++) {
-          const { root, journal, commandFor } = await arena();
+          const { before, root, journal, commandFor } = await arena(beforeIn);
           const of = configuration(root);
           await leave(of);
           const goOn = join(root, "go-on");
-          const all = Array.from({ length: contenders }, () => run([executable, ...commandFor(of, `-${goOn}`)]));
+          const all = Array.from({ length: contenders }, () =>
+            run([...before, executable, ...commandFor(of, `-${goOn}`)]),
+          );
           let ended = 0;
           for (const each of all) void each.then(() => (ended += 1));
           while (ended < contenders - 1) await sleep(20);
@@ -84,7 +110,7 @@ describe("64 contenders through the executable", () => {
           expect(exitCodes.filter((code) => code === 0)).toHaveLength(1);
           expect(exitCodes.filter((code) => code === 75)).toHaveLength(contenders - 1);
           const { intervals, complaints } = readJournal(journal, new Map());
-          tally({ rounds: 1, attempts: contenders, takeovers: leave === before[0]?.leave ? 0 : 1 });
+          tally({ rounds: 1, attempts: contenders, takeovers: leave === earlier[0]?.leave ? 0 : 1 });
           expect(complaints).toEqual([]);
           expect(intervals).toHaveLength(1);
           expect(leftovers(of)).toEqual([]);
@@ -94,12 +120,12 @@ describe("64 contenders through the executable", () => {
     );
   }
 
-  requiresPrograms("perl")(
+  requiresPrograms(...needs)(
     "wrappers and commands killed, wrappers stopped and continued, releases racing claims",
     async () => {
-      const { root, journal, commandFor } = await arena();
+      const { before, root, journal, commandFor } = await arena(beforeIn);
       const configurations = ["a", "b", "c"].map((model) => configuration(root, "baseline", "IDD-AW", model));
-      const chaos = new Chaos(journal);
+      const chaos = new Chaos(journal, before);
       const until = Date.now() + (soak ? 120_000 : 12_000);
       const surprises: string[] = [];
       const contend = async () => {
@@ -129,7 +155,7 @@ describe("64 contenders through the executable", () => {
       expect(intervals.length).toBeGreaterThan(50);
       expect((await listed(root)).filter(({ status }) => status === "active")).toEqual([]);
       for (const of of configurations) {
-        expect(await run([executable, "run", ...of.args, "--", "true"])).toMatchObject({ exitCode: 0 });
+        expect(await run([...before, executable, "run", ...of.args, "--", "true"])).toMatchObject({ exitCode: 0 });
         expect(leftovers(of)).toEqual([]);
       }
     },
@@ -153,14 +179,17 @@ class Chaos {
   stopped = 0;
   turnedAway = 0;
   readonly #journal: string;
+  readonly #before: readonly string[];
   readonly #wrappers = new Map<number, { killed: boolean; commandKilled: boolean }>();
 
-  constructor(journal: string) {
+  constructor(journal: string, before: readonly string[]) {
     this.#journal = journal;
+    this.#before = before;
   }
 
   start(args: readonly string[]): Promise<Ended> {
-    const child = spawn(executable, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() });
+    const [file = "", ...rest] = [...this.#before, executable, ...args];
+    const child = spawn(file, rest, { stdio: ["ignore", "ignore", "pipe"], env: environment() });
     const fate = { killed: false, commandKilled: false };
     const pid = child.pid ?? 0;
     this.#wrappers.set(pid, fate);

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { configuration, type TestConfiguration } from "./configuration.ts";
 import { run, trace } from "./crash-strace.ts";
 import { executable } from "./trainlock.ts";
+import { lustreWithoutLocks } from "./without-kernel-locks.ts";
 
 /** Says which generation it got, and touches no file that a lock has. */
 export const harmlessCommand = ["sh", "-c", 'echo "$TRAINLOCK_GENERATION"'];
@@ -28,6 +29,8 @@ export interface Scenario {
   readonly isRun: boolean;
   /** Programs that the interrupted one is started by. */
   readonly before?: readonly string[];
+  /** Programs that become the interrupted one, and those that look after it. */
+  readonly within?: (root: string) => readonly string[];
 }
 
 const runArgs = (of: TestConfiguration) => ["run", ...of.args, "--", ...harmlessCommand];
@@ -36,8 +39,8 @@ const secondConfiguration = (of: TestConfiguration) =>
 const rootOf = (of: TestConfiguration) => join(of.lockDir, "..");
 
 /** Wrapper and command end together by SIGKILL: nothing of theirs runs any more, and nothing was given back. */
-export async function leaveStaleClaim(of: TestConfiguration): Promise<void> {
-  const ended = await run([executable, "run", ...of.args, "--", "sh", "-c", "kill -9 $PPID $$"]);
+export async function leaveStaleClaim(of: TestConfiguration, within: readonly string[] = []): Promise<void> {
+  const ended = await run([...within, executable, "run", ...of.args, "--", "sh", "-c", "kill -9 $PPID $$"]);
   if (ended.signal !== "SIGKILL") throw new Error(`was to be killed: ${JSON.stringify(ended)}`);
 }
 
@@ -122,6 +125,50 @@ export const containerScenarios: readonly Scenario[] = [
   },
 ];
 
+const onLustre = (root: string) => lustreWithoutLocks(root).told;
+const onLocalLustre = (root: string) => lustreWithoutLocks(root, "rw,localflock").told;
+
+/** Takes the place of a dead one, by the marker alone, and dies right when it has the right to. */
+async function leaveDeadHeir(of: TestConfiguration): Promise<void> {
+  await leaveStaleClaim(of, onLustre(of.root));
+  const within = onLustre(of.root);
+  const traced = await trace(runArgs(of), { inject: "renameat2:signal=SIGKILL:when=1", within });
+  if (!readdirSync(of.weightsDir).some((name) => name.endsWith(".next"))) throw new Error(traced.log);
+}
+
+/** Where no kernel lock keeps everybody out. */
+export const sharedScenarios: readonly Scenario[] = [
+  { title: "a first run, by the marker alone", prepare: async () => {}, args: runArgs, isRun: true, within: onLustre },
+  {
+    title: "the takeover of a killed claim, by the marker alone",
+    prepare: (of) => leaveStaleClaim(of, onLustre(of.root)),
+    args: runArgs,
+    isRun: true,
+    within: onLustre,
+  },
+  {
+    title: "the takeover after another that was killed, by the marker alone",
+    prepare: leaveDeadHeir,
+    args: runArgs,
+    isRun: true,
+    within: onLustre,
+  },
+  {
+    title: "the takeover of a killed claim, where kernel locks reach one host only",
+    prepare: (of) => leaveStaleClaim(of, onLocalLustre(of.root)),
+    args: runArgs,
+    isRun: true,
+    within: onLocalLustre,
+  },
+  {
+    title: "clear, by the marker alone",
+    prepare: (of) => leaveStaleClaim(of, onLustre(of.root)),
+    args: (of) => ["clear", "--root", rootOf(of), "--no-dry-run"],
+    isRun: false,
+    within: onLustre,
+  },
+];
+
 /** A root of its own for one interruption. */
 export async function withScenario<T>(
   scenario: Scenario,
@@ -144,8 +191,8 @@ interface ListedLock {
   readonly path: string;
 }
 
-export async function listed(root: string): Promise<readonly ListedLock[]> {
-  const ended = await run([executable, "list", "--root", root, "--json"]);
+export async function listed(root: string, within: readonly string[] = []): Promise<readonly ListedLock[]> {
+  const ended = await run([...within, executable, "list", "--root", root, "--json"]);
   if (ended.exitCode !== 0) throw new Error(`list failed: ${JSON.stringify(ended)}`);
   return (JSON.parse(ended.stdout) as { locks: ListedLock[] }).locks;
 }
@@ -166,7 +213,8 @@ export function recordedGeneration(of: TestConfiguration): number {
 /** Names that should not be there once a run has ended: temporary files, a marker, anything unheard of. */
 export function leftovers(of: TestConfiguration): string[] {
   const weights = namesIn(of.weightsDir).filter((name) => name !== ".training_lock.json");
-  const locks = namesIn(of.lockDir).filter((name) => !name.endsWith(".lock"));
+  // A probe that was killed leaves its folder to the next `doctor`.
+  const locks = namesIn(of.lockDir).filter((name) => !/\.lock$|^\.trainlock-doctor-/.test(name));
   return [...weights, ...locks];
 }
 
@@ -187,12 +235,13 @@ export async function recoveryFaults(
   of: TestConfiguration,
   root: string,
   generationsSeen: readonly number[],
+  within: readonly string[] = [],
 ): Promise<string[]> {
   const faults: string[] = [];
-  const ghosts = (await listed(root)).filter(({ status }) => status === "active");
+  const ghosts = (await listed(root, within)).filter(({ status }) => status === "active");
   faults.push(...ghosts.map(({ path }) => `${path} is listed as active, and nobody lives`));
   const recorded = recordedGeneration(of);
-  const next = await run([executable, "run", ...of.args, "--", ...harmlessCommand]);
+  const next = await run([...within, executable, "run", ...of.args, "--", ...harmlessCommand]);
   if (next.exitCode !== 0) faults.push(`the next run exits ${next.exitCode}: ${next.stderr.trim()}`);
   else {
     const generation = Number(next.stdout);
@@ -201,7 +250,7 @@ export async function recoveryFaults(
     if (!(generation > recorded)) faults.push(`generation ${generation} after ${recorded} had been recorded`);
   }
   faults.push(...leftovers(of).map((name) => `${name} is left after the next run`));
-  const remaining = (await listed(root)).filter(({ path }) => path === of.marker || path === of.kernelLock);
+  const remaining = (await listed(root, within)).filter(({ path }) => path === of.marker || path === of.kernelLock);
   faults.push(...remaining.map(({ path, label }) => `${path} is still listed as ${label} after the next run`));
   return faults;
 }

@@ -27,6 +27,8 @@ export interface TraceOptions {
   readonly inject?: string;
   /** Programs that strace itself is started by, such as `unshare --pid --fork`. */
   readonly before?: readonly string[];
+  /** Programs that strace starts, and that become the executable. */
+  readonly within?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Only calls on these very paths are watched, and interfered with. */
   readonly paths?: readonly string[];
@@ -48,6 +50,7 @@ export async function trace(args: readonly string[], options: TraceOptions = {})
         ...["-e", `trace=${watched}`],
         ...(options.paths ?? []).flatMap((path) => ["-P", path]),
         ...(options.inject === undefined ? [] : ["-e", `inject=${options.inject}`]),
+        ...(options.within ?? []),
         executable,
         ...args,
       ],

@@ -132,7 +132,7 @@ function showLocked({ holder, verdict, evidence, path }: Busy): void {
     return;
   }
   say(`SKIP: Another job (${skipHolderText(holder)}) is already training this model`);
-  if (verdict.status !== "unknown") return;
+  if (verdict.status === "active") return;
   say(
     `trainlock: ${printable(path)} [${verdict.label}]: ${evidence.map(({ detail }) => printable(detail)).join("; ")}`,
   );

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { keepsKernelLocks } from "../../locks/claim-lock.ts";
 import { type SiteProof, settledMount, siteProofName } from "../../locks/site-proof.ts";
 import { type Finding, fault, type Outcome, ok, warning } from "../../model/finding.ts";
 import type { Layout } from "../../model/layout.ts";
@@ -38,13 +39,17 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   // A proof needs its place.
   if (hosts.length > 0) makeSharedFolder(layout.lockDir);
   const lockPlace = existing(layout.lockDir);
-  await probeFolder(lockPlace, Object.keys(probes), timeoutMs, tell);
+  const locks = keepsKernelLocks(lockPlace);
+  await probeFolder(lockPlace, locks ? Object.keys(probes) : [...weightsProbeNames, "clock"], timeoutMs, tell);
   const tops = new Set(layout.weightsTrees.map(({ top }) => existing(top)));
   tops.delete(lockPlace);
   for (const top of tops) await probeFolder(top, weightsProbeNames, timeoutMs, tell);
   tell("PID namespace", thisHost().hostname, pidNamespaceOutcome());
   for (const { check, subject, outcome } of await schedulerFindings(layout.site, hosts)) tell(check, subject, outcome);
-  if (hosts.length > 0 && !findings.some(({ level, subject }) => level === "fault" && subject === lockPlace))
+  if (hosts.length > 0 && !locks) {
+    const means = "the marker alone excludes between hosts, and is not tried by doctor";
+    tell("locks between hosts", lockPlace, warning("there are no kernel locks to try", means));
+  } else if (hosts.length > 0 && !findings.some(({ level, subject }) => level === "fault" && subject === lockPlace))
     await proveHosts(request, lockPlace, tell);
   return findings;
 }

@@ -24,7 +24,7 @@ export const probes: Readonly<Record<string, Probe>> = {
   space: spaceProbe,
 };
 
-/** What does not need a lock to be of use, for folders where none are taken. */
+/** What does not need a kernel lock to be of use, for folders where none are taken. */
 export const weightsProbeNames = [
   "file system",
   "create",

@@ -1,0 +1,88 @@
+import { dirname } from "node:path";
+import { acquireClaimLock, keepsEverybodyOut } from "../locks/claim-lock.ts";
+import { newOwnerRecord, withSection } from "../locks/claim-record.ts";
+import type { KernelLock } from "../locks/kernel-lock.ts";
+import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
+import { moveAway, succeed } from "../locks/marker-succession.ts";
+import { removeMarker } from "../locks/marker-takeover.ts";
+import { freeLockState } from "../locks/owners-lock-file.ts";
+import type { Verdict } from "../model/evidence.ts";
+import type { Examine } from "../model/examine.ts";
+import { inodeNumber } from "../model/inode.ts";
+import type { Layout } from "../model/layout.ts";
+import type { MarkerFacts } from "../model/lock-facts.ts";
+import { configurationOf } from "../model/owner-record.ts";
+import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import { randomHex } from "../system/random.ts";
+import type { LockReport } from "./lock-report.ts";
+
+/** Removes a marker that is judged anew, under its kernel lock, at this moment. False: it is alive, or another's. */
+export async function clearMarker(
+  layout: Layout,
+  lock: LockReport,
+  clearable: (verdict: Verdict) => boolean,
+  examine: Examine,
+): Promise<boolean> {
+  const weightsDir = dirname(lock.path);
+  const kernel = await lockForMarker(layout, weightsDir);
+  if (kernel === "busy") return false;
+  const isClearable = async (marker: MarkerFacts): Promise<boolean> => {
+    const { record, problem } = recordOfMarker(weightsDir, marker, () => kernel.records());
+    const { verdict } = await examine({
+      kind: "file",
+      name: lock.name,
+      path: lock.path,
+      lockPath: kernel.path,
+      weightsDir,
+      kernelLock: freeLockState(record, kernel),
+      record,
+      recordProblem: problem,
+      marker,
+      pid: marker.pid,
+      startedAt: lock.startedAt,
+    });
+    return clearable(verdict);
+  };
+  try {
+    const marker = readMarker(weightsDir);
+    if (marker === null || !(await isClearable(marker))) return false;
+    const removed = keepsEverybodyOut(kernel)
+      ? removeMarker(weightsDir, marker)
+      : await removeAsHeir(kernel, weightsDir, marker, isClearable);
+    return removed === "removed";
+  } finally {
+    kernel.release();
+  }
+}
+
+/** The kernel lock under which this folder's marker may be changed: that of the configuration whose marker it is. */
+async function lockForMarker(layout: Layout, weightsDir: string): Promise<KernelLock | "busy"> {
+  const path = layout.kernelLockPathOfWeightsDir(weightsDir);
+  const marker = readMarker(weightsDir);
+  const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => []).record;
+  const owner = record === null ? null : configurationOf(record);
+  return acquireClaimLock(owner === null ? path : layout.kernelLockPath(owner));
+}
+
+/** Where no kernel lock keeps a takeover away, it is kept away as one takeover keeps away the next. */
+async function removeAsHeir(
+  kernel: KernelLock,
+  weightsDir: string,
+  marker: MarkerFacts,
+  isClearable: (marker: MarkerFacts) => Promise<boolean>,
+): Promise<"removed" | "changed"> {
+  const who = { configuration: null, token: randomHex(16), generation: 0, lockInode: kernel.inode, command: null };
+  const record = newOwnerRecord({ ...who, weightsDir });
+  // Should we die in between, nobody must be left wondering whose that was. A lock file is not ours to write, though.
+  const announce = (inode: bigint) => {
+    if (!kernel.excludes) kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
+  };
+  const judge = async (successor: MarkerFacts) => ((await isClearable(successor)) ? null : "alive");
+  const succession = await succeed(weightsDir, marker, process.pid, announce, judge);
+  if (succession === "changed" || "objection" in succession) return "changed";
+  try {
+    return moveAway(weightsDir, succession);
+  } finally {
+    succession.heir.remove();
+  }
+}
