@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   config: async () => (await import("./commands/config.ts")).addConfigCommand,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
   __probe: async () => (await import("./commands/probe.ts")).addProbeCommand,
+  __keeper: async () => (await import("./commands/keeper.ts")).addKeeperCommand,
   completion: async () => (await import("./commands/completion.ts")).addCompletionCommand,
 };
 /** Speaks of all the others, so it needs them all. */

@@ -11,6 +11,7 @@ export type EtcdCause =
   | "no leader"
   | "no space"
   | "too many requests"
+  | "no lease"
   | "not etcd"
   | "other";
 

@@ -10,6 +10,7 @@ export type Source = (facts: LockFacts) => Evidence[] | Promise<Evidence[]>;
 /** What this host can tell alone. */
 export const localSources: readonly Source[] = [
   kernelLockEvidence,
+  ({ leased }) => leaseEvidence(leased),
   ({ record }) => recordedProcessEvidence(record),
   ({ record }) => releasedEvidence(record?.trainlock?.releasedAt ?? null),
   ({ kind, record, marker, path }) =>
@@ -25,6 +26,14 @@ export async function gather(facts: LockFacts, sources: readonly Source[] = loca
     const detail = `a probe failed: ${answer.reason instanceof Error ? answer.reason.message : String(answer.reason)}`;
     return [{ source: "record", says: "unknown", because: "remote process", detail }];
   });
+}
+
+/** A key under a lease is there for as long as its owner renews it; the store has deleted it otherwise. */
+function leaseEvidence(leased: boolean | undefined): Evidence[] {
+  if (leased === true) return [{ source: "lease", says: "alive", detail: "its lease is alive" }];
+  if (leased === undefined) return [];
+  const detail = "its key is under no lease: nothing renews it, and nothing ends it";
+  return [{ source: "lease", says: "unknown", because: "remote process", detail }];
 }
 
 /** An owner that signed off and then died before its marker was gone: its own word is the proof. */

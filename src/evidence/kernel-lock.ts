@@ -11,8 +11,8 @@ import { thisHost } from "../system/this-host.ts";
  */
 export function kernelLockEvidence(facts: LockFacts): Evidence[] {
   const { kernelLock, record } = facts;
-  // A bare marker's writer holds no kernel lock: that one says nothing about it.
-  if (facts.kind === "file" && record === null) return [];
+  // A bare marker's writer holds no kernel lock, and a remote store has none: that one says nothing about them.
+  if (facts.kind === "etcd" || (facts.kind === "file" && record === null)) return [];
   const finding = (detail: string): Evidence => ({
     source: "kernel-lock",
     says: "unknown",

@@ -46,7 +46,7 @@ export function newOwnerRecord(claim: {
       command,
       weightsDir,
       markerInode: null,
-      lockInode: inodeNumber(lockInode),
+      lockInode: lockInode === 0n ? null : inodeNumber(lockInode),
       releasedAt: null,
       exitCode: null,
     },

@@ -48,9 +48,9 @@ export function claimStore(
   // Turns of ours only: an interface for every store cannot say what is in them.
   const turns = new WeakMap<Turn, KernelLock>();
   return {
-    acquire: (configuration, command, turn) => {
+    acquire: (configuration, command, turn, token = randomHex(16)) => {
       const kernel = turn ? turns.get(turn) : undefined;
-      return acquireClaim({ ...context, configuration }, command, kernel ?? null, checkEveryMs);
+      return acquireClaim({ ...context, configuration }, { command, token }, kernel ?? null, checkEveryMs);
     },
     awaitTurn: async (configuration, busy, signal) => {
       const { awaitRelease } = await import("./await-release.ts");
@@ -66,7 +66,7 @@ export function claimStore(
 
 async function acquireClaim(
   context: Omit<MarkerContext, "kernel" | "weightsDir">,
-  command: readonly string[] | null,
+  { command, token }: { readonly command: readonly string[] | null; readonly token: string },
   waited: KernelLock | null,
   checkEveryMs: number,
 ): Promise<Acquisition> {
@@ -82,7 +82,6 @@ async function acquireClaim(
     if (busy !== null) return { kind: "busy", busy };
     prepareWeightsDir(weightsDir, kernel.excludes);
     const generation = 1 + highestGeneration(kernel, weightsDir);
-    const token = randomHex(16);
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
     const marker = await takeMarker({ ...context, kernel, weightsDir }, record);
     if ("busy" in marker) return { kind: "busy", busy: marker.busy };

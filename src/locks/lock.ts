@@ -53,8 +53,16 @@ export interface Turn {
 
 /** Any place that can keep locks: the shared file system, or a remote store with leases. */
 export interface LockStore {
-  /** One attempt. Throws an EnvironmentError when the store itself is broken; never reports that as busy. */
-  acquire(configuration: Configuration, command: readonly string[] | null, turn?: Turn | null): Promise<Acquisition>;
+  /**
+   * One attempt, by the name of `token` where one is given. Throws an EnvironmentError when the store itself is broken; never
+   * reports that as busy.
+   */
+  acquire(
+    configuration: Configuration,
+    command: readonly string[] | null,
+    turn?: Turn | null,
+    token?: string,
+  ): Promise<Acquisition>;
   /**
    * Waits until another attempt is worth while, without using the processor: released, changed, or long enough ago. The turn
    * it may return is for that attempt. Null at once when the signal aborts.

@@ -5,6 +5,7 @@ export type EvidenceSource =
   | "boot"
   | "record"
   | "marker"
+  | "lease"
   | "mount"
   | "ssh"
   | "lsf"

@@ -28,12 +28,15 @@ export type KernelLockState =
   | { readonly state: "none" }
   | { readonly state: "unknown"; readonly why: string };
 
+/** A marker, a kernel lock, or a key of a remote store. */
+export type LockKind = "file" | "fcntl" | "etcd";
+
 /** Everything known about one lock before anybody else is asked: the input of every source of evidence. */
 export interface LockFacts {
-  readonly kind: "file" | "fcntl";
+  readonly kind: LockKind;
   /** Display name, `strategy/dataset/model`. */
   readonly name: string;
-  /** The marker, or the kernel lock file. */
+  /** The marker, the kernel lock file, or the address of the key. */
   readonly path: string;
   /** Where the configuration trains, where that is known. */
   readonly weightsDir: string | null;
@@ -41,6 +44,8 @@ export interface LockFacts {
   readonly lockPath: string;
   /** For a kernel lock its own state; for a marker that of the kernel lock its owner holds with it. */
   readonly kernelLock: KernelLockState;
+  /** For a key of a remote store: whether it is there under a lease, which ends with its owner. */
+  readonly leased?: boolean;
   /** The owner record, for a marker only when it is tied to this very marker. */
   readonly record: OwnerRecord | null;
   /** Set when something was written that could not be trusted. */

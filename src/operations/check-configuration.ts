@@ -1,3 +1,4 @@
+import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
 import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
@@ -17,18 +18,19 @@ export interface CheckResult {
   readonly lockedBy: LockReport | null;
   /** What lies there and keeps nobody away. */
   readonly stale: readonly LockReport[];
-  /** Both kinds, where there are any. */
+  /** Of each kind, where there are any. */
   readonly locks: readonly LockReport[];
 }
 
 /**
- * Whether a configuration may be trained now, by both kinds of lock. Changes nothing on disk. Throws an EnvironmentError
+ * Whether a configuration may be trained now, by every kind of lock. Changes nothing. Throws an EnvironmentError
  * when the lock cannot be asked, or when another configuration has the same lock name.
  */
 export async function checkConfiguration(
   layout: Layout,
   configuration: Configuration,
   examine: Examine,
+  remote: RemoteLocks | null = null,
 ): Promise<CheckResult> {
   requireFileStore(layout.store?.address ?? null);
   const weightsDir = layout.weightsDir(configuration);
@@ -37,6 +39,7 @@ export async function checkConfiguration(
   const found = await Promise.all([
     kernelLockFactsOf(layout, lockPath, weightsDir),
     markerFacts(layout, weightsDir, true, lockPath),
+    remote?.of(configuration) ?? null,
   ]);
   const [kernelLock] = found;
   if (kernelLock?.kernelLock.state === "unknown") {
@@ -46,7 +49,9 @@ export async function checkConfiguration(
       hint: "check the file's owner and mode, and the mount",
     });
   }
-  if (kernelLock?.record) refuseCollision(kernelLock.record, configuration, kernelLock.path);
+  for (const each of [kernelLock, found[2]]) {
+    if (each?.record) refuseCollision(each.record, configuration, each.path);
+  }
   const locks = await Promise.all(found.filter((facts) => facts !== null).map((facts) => judged(facts, examine)));
   const active = locks.find(({ verdict }) => verdict.status === "active");
   return {

@@ -30,7 +30,7 @@ export interface ClearRequest extends Omit<ListRequest, "verify"> {
 
 /** Removes what is provably nobody's. Each lock is judged again, under its kernel lock, at the moment of its removal. */
 export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
-  const { layout, dryRun, force, examine } = request;
+  const { dryRun, force } = request;
   const clearable = (verdict: Verdict) => verdict.status === "stale" || (force && verdict.status === "unknown");
   const removed: LockReport[] = [];
   const kept: LockReport[] = [];
@@ -42,7 +42,7 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
       continue;
     }
     try {
-      if (dryRun || (await removeLock(layout, lock, clearable, examine))) removed.push(lock);
+      if (dryRun || (await removeLock(request, lock, clearable))) removed.push(lock);
       else changed.push(lock);
     } catch (error) {
       const fault = asSystemError("clear", lock.path, error);
@@ -55,10 +55,19 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
 
 type Clearable = (verdict: Verdict) => boolean;
 
-async function removeLock(layout: Layout, lock: LockReport, clearable: Clearable, examine: Examine): Promise<boolean> {
-  return lock.kind === "file"
-    ? clearMarker(layout, lock, clearable, examine)
-    : clearKernelLock(lock, clearable, examine);
+async function removeLock(
+  { layout, remote, examine }: ClearRequest,
+  lock: LockReport,
+  clearable: Clearable,
+): Promise<boolean> {
+  switch (lock.kind) {
+    case "file":
+      return clearMarker(layout, lock, clearable, examine);
+    case "fcntl":
+      return clearKernelLock(lock, clearable, examine);
+    case "etcd":
+      return remote?.clear(lock.path, clearable, examine) ?? false;
+  }
 }
 
 /**

@@ -1,8 +1,8 @@
+import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { type Layout, markerName } from "../model/layout.ts";
-import type { LockFacts } from "../model/lock-facts.ts";
-import { requireFileStore } from "./file-store-only.ts";
+import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
@@ -10,18 +10,19 @@ import { type OnUnreadable, weightsFoldersHolding } from "./weights-folders.ts";
 
 export interface ListRequest {
   readonly layout: Layout;
-  /** Which kinds: markers (`file`), kernel locks (`fcntl`), or both. */
-  readonly kinds: readonly ("file" | "fcntl")[];
+  /** Which kinds: markers (`file`), kernel locks (`fcntl`), keys of the remote store (`etcd`). */
+  readonly kinds: readonly LockKind[];
+  /** The remote store, where the site has one. */
+  readonly remote?: RemoteLocks | null;
   /** False: nothing is asked, every lock is `unverified`. */
   readonly verify: boolean;
   readonly examine: Examine;
   readonly onUnreadable: OnUnreadable;
 }
 
-/** Every lock under a root with its verdict; markers before kernel locks, each by name. Changes nothing on disk. */
+/** Every lock of a site with its verdict; markers, kernel locks, keys, each by name. Changes nothing. */
 export async function listLocks(request: ListRequest): Promise<LockReport[]> {
-  const { layout, kinds, verify, examine, onUnreadable } = request;
-  requireFileStore(layout.store?.address ?? null);
+  const { layout, kinds, remote, verify, examine, onUnreadable } = request;
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
     for (const folder of weightsFoldersHolding(layout, markerName, onUnreadable)) {
@@ -34,6 +35,7 @@ export async function listLocks(request: ListRequest): Promise<LockReport[]> {
       ...(verify ? await kernelLockFacts(layout, onUnreadable) : recordedKernelLockFacts(layout, onUnreadable)),
     );
   }
+  if (kinds.includes("etcd") && remote) found.push(...(await remote.all()));
   const reports = await Promise.all(found.map(async (facts) => (verify ? judged(facts, examine) : unverified(facts))));
   return reports.sort((a, b) => byKind(a.kind) - byKind(b.kind) || compare(a.name, b.name) || compare(a.path, b.path));
 }
@@ -63,8 +65,8 @@ function unverified(facts: LockFacts): LockReport {
   return reportOf(facts, { status: "unverified", label: "UNVERIFIED" }, []);
 }
 
-function byKind(kind: "file" | "fcntl"): number {
-  return kind === "file" ? 0 : 1;
+function byKind(kind: LockKind): number {
+  return { file: 0, fcntl: 1, etcd: 2 }[kind];
 }
 
 /** By code units, the same on every host whatever its locale. */

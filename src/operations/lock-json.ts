@@ -1,10 +1,11 @@
 import type { Evidence } from "../model/evidence.ts";
 import type { Holder } from "../model/held-lock.ts";
+import type { LockKind } from "../model/lock-facts.ts";
 import type { LockReport } from "./lock-report.ts";
 
 /** One lock as scripts and the library's callers get it; the names are a contract. */
 export interface LockJson {
-  readonly kind: "file" | "fcntl";
+  readonly kind: LockKind;
   readonly name: string;
   readonly status: "active" | "stale" | "unknown" | "unverified";
   readonly label: string;

@@ -1,11 +1,11 @@
 import { holderFrom, nobodyKnown } from "../locks/claim-record.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/held-lock.ts";
-import type { LockFacts } from "../model/lock-facts.ts";
+import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 
 /** One lock as lists show it. Strings are as found on disk: escape before showing. */
 export interface LockReport {
-  readonly kind: "file" | "fcntl";
+  readonly kind: LockKind;
   readonly name: string;
   readonly verdict: Verdict;
   readonly pid: number | null;

@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { type Libc, renameat2Number, workingDirectory } from "./libc-calls.ts";
+import { type Libc, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
 
 /** Bun's own module, required at run time so that Node never looks for it. */
 export function bunFfi(): typeof import("bun:ffi") {
@@ -13,8 +13,10 @@ export function bunLibc(): Libc {
     fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" },
     syscall: { args: ["i64", "i32", "ptr", "i32", "ptr", "u32"], returns: "i64" },
     getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
+    clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
     __errno_location: { args: [], returns: "ptr" },
   });
+  const time = new BigInt64Array(2);
   const text = (value: string) => ffi.ptr(Buffer.from(`${value}\0`));
   const settle = (result: number | bigint): number => {
     if (result >= 0) return Number(result);
@@ -27,5 +29,9 @@ export function bunLibc(): Libc {
     renameat2: (from, to, flags) =>
       settle(symbols.syscall(renameat2Number, workingDirectory, text(from), workingDirectory, text(to), flags)),
     getxattrLength: (path, name) => settle(symbols.getxattr(text(path), text(name), null, 0)),
+    clockMs: (clock) => {
+      symbols.clock_gettime(clock, ffi.ptr(time));
+      return timespecMs(time);
+    },
   };
 }

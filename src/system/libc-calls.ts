@@ -8,9 +8,16 @@ export interface Libc {
   renameat2(from: string, to: string, flags: number): number;
   /** Length of an extended attribute, getxattr(2) with size 0. */
   getxattrLength(path: string, name: string): number;
+  /** clock_gettime(2), milliseconds. */
+  clockMs(clock: number): number;
 }
 
 /** Number of renameat2 in the system call table: glibc has a wrapper only since 2.28. */
 export const renameat2Number = process.arch === "arm64" ? 276 : 316;
 /** AT_FDCWD of fcntl.h. */
 export const workingDirectory = -100;
+
+/** A struct timespec in milliseconds. */
+export function timespecMs(time: BigInt64Array): number {
+  return Number(time[0] ?? 0n) * 1000 + Number(time[1] ?? 0n) / 1e6;
+}

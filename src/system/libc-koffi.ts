@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { type Libc, renameat2Number, workingDirectory } from "./libc-calls.ts";
+import { type Libc, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
 
 /** The library on Node. koffi ships its binaries inside npm packages, so nothing is compiled at installation. */
 export function koffiLibc(): Libc {
@@ -9,6 +9,8 @@ export function koffiLibc(): Libc {
   const fcntl = library.func("int fcntl(int, int, void *)");
   const syscall = library.func("long syscall(long, int, str, int, str, uint)");
   const getxattr = library.func("long getxattr(str, str, void *, size_t)");
+  const clockGettime = library.func("int clock_gettime(int, void *)");
+  const time = new BigInt64Array(2);
   const settle = (result: number): number => (result >= 0 ? Number(result) : -koffi.errno());
   return {
     flock: (fd, operation) => settle(flock(fd, operation)),
@@ -16,5 +18,9 @@ export function koffiLibc(): Libc {
     renameat2: (from, to, flags) =>
       settle(syscall(renameat2Number, workingDirectory, from, workingDirectory, to, flags)),
     getxattrLength: (path, name) => settle(getxattr(path, name, null, 0)),
+    clockMs: (clock) => {
+      clockGettime(clock, time);
+      return timespecMs(time);
+    },
   };
 }

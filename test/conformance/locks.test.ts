@@ -14,28 +14,32 @@ import { serializeOwnerRecord } from "../../src/model/serialize-owner-record.ts"
 import { listLocks } from "../../src/operations/list-locks.ts";
 import { type Attempt, attemptAt, conformance } from "./conformance.ts";
 
-conformance("kernel lock", { namesHolder: true, signalsLoss: false, hasGenerations: false }, (root) => {
-  const layout = defaultLayout(root);
-  const pathOf = (configuration: Configuration) => layout.kernelLockPath(configuration);
-  return {
-    attempt: async (configuration): Promise<Attempt> => {
-      const taken = await acquireKernelLock(pathOf(configuration));
-      if (taken === "busy") return { kind: "busy", holderPid: kernelHolder(pathOf(configuration), null).pid };
-      const record = recordOf(layout, configuration);
-      taken.write(serializeOwnerRecord(record));
-      const release = () => {
-        // Without a word of its own in the file it would look like an old writer's, whose unlink may still come.
-        taken.write(serializeOwnerRecord(asReleased(record, null)));
-        taken.release();
-      };
-      return { kind: "held", held: heldOnce(release) };
-    },
-    isShown: async (configuration) => (await probeKernelLock(pathOf(configuration))).lock.state === "held",
-    takeAway: (configuration) => takeKernelLock(layout, configuration),
-  };
-});
+conformance(
+  "kernel lock",
+  { namesHolder: true, signalsLoss: false, hasGenerations: false, countsByOne: false },
+  (root) => {
+    const layout = defaultLayout(root);
+    const pathOf = (configuration: Configuration) => layout.kernelLockPath(configuration);
+    return {
+      attempt: async (configuration): Promise<Attempt> => {
+        const taken = await acquireKernelLock(pathOf(configuration));
+        if (taken === "busy") return { kind: "busy", holderPid: kernelHolder(pathOf(configuration), null).pid };
+        const record = recordOf(layout, configuration);
+        taken.write(serializeOwnerRecord(record));
+        const release = () => {
+          // Without a word of its own in the file it would look like an old writer's, whose unlink may still come.
+          taken.write(serializeOwnerRecord(asReleased(record, null)));
+          taken.release();
+        };
+        return { kind: "held", held: heldOnce(release) };
+      },
+      isShown: async (configuration) => (await probeKernelLock(pathOf(configuration))).lock.state === "held",
+      takeAway: (configuration) => takeKernelLock(layout, configuration),
+    };
+  },
+);
 
-conformance("marker", { namesHolder: true, signalsLoss: false, hasGenerations: false }, (root) => {
+conformance("marker", { namesHolder: true, signalsLoss: false, hasGenerations: false, countsByOne: false }, (root) => {
   const layout = defaultLayout(root);
   const folderOf = (configuration: Configuration) => {
     const folder = layout.weightsDir(configuration);
@@ -68,7 +72,7 @@ const claims = (root: string, options: ClaimOptions = {}) => {
     },
   };
 };
-const claimTraits = { namesHolder: true, signalsLoss: true, hasGenerations: true };
+const claimTraits = { namesHolder: true, signalsLoss: true, hasGenerations: true, countsByOne: true };
 
 conformance("claim, its kernel lock taken away", claimTraits, (root) => {
   const { layout, ...rest } = claims(root);

@@ -35,7 +35,7 @@ export function addKindOptions(command: Command): Command {
 export function kindsFrom({ fileOnly, fcntlOnly }: KindOptions): ListRequest["kinds"] {
   if (fileOnly && fcntlOnly)
     throw new UsageError("--file-only and --fcntl-only exclude each other", { hint: "leave both out for all locks" });
-  return fileOnly ? ["file"] : fcntlOnly ? ["fcntl"] : ["file", "fcntl"];
+  return fileOnly ? ["file"] : fcntlOnly ? ["fcntl"] : ["file", "fcntl", "etcd"];
 }
 
 export function addListCommand(program: Command, done: (exitCode: number) => void): void {

@@ -4,12 +4,16 @@ import type { LockReport } from "../../operations/lock-report.ts";
 import type { Paint } from "./paint.ts";
 import { printable } from "./printable.ts";
 
-const sectionTitles = { file: "File-based locks (.training_lock)", fcntl: "fcntl-based locks" } as const;
+const sectionTitles = {
+  file: "File-based locks (.training_lock)",
+  fcntl: "fcntl-based locks",
+  etcd: "etcd locks",
+} as const;
 
 /** The list as users of the Python script know it, byte for byte. */
 export function listText(locks: readonly LockReport[], paint: Paint, withEvidence = false): string {
   if (locks.length === 0) return "No active training locks\n";
-  const sections = (["file", "fcntl"] as const).flatMap((kind) => {
+  const sections = (["file", "fcntl", "etcd"] as const).flatMap((kind) => {
     const ofKind = locks.filter((lock) => lock.kind === kind);
     if (ofKind.length === 0) return [];
     const lines = ofKind.map((lock) => lockText(lock, paint) + (withEvidence ? evidenceText(lock) : ""));
@@ -21,12 +25,16 @@ export function listText(locks: readonly LockReport[], paint: Paint, withEvidenc
 function lockText(lock: LockReport, paint: Paint): string {
   const details = lock.kind === "file" ? markerDetails(lock) : kernelLockDetails(lock);
   const middle = details.length === 0 ? "" : `    ${details.join(", ")}\n`;
-  return `${headText(lock, paint)}${middle}    Lock file: ${printable(lock.path)}\n`;
+  return `${headText(lock, paint)}${middle}${placeText(lock)}`;
 }
 
 /** Name and verdict, where it lies, and why: what `clear` shows of a lock. */
 export function briefLockText(lock: LockReport, paint: Paint): string {
-  return `${headText(lock, paint)}    Lock file: ${printable(lock.path)}\n${evidenceText(lock)}`;
+  return `${headText(lock, paint)}${placeText(lock)}${evidenceText(lock)}`;
+}
+
+function placeText({ kind, path }: LockReport): string {
+  return `    ${kind === "etcd" ? "Key" : "Lock file"}: ${printable(path)}\n`;
 }
 
 /** One line a finding: what it says, who says it, and in which words. */

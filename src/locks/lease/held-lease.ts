@@ -1,0 +1,84 @@
+import type { EtcdClient } from "../../etcd/client.ts";
+import { LockLostError } from "../../model/errors.ts";
+import type { OwnerRecord } from "../../model/owner-record.ts";
+import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
+import { withSection } from "../claim-record.ts";
+import type { HeldLock } from "../lock.ts";
+import type { ClaimEvents, LeaseSession } from "./lease-session.ts";
+
+export interface LeasedClaim {
+  readonly token: string;
+  readonly record: OwnerRecord;
+  /** The lock's key. */
+  readonly key: string;
+  /** The key with its store. */
+  readonly address: string;
+  readonly client: EtcdClient;
+  /** Milliseconds since boot, as the session has it. */
+  readonly clock: () => number;
+  /** For what its user should know: claimed again, not given back. */
+  readonly onNote: (text: string) => void;
+}
+
+export interface PendingLock {
+  readonly events: ClaimEvents;
+  /** The lock, once the claim is made. */
+  hold(session: LeaseSession, revision: number): HeldLock;
+}
+
+/** A claim whose keeper looks after it: passes on what the keeper says, and asks the store itself where it matters. */
+export function pendingLock({ token, record, key, address, client, clock, onNote }: LeasedClaim): PendingLock {
+  const lost = new AbortController();
+  let revision = 0;
+  let released = false;
+  const events: ClaimEvents = {
+    reclaimed: (anew) => {
+      onNote(`its key ${key} was gone, nobody had claimed it since, and it is claimed again: generation ${anew}`);
+      revision = anew;
+    },
+    lost: (why, stopByMs) => {
+      if (released) return;
+      lost.abort(new LockLostError(why, { stopWithinMs: stopByMs === null ? null : Math.max(0, stopByMs - clock()) }));
+    },
+  };
+  const hold = (session: LeaseSession, made: number): HeldLock => {
+    revision = made;
+    return {
+      token,
+      get generation() {
+        return revision;
+      },
+      address,
+      lost: lost.signal,
+      descriptors: [],
+      noteChild: async (pid) => {
+        session.guard(token, pid, serializeOwnerRecord(withSection(record, { childPid: pid })));
+      },
+      check: async () => {
+        if (!released && !lost.signal.aborted) await session.renew();
+      },
+      assertHeld: async () => {
+        if (released) throw new LockLostError("the lock has been released");
+        lost.signal.throwIfAborted();
+        const asked = revision;
+        const entry = await client.get(key).then(
+          (found) => found.entry,
+          (error: unknown) => {
+            throw new LockLostError(`whether the lock is held cannot be told: ${String(error)}`);
+          },
+        );
+        lost.signal.throwIfAborted();
+        // Claimed again while the answer was on its way: the keeper has proved it.
+        if (entry?.createRevision !== revision && asked === revision) throw new LockLostError(`its key ${key} is gone`);
+        if (!session.isCertain()) throw new LockLostError("its lease was not renewed in time");
+      },
+      release: async () => {
+        if (released) return;
+        released = true;
+        const fault = await session.remove(token);
+        if (fault !== null) onNote(`the lock could not be given back, and ends with its lease: ${fault}`);
+      },
+    };
+  };
+  return { events, hold };
+}

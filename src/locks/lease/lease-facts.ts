@@ -1,0 +1,62 @@
+import type { EtcdAddress } from "../../etcd/address.ts";
+import type { Entry } from "../../etcd/client.ts";
+import type { Configuration } from "../../model/configuration.ts";
+import { UsageError } from "../../model/errors.ts";
+import { kernelLockStem, type Layout } from "../../model/layout.ts";
+import type { LockFacts } from "../../model/lock-facts.ts";
+import { configurationOf, type OwnerRecord } from "../../model/owner-record.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { withSection } from "../claim-record.ts";
+import type { ClaimKeys } from "./kept-claim.ts";
+
+/** The keys of a configuration; named as its kernel lock is. */
+export function claimKeys({ prefix }: EtcdAddress, layout: Layout, configuration: Configuration): ClaimKeys {
+  const name = kernelLockStem(layout.kernelLockPath(configuration));
+  return { lock: `${locksPrefix(prefix)}${name}`, last: `${prefix}/last/${name}` };
+}
+
+export function locksPrefix(prefix: string): string {
+  return `${prefix}/locks/`;
+}
+
+/** A key with the store that it is in, as people can hand it on. */
+export function keyAddress({ secure, endpoints }: Pick<EtcdAddress, "secure" | "endpoints">, key: string): string {
+  return `${secure ? "etcds" : "etcd"}://${endpoints.join(",")}${key}`;
+}
+
+/** What a key tells about a claim. Its value is as hostile as a file. */
+export function leaseFacts(address: EtcdAddress, layout: Layout, entry: Entry): LockFacts {
+  const reading = parseOwnerRecord(entry.value);
+  const read = reading.kind === "record" ? reading.record : null;
+  // Written before there was a revision to write.
+  const record = read === null ? null : withSection(read, { generation: entry.createRevision });
+  const path = keyAddress(address, entry.key);
+  const place = placeOf(layout, record);
+  return {
+    kind: "etcd",
+    name: place?.name ?? entry.key.slice(locksPrefix(address.prefix).length),
+    path,
+    lockPath: path,
+    weightsDir: place?.weightsDir ?? null,
+    kernelLock: { state: "absent" },
+    leased: entry.lease !== null,
+    record,
+    recordProblem: reading.kind === "unreadable" ? reading.reason : null,
+    marker: null,
+    pid: record?.pid ?? null,
+    startedAt: record?.acquiredAt ?? null,
+  };
+}
+
+/** Where this host would train it: the folder that its owner wrote down may be another cluster's. */
+function placeOf(layout: Layout, record: OwnerRecord | null): { name: string; weightsDir: string } | null {
+  const configuration = record === null ? null : configurationOf(record);
+  if (configuration === null) return null;
+  try {
+    return { name: layout.displayName(configuration), weightsDir: layout.weightsDir(configuration) };
+  } catch (error) {
+    // Another site's: this one has no folder for it.
+    if (error instanceof UsageError) return null;
+    throw error;
+  }
+}

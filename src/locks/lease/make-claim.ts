@@ -1,0 +1,50 @@
+import type { CallLimits, Entry, EtcdClient, LeaseId } from "../../etcd/client.ts";
+import type { KeptClaim } from "./kept-claim.ts";
+
+export type Made =
+  /** The claim's revision. */
+  | { readonly kind: "made"; readonly revision: number }
+  /** Null: there is a claim's trace, and its key is gone. */
+  | { readonly kind: "taken"; readonly by: Entry | null; readonly revision: number };
+
+type Wish = Omit<KeptClaim, "revision">;
+
+/**
+ * One transaction: the lock's key under the lease, if there is none. With `since`, the revision of a claim of ours whose key
+ * is gone, only if nobody has claimed since. A transaction whose answer was lost is recognised by its token.
+ */
+export async function makeClaim(
+  client: EtcdClient,
+  { lock, last, token, value }: Wish,
+  lease: LeaseId,
+  since: number | null,
+  limits: CallLimits = {},
+): Promise<Made> {
+  const result = await client.transact(
+    {
+      if: [{ key: lock, createRevision: 0 }, ...(since === null ? [] : [{ key: last, modRevision: since }])],
+      then: [
+        { put: lock, value, lease },
+        { put: last, value: Buffer.from(token), lease: null },
+      ],
+      elseGet: [lock, last],
+    },
+    limits,
+  );
+  if (result.done) return { kind: "made", revision: result.revision };
+  const [found = null, trace = null] = result.found;
+  if (trace?.value.toString() !== token) return { kind: "taken", by: found, revision: result.revision };
+  // The last claim is ours: the answer to an earlier transaction was lost, or another keeper of ours made it.
+  if (found === null) return makeClaim(client, { lock, last, token, value }, lease, trace.modRevision, limits);
+  if (found.lease === lease) return { kind: "made", revision: found.createRevision };
+  const moved = await client.transact(
+    {
+      if: [{ key: lock, modRevision: found.modRevision }],
+      then: [{ put: lock, value, lease }],
+      elseGet: [],
+    },
+    limits,
+  );
+  if (moved.done) return { kind: "made", revision: found.createRevision };
+  return makeClaim(client, { lock, last, token, value }, lease, trace.modRevision, limits);
+}

@@ -1,0 +1,72 @@
+import { mkdirSync } from "node:fs";
+import { openEtcd } from "../../src/etcd/open-etcd.ts";
+import { makeExamine } from "../../src/evidence/examine.ts";
+import { bothStores } from "../../src/locks/both-stores.ts";
+import { claimStore } from "../../src/locks/claim.ts";
+import { claimKeys } from "../../src/locks/lease/lease-facts.ts";
+import { leaseStore } from "../../src/locks/lease/lease-store.ts";
+import { remoteLocks } from "../../src/locks/lease/remote-locks.ts";
+import type { Configuration } from "../../src/model/configuration.ts";
+import { defaultLayout } from "../../src/model/layout.ts";
+import { sharedCluster } from "../etcd/cluster.ts";
+import { keeperCommand } from "../support/keeper.ts";
+import { requires } from "../support/requirements.ts";
+import { attemptAt, conformance, type LockUnderTest } from "./conformance.ts";
+
+const cluster = sharedCluster({ members: 3 });
+const traits = {
+  namesHolder: true,
+  signalsLoss: true,
+  hasGenerations: true,
+  countsByOne: false,
+  testWith: requires("etcd", "etcdctl", "openssl"),
+};
+
+async function underTest(root: string, withFiles: boolean): Promise<LockUnderTest> {
+  const { address: shared, access } = await cluster();
+  // Each test has the cluster to itself, by a prefix of its own.
+  const address = { ...shared, prefix: `${shared.prefix}${root}` };
+  const client = openEtcd(address, access);
+  const layout = defaultLayout(root);
+  const openStore = () => {
+    const common = { layout, client, address, access, ttlMs: 5000, guard: null, keeperCommand, onNote: () => {} };
+    const leases = leaseStore({ ...common, examine: makeExamine() });
+    return withFiles ? bothStores(leases, claimStore(layout, makeExamine())) : leases;
+  };
+  const store = openStore();
+  const locks = remoteLocks(client, address, layout);
+  const weightsDir = (configuration: Configuration) => mkdirSync(layout.weightsDir(configuration), { recursive: true });
+  return {
+    attempt: (configuration) => {
+      weightsDir(configuration);
+      return attemptAt(store, configuration);
+    },
+    isShown: async (configuration) => {
+      const name = layout.displayName(configuration);
+      return (await locks.all()).some((lock) => lock.name === name);
+    },
+    // What a person at etcdctl does, and whoever is quicker than the keeper.
+    takeAway: async (configuration) => {
+      const { lock, last } = claimKeys(address, layout, configuration);
+      const { lease } = await client.grant(60);
+      const steal = () =>
+        client.transact({
+          if: [{ key: lock, createRevision: 0 }],
+          then: [
+            { put: lock, value: Buffer.from("another's"), lease },
+            { put: last, value: Buffer.from("another's"), lease: null },
+          ],
+          elseGet: [],
+        });
+      do await client.transact({ if: [], then: [{ delete: lock }], elseGet: [] });
+      while (!(await steal()).done);
+      return {
+        stillHas: async () => (await client.get(lock)).entry?.value.toString() === "another's",
+        giveBack: async () => void (await client.revoke(lease)),
+      };
+    },
+  };
+}
+
+conformance("lease on etcd", traits, (root) => underTest(root, false));
+conformance("lease on etcd, with the file system's locks", traits, (root) => underTest(root, true));
