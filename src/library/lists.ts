@@ -32,9 +32,9 @@ export interface ClearedLocks {
   readonly failed: readonly { readonly lock: LockJson; readonly error: Error }[];
 }
 
-/** The kernel locks under a root. */
+/** The kernel locks under a root, and those of the store, where the site names one. */
 export function listActiveLocks(options: ListOptions = {}): Promise<LockJson[]> {
-  return list(options, ["fcntl"]);
+  return list(options, ["fcntl", "etcd"]);
 }
 
 /** The markers under a root. */
@@ -42,14 +42,14 @@ export function listWeightsDirLocks(options: ListOptions = {}): Promise<LockJson
   return list(options, ["file"]);
 }
 
-/** Markers and kernel locks. */
+/** Locks of every kind. */
 export function listAllLocks(options: ListOptions = {}): Promise<LockJson[]> {
-  return list(options, ["file", "fcntl"]);
+  return list(options, ["file", "fcntl", "etcd"]);
 }
 
-/** Clears kernel locks that are provably nobody's. */
+/** Clears kernel locks, and those of a store, that are provably nobody's. */
 export function clearStaleLocks(options: ClearOptions = {}): Promise<ClearedLocks> {
-  return clear(options, ["fcntl"]);
+  return clear(options, ["fcntl", "etcd"]);
 }
 
 /** Clears markers that are provably nobody's. */

@@ -1,15 +1,20 @@
+import type { Configuration } from "../model/configuration.ts";
 import type { Busy, HeldLock, LockStore } from "./lock.ts";
 
 /**
  * A remote store and the locks on the file system as one claim: the remote one first, so that only its holder touches files.
- * Whoever knows the files alone, old jobs too, is excluded and excludes.
+ * Whoever knows the files alone, old jobs too, is excluded and excludes. `wanted` says where there is any need for files.
  */
-export function bothStores(remote: LockStore, files: LockStore): LockStore {
+export function bothStores(
+  remote: LockStore,
+  files: LockStore,
+  wanted: (configuration: Configuration) => boolean = () => true,
+): LockStore {
   const busyFiles = new WeakSet<Busy>();
   return {
     acquire: async (configuration, command, turn) => {
       const first = await remote.acquire(configuration, command);
-      if (first.kind === "busy") {
+      if (first.kind === "busy" || !wanted(configuration)) {
         turn?.giveUp();
         return first;
       }

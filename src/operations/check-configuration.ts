@@ -1,15 +1,14 @@
-import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
 import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
 import { requireWithin } from "../system/within.ts";
-import { requireFileStore } from "./file-store-only.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
+import { openRemoteLocks } from "./open-store.ts";
 
 export interface CheckResult {
   readonly name: string;
@@ -30,9 +29,8 @@ export async function checkConfiguration(
   layout: Layout,
   configuration: Configuration,
   examine: Examine,
-  remote: RemoteLocks | null = null,
 ): Promise<CheckResult> {
-  requireFileStore(layout.store?.address ?? null);
+  const remote = await openRemoteLocks(layout);
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);

@@ -6,7 +6,6 @@ import { kernelLockStem, type Layout } from "../model/layout.ts";
 import type { Standing } from "../model/standing.ts";
 import { looksLikeAddress } from "../model/store-settings.ts";
 import { requireWithin } from "../system/within.ts";
-import { requireFileStore } from "./file-store-only.ts";
 
 export interface HeldReport extends Standing {
   readonly name: string;
@@ -23,7 +22,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function heldByEnvironment(env: Environment, generation: number | null): Promise<HeldReport> {
   const token = required(env, "TRAINLOCK_TOKEN", (text) => (/^[0-9a-f]{32}$/.test(text) ? text : null));
   const own = required(env, "TRAINLOCK_GENERATION", generationFrom);
-  requireFileStore(remoteAddress(env.TRAINLOCK_LOCK));
+  const address = remoteAddress(env.TRAINLOCK_LOCK);
+  if (address !== null) {
+    const { standingAtAddress } = await import("./remote-store.ts");
+    const name = env.TRAINLOCK_NAME || address;
+    return { ...(await standingAtAddress(address, token, generation)), name, token };
+  }
   const lockPath = required(env, "TRAINLOCK_LOCK", absolutePath);
   const weightsDir = required(env, "TRAINLOCK_WEIGHTS_DIR", absolutePath);
   const name = env.TRAINLOCK_NAME || kernelLockStem(lockPath);
@@ -38,12 +42,16 @@ export async function heldByConfiguration(
   configuration: Configuration,
   generation: number,
 ): Promise<HeldReport> {
-  requireFileStore(layout.store?.address ?? null);
+  const name = layout.displayName(configuration);
+  if (layout.store !== null) {
+    const { standingOfConfiguration } = await import("./remote-store.ts");
+    return { ...(await standingOfConfiguration(layout, layout.store, configuration, generation)), name, token: null };
+  }
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
   const standing = await standingOfClaim({ lockPath, weightsDir, token: null, generation, configuration });
-  return { ...standing, name: layout.displayName(configuration), token: null };
+  return { ...standing, name, token: null };
 }
 
 /** The number that `run` hands to its command: 1 or more. Null for any other text. */

@@ -11,6 +11,7 @@ import { asSystemError } from "../system/errno.ts";
 import { clearMarker } from "./clear-marker.ts";
 import { type ListRequest, listLocks } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
+import { openRemoteLocks } from "./open-store.ts";
 
 export interface ClearResult {
   readonly dryRun: boolean;
@@ -55,18 +56,14 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
 
 type Clearable = (verdict: Verdict) => boolean;
 
-async function removeLock(
-  { layout, remote, examine }: ClearRequest,
-  lock: LockReport,
-  clearable: Clearable,
-): Promise<boolean> {
+async function removeLock({ layout, examine }: ClearRequest, lock: LockReport, clearable: Clearable): Promise<boolean> {
   switch (lock.kind) {
     case "file":
       return clearMarker(layout, lock, clearable, examine);
     case "fcntl":
       return clearKernelLock(lock, clearable, examine);
     case "etcd":
-      return remote?.clear(lock.path, clearable, examine) ?? false;
+      return (await openRemoteLocks(layout))?.clear(lock.path, clearable, examine) ?? false;
   }
 }
 

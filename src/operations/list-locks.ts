@@ -1,4 +1,3 @@
-import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { type Layout, markerName } from "../model/layout.ts";
@@ -6,14 +5,13 @@ import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
+import { openRemoteLocks } from "./open-store.ts";
 import { type OnUnreadable, weightsFoldersHolding } from "./weights-folders.ts";
 
 export interface ListRequest {
   readonly layout: Layout;
   /** Which kinds: markers (`file`), kernel locks (`fcntl`), keys of the remote store (`etcd`). */
   readonly kinds: readonly LockKind[];
-  /** The remote store, where the site has one. */
-  readonly remote?: RemoteLocks | null;
   /** False: nothing is asked, every lock is `unverified`. */
   readonly verify: boolean;
   readonly examine: Examine;
@@ -22,7 +20,7 @@ export interface ListRequest {
 
 /** Every lock of a site with its verdict; markers, kernel locks, keys, each by name. Changes nothing. */
 export async function listLocks(request: ListRequest): Promise<LockReport[]> {
-  const { layout, kinds, remote, verify, examine, onUnreadable } = request;
+  const { layout, kinds, verify, examine, onUnreadable } = request;
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
     for (const folder of weightsFoldersHolding(layout, markerName, onUnreadable)) {
@@ -35,7 +33,7 @@ export async function listLocks(request: ListRequest): Promise<LockReport[]> {
       ...(verify ? await kernelLockFacts(layout, onUnreadable) : recordedKernelLockFacts(layout, onUnreadable)),
     );
   }
-  if (kinds.includes("etcd") && remote) found.push(...(await remote.all()));
+  if (kinds.includes("etcd")) found.push(...((await (await openRemoteLocks(layout))?.all()) ?? []));
   const reports = await Promise.all(found.map(async (facts) => (verify ? judged(facts, examine) : unverified(facts))));
   return reports.sort((a, b) => byKind(a.kind) - byKind(b.kind) || compare(a.name, b.name) || compare(a.path, b.path));
 }

@@ -1,11 +1,27 @@
 import { type ClaimOptions, claimStore } from "../locks/claim.ts";
+import type { Guard } from "../locks/lease/keeper-messages.ts";
+import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
 import type { LockStore } from "../locks/lock.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
-import { requireFileStore } from "./file-store-only.ts";
 
-/** The store that keeps a site's locks: the one it names, else its file system. Throws an EnvironmentError where there is none. */
-export async function openStore(layout: Layout, examine: Examine, options: ClaimOptions = {}): Promise<LockStore> {
-  requireFileStore(layout.store?.address ?? null);
-  return claimStore(layout, examine, options);
+export interface StoreOptions extends ClaimOptions {
+  /** What a remote store's keeper stops when a claim is lost; null: a program that looks after itself. */
+  readonly guard?: Guard | null;
+  /** For what the holder should know of a remote store: claimed again, not given back. */
+  readonly onNote?: (text: string) => void;
+}
+
+/** The store that keeps a site's locks: the one it names, else its file system. What a remote one needs is loaded only then. */
+export async function openStore(layout: Layout, examine: Examine, options: StoreOptions = {}): Promise<LockStore> {
+  if (layout.store === null) return claimStore(layout, examine, options);
+  const { remoteLockStore } = await import("./remote-store.ts");
+  return remoteLockStore(layout, layout.store, examine, options);
+}
+
+/** The locks of the remote store that a site names; null: it has none. */
+export async function openRemoteLocks(layout: Layout): Promise<RemoteLocks | null> {
+  if (layout.store === null) return null;
+  const { remoteLocksOf } = await import("./remote-store.ts");
+  return remoteLocksOf(layout, layout.store);
 }

@@ -48,7 +48,6 @@ export function requireWhole(settings: StoreSettings, origins: StoreOrigins): vo
   };
   both("certFile", "keyFile");
   both("keyFile", "certFile");
-  both("user", "passwordFile");
   both("passwordFile", "user");
   const forTls = (["caFile", "certFile"] as const).find((key) => settings[key] !== null);
   if (forTls === undefined || settings.address.startsWith("etcds://")) return;

@@ -1,5 +1,9 @@
 /** The lines of a stream as they come, without their ends; `ended` once there are no more, whatever the reason. */
-export function readLines(stream: NodeJS.ReadableStream, onLine: (line: string) => void, ended: () => void): void {
+export function readLines(
+  stream: NodeJS.ReadableStream,
+  onLine: (line: string) => void,
+  ended: () => void = () => undefined,
+): void {
   let rest = "";
   let over = false;
   const end = () => {

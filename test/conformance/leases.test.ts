@@ -4,6 +4,7 @@ import { makeExamine } from "../../src/evidence/examine.ts";
 import { bothStores } from "../../src/locks/both-stores.ts";
 import { claimStore } from "../../src/locks/claim.ts";
 import { claimKeys } from "../../src/locks/lease/lease-facts.ts";
+import { openSession } from "../../src/locks/lease/lease-session.ts";
 import { leaseStore } from "../../src/locks/lease/lease-store.ts";
 import { remoteLocks } from "../../src/locks/lease/remote-locks.ts";
 import type { Configuration } from "../../src/model/configuration.ts";
@@ -29,8 +30,8 @@ async function underTest(root: string, withFiles: boolean): Promise<LockUnderTes
   const client = openEtcd(address, access);
   const layout = defaultLayout(root);
   const openStore = () => {
-    const common = { layout, client, address, access, ttlMs: 5000, guard: null, keeperCommand, onNote: () => {} };
-    const leases = leaseStore({ ...common, examine: makeExamine() });
+    const session = openSession({ client, address, access, ttlMs: 5000, guard: null, keeperCommand });
+    const leases = leaseStore({ layout, client, address, session, examine: makeExamine(), onNote: () => {} });
     return withFiles ? bothStores(leases, claimStore(layout, makeExamine())) : leases;
   };
   const store = openStore();

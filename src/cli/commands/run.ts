@@ -69,13 +69,16 @@ async function runAndSettle(
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
   const limits = await checkLockReach(layout);
-  if (limits !== null && options.quiet !== true) say(`trainlock: ${printable(limits)}`);
+  if (limits !== null && layout.store === null && options.quiet !== true) say(`trainlock: ${printable(limits)}`);
   const progress = showProgress(options.quiet === true, options.onLost === "stop");
+  const killAfterMs = parseDuration("--kill-after", options.killAfter);
   const request: RunRequest = {
     layout,
     // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
     store: await openStore(layout, (facts) => examineFrom(options, layout)(facts), {
       checkEveryMs: checkEveryMsFrom(options),
+      guard: { stops: options.onLost === "stop", killAfterMs },
+      onNote: progress.warning,
     }),
     configuration,
     argv: [program, ...args],
@@ -84,7 +87,7 @@ async function runAndSettle(
     leads: true,
     waitMs: waitMsFrom(options),
     onLost: options.onLost,
-    killAfterMs: parseDuration("--kill-after", options.killAfter),
+    killAfterMs,
     tell: progress,
   };
   const launch = launchFrom(process.env);

@@ -2,6 +2,7 @@ import type { EtcdClient } from "../../etcd/client.ts";
 import { LockLostError } from "../../model/errors.ts";
 import type { OwnerRecord } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
+import { bootMs } from "../../system/boot-time.ts";
 import { withSection } from "../claim-record.ts";
 import type { HeldLock } from "../lock.ts";
 import type { ClaimEvents, LeaseSession } from "./lease-session.ts";
@@ -14,8 +15,6 @@ export interface LeasedClaim {
   /** The key with its store. */
   readonly address: string;
   readonly client: EtcdClient;
-  /** Milliseconds since boot, as the session has it. */
-  readonly clock: () => number;
   /** For what its user should know: claimed again, not given back. */
   readonly onNote: (text: string) => void;
 }
@@ -27,7 +26,7 @@ export interface PendingLock {
 }
 
 /** A claim whose keeper looks after it: passes on what the keeper says, and asks the store itself where it matters. */
-export function pendingLock({ token, record, key, address, client, clock, onNote }: LeasedClaim): PendingLock {
+export function pendingLock({ token, record, key, address, client, onNote }: LeasedClaim): PendingLock {
   const lost = new AbortController();
   let revision = 0;
   let released = false;
@@ -38,7 +37,7 @@ export function pendingLock({ token, record, key, address, client, clock, onNote
     },
     lost: (why, stopByMs) => {
       if (released) return;
-      lost.abort(new LockLostError(why, { stopWithinMs: stopByMs === null ? null : Math.max(0, stopByMs - clock()) }));
+      lost.abort(new LockLostError(why, { stopWithinMs: stopByMs === null ? null : Math.max(0, stopByMs - bootMs()) }));
     },
   };
   const hold = (session: LeaseSession, made: number): HeldLock => {

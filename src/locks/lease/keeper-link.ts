@@ -7,6 +7,8 @@ type ReportOf<K extends Report["say"]> = Extract<Report, { readonly say: K }>;
 export interface KeeperLink {
   /** Resolves once the keeper answers to what it was told last. Rejects when it does not come up. */
   readonly ready: Promise<void>;
+  /** Resolves once it has ended. */
+  readonly ended: Promise<void>;
   tell(request: Request): void;
   /** Null: the keeper ended, or took too long. */
   remove(id: string, last: boolean, patienceMs: number): Promise<ReportOf<"removed"> | null>;
@@ -35,7 +37,12 @@ export function linkKeeper(
     else if (report.say === "renewed") settle(`renewed ${report.number}`, report);
     else onReport(report);
   };
+  let ending: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => {
+    ending = resolve;
+  });
   const end = () => {
+    ending();
     for (const key of [...waiting.keys()]) settle(key, null);
     onEnd();
   };
@@ -52,6 +59,7 @@ export function linkKeeper(
     ready: answer("ready", startPatienceMs).then((report) => {
       if (report === null) throw new Error(`${command.join(" ")} did not come up`);
     }),
+    ended,
     tell: (request) => keeper.tell(request),
     remove: async (id, last, patienceMs) => {
       const removed = answer(`removed ${id}`, patienceMs);

@@ -2,22 +2,25 @@ import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
 import type { EtcdClient } from "../../etcd/client.ts";
 import { codes, hasCode } from "../../etcd/failures.ts";
 import { EnvironmentError } from "../../model/errors.ts";
+import { bootMs } from "../../system/boot-time.ts";
+import { sleep } from "../../system/sleep.ts";
 import { type KeeperLink, linkKeeper } from "./keeper-link.ts";
 import type { Guard, LeaseOf, Report } from "./keeper-messages.ts";
 import type { KeptClaim } from "./kept-claim.ts";
-import type { LeaseTimes } from "./lease-times.ts";
+import { leaseTimes } from "./lease-times.ts";
 import { type Made, makeClaim } from "./make-claim.ts";
+import { ownKeeperCommand } from "./start-keeper.ts";
 
 export interface SessionOptions {
   readonly client: EtcdClient;
   readonly address: EtcdAddress;
   readonly access: EtcdAccess;
-  readonly times: LeaseTimes;
+  /** Time to live of the lease, milliseconds. */
+  readonly ttlMs: number;
+  /** What is stopped when a claim is lost; null: a program that looks after itself. */
   readonly guard: Guard | null;
-  /** The program that a keeper is. */
-  readonly keeperCommand: readonly [string, ...string[]];
-  /** Milliseconds since boot. */
-  readonly clock: () => number;
+  /** The program that keeps the lease; else this one. */
+  readonly keeperCommand?: readonly [string, ...string[]];
 }
 
 export interface ClaimEvents {
@@ -46,15 +49,17 @@ const wokenPatienceMs = 700;
 const answerPatienceMs = 6000;
 /** The keeper gives a claim up first; this is for when it cannot. */
 const latenessMs = 300;
+const endPatienceMs = 300;
 /** A keeper without a claim waits so long for the next one. */
 const idleMs = 2000;
 
 export function openSession(options: SessionOptions): LeaseSession {
-  const { client, address, access, times, guard, keeperCommand, clock } = options;
+  const { client, address, access, ttlMs, guard, keeperCommand = ownKeeperCommand() } = options;
+  const times = leaseTimes(ttlMs);
   const held = new Map<string, { claim: KeptClaim; group: number | null; readonly events: ClaimEvents }>();
   let current: LeaseOf | null = null;
   let keeper: KeeperLink | null = null;
-  let heardAtMs = clock();
+  let heardAtMs = bootMs();
   let watching: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
   let claiming = 0;
@@ -66,7 +71,7 @@ export function openSession(options: SessionOptions): LeaseSession {
     lost.events.lost(why, stopByMs);
   };
   const receive = (report: Extract<Report, { say: "alive" | "reclaimed" | "lost" }>) => {
-    heardAtMs = clock();
+    heardAtMs = bootMs();
     if (report.say === "alive") {
       current = { lease: report.lease, confirmedAtMs: report.confirmedAtMs };
       keeper?.tell({ do: "seen" });
@@ -80,13 +85,13 @@ export function openSession(options: SessionOptions): LeaseSession {
   };
 
   const start = (lease: LeaseOf): KeeperLink => {
-    heardAtMs = clock();
+    heardAtMs = bootMs();
     const link = linkKeeper(keeperCommand, receive, () => {
       if (keeper === link) keeper = null;
     });
     keeper = link;
     link.ready.catch(() => undefined);
-    link.tell({ do: "begin", address, access, ttlMs: times.ttlMs, guard, ...lease });
+    link.tell({ do: "begin", address, access, ttlMs, guard, ...lease });
     return link;
   };
   const hand = (link: KeeperLink, { claim, group }: { claim: KeptClaim; group: number | null }) => {
@@ -102,10 +107,10 @@ export function openSession(options: SessionOptions): LeaseSession {
     for (const mine of held.values()) hand(link, mine);
   };
 
-  let watchedAtMs = clock();
+  let watchedAtMs = bootMs();
   let patientUntilMs = 0;
   const watch = () => {
-    const now = clock();
+    const now = bootMs();
     if (now - watchedAtMs > wokenAfterMs) {
       // Stopped or suspended: what the keeper has said meanwhile is still to be read.
       patientUntilMs = now + wokenPatienceMs;
@@ -120,15 +125,16 @@ export function openSession(options: SessionOptions): LeaseSession {
     } else if (keeper === null || now - heardAtMs > silenceMs) replaceKeeper();
   };
 
-  const closeKeeper = () => {
+  const closeKeeper = async () => {
     const unneeded = keeper;
     keeper = null;
     unneeded?.close();
+    await unneeded?.ended;
   };
   const leaseToClaimUnder = async (): Promise<LeaseOf> => {
-    if (current !== null && clock() - current.confirmedAtMs < times.ttlMs / 2) return current;
-    const confirmedAtMs = clock();
-    const { lease } = await client.grant(Math.ceil(times.ttlMs / 1000));
+    if (current !== null && bootMs() - current.confirmedAtMs < ttlMs / 2) return current;
+    const confirmedAtMs = bootMs();
+    const { lease } = await client.grant(Math.ceil(ttlMs / 1000));
     const granted = { lease, confirmedAtMs };
     current = granted;
     keeper?.tell({ do: "lease", ...granted });
@@ -159,7 +165,7 @@ export function openSession(options: SessionOptions): LeaseSession {
         hint: "a second process of trainlock must be able to run beside the command",
       });
     }
-    watchedAtMs = clock();
+    watchedAtMs = bootMs();
     watching ??= setInterval(watch, watchEveryMs).unref();
   };
   /** Ends a lease under which there is nothing, and will be nothing. */
@@ -205,7 +211,9 @@ export function openSession(options: SessionOptions): LeaseSession {
       }
       const removed = await keeper?.remove(token, last, answerPatienceMs);
       if (removed) {
-        if (last) idle = setTimeout(closeKeeper, idleMs).unref();
+        // A command has one claim: its keeper is collected here, for there may be nobody to collect orphans.
+        if (last && guard !== null) await Promise.race([closeKeeper(), sleep(endPatienceMs)]);
+        else if (last) idle = setTimeout(closeKeeper, idleMs).unref();
         return removed.fault;
       }
       keeper?.kill();
@@ -216,6 +224,6 @@ export function openSession(options: SessionOptions): LeaseSession {
         (error: unknown) => (error instanceof Error ? error.message : String(error)),
       );
     },
-    isCertain: () => current !== null && clock() < current.confirmedAtMs + times.killAfterMs,
+    isCertain: () => current !== null && bootMs() < current.confirmedAtMs + times.killAfterMs,
   };
 }

@@ -1,50 +1,31 @@
-import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
+import type { EtcdAddress } from "../../etcd/address.ts";
 import type { Entry, EtcdClient } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
 import type { Layout } from "../../model/layout.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
-import { bootMs } from "../../system/boot-time.ts";
 import { randomHex } from "../../system/random.ts";
 import { holderFrom, newOwnerRecord, nobodyKnown } from "../claim-record.ts";
 import type { Busy, LockStore } from "../lock.ts";
 import { refuseCollision } from "../name-collision.ts";
 import { awaitKey } from "./await-key.ts";
 import { pendingLock } from "./held-lease.ts";
-import type { Guard } from "./keeper-messages.ts";
 import { claimKeys, keyAddress, leaseFacts } from "./lease-facts.ts";
-import { openSession } from "./lease-session.ts";
-import { leaseTimes } from "./lease-times.ts";
-import { ownKeeperCommand } from "./start-keeper.ts";
+import type { LeaseSession } from "./lease-session.ts";
 
 export interface LeaseStoreOptions {
   readonly layout: Layout;
   readonly client: EtcdClient;
   readonly address: EtcdAddress;
-  readonly access: EtcdAccess;
-  /** Time to live of the lease, milliseconds. */
-  readonly ttlMs: number;
-  /** What is stopped when a claim is lost; null: a program that looks after itself. */
-  readonly guard: Guard | null;
+  /** The lease that claims are made under. */
+  readonly session: LeaseSession;
   readonly examine: Examine;
   readonly onNote: (text: string) => void;
-  /** The program that keeps the lease; else this one. */
-  readonly keeperCommand?: readonly [string, ...string[]];
 }
 
 /** Claims as keys of an etcd cluster, each under a lease that a keeper renews. See docs/etcd.md. */
-export function leaseStore(options: LeaseStoreOptions): LockStore {
-  const { layout, client, address, access, ttlMs, guard, examine, onNote } = options;
-  const session = openSession({
-    client,
-    address,
-    access,
-    times: leaseTimes(ttlMs),
-    guard,
-    keeperCommand: options.keeperCommand ?? ownKeeperCommand(),
-    clock: bootMs,
-  });
+export function leaseStore({ layout, client, address, session, examine, onNote }: LeaseStoreOptions): LockStore {
   /** The revision at which a lock was seen taken: a wait goes on from there. */
   const seen = new WeakMap<Busy, number>();
 
@@ -63,7 +44,7 @@ export function leaseStore(options: LeaseStoreOptions): LockStore {
     const weightsDir = layout.weightsDir(configuration);
     const record = newOwnerRecord({ configuration, token, generation: 0, weightsDir, lockInode: 0n, command });
     const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
-    const lock = pendingLock({ token, record, ...place, client, clock: bootMs, onNote });
+    const lock = pendingLock({ token, record, ...place, client, onNote });
     const wish = { ...keys, token, value: serializeOwnerRecord(record) };
     // What a stale claim leaves behind is deleted, and the name is anybody's again: who comes first has it.
     for (let round = 0; round < 3; round += 1) {

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { readLines } from "../../system/read-lines.ts";
+import { isExecutable } from "../../system/this-program.ts";
 import { lineOf, type Report, type Request } from "./keeper-messages.ts";
 
 export interface KeeperProcess {
@@ -11,12 +12,9 @@ export interface KeeperProcess {
   kill(): void;
 }
 
-/** Inside the executable, modules lie in a file system of its own. */
-const isCompiled = import.meta.url.includes("/$bunfs/");
-
 /** How this very program starts a keeper. */
 export function ownKeeperCommand(): readonly [string, ...string[]] {
-  if (isCompiled) return [process.execPath, "__keeper"];
+  if (isExecutable) return [process.execPath, "__keeper"];
   return [process.execPath, fileURLToPath(new URL("./keeper-entry.js", import.meta.url))];
 }
 
@@ -30,9 +28,11 @@ export function startKeeper(
   onEnd: () => void,
 ): KeeperProcess {
   const child = spawn(program, args, { detached: true, stdio: ["pipe", "pipe", "ignore"], env: {}, cwd: "/" });
+  // Once it is collected, not before: an orphan may stay in the list of processes for ever.
+  child.on("exit", onEnd);
   child.on("error", onEnd);
   child.stdin.on("error", () => undefined);
-  readLines(child.stdout, (line) => onReport(JSON.parse(line)), onEnd);
+  readLines(child.stdout, (line) => onReport(JSON.parse(line)));
   child.unref();
   for (const pipe of [child.stdin, child.stdout]) {
     if ("unref" in pipe && typeof pipe.unref === "function") pipe.unref();

@@ -9,7 +9,6 @@ import { mountOf } from "../../system/mounts.ts";
 import { makeSharedFolder } from "../../system/shared-permissions.ts";
 import { thisHost } from "../../system/this-host.ts";
 import { writeByRename } from "../../system/write-by-rename.ts";
-import { requireFileStore } from "../file-store-only.ts";
 import { askChild } from "./ask-child.ts";
 import { tryHost } from "./host-checks.ts";
 import { probes, weightsProbeNames } from "./probes.ts";
@@ -29,13 +28,18 @@ export interface DoctorRequest {
 /** Finds out whether locks work here. Every finding is told as it is made; what was proved is kept in the lock dir. */
 export async function examineSite(request: DoctorRequest): Promise<readonly Finding[]> {
   const { layout, hosts, timeoutMs, onFinding } = request;
-  requireFileStore(layout.store?.address ?? null);
   const findings: Finding[] = [];
   const tell = (check: string, subject: string, outcome: Outcome) => {
     const finding = { check, subject, ...outcome };
     findings.push(finding);
     onFinding(finding);
   };
+  if (layout.store !== null) {
+    const { examineRemote } = await import("../remote-store.ts");
+    await examineRemote(layout.store, timeoutMs, tell);
+    // Nothing is locked on the file system then.
+    if (layout.store.alsoMarker === false) return findings;
+  }
   // A proof needs its place.
   if (hosts.length > 0) makeSharedFolder(layout.lockDir);
   const lockPlace = existing(layout.lockDir);

@@ -1,0 +1,101 @@
+import type { EtcdClient } from "../../etcd/client.ts";
+import { TrainlockError } from "../../model/errors.ts";
+import { fault, type Outcome, ok, warning } from "../../model/finding.ts";
+import { randomHex } from "../../system/random.ts";
+
+export interface StoreToExamine {
+  readonly client: EtcdClient;
+  readonly prefix: string;
+  readonly ttlMs: number;
+  readonly timeoutMs: number;
+}
+
+export type Tell = (check: string, subject: string, outcome: Outcome) => void;
+
+const roundTrips = 9;
+
+/** Finds out whether locks can be kept on an etcd cluster: each endpoint by itself, then a lease from its grant to its end. */
+export async function examineStore({ client, prefix, ttlMs, timeoutMs }: StoreToExamine, tell: Tell): Promise<void> {
+  let reached = 0;
+  const asked = client.endpoints.map((endpoint) => client.status(endpoint, { timeoutMs }).catch(asFault));
+  for (const [index, endpoint] of client.endpoints.entries()) {
+    const status = await asked[index];
+    if (status === undefined) continue;
+    if ("level" in status) {
+      tell("etcd endpoint", endpoint, status);
+      continue;
+    }
+    reached += 1;
+    const { version, leader, databaseBytes } = status;
+    const what = `etcd ${version}, ${(databaseBytes / 2 ** 20).toFixed(1)} MiB`;
+    tell(
+      "etcd endpoint",
+      endpoint,
+      leader === null
+        ? fault(
+            `${what}, and knows no leader`,
+            "nothing can be locked through it",
+            "see etcdctl endpoint status --cluster",
+          )
+        : ok(what),
+    );
+  }
+  if (reached === 0) return;
+  const store = client.endpoints.join(",");
+  tell("etcd failover", store, failoverOutcome(reached, client.endpoints.length));
+  tell("etcd alarms", store, await alarmsOutcome(client, timeoutMs).catch(asFault));
+  tell("etcd latency", store, await latencyOutcome(client, prefix, ttlMs, timeoutMs).catch(asFault));
+  tell("etcd lease", store, await leaseOutcome(client, prefix, ttlMs, timeoutMs).catch(asFault));
+}
+
+function failoverOutcome(reached: number, named: number): Outcome {
+  if (named === 1) {
+    const means = "when it is down for longer than a lease lasts, every job that runs is stopped";
+    return warning("one endpoint", means, "name all members of the cluster in the address");
+  }
+  if (reached < named) return warning(`${reached} of ${named} endpoints answer`, "less is left to fail over to");
+  return ok(`${reached} endpoints`);
+}
+
+async function alarmsOutcome(client: EtcdClient, timeoutMs: number): Promise<Outcome> {
+  const alarms = await client.alarms({ timeoutMs });
+  if (alarms.length === 0) return ok("none");
+  const kinds = [...new Set(alarms.map(({ kind }) => kind))].join(", ");
+  return fault(kinds, "etcd refuses to write: nothing can be locked", "etcdctl compact, defrag, alarm disarm");
+}
+
+/** Linearizable reads: each is a round trip and a majority's word. */
+async function latencyOutcome(client: EtcdClient, prefix: string, ttlMs: number, timeoutMs: number): Promise<Outcome> {
+  const took: number[] = [];
+  for (let round = 0; round < roundTrips; round += 1) {
+    const before = performance.now();
+    await client.get(`${prefix}/doctor`, { timeoutMs });
+    took.push(performance.now() - before);
+  }
+  took.sort((a, b) => a - b);
+  const median = took[Math.floor(roundTrips / 2)] ?? 0;
+  const found = `${median.toFixed(1)} ms a round trip (median of ${roundTrips}, at most ${(took.at(-1) ?? 0).toFixed(1)} ms)`;
+  if (median < ttlMs / 40) return ok(found);
+  return warning(found, "leases are renewed late, and lost sooner in an outage", "a longer --ttl, or a nearer cluster");
+}
+
+async function leaseOutcome(client: EtcdClient, prefix: string, ttlMs: number, timeoutMs: number): Promise<Outcome> {
+  const key = `${prefix}/locks/.doctor-${randomHex(8)}`;
+  const limits = { timeoutMs };
+  const { lease, ttlSeconds } = await client.grant(Math.ceil(ttlMs / 1000), limits);
+  try {
+    const put = [{ put: key, value: Buffer.from("trainlock doctor\n"), lease }];
+    await client.transact({ if: [{ key, createRevision: 0 }], then: put, elseGet: [] }, limits);
+    if ((await client.keepAlive(lease, limits)) <= 0) throw new Error("the lease was gone at once");
+  } finally {
+    await client.revoke(lease, limits);
+  }
+  const left = (await client.get(key, limits)).entry;
+  if (left !== null) return fault("a key outlived its lease", "a lock would outlive its owner", "another etcd version");
+  return ok(`granted for ${ttlSeconds} s, claimed under ${prefix}, renewed, and ended with its key`);
+}
+
+function asFault(error: unknown): Outcome {
+  if (!(error instanceof TrainlockError)) throw error;
+  return fault(error.message, "nothing can be locked there", error.hint ?? null);
+}
