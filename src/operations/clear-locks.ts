@@ -4,7 +4,6 @@ import { removeLockFile } from "../locks/remove-lock-file.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
-import type { Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { asSystemError } from "../system/errno.ts";
