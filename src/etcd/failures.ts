@@ -120,7 +120,8 @@ export function brokenConnection(endpoint: string, error: unknown, sent: boolean
       sent,
     );
   }
-  const errno = errnoOf(error);
+  // The second is how Bun calls it while TLS is set up.
+  const errno = code === "ERR_SOCKET_CLOSED" ? "ECONNRESET" : errnoOf(error);
   const what = sent ? `the connection broke (${errno ?? because})` : `not reachable (${errno ?? because})`;
   // An etcd closes a connection where TLS is missing, or is not expected, without a word.
   const orMistaken =
