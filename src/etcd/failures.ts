@@ -94,7 +94,15 @@ export function saidByEtcd(endpoint: string, { message, code }: Failure): EtcdEr
     return new EtcdError(reason, endpoint, text, { code, hint, mayHaveHappened: uncertain });
   }
   const reason = code === unavailable ? "unreachable" : overdue.has(code ?? 0) ? "timeout" : "other";
-  return new EtcdError(reason, endpoint, text, { code: `ERR_ETCD_GRPC_${code ?? "UNKNOWN"}`, mayHaveHappened: true });
+  const hint =
+    reason === "unreachable"
+      ? "see the member's log: it starts or stops, or --client-cert-auth is on and its certificate allows no client authentication"
+      : "see the member's log";
+  return new EtcdError(reason, endpoint, text, {
+    code: `ERR_ETCD_GRPC_${code ?? "UNKNOWN"}`,
+    hint,
+    mayHaveHappened: true,
+  });
 }
 
 /** What a connection ended with, or never came to. `sent`: the request had left; `secure`: with TLS. */

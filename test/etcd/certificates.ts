@@ -20,6 +20,8 @@ export interface Certificates {
   /** For another host. */
   readonly elsewhere: Pair;
   readonly expired: Pair;
+  /** Good for a server, and for nothing else. */
+  readonly serverOnly: Pair;
   readonly client: Pair;
   /** An authority that nobody asked for, and its key. */
   readonly foreign: Pair;
@@ -29,13 +31,14 @@ export interface Certificates {
 export async function makeCertificates(folder: string): Promise<Certificates> {
   const [ca, foreign] = await Promise.all([authority(folder, "ca"), authority(folder, "foreign")]);
   const here = "IP:127.0.0.1,DNS:localhost";
-  const [server, elsewhere, expired, client] = await Promise.all([
+  const [server, elsewhere, expired, serverOnly, client] = await Promise.all([
     signed(folder, ca, "server", here),
     signed(folder, ca, "elsewhere", "DNS:elsewhere.example"),
     signed(folder, ca, "expired", here, -1),
+    signed(folder, ca, "server-only", here, 2, "serverAuth"),
     signed(folder, ca, "client", "DNS:client.example"),
   ]);
-  return { ca: ca.cert, server, elsewhere, expired, client, foreign };
+  return { ca: ca.cert, server, elsewhere, expired, serverOnly, client, foreign };
 }
 
 async function authority(folder: string, name: string): Promise<Pair> {
@@ -45,10 +48,17 @@ async function authority(folder: string, name: string): Promise<Pair> {
   return pair;
 }
 
-async function signed(folder: string, ca: Pair, name: string, alternatives: string, days = 2): Promise<Pair> {
+async function signed(
+  folder: string,
+  ca: Pair,
+  name: string,
+  alternatives: string,
+  days = 2,
+  usage = "serverAuth,clientAuth",
+): Promise<Pair> {
   const pair = pairIn(folder, name);
   const [request, extensions] = [join(folder, `${name}.csr`), join(folder, `${name}.ext`)];
-  await writeFile(extensions, `subjectAltName=${alternatives}\nextendedKeyUsage=serverAuth,clientAuth\n`);
+  await writeFile(extensions, `subjectAltName=${alternatives}\nextendedKeyUsage=${usage}\n`);
   await call("openssl", ["req", ...key, "-keyout", pair.key, "-out", request, "-subj", `/CN=${name}`]);
   const by = ["-CA", ca.cert, "-CAkey", ca.key, "-set_serial", String(Date.now()), "-days", String(days)];
   await call("openssl", ["x509", "-req", "-in", request, ...by, "-extfile", extensions, "-out", pair.cert]);

@@ -16,7 +16,9 @@ export interface ClusterOptions {
   /** 1 unless said otherwise. */
   readonly members?: 1 | 3;
   /** Clients need a certificate, too; `server` in place of the good one. */
-  readonly tls?: boolean | { readonly server: keyof Certificates & ("server" | "elsewhere" | "expired") };
+  readonly tls?:
+    | boolean
+    | { readonly server: keyof Certificates & ("server" | "elsewhere" | "expired" | "serverOnly") };
   /** Users are there from the start, and `access` is alice's. */
   readonly auth?: boolean;
   /** More arguments of etcd. */

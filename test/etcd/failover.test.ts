@@ -42,7 +42,7 @@ etcdTest("every claim is made, and made once, while the leader is killed", async
   const etcd = clientOf(started);
   const leading = await leader();
   const killed = sleep(100).then(() => kill(leading));
-  const claims = Array.from({ length: 120 }, (_, nth) => `/c/${nth}`);
+  const claims = Array.from({ length: 60 }, (_, nth) => `/c/${nth}`);
   for (const key of claims) {
     const mine = Buffer.from(`mine ${key}`);
     const then = [{ put: key, value: mine, lease: null }];
@@ -78,7 +78,7 @@ etcdTest("without most members nothing is promised, and the cause is said", asyn
   const watch = watching(survivor, "/d", await put(etcd, "/d"));
   await Promise.all([kill(1), kill(2)]);
   await expect(watch.ended).rejects.toMatchObject({ reason: "no leader", endpoint: endpoints[0] });
-  const limits = { timeoutMs: 700 };
+  const limits = { timeoutMs: 400 };
   const noLeader = { reason: "no leader", code: "ERR_ETCD_NO_LEADER", hint: expect.stringMatching(/members/) };
   await expect(etcd.get("/d", limits)).rejects.toMatchObject(noLeader);
   await expect(etcd.keepAlive(lease, limits)).rejects.toMatchObject(noLeader);

@@ -9,6 +9,7 @@ import { watching } from "./watching.ts";
 
 const cluster = sharedCluster({ tls: true });
 const elsewhere = sharedCluster({ tls: { server: "elsewhere" } });
+const serverOnly = sharedCluster({ tls: { server: "serverOnly" } });
 const plain = sharedCluster();
 const expired = sharedCluster({ tls: { server: "expired" } });
 const etcdTest = requires("etcd", "etcdctl", "openssl");
@@ -102,5 +103,14 @@ etcdTest("TLS where there is none, and none where there is, is told apart from a
   const without = await plain();
   await expect(clientAt(without.endpoints, true, access).get("/a")).rejects.toMatchObject({
     hint: expect.stringContaining("etcd://"),
+  });
+});
+
+etcdTest("an etcd whose gateway its own certificate keeps out is told from one that is not there", async () => {
+  // etcdctl finds it healthy: it does not go by the gateway.
+  const call = clientOf(await serverOnly()).get("/a", { timeoutMs: 500 });
+  await expect(call).rejects.toMatchObject({
+    reason: "unreachable",
+    hint: expect.stringMatching(/client authentication/),
   });
 });

@@ -28,14 +28,14 @@ const answering = (text: string, status = 200) =>
   });
 
 const calls: Readonly<Record<string, (etcd: EtcdClient) => Promise<unknown>>> = {
-  grant: (etcd) => etcd.grant(10, { timeoutMs: 700 }),
-  revoke: (etcd) => etcd.revoke("1", { timeoutMs: 700 }),
-  keepAlive: (etcd) => etcd.keepAlive("1", { timeoutMs: 700 }),
-  transact: (etcd) => etcd.transact({ if: [], then: [], elseGet: ["/a"] }, { timeoutMs: 700 }),
-  get: (etcd) => etcd.get("/a", { timeoutMs: 700 }),
-  list: (etcd) => listed(etcd, "/a", { timeoutMs: 700 }),
-  status: (etcd) => etcd.status(etcd.endpoints[0] ?? "", { timeoutMs: 700 }),
-  alarms: (etcd) => etcd.alarms({ timeoutMs: 700 }),
+  grant: (etcd) => etcd.grant(10, { timeoutMs: 400 }),
+  revoke: (etcd) => etcd.revoke("1", { timeoutMs: 400 }),
+  keepAlive: (etcd) => etcd.keepAlive("1", { timeoutMs: 400 }),
+  transact: (etcd) => etcd.transact({ if: [], then: [], elseGet: ["/a"] }, { timeoutMs: 400 }),
+  get: (etcd) => etcd.get("/a", { timeoutMs: 400 }),
+  list: (etcd) => listed(etcd, "/a", { timeoutMs: 400 }),
+  status: (etcd) => etcd.status(etcd.endpoints[0] ?? "", { timeoutMs: 400 }),
+  alarms: (etcd) => etcd.alarms({ timeoutMs: 400 }),
 };
 
 async function failureOf(call: Promise<unknown>): Promise<EtcdError> {
