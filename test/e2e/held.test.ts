@@ -11,10 +11,12 @@ import { executable, holdWithLastingCommand, holdWithRun, trainlock } from "../s
 
 /** What `run` gave to a command, taken from the process itself: what that command would ask with. */
 function claimOf(commandPid: number): Record<string, string> {
-  const variables = readFileSync(`/proc/${commandPid}/environ`, "utf8").split("\0");
-  return Object.fromEntries(
-    variables.filter((line) => line.startsWith("TRAINLOCK_")).map((line) => /^(\w+)=(.*)$/s.exec(line)?.slice(1) ?? []),
-  );
+  for (;;) {
+    const variables = readFileSync(`/proc/${commandPid}/environ`, "utf8").split("\0");
+    const ours = variables.filter((line) => line.startsWith("TRAINLOCK_"));
+    // A process that is just becoming another program has none for a moment.
+    if (ours.length > 0) return Object.fromEntries(ours.map((line) => /^(\w+)=(.*)$/s.exec(line)?.slice(1) ?? []));
+  }
 }
 
 const held = (env: Readonly<Record<string, string>>, ...args: string[]) => trainlock(["held", ...args], { env });
