@@ -12,6 +12,7 @@ export const codes = {
   tooLarge: "ERR_ETCD_ANSWER_TOO_LARGE",
   timeout: "ERR_ETCD_TIMEOUT",
   certificate: "ERR_ETCD_CERTIFICATE",
+  commonName: "ERR_ETCD_COMMON_NAME",
   notEtcd: "ERR_ETCD_NOT_ETCD",
   unreachable: "ERR_ETCD_UNREACHABLE",
 } as const;
@@ -177,6 +178,16 @@ export function notEtcd(endpoint: string, why: string): EtcdError {
     code: codes.notEtcd,
     hint: "check host and port, and that etcd is 3.4 or newer and serves its JSON gateway",
     mayHaveHappened: true,
+  });
+}
+
+/** etcd's gateway does not take a certificate's common name for a user's, and says so rather than to ignore it. */
+export function namedCertificate(endpoint: string): EtcdError {
+  const message = `etcd at ${endpoint}: it has users, and takes no certificate with a common name over its JSON gateway`;
+  return new EtcdError("certificate", endpoint, message, {
+    code: codes.commonName,
+    hint: "use a client certificate without a common name (CN), beside user and password",
+    mayHaveHappened: false,
   });
 }
 

@@ -6,7 +6,7 @@ import type { CallLimits } from "./client.ts";
 import { type Connections, connections } from "./connections.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { EtcdError } from "./errors.ts";
-import { codes, notEtcd, saidByEtcd } from "./failures.ts";
+import { codes, namedCertificate, notEtcd, saidByEtcd } from "./failures.ts";
 import { type Login, login } from "./login.ts";
 import { post, type Reply } from "./post.ts";
 
@@ -66,13 +66,14 @@ function answerIn<Schema extends v.GenericSchema>(
   // To valibot a list is an object.
   const read = v.safeParse(schema, Array.isArray(json) ? null : json);
   if (status === 200 && read.success) return read.output;
-  throw failureOf(endpoint, path, status, json);
+  throw failureOf(endpoint, path, status, json, text);
 }
 
 /** What an answer that is not the one expected means. */
-export function failureOf(endpoint: string, path: string, status: number, json: unknown): EtcdError {
+export function failureOf(endpoint: string, path: string, status: number, json: unknown, text = ""): EtcdError {
   const failure = failureIn(json);
   if (failure !== null) return saidByEtcd(endpoint, failure);
+  if (text.startsWith("CommonName of client")) return namedCertificate(endpoint);
   if (status >= 502 && status <= 504) {
     return new EtcdError("unreachable", endpoint, `etcd at ${endpoint}: HTTP ${status} from something in front of it`, {
       code: codes.unreachable,

@@ -14,7 +14,7 @@ import { keeperCommand } from "../support/keeper.ts";
 import { requires } from "../support/requirements.ts";
 import { attemptAt, conformance, type LockUnderTest } from "./conformance.ts";
 
-const cluster = sharedCluster({ members: 3 });
+const cluster = sharedCluster({ members: 3, tls: true, auth: true });
 const traits = {
   namesHolder: true,
   signalsLoss: true,

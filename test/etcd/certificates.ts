@@ -23,6 +23,8 @@ export interface Certificates {
   /** Good for a server, and for nothing else. */
   readonly serverOnly: Pair;
   readonly client: Pair;
+  /** The same without a common name. */
+  readonly nameless: Pair;
   /** An authority that nobody asked for, and its key. */
   readonly foreign: Pair;
 }
@@ -31,14 +33,15 @@ export interface Certificates {
 export async function makeCertificates(folder: string): Promise<Certificates> {
   const [ca, foreign] = await Promise.all([authority(folder, "ca"), authority(folder, "foreign")]);
   const here = "IP:127.0.0.1,DNS:localhost";
-  const [server, elsewhere, expired, serverOnly, client] = await Promise.all([
+  const [server, elsewhere, expired, serverOnly, client, nameless] = await Promise.all([
     signed(folder, ca, "server", here),
     signed(folder, ca, "elsewhere", "DNS:elsewhere.example"),
     signed(folder, ca, "expired", here, -1),
     signed(folder, ca, "server-only", here, 2, "serverAuth"),
     signed(folder, ca, "client", "DNS:client.example"),
+    signed(folder, ca, "nameless", "DNS:client.example", 2, "clientAuth", "/O=clients"),
   ]);
-  return { ca: ca.cert, server, elsewhere, expired, serverOnly, client, foreign };
+  return { ca: ca.cert, server, elsewhere, expired, serverOnly, client, nameless, foreign };
 }
 
 async function authority(folder: string, name: string): Promise<Pair> {
@@ -55,11 +58,12 @@ async function signed(
   alternatives: string,
   days = 2,
   usage = "serverAuth,clientAuth",
+  subject = `/CN=${name}`,
 ): Promise<Pair> {
   const pair = pairIn(folder, name);
   const [request, extensions] = [join(folder, `${name}.csr`), join(folder, `${name}.ext`)];
   await writeFile(extensions, `subjectAltName=${alternatives}\nextendedKeyUsage=${usage}\n`);
-  await call("openssl", ["req", ...key, "-keyout", pair.key, "-out", request, "-subj", `/CN=${name}`]);
+  await call("openssl", ["req", ...key, "-keyout", pair.key, "-out", request, "-subj", subject]);
   const by = ["-CA", ca.cert, "-CAkey", ca.key, "-set_serial", String(Date.now()), "-days", String(days)];
   await call("openssl", ["x509", "-req", "-in", request, ...by, "-extfile", extensions, "-out", pair.cert]);
   return pair;

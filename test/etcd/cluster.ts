@@ -92,6 +92,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 async function launch({ members: count = 1, tls = false, auth = false, args = [] }: ClusterOptions): Promise<Cluster> {
   const folder = await mkdtemp(join(tmpdir(), "trainlock-etcd-"));
   const certificates = tls === false ? null : await makeCertificates(folder);
+  // Where there are users, etcd's gateway refuses a certificate that could be one.
+  const own = auth ? certificates?.nameless : certificates?.client;
   const scheme = certificates === null ? "http" : "https";
   const ports = await freePorts(2 * count);
   const numbers = Array.from({ length: count }, (_, member) => member);
@@ -138,8 +140,8 @@ async function launch({ members: count = 1, tls = false, auth = false, args = []
     address: { secure: certificates !== null, endpoints, prefix },
     access: {
       caFile: certificates?.ca ?? null,
-      certFile: certificates?.client.cert ?? null,
-      keyFile: certificates?.client.key ?? null,
+      certFile: own?.cert ?? null,
+      keyFile: own?.key ?? null,
       user: auth ? "alice" : null,
       password: auth ? passwords.alice : null,
     },
@@ -149,8 +151,8 @@ async function launch({ members: count = 1, tls = false, auth = false, args = []
         ? {}
         : {
             TRAINLOCK_STORE_CA: certificates.ca,
-            TRAINLOCK_STORE_CERT: certificates.client.cert,
-            TRAINLOCK_STORE_KEY: certificates.client.key,
+            TRAINLOCK_STORE_CERT: own?.cert ?? "",
+            TRAINLOCK_STORE_KEY: own?.key ?? "",
           }),
       ...(auth ? { TRAINLOCK_STORE_USER: "alice", TRAINLOCK_STORE_PASSWORD: passwords.alice } : {}),
     },

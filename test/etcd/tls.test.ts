@@ -11,6 +11,7 @@ const cluster = sharedCluster({ tls: true });
 const elsewhere = sharedCluster({ tls: { server: "elsewhere" } });
 const serverOnly = sharedCluster({ tls: { server: "serverOnly" } });
 const plain = sharedCluster();
+const withUsers = sharedCluster({ tls: true, auth: true });
 const expired = sharedCluster({ tls: { server: "expired" } });
 const etcdTest = requires("etcd", "etcdctl", "openssl");
 
@@ -37,6 +38,23 @@ etcdTest("with a certificate that etcd's authority signed everything works, and 
   await watch.ended;
   expect(await etcd.revoke(lease)).toBe(true);
 });
+
+etcdTest(
+  "with users and certificates both are needed, and a certificate that has a name is refused with the reason",
+  async () => {
+    const started = await withUsers();
+    const etcd = clientOf(started);
+    const first = await put(etcd, "/trainlock/a");
+    expect((await etcd.get("/trainlock/a")).entry?.createRevision).toBe(first);
+    const { cert: certFile, key: keyFile } = certificatesOf(started).client;
+    await expect(clientOf(started, { certFile, keyFile }).get("/trainlock/a")).rejects.toMatchObject({
+      reason: "certificate",
+      code: "ERR_ETCD_COMMON_NAME",
+      hint: expect.stringMatching(/without a common name/),
+      mayHaveHappened: false,
+    });
+  },
+);
 
 etcdTest("a server of another authority is not trusted", async () => {
   const started = await cluster();
