@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync }
 import { availableParallelism, cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { makeSite, printListing } from "./list-layouts.mjs";
 import { interleaved, median } from "./measure.mjs";
 import { printTable } from "./table.mjs";
 import { printWakeUps } from "./wake-up.mjs";
@@ -125,5 +126,10 @@ printTable(
   ),
   "find -name .training_lock",
 );
+
+const site = join(root, "site");
+mkdirSync(site);
+makeSite(site);
+printListing(site, "a process from start to end, warm cache");
 
 await printWakeUps();

@@ -27,7 +27,7 @@ export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable
   const found = probed.filter(isLock);
   const records = new Map(found.map((lock) => [lock.path, writtenRecord(lock)]));
   const nameless = found.filter((lock) => records.get(lock.path) === null);
-  const folders = nameless.length === 0 ? new Map<string, string>() : foldersByLock(layout, onUnreadable);
+  const folders = nameless.length === 0 ? new Map<string, string>() : await foldersByLock(layout, onUnreadable);
   for (const { path } of nameless) {
     const weightsDir = folders.get(path);
     if (weightsDir !== undefined) records.set(path, unreleasedMarkerRecord(weightsDir));
@@ -110,9 +110,9 @@ function writtenRecord({ reading }: Found): OwnerRecord | null {
 }
 
 /** Lock names cannot be taken apart again, so the folders say which lock is theirs. */
-function foldersByLock(layout: Layout, onUnreadable: OnUnreadable): Map<string, string> {
+async function foldersByLock(layout: Layout, onUnreadable: OnUnreadable): Promise<Map<string, string>> {
   const folders = new Map<string, string>();
-  for (const folder of weightsFolders(layout, onUnreadable))
+  for (const folder of await weightsFolders(layout, onUnreadable))
     folders.set(layout.kernelLockPathOfWeightsDir(folder), folder);
   return folders;
 }

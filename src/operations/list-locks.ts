@@ -23,7 +23,7 @@ export async function listLocks(request: ListRequest): Promise<LockReport[]> {
   const { layout, kinds, verify, examine, onUnreadable } = request;
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
-    for (const folder of weightsFoldersHolding(layout, markerName, onUnreadable)) {
+    for (const folder of await weightsFoldersHolding(layout, markerName, onUnreadable)) {
       const facts = await readableMarkerFacts(layout, folder, verify, onUnreadable);
       if (facts !== null) found.push(facts);
     }

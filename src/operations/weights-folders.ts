@@ -1,102 +1,82 @@
-import { lstatSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import type { Layout, WeightsTree } from "../model/layout.ts";
-import { entriesHolding } from "../system/entries-holding.ts";
 import { errnoOf, isErrno } from "../system/errno.ts";
+import { callsFor, type FolderCalls } from "../system/folder-calls.ts";
+import { inLanes } from "../system/in-lanes.ts";
 import { isWithin } from "../system/within.ts";
 
 /** Told about folders that could not be looked into; the rest is listed all the same. */
 export type OnUnreadable = (path: string, errno: string) => void;
 
+type Level = WeightsTree["levels"][number];
+
 /**
  * The folders that configurations train in, by the layout's own depth: never into checkpoint folders, never through
- * symbolic links below the root, and indifferent to folders that vanish meanwhile.
+ * symbolic links below the root, and indifferent to folders that vanish meanwhile. Over a network many are asked at once.
  */
-export function* weightsFolders(layout: Layout, onUnreadable: OnUnreadable): Generator<string> {
-  yield* walked(layout, onUnreadable, (parent, level) => subfolders(parent, level, onUnreadable));
+export function weightsFolders(layout: Layout, onUnreadable: OnUnreadable): Promise<string[]> {
+  return walked(layout, onUnreadable, ({ top, levels }, calls) => foldersBelow([top], levels, calls, onUnreadable));
 }
 
 /** Those of them that have a file of this name: the same walk, with one look at each folder and none into it. */
-export function* weightsFoldersHolding(layout: Layout, file: string, onUnreadable: OnUnreadable): Generator<string> {
-  yield* walked(layout, onUnreadable, (parent, level) => holders(parent, level, file, onUnreadable));
+export function weightsFoldersHolding(layout: Layout, file: string, onUnreadable: OnUnreadable): Promise<string[]> {
+  return walked(layout, onUnreadable, async ({ top, levels }, calls) => {
+    const last = levels.findLastIndex((level) => typeof level !== "string");
+    // The names that follow are known, and are asked for in the same look.
+    const within = levels.slice(last + 1).filter((level) => typeof level === "string");
+    const parents = await foldersBelow([top], levels.slice(0, last), calls, onUnreadable);
+    const holding = await inLanes(parents, calls.lanes, (parent) =>
+      readable(parent, onUnreadable, async () => {
+        const { names, closed } = await calls.holding(parent, { within, file });
+        const fitting = (name: string) => fits(levels[last] ?? null, name);
+        for (const { name, path, errno } of closed) if (fitting(name)) onUnreadable(path, errno);
+        return names.filter(fitting).map((name) => [parent, name, ...within].join("/"));
+      }),
+    );
+    return holding.flat();
+  });
 }
 
-type Level = Exclude<WeightsTree["levels"][number], undefined>;
-/** The wanted folders on the last level of a tree. */
-type LastLevel = (parent: string, level: Level) => string[];
-
-function* walked(layout: Layout, onUnreadable: OnUnreadable, last: LastLevel): Generator<string> {
-  const seen = layout.weightsTrees.length > 1 ? new Set<string>() : null;
-  for (const { top, levels } of layout.weightsTrees) {
-    if (!isWithin(layout.root, top)) {
-      onUnreadable(top, "leads out of the root");
-      continue;
-    }
-    for (const folder of foldersBelow(top, levels, onUnreadable, last)) {
-      // Templates of one tree, told apart by their conditions alone.
-      if (seen?.has(folder)) continue;
-      seen?.add(folder);
-      yield folder;
-    }
-  }
-}
-
-function* foldersBelow(
-  path: string,
-  levels: WeightsTree["levels"],
+async function walked(
+  layout: Layout,
   onUnreadable: OnUnreadable,
-  last: LastLevel,
-): Generator<string> {
-  const [level, ...rest] = levels;
-  if (level === undefined) return;
-  if (rest.length === 0) for (const name of last(path, level)) yield `${path}/${name}`;
-  else
-    for (const name of subfolders(path, level, onUnreadable))
-      yield* foldersBelow(`${path}/${name}`, rest, onUnreadable, last);
+  find: (tree: WeightsTree, calls: FolderCalls) => Promise<string[]>,
+): Promise<string[]> {
+  // Templates of one tree, told apart by their conditions alone, lead to the same folders.
+  const found = new Set<string>();
+  for (const tree of layout.weightsTrees) {
+    if (!isWithin(layout.root, tree.top)) onUnreadable(tree.top, "leads out of the root");
+    else for (const folder of await find(tree, callsFor(tree.top))) found.add(folder);
+  }
+  return [...found];
+}
+
+async function foldersBelow(
+  places: readonly string[],
+  [level, ...rest]: readonly Level[],
+  calls: FolderCalls,
+  onUnreadable: OnUnreadable,
+): Promise<string[]> {
+  if (level === undefined) return [...places];
+  const below = await inLanes(places, calls.lanes, (place) =>
+    readable(place, onUnreadable, async () => {
+      if (typeof level === "string") return (await calls.isFolder(`${place}/${level}`)) ? [`${place}/${level}`] : [];
+      const names = await calls.subfolders(place);
+      return names.filter((name) => fits(level, name)).map((name) => `${place}/${name}`);
+    }),
+  );
+  return foldersBelow(below.flat(), rest, calls, onUnreadable);
 }
 
 function fits(level: Level, name: string): boolean {
   return level === null || (typeof level === "string" ? level === name : level(name));
 }
 
-function holders(parent: string, level: Level, file: string, onUnreadable: OnUnreadable): string[] {
-  return readable(parent, onUnreadable, () => {
-    const { names, closed } = entriesHolding(parent, file);
-    for (const { name, errno } of closed) if (fits(level, name)) onUnreadable(`${parent}/${name}`, errno);
-    return names.filter((name) => fits(level, name));
-  });
-}
-
-function subfolders(parent: string, level: Level, onUnreadable: OnUnreadable): string[] {
-  if (typeof level === "string") return isFolder(join(parent, level)) ? [level] : [];
-  return readable(parent, onUnreadable, () =>
-    readdirSync(parent, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() || (isTypeless(entry) && isFolder(join(parent, entry.name))))
-      .map(({ name }) => name)
-      .filter((name) => fits(level, name)),
-  );
-}
-
 /** Nothing where the folder has vanished meanwhile. */
-function readable(path: string, onUnreadable: OnUnreadable, read: () => string[]): string[] {
+async function readable(path: string, onUnreadable: OnUnreadable, read: () => Promise<string[]>): Promise<string[]> {
   try {
-    return read();
+    return await read();
   } catch (error) {
     if (!isErrno(error, "ENOENT", "ENOTDIR")) onUnreadable(path, errnoOf(error) ?? String(error));
     return [];
   }
-}
-
-/** Some network file systems leave the type out of a folder's entries (readdir(3), DT_UNKNOWN). */
-function isTypeless(entry: {
-  isFile(): boolean;
-  isDirectory(): boolean;
-  isSymbolicLink(): boolean;
-  isFIFO(): boolean;
-}): boolean {
-  return !entry.isFile() && !entry.isDirectory() && !entry.isSymbolicLink() && !entry.isFIFO();
-}
-
-function isFolder(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

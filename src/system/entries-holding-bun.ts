@@ -2,7 +2,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { constants as systemConstants } from "node:os";
 import { systemError } from "./errno.ts";
 import { bunFfi } from "./libc-bun.ts";
-import { type EntriesHolding, lookInto } from "./look-into.ts";
+import { type Closed, type EntriesHolding, lookInto, type Wanted } from "./look-into.ts";
 
 /** Numbers in the system call table: glibc has a wrapper for getdents64 only since 2.30. */
 const numbers = process.arch === "arm64" ? { getdents64: 61, readlinkat: 78 } : { getdents64: 217, readlinkat: 267 };
@@ -25,7 +25,7 @@ function load() {
     __errno_location: { args: [], returns: "ptr" },
   });
   const entries = Buffer.alloc(bufferBytes);
-  const name = Buffer.alloc(1024);
+  const name = Buffer.alloc(8192);
   const target = Buffer.alloc(8);
   const location = symbols.__errno_location();
   const errno = location === null ? new Int32Array(1) : new Int32Array(ffi.toArrayBuffer(location, 0, 4));
@@ -39,11 +39,11 @@ function load() {
 }
 
 /** With buffers of its own: a string and an exception for each of a hundred thousand names take three times as long. */
-export function bunEntriesHolding(folder: string, file: string): EntriesHolding {
+export function bunEntriesHolding(folder: string, wanted: Wanted): EntriesHolding {
   loaded ??= load();
   const { call, errno, entries, name, pointers } = loaded;
-  const tail = Buffer.from(`/${file}\0`);
-  const found: { names: string[]; closed: { name: string; errno: string }[] } = { names: [], closed: [] };
+  const tail = Buffer.from(`/${[...wanted.within, wanted.file].join("/")}\0`);
+  const found = { names: [] as string[], closed: [] as Closed[] };
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     for (;;) {
@@ -66,7 +66,7 @@ export function bunEntriesHolding(folder: string, file: string): EntriesHolding 
         // The cheapest question there is: EINVAL says that it is there, and no link (readlink(2)).
         const isLink = call(numbers.readlinkat, fd, pointers.name, pointers.target, 1) >= 0;
         if (isLink || errno[0] !== systemConstants.errno.ENOENT)
-          lookInto(folder, entries.toString("utf8", start, end), file, found.names, found.closed);
+          lookInto(folder, entries.toString("utf8", start, end), wanted, found);
       }
     }
   } finally {

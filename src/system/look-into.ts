@@ -1,28 +1,70 @@
-import { lstatSync } from "node:fs";
-import { errnoOf } from "./errno.ts";
+import { type Dirent, lstatSync } from "node:fs";
+import { errnoOf, isErrno } from "./errno.ts";
 
 export interface EntriesHolding {
   /** Names of subfolders in which the file is. */
   readonly names: readonly string[];
-  /** Names of subfolders that would not tell, with the errno. */
-  readonly closed: readonly { readonly name: string; readonly errno: string }[];
+  /** Folders that would not tell, with the errno. */
+  readonly closed: readonly Closed[];
+}
+
+export interface Closed {
+  /** The subfolder that it is in, or is. */
+  readonly name: string;
+  readonly path: string;
+  readonly errno: string;
+}
+
+export interface Wanted {
+  /** Folders of known names between the subfolder and the file. */
+  readonly within: readonly string[];
+  readonly file: string;
 }
 
 /** One subfolder, by the runtime's own means. */
 export function lookInto(
   folder: string,
   name: string,
-  file: string,
-  names: string[],
-  closed: { name: string; errno: string }[],
+  { within, file }: Wanted,
+  found: { readonly names: string[]; readonly closed: Closed[] },
 ): void {
-  const path = `${folder}/${name}`;
+  let path = `${folder}/${name}`;
   try {
-    if (lstatSync(`${path}/${file}`, { throwIfNoEntry: false }) === undefined) return;
+    if (lstatSync([path, ...within, file].join("/"), { throwIfNoEntry: false }) === undefined) return;
     // A link to a folder would be another way to a folder that has its own.
-    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) names.push(name);
+    if (!isFolder(path)) return;
+    for (const part of within) {
+      path = `${path}/${part}`;
+      if (!isFolder(path)) return;
+    }
+    found.names.push(name);
   } catch (error) {
+    if (isErrno(error, "ENOTDIR", "ENOENT", "ELOOP")) return;
     const errno = errnoOf(error) ?? String(error);
-    if (errno !== "ENOTDIR" && errno !== "ENOENT" && errno !== "ELOOP") closed.push({ name, errno });
+    found.closed.push({ name, path: closedFolder(`${folder}/${name}`, within), errno });
   }
+}
+
+/** The first on the way that cannot be searched. */
+function closedFolder(path: string, [part, ...rest]: readonly string[]): string {
+  if (part === undefined) return path;
+  try {
+    lstatSync(`${path}/${part}`);
+  } catch {
+    return path;
+  }
+  return closedFolder(`${path}/${part}`, rest);
+}
+
+export function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Some network file systems leave the type out of a folder's entries (readdir(3), DT_UNKNOWN). */
+export function isTypeless(entry: Dirent): boolean {
+  return !entry.isFile() && !entry.isDirectory() && !entry.isSymbolicLink() && !isSpecial(entry);
+}
+
+function isSpecial(entry: Dirent): boolean {
+  return entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice();
 }
