@@ -14,8 +14,8 @@ export function newOwnerRecord(claim: {
   readonly token: string;
   readonly generation: number;
   readonly weightsDir: string;
-  /** Of the lock file that is held; 0 where there is none. */
-  readonly lockInode: bigint;
+  /** Of the lock file that is held; 0 where the file system has no locks, null where the lock is no file. */
+  readonly lockInode: bigint | null;
   readonly command: readonly string[] | null;
 }): OwnerRecord {
   const { configuration, token, generation, weightsDir, lockInode, command } = claim;
@@ -46,7 +46,7 @@ export function newOwnerRecord(claim: {
       command,
       weightsDir,
       markerInode: null,
-      lockInode: lockInode === 0n ? null : inodeNumber(lockInode),
+      lockInode: lockInode === null ? null : inodeNumber(lockInode),
       releasedAt: null,
       exitCode: null,
     },

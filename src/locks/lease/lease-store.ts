@@ -42,7 +42,7 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
   const acquire: LockStore["acquire"] = async (configuration, command, _turn, token = randomHex(16)) => {
     const keys = claimKeys(address, layout, configuration);
     const weightsDir = layout.weightsDir(configuration);
-    const record = newOwnerRecord({ configuration, token, generation: 0, weightsDir, lockInode: 0n, command });
+    const record = newOwnerRecord({ configuration, token, generation: 0, weightsDir, lockInode: null, command });
     const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
     const lock = pendingLock({ token, record, ...place, client, onNote });
     const wish = { ...keys, token, value: serializeOwnerRecord(record) };
