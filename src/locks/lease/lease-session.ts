@@ -37,8 +37,6 @@ export interface LeaseSession {
   renew(): Promise<void>;
   /** Gives a claim back. Resolves with what kept the store from hearing of it; the lease ends by itself then. */
   remove(token: string): Promise<string | null>;
-  /** Whether it is certain now that nobody else has what is claimed under the lease. */
-  isCertain(): boolean;
 }
 
 const watchEveryMs = 500;
@@ -224,6 +222,5 @@ export function openSession(options: SessionOptions): LeaseSession {
         (error: unknown) => (error instanceof Error ? error.message : String(error)),
       );
     },
-    isCertain: () => current !== null && bootMs() < current.confirmedAtMs + times.killAfterMs,
   };
 }
