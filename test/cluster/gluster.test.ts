@@ -80,6 +80,57 @@ if (missing !== null && process.env.CI !== "true") {
       expect(proof.hosts.map(({ hostname }: { hostname: string }) => hostname)).toEqual(["login", "node01", "node02"]);
     }, 60_000);
 
+    test.each([
+      [
+        "salloc on the login node",
+        (call: string) => ["salloc", "-N2", "--quiet", "sh", "-c", call],
+        ["node01", "node02"],
+      ],
+      [
+        "srun, in a step of its own",
+        (call: string) => ["salloc", "-N2", "-Q", "srun", "-N1", "-n1", "-Q", "sh", "-c", call],
+        null,
+      ],
+      [
+        "a batch job",
+        (call: string) => [
+          "sh",
+          "-c",
+          'sbatch -N2 --wait --quiet --output="$1" --wrap "$0" >/dev/null; cat "$1"',
+          call,
+        ],
+        null,
+      ],
+    ] as const)(
+      "doctor in an allocation proves its hosts by srun: %s",
+      async (how, start, expected) => {
+        const place = await newRoot(how.replace(/\W/g, "-"));
+        // Without ssh there is only one way.
+        await theCluster().ask("node01", ["sh", "-c", `echo 'ssh: { port: 9 }' > ${place}/trainlock.yaml`]);
+        const call = `${executable} doctor --root ${place} --json --timeout 30s`;
+        const argv = start(call);
+        const { stdout, stderr } = await theCluster().on(
+          "login",
+          how === "a batch job" ? [...argv, `${place}/out`] : argv,
+        );
+        const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+        const of = (check: string) => findings.filter((finding) => finding.check === check);
+        expect(
+          of("host").map(({ level }) => level),
+          stdout + stderr,
+        ).not.toContain("fault");
+        for (const { found } of of("host")) expect(found).toMatch(/^by srun: node0[12], /);
+        const proved = of("locks between hosts");
+        expect(proved.map(({ level }) => level)).not.toContain("fault");
+        if (expected === null) expect(proved).toHaveLength(1);
+        else expect(proved.map(({ subject }) => subject)).toEqual(expected);
+        const proof = JSON.parse(await theCluster().ask("node01", ["cat", join(place, "training_locks/.site.json")]));
+        expect(proof).toMatchObject({ format: 1, scope: "cluster" });
+        expect(proof.hosts).toHaveLength(expected === null ? 2 : 3);
+      },
+      90_000,
+    );
+
     test("doctor proves that locks stay on each host where they do, and run says so", async () => {
       const place = join(theCluster().shared, "alone");
       await theCluster().ask("login", ["mkdir", place]);

@@ -17,7 +17,10 @@ interface DoctorOptions extends SiteOptions {
 export function addDoctorCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program.command("doctor").description("find out whether locks work here, and how far they reach");
   addJsonOption(addSiteOptions(command))
-    .option("--hosts <list>", "prove it with these hosts, separated by commas (else those of the site's file)")
+    .option(
+      "--hosts <list>",
+      "prove it with these hosts, separated by commas (else those of the site's file, or of the allocation)",
+    )
     .option("--timeout <duration>", "for each question (10s)")
     .addHelpText(
       "after",
@@ -39,13 +42,13 @@ async function doctor(options: DoctorOptions): Promise<number> {
   if (given === 0) throw new UsageError("--timeout leaves no time", { hint: "give more than 0" });
   const hosts = options.hosts === undefined ? null : parseHosts(options.hosts);
   // Loaded here and not above: no other command should pay for it.
-  const { examineSite, openInTime } = await import("../../operations/doctor/doctor.ts");
+  const { allocationOf, examineSite, openInTime, otherHostsOf } = await import("../../operations/doctor/doctor.ts");
   await openInTime(options, given ?? 10_000);
   const layout = layoutFrom(options);
   const paint = paintFor(process.stdout, options.color);
   const findings = await examineSite({
     layout,
-    hosts: hosts ?? layout.site.hosts,
+    hosts: hosts ?? (layout.site.hosts.length > 0 ? layout.site.hosts : otherHostsOf(allocationOf(process.env))),
     timeoutMs: given ?? layout.site.timeouts.probeMs,
     onFinding: (finding) => {
       if (!options.json) print(findingText(finding, paint));

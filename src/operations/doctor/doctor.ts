@@ -15,6 +15,7 @@ import { probes, weightsProbeNames } from "./probes.ts";
 import { remoteShell } from "./remote-shell.ts";
 import { schedulerFindings } from "./scheduler-checks.ts";
 
+export { allocationOf, otherHostsOf } from "./allocation.ts";
 export { openInTime } from "./open-in-time.ts";
 
 export interface DoctorRequest {

@@ -81,7 +81,8 @@ async function heldThere(shell: RemoteShell, path: string, timeoutMs: number): P
   if (holder === null) return "failed";
   try {
     const answer = await runProgram({ argv: ["flock", "-x", "-n", "-E", String(busyCode), path, "true"], timeoutMs });
-    if (answer.kind !== "ended") return "failed";
+    // A launcher that gives its command no input ends the holder at once.
+    if (answer.kind !== "ended" || !holder.isThere()) return "failed";
     return answer.exitCode === busyCode ? "busy" : answer.exitCode === 0 ? "locked" : "failed";
   } finally {
     await holder.release();

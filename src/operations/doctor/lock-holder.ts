@@ -3,6 +3,8 @@ import { EnvironmentError } from "../../model/errors.ts";
 import type { LockPrimitive } from "../../model/site-config.ts";
 
 export interface ChildHolder {
+  /** False: it has ended by itself, and its lock proves nothing. */
+  isThere(): boolean;
   /** Ends the holder, and with it the lock. A second call does nothing. */
   release(): Promise<void>;
 }
@@ -15,7 +17,13 @@ export function holdInChild(primitive: LockPrimitive, path: string): Promise<Chi
 /** The same by any program that writes a line with HELD and goes on until its input ends. */
 export function holdByProgram([file, ...args]: readonly [string, ...string[]]): Promise<ChildHolder> {
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
-  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
+  let over = false;
+  const ended = new Promise<void>((resolve) =>
+    child.on("close", () => {
+      over = true;
+      resolve();
+    }),
+  );
   const release = async () => {
     child.stdin.destroy();
     await ended;
@@ -27,7 +35,7 @@ export function holdByProgram([file, ...args]: readonly [string, ...string[]]): 
     child.stdin.on("error", () => undefined);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       out += text;
-      if (out.includes("HELD")) resolve({ release });
+      if (out.includes("HELD")) resolve({ release, isThere: () => !over });
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       err += text;

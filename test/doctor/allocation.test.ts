@@ -1,0 +1,88 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { emptySiteConfig } from "../../src/model/site-config.ts";
+import { allocationOf, otherHostsOf } from "../../src/operations/doctor/allocation.ts";
+import { remoteShell } from "../../src/operations/doctor/remote-shell.ts";
+import { thisHost } from "../../src/system/this-host.ts";
+import { requires } from "../support/requirements.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { trainlock } from "../support/trainlock.ts";
+
+type Case = readonly [env: Record<string, string>, launcher: string | null, hosts: readonly string[]];
+
+test.each<Case>([
+  [{}, null, []],
+  [{ SLURM_JOB_ID: "1" }, null, []],
+  [{ SLURM_JOB_ID: "1", SLURM_JOB_NODELIST: "node[01-02],big" }, "srun", ["node01", "node02", "big"]],
+  [{ LSB_JOBID: "1", LSB_MCPU_HOSTS: "hosta 2 hostb 1 " }, "blaunch", ["hosta", "hostb"]],
+  [{ LSB_JOBID: "1", LSB_HOSTS: "hosta hosta hostb" }, "blaunch", ["hosta", "hostb"]],
+  [{ LSB_JOBID: "1" }, null, []],
+])("%j: %s, %j", (env, launcher, hosts) => {
+  const allocation = allocationOf(env);
+  expect(allocation?.launcher ?? null).toBe(launcher);
+  expect(otherHostsOf(allocation)).toEqual(hosts);
+});
+
+test("this host is none of the others", () => {
+  const env = { LSB_JOBID: "1", LSB_MCPU_HOSTS: `${thisHost().hostname} 4 hostb 4` };
+  expect(otherHostsOf(allocationOf(env))).toEqual(["hostb"]);
+});
+
+test("a host outside of the allocation is reached by ssh, as its launcher cannot", async () => {
+  const bin = await temporaryRoot();
+  for (const name of ["srun", "blaunch"]) writeFileSync(join(bin, name), "#!/bin/sh\n", { mode: 0o755 });
+  const slurm = { PATH: bin, SLURM_JOB_ID: "1", SLURM_JOB_NODELIST: "node[01-02]" };
+  expect(remoteShell("node02", emptySiteConfig, slurm)?.how).toBe("srun");
+  expect(remoteShell("node03", emptySiteConfig, slurm)?.how).toBe("ssh");
+  const lsf = { PATH: bin, LSB_JOBID: "1", LSB_HOSTS: "node01 node02" };
+  expect(remoteShell("node02", emptySiteConfig, lsf)?.how).toBe("blaunch");
+  expect(remoteShell("node03", emptySiteConfig, lsf)?.how).toBe("ssh");
+});
+
+/** As documented: the words go to a shell of the other host, which puts them together again; input is passed on, unless `-n`. */
+const blaunch = `#!/bin/sh
+echo "$@" >>"$STAND_IN_LOG"
+host=$1; shift
+# Another host is another boot id, whatever else it shares with this one.
+exec unshare --mount --uts sh -c 'mount --bind "$0" /proc/sys/kernel/random/boot_id; hostname "$1"; exec sh -c "$2"' \\
+  "$STAND_IN_BOOT" "$host" "$*"
+`;
+
+async function inLsfJob(program: string) {
+  const folder = await temporaryRoot();
+  // A quote and a space on the way: every shell that reads the line has to be told.
+  const root = join(folder, "it's a root");
+  const bin = join(folder, "bin");
+  for (const made of [root, bin]) mkdirSync(made);
+  writeFileSync(join(bin, "blaunch"), program);
+  chmodSync(join(bin, "blaunch"), 0o755);
+  writeFileSync(join(folder, "boot"), "11111111-2222-4333-8444-555555555555\n");
+  const job = { LSB_JOBID: "7", LSB_MCPU_HOSTS: `${thisHost().hostname} 1 hostb 1` };
+  const standIn = { STAND_IN_LOG: join(folder, "log"), STAND_IN_BOOT: join(folder, "boot") };
+  const env = { ...job, ...standIn, PATH: `${bin}:${process.env.PATH}` };
+  const { stdout } = await trainlock(["doctor", "--root", root, "--json"], { env, timeoutMs: 30_000 });
+  const { findings } = JSON.parse(stdout) as {
+    findings: { check: string; subject: string; level: string; found: string }[];
+  };
+  const log = readFileSync(join(folder, "log"), "utf8").trim().split("\n");
+  return { log, of: (name: string) => findings.filter(({ check }) => check === name) };
+}
+
+requires("root", "flock")("in a job of LSF its hosts are asked by blaunch, without --hosts", async () => {
+  const { log, of } = await inLsfJob(blaunch);
+  expect(of("host")).toMatchObject([{ subject: "hostb", level: "ok" }]);
+  expect(of("host")[0]?.found).toMatch(/^by blaunch: hostb, /);
+  expect(of("locks between hosts")).toMatchObject([{ subject: "hostb", level: "ok" }]);
+  for (const call of log) expect(call).toMatch(/^hostb \/bin\/sh -c /);
+});
+
+requires("root", "flock")(
+  "a launcher that passes no input on proves nothing, and does not accuse the locks",
+  async () => {
+    const { of } = await inLsfJob(blaunch.replace("host=$1", "exec </dev/null; host=$1"));
+    expect(of("locks between hosts")).toMatchObject([{ level: "fault" }]);
+    expect(of("locks between hosts")[0]?.found).toBe("holding the lock on hostb failed");
+    expect(of("proof")).toEqual([]);
+  },
+);
