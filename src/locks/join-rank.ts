@@ -21,6 +21,8 @@ const staleWordMs = 120_000;
 export interface Joining {
   /** How long a rank may go on when rank 0 has ended, milliseconds. */
   readonly graceMs: number;
+  /** Where rank 0 keeps the lock for all. */
+  readonly address: string;
 }
 
 /**
@@ -31,7 +33,7 @@ export function joinRank(
   layout: Layout,
   configuration: Configuration,
   launch: Launch,
-  { graceMs }: Joining,
+  { graceMs, address }: Joining,
 ): LockStore {
   const lockPath = layout.kernelLockPath(configuration);
   const path = rankWordPath(lockPath, launch.key);
@@ -54,9 +56,11 @@ export function joinRank(
       if (word.state === "over" || word.state === "lost" || word.token === null)
         return { kind: "busy", busy, final: true };
       writePresence(path, launch.rank, "running");
-      const held = joined(path, weightsDir, { ...word, token: word.token }, graceMs);
+      // A store's claims leave no record in the folder, and one that is there is another's from before.
+      const recordsIn = layout.store === null ? weightsDir : null;
+      const held = joined(path, recordsIn, { ...word, token: word.token }, graceMs);
       const release = async () => leave(held, path, launch.rank);
-      return { kind: "held", lock: { ...held, address: lockPath, release } };
+      return { kind: "held", lock: { ...held, address, release } };
     },
     awaitTurn: async (_configuration, _busy, signal) => {
       while (!signal.aborted) {
@@ -91,15 +95,15 @@ function silence(path: string): EnvironmentError {
   });
 }
 
-function joined(path: string, weightsDir: string, word: RankWord & { readonly token: string }, graceMs: number) {
+function joined(path: string, recordsIn: string | null, word: RankWord & { readonly token: string }, graceMs: number) {
   const { token, generation } = word;
   const lost = new AbortController();
   let endedAt: number | null = null;
   const look = () => {
     const state = readRankWord(path)?.word.state;
     if (state === "ended" || state === "over") endedAt ??= performance.now();
-    const { reading } = readMarkerRecord(weightsDir);
-    const record = reading.kind === "record" ? reading.record : null;
+    const reading = recordsIn === null ? null : readMarkerRecord(recordsIn).reading;
+    const record = reading?.kind === "record" ? reading.record : null;
     const owner = record?.trainlock?.token ?? null;
     if (state === "lost") lose("rank 0 has lost it");
     else if (owner !== null && owner !== token) lose("another claim has been made");

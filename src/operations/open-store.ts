@@ -2,6 +2,7 @@ import { type ClaimOptions, claimStore } from "../locks/claim.ts";
 import type { Guard } from "../locks/lease/keeper-messages.ts";
 import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
 import type { LockStore } from "../locks/lock.ts";
+import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
 
@@ -17,6 +18,13 @@ export async function openStore(layout: Layout, examine: Examine, options: Store
   if (layout.store === null) return claimStore(layout, examine, options);
   const { remoteLockStore } = await import("./remote-store.ts");
   return remoteLockStore(layout, layout.store, examine, options);
+}
+
+/** Where a configuration's lock is kept, for who asks about it from another process. */
+export async function lockAddress(layout: Layout, configuration: Configuration): Promise<string> {
+  if (layout.store === null) return layout.kernelLockPath(configuration);
+  const { remoteAddressOf } = await import("./remote-store.ts");
+  return remoteAddressOf(layout, layout.store, configuration);
 }
 
 /** The locks of the remote store that a site names; null: it has none. */

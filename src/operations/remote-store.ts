@@ -6,7 +6,7 @@ import { openEtcd } from "../etcd/open-etcd.ts";
 import { parseEtcdAddress } from "../etcd/parse-address.ts";
 import { bothStores } from "../locks/both-stores.ts";
 import { claimStore } from "../locks/claim.ts";
-import { claimKeys } from "../locks/lease/lease-facts.ts";
+import { claimKeys, keyAddress } from "../locks/lease/lease-facts.ts";
 import { type LeaseSession, openSession } from "../locks/lease/lease-session.ts";
 import { standingOfLease } from "../locks/lease/lease-standing.ts";
 import { leaseStore } from "../locks/lease/lease-store.ts";
@@ -47,6 +47,11 @@ function remoteOf(settings: StoreSettings): Remote {
 export function remoteLocksOf(layout: Layout, settings: StoreSettings): RemoteLocks {
   const { client, address } = remoteOf(settings);
   return remoteLocks(client, address, layout);
+}
+
+export function remoteAddressOf(layout: Layout, settings: StoreSettings, configuration: Configuration): string {
+  const { address } = remoteOf(settings);
+  return keyAddress(address, claimKeys(address, layout, configuration).lock);
 }
 
 /** Claims on etcd, with the file system's locks beside them where old jobs may be: where there is a weights dir. */

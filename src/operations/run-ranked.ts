@@ -1,6 +1,7 @@
 import { joinRank } from "../locks/join-rank.ts";
 import { leadRanks } from "../locks/lead-ranks.ts";
 import type { Launch } from "../system/launch.ts";
+import { lockAddress } from "./open-store.ts";
 import { runCommand } from "./run-command.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 
@@ -10,7 +11,8 @@ const marginMs = 5000;
 export async function runRanked(request: RunRequest, launch: Launch): Promise<RunOutcome> {
   const { layout, store, configuration, killAfterMs, tell } = request;
   if (launch.rank > 0) {
-    const joining = joinRank(layout, configuration, launch, { graceMs: killAfterMs });
+    const address = await lockAddress(layout, configuration);
+    const joining = joinRank(layout, configuration, launch, { graceMs: killAfterMs, address });
     return runCommand({ ...request, store: joining, leads: false, waitMs: Number.POSITIVE_INFINITY });
   }
   // The others have one --kill-after to end by themselves, and one from SIGTERM to SIGKILL.
