@@ -47,6 +47,8 @@ export interface MemberStatus {
   /** Id of the leader; null: none is known. */
   readonly leader: string | null;
   readonly databaseBytes: number;
+  /** How far its wall clock is ahead of ours, milliseconds, to a second; null: it does not say. */
+  readonly clockOffsetMs: number | null;
 }
 
 export interface Alarm {

@@ -23,6 +23,8 @@ export interface Call<Schema extends v.GenericSchema> {
   /** True unless said otherwise. */
   readonly needsLeader?: boolean;
   readonly limits: CallLimits | undefined;
+  /** Told how far the member's wall clock is ahead of ours, milliseconds. */
+  readonly onClock?: (offsetMs: number) => void;
 }
 
 /** etcd's gRPC calls as JSON over HTTP, what etcd calls its gateway. */
@@ -44,12 +46,14 @@ export function gateway(address: EtcdAddress, access: EtcdAccess): Gateway {
   return {
     connections: connected,
     login: loggedIn,
-    call: (endpoints, { path, body, answer, largestBytes = largest.plain, needsLeader = true, limits = {} }) =>
+    call: (endpoints, { path, body, answer, largestBytes = largest.plain, needsLeader = true, limits = {}, onClock }) =>
       endpoints.inTurn(limits, (endpoint, timeoutMs) =>
         loggedIn.withToken(endpoint, timeoutMs, async (token, leftMs) => {
           const { signal } = limits;
           const request = { endpoint, path: `/v3${path}`, body, token, needsLeader, timeoutMs: leftMs, signal };
-          return answerIn(endpoint, request.path, await post(connected, request, largestBytes), answer);
+          const reply = await post(connected, request, largestBytes);
+          if (reply.dateMs !== null) onClock?.(reply.dateMs - Date.now());
+          return answerIn(endpoint, request.path, reply, answer);
         }),
       ),
   };

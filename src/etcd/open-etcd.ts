@@ -71,9 +71,14 @@ function clientOf(etcd: Gateway, addresses: readonly string[]): EtcdClient {
     list: (prefix, limits) => listKeys(etcd, endpoints, prefix, limits),
     watch: (key, fromRevision, signal) => watchKey(etcd, endpoints, key, fromRevision, signal),
     async status(endpoint, limits) {
-      const call = { path: "/maintenance/status", body: {}, answer: answers.statusAnswer, needsLeader: false, limits };
+      let clockOffsetMs: number | null = null;
+      const onClock = (offsetMs: number) => {
+        clockOffsetMs = offsetMs;
+      };
+      const { statusAnswer: answer } = answers;
+      const call = { path: "/maintenance/status", body: {}, answer, needsLeader: false, limits, onClock };
       const { header, version, leader, dbSize } = await etcd.call(endpointsOf([endpoint]), call);
-      return { endpoint, version, memberId: header.member_id, leader, databaseBytes: dbSize };
+      return { endpoint, version, memberId: header.member_id, leader, databaseBytes: dbSize, clockOffsetMs };
     },
     async alarms(limits) {
       const call = { path: "/maintenance/alarm", body: { action: "GET" }, answer: answers.alarmAnswer, limits };

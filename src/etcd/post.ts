@@ -5,6 +5,8 @@ import { type Request, send } from "./send.ts";
 export interface Reply {
   readonly status: number;
   readonly text: string;
+  /** The server's wall clock when it answered, milliseconds since the epoch, to a second; null: it did not say. */
+  readonly dateMs: number | null;
 }
 
 /**
@@ -30,11 +32,13 @@ function attempt(
 ): Promise<Reply | "stale"> {
   return new Promise((resolve, reject) => {
     let status = 0;
+    let dateMs: number | null = null;
     let size = 0;
     const chunks: Buffer[] = [];
     const sent = send(connections, request, {
-      status(received) {
+      status(received, date) {
         status = received;
+        dateMs = Date.parse(date ?? "") || null;
       },
       data(chunk) {
         chunks.push(chunk);
@@ -43,7 +47,7 @@ function attempt(
         sent.end();
         reject(tooLarge(request.endpoint, largestBytes));
       },
-      ended: () => resolve({ status, text: Buffer.concat(chunks).toString("utf8") }),
+      ended: () => resolve({ status, text: Buffer.concat(chunks).toString("utf8"), dateMs }),
       failed: (error, stale) => (stale && !last ? resolve("stale") : reject(error)),
     });
   });

@@ -16,7 +16,8 @@ export interface Request {
 
 /** What comes back. After `ended` or `failed` nothing more does. */
 export interface Receiver {
-  status(status: number): void;
+  /** `date`: the server's clock, as HTTP's header has it. */
+  status(status: number, date: string | undefined): void;
   data(chunk: Buffer): void;
   ended(): void;
   /** With an EtcdError, or with the reason of an aborted signal. `stale`: an idle connection was gone when it was used again. */
@@ -70,7 +71,7 @@ export function send(connections: Connections, request: Request, receiver: Recei
   outgoing.on("response", (incoming) => {
     answering = true;
     if (over) return;
-    receiver.status(incoming.statusCode ?? 0);
+    receiver.status(incoming.statusCode ?? 0, incoming.headers.date);
     incoming.on("data", (chunk: Buffer) => over || receiver.data(chunk));
     incoming.on("error", broken);
     incoming.on("end", () => {

@@ -13,6 +13,8 @@ export interface StoreToExamine {
 export type Tell = (check: string, subject: string, outcome: Outcome) => void;
 
 const roundTrips = 9;
+/** HTTP tells the time to a second, and a busy server may take one or two. */
+const clockToleranceMs = 5000;
 
 /** Finds out whether locks can be kept on an etcd cluster: each endpoint by itself, then a lease from its grant to its end. */
 export async function examineStore({ client, prefix, ttlMs, timeoutMs }: StoreToExamine, tell: Tell): Promise<void> {
@@ -26,7 +28,7 @@ export async function examineStore({ client, prefix, ttlMs, timeoutMs }: StoreTo
       continue;
     }
     reached += 1;
-    const { version, leader, databaseBytes } = status;
+    const { version, leader, databaseBytes, clockOffsetMs } = status;
     const what = `etcd ${version}, ${(databaseBytes / 2 ** 20).toFixed(1)} MiB`;
     tell(
       "etcd endpoint",
@@ -39,6 +41,7 @@ export async function examineStore({ client, prefix, ttlMs, timeoutMs }: StoreTo
           )
         : ok(what),
     );
+    if (clockOffsetMs !== null) tell("etcd clock", endpoint, clockOutcome(clockOffsetMs));
   }
   if (reached === 0) return;
   const store = client.endpoints.join(",");
@@ -46,6 +49,15 @@ export async function examineStore({ client, prefix, ttlMs, timeoutMs }: StoreTo
   tell("etcd alarms", store, await alarmsOutcome(client, timeoutMs).catch(asFault));
   tell("etcd latency", store, await latencyOutcome(client, prefix, ttlMs, timeoutMs).catch(asFault));
   tell("etcd lease", store, await leaseOutcome(client, prefix, ttlMs, timeoutMs).catch(asFault));
+}
+
+/** Leases go by clocks that nobody sets; certificates and the times in records do not. */
+function clockOutcome(offsetMs: number): Outcome {
+  const apart = Math.abs(offsetMs);
+  if (apart <= clockToleranceMs) return ok("as this host's, to a few seconds");
+  const found = `${Math.round(apart / 1000)} s ${offsetMs > 0 ? "ahead of" : "behind"} this host's`;
+  const means = "leases do not mind; certificates may look expired, and the times in records are not to be compared";
+  return warning(found, means, "let both hosts ask a time server");
 }
 
 function failoverOutcome(reached: number, named: number): Outcome {
