@@ -75,14 +75,14 @@ async function heldHere(path: string, run: (line: string) => Promise<ProgramAnsw
 }
 
 async function heldThere(shell: RemoteShell, path: string, timeoutMs: number): Promise<Answer> {
-  const line = `flock -x -n ${shellWord(path)} sh -c 'echo HELD; cat >/dev/null'`;
+  const line = `flock -x -n ${shellWord(path)} sh -c 'echo HELD; read -r _ && echo THERE; cat >/dev/null'`;
   const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), timeoutMs).unref());
   const holder = await Promise.race([holdByProgram(shell.argv(line)).catch(() => null), late]);
   if (holder === null) return "failed";
   try {
     const answer = await runProgram({ argv: ["flock", "-x", "-n", "-E", String(busyCode), path, "true"], timeoutMs });
     // A launcher that gives its command no input ends the holder at once.
-    if (answer.kind !== "ended" || !holder.isThere()) return "failed";
+    if (answer.kind !== "ended" || (await Promise.race([holder.isThere(), late])) !== true) return "failed";
     return answer.exitCode === busyCode ? "busy" : answer.exitCode === 0 ? "locked" : "failed";
   } finally {
     await holder.release();

@@ -3,8 +3,8 @@ import { EnvironmentError } from "../../model/errors.ts";
 import type { LockPrimitive } from "../../model/site-config.ts";
 
 export interface ChildHolder {
-  /** False: it has ended by itself, and its lock proves nothing. */
-  isThere(): boolean;
+  /** Sends it a line, and waits for one that says THERE. False: it has ended by itself, and its lock proves nothing. */
+  isThere(): Promise<boolean>;
   /** Ends the holder, and with it the lock. A second call does nothing. */
   release(): Promise<void>;
 }
@@ -17,25 +17,26 @@ export function holdInChild(primitive: LockPrimitive, path: string): Promise<Chi
 /** The same by any program that writes a line with HELD and goes on until its input ends. */
 export function holdByProgram([file, ...args]: readonly [string, ...string[]]): Promise<ChildHolder> {
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
-  let over = false;
-  const ended = new Promise<void>((resolve) =>
-    child.on("close", () => {
-      over = true;
-      resolve();
-    }),
-  );
+  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
   const release = async () => {
     child.stdin.destroy();
     await ended;
   };
   return new Promise((resolve, reject) => {
     let [out, err] = ["", ""];
+    const isThere = () => {
+      const answered = new Promise<true>((answer) =>
+        child.stdout.on("data", () => out.includes("THERE") && answer(true)),
+      );
+      child.stdin.write("\n");
+      return Promise.race([answered, ended.then(() => false)]);
+    };
     const refuse = (why: string) =>
       reject(new EnvironmentError(`a second process could not hold the lock: ${why}`, { code: "ERR_PROBE" }));
     child.stdin.on("error", () => undefined);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       out += text;
-      if (out.includes("HELD")) resolve({ release, isThere: () => !over });
+      if (out.includes("HELD")) resolve({ release, isThere });
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       err += text;
