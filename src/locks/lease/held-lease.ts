@@ -73,7 +73,7 @@ export function pendingLock({ token, record, key, address, client, onNote }: Lea
       release: async () => {
         if (released) return;
         released = true;
-        const fault = await session.remove(token);
+        const fault = await session.remove(token, lost.signal.aborted);
         if (fault !== null) onNote(`the lock could not be given back, and ends with its lease: ${fault}`);
       },
     };

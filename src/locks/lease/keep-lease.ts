@@ -35,8 +35,8 @@ export interface LeaseKeeper {
 const wokenAfterMs = 1000;
 /** How long a process that has woken up may ask whether it still has its claims, before it gives them up. */
 const wokenPatienceMs = 700;
-/** Requests under way at most. */
-const mostRequests = 6;
+/** Renewals under way at most: enough for those that a line swallows not to keep the next from being tried. */
+const mostRequests = 16;
 /** Comparisons of one transaction: etcd's --max-txn-ops is 128. */
 const claimsAtOnce = 100;
 
@@ -52,6 +52,7 @@ export function keepLease(
   initial: LeaseState,
   events: KeeperEvents,
 ): LeaseKeeper {
+  const limits = { timeoutMs: times.requestMs };
   const claims = new Map<string, KeptClaim>();
   const unwritten = new Set<string>();
   let { lease, confirmedAtMs } = initial;
@@ -77,11 +78,9 @@ export function keepLease(
     const changed: [string, KeptClaim][] = [];
     for (let from = 0; from === 0 || from < asked.length; from += claimsAtOnce) {
       const some = asked.slice(from, from + claimsAtOnce);
-      const result = await at.transact({
-        if: some.map(([, { lock, revision }]) => ({ key: lock, createRevision: revision })),
-        then: [],
-        elseGet: some.map(([, { lock }]) => lock),
-      });
+      const keys = some.map(([, { lock }]) => lock);
+      const unchanged = some.map(([, { lock, revision }]) => ({ key: lock, createRevision: revision }));
+      const result = await at.transact({ if: unchanged, then: [], elseGet: keys }, limits);
       if (result.done) continue;
       changed.push(...some.filter(([, { revision }], index) => result.found[index]?.createRevision !== revision));
     }
@@ -90,7 +89,7 @@ export function keepLease(
   };
 
   const reclaim = async (at: EtcdClient, id: string, claim: KeptClaim, under: LeaseId) => {
-    const made = await makeClaim(at, claim, under, claim.revision);
+    const made = await makeClaim(at, claim, under, claim.revision, limits);
     if (claims.get(id) !== claim) return;
     if (made.kind === "taken") {
       const how =
@@ -105,7 +104,7 @@ export function keepLease(
   const mend = async (at: EtcdClient, changed: readonly [string, KeptClaim][] | "all") => {
     let under = lease;
     const grantedAtMs = clock();
-    if (changed === "all") under = (await at.grant(Math.ceil(times.ttlMs / 1000))).lease;
+    if (changed === "all") under = (await at.grant(Math.ceil(times.ttlMs / 1000), limits)).lease;
     for (const [id, claim] of changed === "all" ? [...claims] : changed) await reclaim(at, id, claim, under);
     if (changed !== "all") return;
     lease = under;
@@ -114,7 +113,7 @@ export function keepLease(
 
   const renewBy = async (at: EtcdClient) => {
     const [mine, sentAtMs] = [lease, clock()];
-    const seconds = await at.keepAlive(mine);
+    const seconds = await at.keepAlive(mine, limits);
     const changed = seconds > 0 ? await changedClaims(at) : "all";
     if (mine !== lease || claims.size === 0) return;
     if (changed.length === 0) return confirm(sentAtMs);
@@ -130,7 +129,7 @@ export function keepLease(
       if (claim !== undefined) {
         const { lock, revision, value } = claim;
         const then = [{ put: lock, value, lease }];
-        await at.transact({ if: [{ key: lock, createRevision: revision }], then, elseGet: [] });
+        await at.transact({ if: [{ key: lock, createRevision: revision }], then, elseGet: [] }, limits);
       }
       if (claims.get(id) === claim) unwritten.delete(id);
     }

@@ -35,8 +35,11 @@ export interface LeaseSession {
   guard(token: string, group: number, value: Buffer): void;
   /** Renews now. */
   renew(): Promise<void>;
-  /** Gives a claim back. Resolves with what kept the store from hearing of it; the lease ends by itself then. */
-  remove(token: string): Promise<string | null>;
+  /**
+   * Gives a claim back. Resolves with what kept the store from hearing of it; the lease ends by itself then. One that was lost
+   * is given back as far as that does not take long.
+   */
+  remove(token: string, wasLost: boolean): Promise<string | null>;
 }
 
 const watchEveryMs = 500;
@@ -45,6 +48,7 @@ const silenceMs = 2000;
 const wokenAfterMs = 1000;
 const wokenPatienceMs = 700;
 const answerPatienceMs = 6000;
+const lostPatienceMs = 500;
 /** The keeper gives a claim up first; this is for when it cannot. */
 const latenessMs = 300;
 const endPatienceMs = 300;
@@ -198,7 +202,7 @@ export function openSession(options: SessionOptions): LeaseSession {
     renew: async () => {
       await keeper?.renew(answerPatienceMs);
     },
-    remove: async (token) => {
+    remove: async (token, wasLost) => {
       held.delete(token);
       const last = held.size === 0 && claiming === 0;
       const lease = current;
@@ -207,12 +211,12 @@ export function openSession(options: SessionOptions): LeaseSession {
         watching = undefined;
         current = null;
       }
-      const removed = await keeper?.remove(token, last, answerPatienceMs);
-      if (removed) {
+      const removed = await keeper?.remove(token, last, wasLost ? lostPatienceMs : answerPatienceMs);
+      if (removed || wasLost) {
         // A command has one claim: its keeper is collected here, for there may be nobody to collect orphans.
         if (last && guard !== null) await Promise.race([closeKeeper(), sleep(endPatienceMs)]);
         else if (last) idle = setTimeout(closeKeeper, idleMs).unref();
-        return removed.fault;
+        return removed?.fault ?? null;
       }
       keeper?.kill();
       if (!last || lease === null) return "its keeper does not answer";

@@ -5,6 +5,8 @@ export interface LeaseTimes {
   readonly renewEveryMs: number;
   /** Without an answer for so long, the next endpoint is asked as well. */
   readonly askNextMs: number;
+  /** How long an answer may take: over a slow line it comes late, and others are asked meanwhile. */
+  readonly requestMs: number;
   /** After a failure, until the next attempt. */
   readonly retryMs: number;
   /** After the last confirmed renewal: the command is asked to stop. */
@@ -26,6 +28,7 @@ export function leaseTimes(ttlMs: number): LeaseTimes {
     ttlMs,
     renewEveryMs: Math.min(ttlMs / 20, 10_000),
     askNextMs: Math.min(ttlMs / 40, 2000),
+    requestMs: Math.min(ttlMs * 0.4, 30_000),
     retryMs: Math.min(ttlMs / 50, 1000),
     stopAfterMs: ttlMs * 0.85,
     killAfterMs: ttlMs - Math.max(ttlMs / 40, leastSlackMs),
