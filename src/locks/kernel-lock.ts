@@ -1,11 +1,12 @@
 import { type BigIntStats, closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import type { EnvironmentError } from "../model/errors.ts";
 import { largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { tryFlock, unlockFlock } from "../system/flock.ts";
 import { readFresh } from "../system/fresh-read.ts";
-import { readUpTo } from "../system/read-regular-file.ts";
+import { readUpTo, specialFileAt } from "../system/read-regular-file.ts";
 import { leadsTo, sameFile } from "../system/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
 import { sleep, withJitter } from "../system/sleep.ts";
@@ -109,6 +110,7 @@ function openLockFile(path: string): { fd: number; created: boolean } {
         throw asSystemError("open the lock file", path, error, ownerOf(path) ?? ownerOf(dirname(path)));
     }
     try {
+      if (specialFileAt(path) !== null) throw notPlain(path, "it is not a regular file");
       const fd = openSync(path, flags);
       requirePlainFile(fd, path);
       return { fd, created: false };
@@ -125,8 +127,11 @@ function requirePlainFile(fd: number, path: string): void {
   const stats = fstatSync(fd);
   if (stats.isFile() && stats.nlink <= 1) return;
   closeSync(fd);
-  const what = stats.isFile() ? `it has ${stats.nlink} hard links` : "it is not a regular file";
-  throw systemError("use the lock file", path, "EINVAL", undefined, what);
+  throw notPlain(path, stats.isFile() ? `it has ${stats.nlink} hard links` : "it is not a regular file");
+}
+
+function notPlain(path: string, what: string): EnvironmentError {
+  return systemError("use the lock file", path, "EINVAL", undefined, what);
 }
 
 function lockedFile(path: string, fd: number, created: boolean): KernelLock {

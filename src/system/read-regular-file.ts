@@ -1,4 +1,4 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
 import { errnoOf, isErrno } from "./errno.ts";
 
 export type FileReading =
@@ -10,10 +10,12 @@ export type FileReading =
   | { readonly kind: "file"; readonly bytes: Buffer; readonly stats: BigIntStats };
 
 /**
- * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, and reads
- * nothing but a regular file: whoever can write the folder can plant anything under the name.
+ * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, opens no device,
+ * and reads nothing but a regular file: whoever can write the folder can plant anything under the name.
  */
 export function readRegularFile(path: string, limit: number, extraFlags = 0): FileReading {
+  const special = specialFileAt(path);
+  if (special !== null) return { kind: "unreadable", why: "not a regular file", stats: special };
   let fd: number;
   try {
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -33,6 +35,20 @@ export function readRegularFile(path: string, limit: number, extraFlags = 0): Fi
     return failed(error, true);
   } finally {
     closeSync(fd);
+  }
+}
+
+/**
+ * A device, FIFO or socket: to open some of them does something already, and to open a FIFO wakes who waits at its other end.
+ * Null for anything else, and where it cannot be told: the open that follows tells.
+ */
+export function specialFileAt(path: string): BigIntStats | null {
+  try {
+    const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (stats === undefined || stats.isFile() || stats.isDirectory() || stats.isSymbolicLink()) return null;
+    return stats;
+  } catch {
+    return null;
   }
 }
 

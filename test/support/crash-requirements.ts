@@ -5,6 +5,7 @@ type DefineTest = (name: string, body: () => void | Promise<void>, timeoutMs?: n
 
 /** What a program must be able to do here, not only be there: containers and CI machines forbid some of it. */
 const trials: Readonly<Record<string, readonly string[]>> = {
+  mknod: ["sh", "-c", "d=$(mktemp -d) && mknod $d/x c 1 3; rc=$?; rm -r $d; exit $rc"],
   strace: ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=flock:error=ENOLCK:when=9", "true"],
   "unshare --pid": ["unshare", "--pid", "--fork", "--mount-proc", "true"],
   "unshare --mount": ["unshare", "--mount", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"],
