@@ -23,6 +23,18 @@ export interface ClusterOptions {
   readonly auth?: boolean;
   /** More arguments of etcd. */
   readonly args?: readonly string[];
+  /** Where three members are, in place of the loopback interface. */
+  readonly hosts?: Hosts;
+}
+
+/** Hosts in network namespaces; `inside` is what a program's name is put behind for it to run there. */
+export interface Hosts {
+  readonly members: readonly {
+    readonly address: string;
+    readonly peerAddress: string;
+    readonly inside: readonly string[];
+  }[];
+  readonly admin: readonly string[];
 }
 
 /** A real etcd on loopback, gone with the test file. */
@@ -80,7 +92,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       if (options.auth === true) await cluster.addUsers();
       return cluster;
     } catch (error) {
-      const logs = options.members === 3 ? ["log-0", "log-1", "log-2"] : ["log-0"];
+      const logs = options.members === 3 || options.hosts ? ["log-0", "log-1", "log-2"] : ["log-0"];
       const text = (await Promise.all(logs.map((log) => readFile(join(cluster.folder, log), "utf8")))).join("\n");
       await cluster.stop();
       if (attempt === 3 || !text.includes("address already in use"))
@@ -89,22 +101,27 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   }
 }
 
-async function launch({ members: count = 1, tls = false, auth = false, args = [] }: ClusterOptions): Promise<Cluster> {
+async function launch(options: ClusterOptions): Promise<Cluster> {
+  const { hosts, members: count = hosts ? 3 : 1, tls = false, auth = false, args = [] } = options;
   const folder = await mkdtemp(join(tmpdir(), "trainlock-etcd-"));
   const certificates = tls === false ? null : await makeCertificates(folder);
   // Where there are users, etcd's gateway refuses a certificate that could be one.
   const own = auth ? certificates?.nameless : certificates?.client;
   const scheme = certificates === null ? "http" : "https";
-  const ports = await freePorts(2 * count);
+  const ports = hosts ? [] : await freePorts(2 * count);
   const numbers = Array.from({ length: count }, (_, member) => member);
-  const endpoints = numbers.map((member) => `127.0.0.1:${ports[member]}`);
-  const peer = (member: number) => `http://127.0.0.1:${ports[count + member]}`;
+  const endpoints = numbers.map((member) =>
+    hosts ? `${hosts.members[member]?.address}:2379` : `127.0.0.1:${ports[member]}`,
+  );
+  const peer = (member: number) =>
+    hosts ? `http://${hosts.members[member]?.peerAddress}:2380` : `http://127.0.0.1:${ports[count + member]}`;
   const names = numbers.map((member) => `m${member}=${peer(member)}`).join(",");
   const server = certificates?.[typeof tls === "object" ? tls.server : "server"];
   const begin = (member: number) =>
     startMember(
       [
-        ...["--name", `m${member}`, "--data-dir", join(folder, `data-${member}`), "--logger", "zap"],
+        ...(hosts?.members[member]?.inside ?? []),
+        ...["etcd", "--name", `m${member}`, "--data-dir", join(folder, `data-${member}`), "--logger", "zap"],
         ...["--listen-client-urls", `${scheme}://${endpoints[member]}`],
         ...["--advertise-client-urls", `${scheme}://${endpoints[member]}`],
         ...["--listen-peer-urls", peer(member), "--initial-advertise-peer-urls", peer(member)],
@@ -121,7 +138,8 @@ async function launch({ members: count = 1, tls = false, auth = false, args = []
     const client = certificates === null ? [] : clientArgs(certificates);
     const user = usersThere ? [`--user=root:${passwords.root}`] : [];
     const where = ["--endpoints", to.map((endpoint) => `${scheme}://${endpoint}`).join(","), "--dial-timeout=1s"];
-    const { stdout } = await call("etcdctl", [...where, ...client, ...user, ...rest], {
+    const [file = "", ...before] = [...(hosts?.admin ?? []), "etcdctl"];
+    const { stdout } = await call(file, [...before, ...where, ...client, ...user, ...rest], {
       env: { PATH: process.env.PATH, ETCDCTL_API: "3" },
     });
     return stdout;

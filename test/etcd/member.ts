@@ -16,13 +16,13 @@ process.once("exit", () => {
 });
 
 // The shell ends its etcd with its own input, so that nothing is left over even when the tests are killed.
-const guard = 'etcd "$@" </dev/null >&2 & echo $!; cat >/dev/null; kill -KILL $!; wait';
+const guard = '"$@" </dev/null >&2 & echo $!; cat >/dev/null; kill -KILL $!; wait';
 
-/** Starts etcd with these arguments, its log in a file. It may yet fail to listen. */
-export async function startMember(args: readonly string[], log: string): Promise<Member> {
+/** Starts an etcd by its whole command line, its log in a file. It may yet fail to listen. */
+export async function startMember(argv: readonly string[], log: string): Promise<Member> {
   const logFd = openSync(log, "a");
   // A group of its own: an interrupt from the terminal is for the tests, which then end it.
-  const shell = spawn("sh", ["-c", guard, "sh", ...args], { stdio: ["pipe", "pipe", logFd], detached: true });
+  const shell = spawn("sh", ["-c", guard, "sh", ...argv], { stdio: ["pipe", "pipe", logFd], detached: true });
   closeSync(logFd);
   const { stdin, stdout } = shell;
   if (stdin === null || stdout === null) throw new Error("no pipes");

@@ -29,7 +29,10 @@ type Requirement =
   | "script"
   | "etcd"
   | "etcdctl"
-  | "openssl";
+  | "openssl"
+  | "perl"
+  | "ip"
+  | "nsenter";
 
 const found = new Map<Requirement, boolean>();
 
