@@ -18,10 +18,10 @@ export interface ProvedHost {
   readonly source: string;
 }
 
-/** What `doctor --hosts` found out by locking: whether kernel locks in this folder reach from each host to each. */
+/** What `doctor --hosts` found out by locking: whether kernel locks in this folder reach from each host to each; `none`: that each refuses them. */
 export interface SiteProof {
   readonly format: 1;
-  readonly scope: "cluster" | "host";
+  readonly scope: "cluster" | "host" | "none";
   /** ISO time with zone. */
   readonly proved_at: string;
   readonly hosts: readonly ProvedHost[];
@@ -29,7 +29,7 @@ export interface SiteProof {
 
 const schema = v.object({
   format: v.literal(1),
-  scope: v.picklist(["cluster", "host"]),
+  scope: v.picklist(["cluster", "host", "none"]),
   proved_at: v.string(),
   hosts: v.array(
     v.object({
@@ -67,7 +67,7 @@ export function settledMount(lockDir: string, mount: MountFacts): SettledMount {
   // What holds by the kind of file system holds for every host, not only for those that took part.
   if (proof.scope === mount.lockScope) return { ...mount, proof: null };
   const hosts = proof.hosts.map(({ hostname }) => hostname).join(", ");
-  const how = proof.scope === "cluster" ? "to reach each other" : "to stay on each";
+  const how = { cluster: "to reach each other", host: "to stay on each", none: "to be refused" }[proof.scope];
   return { ...mount, lockScope: proof.scope, why: `tried on ${hosts}, its locks were found ${how}`, proof };
 }
 

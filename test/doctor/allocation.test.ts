@@ -6,8 +6,10 @@ import { allocationOf, otherHostsOf } from "../../src/operations/doctor/allocati
 import { remoteShell } from "../../src/operations/doctor/remote-shell.ts";
 import { thisHost } from "../../src/system/this-host.ts";
 import { requires } from "../support/requirements.ts";
+import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { trainlock } from "../support/trainlock.ts";
+import { environment, executable } from "../support/trainlock.ts";
+import { lustreWithoutLocks } from "../support/without-kernel-locks.ts";
 
 type Case = readonly [env: Record<string, string>, launcher: string | null, hosts: readonly string[]];
 
@@ -49,7 +51,7 @@ exec unshare --mount --uts sh -c 'mount --bind "$0" /proc/sys/kernel/random/boot
   "$STAND_IN_BOOT" "$host" "$*"
 `;
 
-async function inLsfJob(program: string) {
+async function inLsfJob(program: string, withinIn: (root: string) => readonly string[] = () => []) {
   const folder = await temporaryRoot();
   // A quote and a space on the way: every shell that reads the line has to be told.
   const root = join(folder, "it's a root");
@@ -61,12 +63,17 @@ async function inLsfJob(program: string) {
   const job = { LSB_JOBID: "7", LSB_MCPU_HOSTS: `${thisHost().hostname} 1 hostb 1` };
   const standIn = { STAND_IN_LOG: join(folder, "log"), STAND_IN_BOOT: join(folder, "boot") };
   const env = { ...job, ...standIn, PATH: `${bin}:${process.env.PATH}` };
-  const { stdout } = await trainlock(["doctor", "--root", root, "--json"], { env, timeoutMs: 30_000 });
+  const within = withinIn(root);
+  const call = async (...args: readonly string[]) => {
+    const [file = "", ...rest] = [...within, executable, ...args];
+    return finish(file, rest, { env: environment(env), timeoutMs: 30_000 });
+  };
+  const { stdout } = await call("doctor", "--root", root, "--json");
   const { findings } = JSON.parse(stdout) as {
     findings: { check: string; subject: string; level: string; found: string }[];
   };
   const log = readFileSync(join(folder, "log"), "utf8").trim().split("\n");
-  return { log, of: (name: string) => findings.filter(({ check }) => check === name) };
+  return { root, call, log, of: (name: string) => findings.filter(({ check }) => check === name) };
 }
 
 requires("root", "flock")("in a job of LSF its hosts are asked by blaunch, without --hosts", async () => {
@@ -86,3 +93,36 @@ requires("root", "flock")(
     expect(of("proof")).toEqual([]);
   },
 );
+
+requires(
+  "root",
+  "flock",
+  "perl",
+)("a file system that refuses locks on all hosts has its marker-only claims proved", async () => {
+  // By its mount it would have locks; only by trying is it known that it has none.
+  const refusing = (root: string) => lustreWithoutLocks(root, "rw,localflock").toldAndTrue;
+  const { root, call, of } = await inLsfJob(blaunch, refusing);
+  expect(of("locks between hosts")).toMatchObject([{ subject: "hostb", level: "warning" }]);
+  expect(of("proof")).toMatchObject([{ level: "ok" }]);
+  expect(JSON.parse(readFileSync(join(root, "training_locks/.site.json"), "utf8"))).toMatchObject({ scope: "none" });
+  const run = ["run", "--root", root, "--strategy", "a", "--dataset", "b", "--model", "c", "--", "echo", "trained"];
+  const ended = await call(...run);
+  expect(ended).toMatchObject({ exitCode: 0, stdout: "trained\n" });
+  expect(ended.stderr).toContain("its locks were found to be refused); the marker alone excludes");
+});
+
+requires(
+  "root",
+  "flock",
+  "perl",
+)("hosts that do not agree prove nothing: run is refused as before", async () => {
+  const refusing = (root: string) => lustreWithoutLocks(root, "rw,localflock").toldAndTrue;
+  // There flock(1) succeeds.
+  const other = 'mkdir "$0.d"; printf "#!/bin/sh\n" >"$0.d/flock"; chmod 755 "$0.d/flock"; PATH="$0.d:$PATH"';
+  const disagreeing = blaunch.replace('hostname "$1";', `hostname "$1"; ${other};`);
+  const { root, call, of } = await inLsfJob(disagreeing, refusing);
+  expect(of("locks between hosts")).toMatchObject([{ subject: "hostb", level: "fault" }]);
+  expect(of("proof")).toEqual([]);
+  const run = ["run", "--root", root, "--strategy", "a", "--dataset", "b", "--model", "c", "--", "echo", "trained"];
+  expect(await call(...run)).toMatchObject({ exitCode: 3, stdout: "" });
+});

@@ -20,6 +20,7 @@ type Requirement =
   | "fish"
   | "python3"
   | "flock"
+  | "perl"
   | "setpriv"
   | "mkfifo"
   | "tmux"

@@ -23,7 +23,8 @@ export function lustreWithoutLocks(root: string, options = "rw,lazystatfs"): Lus
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const table = join(folder, "mountinfo");
   const device = deviceText(statSync(root, { bigint: true }).dev);
-  const line = `9999 1 ${device} / ${realpathSync(root)} rw,relatime - lustre mgs@tcp:/scratch ${options}\n`;
+  const mountPoint = realpathSync(root).replaceAll(" ", "\\040");
+  const line = `9999 1 ${device} / ${mountPoint} rw,relatime - lustre mgs@tcp:/scratch ${options}\n`;
   writeFileSync(table, readFileSync("/proc/self/mountinfo", "utf8") + line);
   const covered = 'mount --bind "$0" /proc/$$/mountinfo && exec "$@"';
   const told = ["unshare", "--mount", "sh", "-c", covered, table];

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { keepsKernelLocks } from "../../locks/claim-lock.ts";
 import { type SiteProof, settledMount, siteProofName } from "../../locks/site-proof.ts";
 import { type Finding, fault, type Outcome, ok, warning } from "../../model/finding.ts";
 import type { Layout } from "../../model/layout.ts";
@@ -10,7 +9,7 @@ import { makeSharedFolder } from "../../system/shared-permissions.ts";
 import { thisHost } from "../../system/this-host.ts";
 import { writeByRename } from "../../system/write-by-rename.ts";
 import { askChild } from "./ask-child.ts";
-import { tryHost } from "./host-checks.ts";
+import { refusingHost, tryHost } from "./host-checks.ts";
 import { probes, weightsProbeNames } from "./probes.ts";
 import { remoteShell } from "./remote-shell.ts";
 import { schedulerFindings } from "./scheduler-checks.ts";
@@ -44,7 +43,9 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   // A proof needs its place.
   if (hosts.length > 0) makeSharedFolder(layout.lockDir);
   const lockPlace = existing(layout.lockDir);
-  const locks = keepsKernelLocks(lockPlace);
+  // By the mount alone: what was proved earlier is to be tried again.
+  const mount = mountOf(lockPlace);
+  const locks = mount.lockScope !== "none";
   await probeFolder(lockPlace, locks ? Object.keys(probes) : [...weightsProbeNames, "clock"], timeoutMs, tell);
   const tops = new Set(layout.weightsTrees.map(({ top }) => existing(top)));
   tops.delete(lockPlace);
@@ -54,7 +55,9 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   if (hosts.length > 0 && !locks) {
     const means = "the marker alone excludes between hosts, and is not tried by doctor";
     tell("locks between hosts", lockPlace, warning("there are no kernel locks to try", means));
-  } else if (hosts.length > 0 && !findings.some(({ level, subject }) => level === "fault" && subject === lockPlace))
+  } else if (hosts.length > 0 && mount.shared !== false && findings.some((finding) => isRefusal(finding, lockPlace)))
+    await proveRefusal(request, lockPlace, tell);
+  else if (hosts.length > 0 && !findings.some(({ level, subject }) => level === "fault" && subject === lockPlace))
     await proveHosts(request, lockPlace, tell);
   return findings;
 }
@@ -99,13 +102,46 @@ async function proveHosts({ layout, hosts, timeoutMs }: DoctorRequest, lockPlace
     if (trial.proved !== null) trials.push(trial.proved);
   }
   const others = trials.filter(({ host }) => host.boot_id !== thisHost().bootId);
-  if (others.length === 0 || lockPlace !== layout.lockDir) return;
-  const proof: SiteProof = {
-    format: 1,
-    scope: others.every(({ excludes }) => excludes) ? "cluster" : "host",
-    proved_at: new Date().toISOString(),
-    hosts: [hereOn(lockPlace), ...others.map(({ host }) => host)],
-  };
+  const scope = others.every(({ excludes }) => excludes) ? "cluster" : "host";
+  const proved = others.map(({ host }) => host);
+  if (others.length > 0 && lockPlace === layout.lockDir) keepProof(layout, scope, proved, tell);
+}
+
+function isRefusal({ check, subject, level, found }: Finding, lockPlace: string): boolean {
+  return (
+    check === "flock between descriptors" &&
+    subject === lockPlace &&
+    level === "fault" &&
+    /\b(ENOSYS|EOPNOTSUPP)\b/.test(found)
+  );
+}
+
+/** The file system has no kernel locks although its mount does not say so: where all hosts agree, the marker alone will do. */
+async function proveRefusal({ layout, hosts, timeoutMs }: DoctorRequest, lockPlace: string, tell: Tell): Promise<void> {
+  const refusing = [];
+  for (const host of hosts) {
+    const shell = remoteShell(host, layout.site);
+    const refused = shell === null ? null : await refusingHost(shell, lockPlace, timeoutMs);
+    const means = "the marker alone excludes between hosts";
+    const remedy = "mount it in the same way on all hosts";
+    tell(
+      "locks between hosts",
+      host,
+      refused !== null
+        ? warning("refuses kernel locks as this host does", means)
+        : fault("is not known to refuse kernel locks as this host does", "nothing is proved", remedy),
+    );
+    if (refused !== null) refusing.push(refused);
+  }
+  const others = refusing.filter(({ boot_id }) => boot_id !== thisHost().bootId);
+  if (refusing.length === hosts.length && others.length > 0 && lockPlace === layout.lockDir)
+    keepProof(layout, "none", others, tell);
+}
+
+function keepProof(layout: Layout, scope: SiteProof["scope"], others: SiteProof["hosts"], tell: Tell): void {
+  const lockPlace = layout.lockDir;
+  const hosts = [hereOn(lockPlace), ...others];
+  const proof: SiteProof = { format: 1, scope, proved_at: new Date().toISOString(), hosts };
   const path = join(layout.lockDir, siteProofName);
   writeByRename(path, Buffer.from(`${JSON.stringify(proof, null, 2)}\n`));
   const { lockScope, why } = settledMount(lockPlace, mountOf(lockPlace));

@@ -61,6 +61,25 @@ export async function tryHost(
   }
 }
 
+/** A host on which flock is refused as it is here; null: it is not, or the host could not be asked. */
+export async function refusingHost(shell: RemoteShell, lockDir: string, timeoutMs: number): Promise<ProvedHost | null> {
+  const scratch = makeScratch(lockDir);
+  try {
+    const path = join(scratch, "lock");
+    const token = randomHex(8);
+    writeFileSync(path, token);
+    const run = (line: string) => runProgram({ argv: shell.argv(line), timeoutMs });
+    const seen = await run(identityScript(path));
+    const identity = seen.kind === "ended" ? parseIdentity(seen.stdout, path) : null;
+    const answer = await run(`LC_ALL=C flock -x -n ${shellWord(path)} true`);
+    // What flock(1) says of ENOSYS and EOPNOTSUPP.
+    const refused = answer.kind === "ended" && /not implemented|not supported/.test(answer.stderr);
+    return identity?.token === token && refused ? identity.host : null;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
 type Answer = "busy" | "locked" | "failed";
 
 async function heldHere(path: string, run: (line: string) => Promise<ProgramAnswer>): Promise<Answer> {
