@@ -7,7 +7,7 @@ import { asSystemError, isErrno, systemError } from "../system/errno.ts";
 import { exchangePaths } from "../system/exchange.ts";
 import { ownerOf } from "../system/shared-permissions.ts";
 import { type Announce, type PlacedMarker, placeMarkerAt } from "./marker.ts";
-import { readMarkerAt } from "./marker-reading.ts";
+import { readMarker, readMarkerAt } from "./marker-reading.ts";
 import { giveBack, isMarker } from "./marker-takeover.ts";
 import { discard, unfinishedPath } from "./unfinished-file.ts";
 
@@ -116,12 +116,14 @@ function putBack(away: string, path: string): void {
   discard(away);
 }
 
-/** For whoever has just got the marker: no marker that is not in place has an heir any more. */
+/** For whoever has just got the marker: no marker that is not in place has an heir any more, whatever inode number it had. */
 export function sweepSuccessions(weightsDir: string, own: PlacedMarker): void {
-  const mine = `${markerName}.${inodeNumber(own.inode)}.`;
+  const marker = readMarker(weightsDir);
+  if (marker === null || inodeNumber(marker.inode) !== inodeNumber(own.inode)) return;
+  const mine = nameOfNext(weightsDir, marker);
   for (const name of readdirSync(weightsDir)) {
-    if (name.startsWith(`${markerName}.`) && name.endsWith(suffix) && !name.startsWith(mine))
-      discard(join(weightsDir, name));
+    const path = join(weightsDir, name);
+    if (name.startsWith(`${markerName}.`) && name.endsWith(suffix) && path !== mine) discard(path);
   }
 }
 

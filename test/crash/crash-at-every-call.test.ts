@@ -32,11 +32,13 @@ describe("killed at a system call, the next run needs no help", () => {
         const outcomes = await inParallel(chosen, (point) => crashAt(scenario, point));
         const killed = outcomes.filter(({ killedThere }) => killedThere).length;
         const ended = outcomes.filter(({ endedBefore }) => endedBefore).length;
+        const elsewhere = outcomes.filter(({ killedElsewhere }) => killedElsewhere).length;
         tally({ crashPoints: killed, kills: killed });
         console.info(`crash points, ${scenario.title}: ${killed} of ${points.length} calls`);
         expect(outcomes.flatMap(({ faults }) => faults)).toEqual([]);
         // A run in which the command took longer has one more of the holder's checks in it, at its end.
-        expect(killed + ended).toBe(chosen.length);
+        // And strace counts each thread's calls: one that helps with a listing may come to that number first.
+        expect(killed + ended + elsewhere).toBe(chosen.length);
         expect(killed).toBeGreaterThan(chosen.length / 2);
       },
       600_000,
@@ -63,6 +65,7 @@ function recordedPoints(scenario: Scenario): Promise<Point[]> {
 interface Outcome {
   readonly killedThere: boolean;
   readonly endedBefore: boolean;
+  readonly killedElsewhere: boolean;
   readonly faults: readonly string[];
 }
 
@@ -79,6 +82,7 @@ function crashAt(scenario: Scenario, point: Point): Promise<Outcome> {
     const faults = await recoveryFaults(of, root, [before, ...generationsIn(traced.stdout)], scenario.within?.(root));
     return {
       killedThere,
+      killedElsewhere: traced.signal === "SIGKILL" && !killedThere,
       endedBefore: last?.name === "exit_group" && !killedThere,
       faults: faults.map((fault) => `killed at ${describePoint(point, root)}: ${fault}`),
     };

@@ -1,9 +1,15 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { placeMarker } from "../../src/locks/marker.ts";
 import { readMarker } from "../../src/locks/marker-reading.ts";
-import { moveAway, putHeirInPlace, type Succession, succeed } from "../../src/locks/marker-succession.ts";
+import {
+  moveAway,
+  putHeirInPlace,
+  type Succession,
+  succeed,
+  sweepSuccessions,
+} from "../../src/locks/marker-succession.ts";
 import type { MarkerFacts } from "../../src/model/lock-facts.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
@@ -97,4 +103,16 @@ test("a folder in the place of an heir is nobody's to judge dead", async () => {
     return "unknown";
   });
   expect(found).toMatchObject([{ content: "foreign", why: "a folder" }]);
+});
+
+test("what is left of a marker that had the same inode number is swept, one's own heir is not", async () => {
+  const { folder, dead } = await deadMarker();
+  heirOf(await succeed(folder, dead, 100, untold, everybodyIsDead));
+  const path = join(folder, ".training_lock");
+  utimesSync(path, 1, 1);
+  const later = markerIn(folder);
+  const { heir } = heirOf(await succeed(folder, later, 101, untold, everybodyIsDead));
+  expect(later.inode).toBe(dead.inode);
+  sweepSuccessions(folder, { ...heir, path, inode: later.inode });
+  expect(readdirSync(folder).sort()).toEqual([".training_lock", basename(heir.path)]);
 });
