@@ -60,6 +60,11 @@ export interface Alarm {
 export interface CallLimits {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /**
+   * Each endpoint is asked once: a "no leader" or a login that ran out is the answer. For calls that prove something about the
+   * call before them at the same endpoint: asked again, it may answer under another leader.
+   */
+  readonly once?: boolean;
 }
 
 /**

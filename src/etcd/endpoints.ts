@@ -20,8 +20,8 @@ const passing: readonly EtcdCause[] = [
 export interface Endpoints {
   /**
    * Asks one endpoint after the other, the one that answered last first, until one answers. What is left of the time is shared
-   * out evenly among those yet to be asked. All are asked again for as long as there is time and reason to hope: an election,
-   * a load, a connection that broke. So a request may be carried out twice: what is asked for has to bear that.
+   * out evenly among those yet to be asked. All are asked again, unless `once` is asked for, for as long as there is time and
+   * reason to hope: an election, a load, a connection that broke. So a request may be carried out twice: what is asked for has to bear that.
    */
   inTurn<T>(limits: CallLimits, attempt: (endpoint: string, timeoutMs: number) => Promise<T>): Promise<T>;
 }
@@ -29,7 +29,7 @@ export interface Endpoints {
 export function endpointsOf(endpoints: readonly string[]): Endpoints {
   let preferred = 0;
   return {
-    async inTurn({ timeoutMs = defaultTimeoutMs, signal }, attempt) {
+    async inTurn({ timeoutMs = defaultTimeoutMs, signal, once = false }, attempt) {
       const deadline = performance.now() + timeoutMs;
       const failures: EtcdError[] = [];
       for (;;) {
@@ -52,7 +52,7 @@ export function endpointsOf(endpoints: readonly string[]): Endpoints {
         }
         failures.push(...round);
         const leftMs = deadline - performance.now();
-        if (leftMs < pauseMs || !round.some(mayPass)) throw worst(failures, endpoints[first] ?? "", timeoutMs);
+        if (once || leftMs < pauseMs || !round.some(mayPass)) throw worst(failures, endpoints[first] ?? "", timeoutMs);
         await sleepUnlessAborted(withJitter(pauseMs), signal ?? new AbortController().signal);
         signal?.throwIfAborted();
       }

@@ -48,7 +48,7 @@ export function gateway(address: EtcdAddress, access: EtcdAccess): Gateway {
     login: loggedIn,
     call: (endpoints, { path, body, answer, largestBytes = largest.plain, needsLeader = true, limits = {}, onClock }) =>
       endpoints.inTurn(limits, (endpoint, timeoutMs) =>
-        loggedIn.withToken(endpoint, timeoutMs, async (token, leftMs) => {
+        loggedIn.withToken(endpoint, { ...limits, timeoutMs }, async (token, leftMs) => {
           const { signal } = limits;
           const request = { endpoint, path: `/v3${path}`, body, token, needsLeader, timeoutMs: leftMs, signal };
           const reply = await post(connected, request, largestBytes);

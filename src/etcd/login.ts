@@ -1,14 +1,18 @@
 import type { EtcdAccess } from "./address.ts";
+import type { CallLimits } from "./client.ts";
 import { codes, hasCode } from "./failures.ts";
 
 /** Asks an endpoint for a token. */
 type Authenticate = (endpoint: string, name: string, password: string, timeoutMs: number) => Promise<string>;
 
+/** What is left for one endpoint of a call's limits. */
+type AttemptLimits = Omit<CallLimits, "timeoutMs"> & { readonly timeoutMs: number };
+
 export interface Login {
-  /** Carries out a request with a token, once more with a new one where etcd no longer knows it. */
+  /** Carries out a request with a token, once more with a new one where etcd no longer knows it, unless `once` is asked for. */
   withToken<T>(
     endpoint: string,
-    timeoutMs: number,
+    limits: AttemptLimits,
     send: (token: string | null, timeoutMs: number) => Promise<T>,
   ): Promise<T>;
 }
@@ -28,7 +32,7 @@ export function login({ user, password }: EtcdAccess, authenticate: Authenticate
     return asked;
   };
   return {
-    async withToken(endpoint, timeoutMs, send) {
+    async withToken(endpoint, { timeoutMs, once = false }, send) {
       const deadline = performance.now() + timeoutMs;
       const left = () => deadline - performance.now();
       const asked = token(endpoint, timeoutMs);
@@ -38,6 +42,7 @@ export function login({ user, password }: EtcdAccess, authenticate: Authenticate
         const isStale = hasCode(error, codes.staleToken) || hasCode(error, codes.noUser);
         if (asked === null || !isStale) throw error;
         if (current === asked) current = null;
+        if (once) throw error;
       }
       return send(await token(endpoint, left()), left());
     },

@@ -65,7 +65,7 @@ function begin(
   // In fragments, so that there is a limit to the length of a line.
   const body = { create_request: { key: base64(key), start_revision: String(fromRevision), fragment: true } };
   return endpoints.inTurn({ signal }, (endpoint, timeoutMs) =>
-    login.withToken(endpoint, timeoutMs, async (token, leftMs) => {
+    login.withToken(endpoint, { timeoutMs, signal }, async (token, leftMs) => {
       const request = { endpoint, path, body, token, needsLeader: true, timeoutMs: leftMs, signal };
       const stream = openStream(connections, request, largest.page);
       try {
