@@ -17,6 +17,7 @@ export interface Entry {
 export type Compare = { readonly key: string } & (
   | { readonly createRevision: number }
   | { readonly modRevision: number }
+  | { readonly lease: LeaseId }
 );
 
 export type Change =

@@ -13,6 +13,7 @@ export function transactionBody({ if: requirements, then, elseGet }: Transaction
 
 function compareBody(compare: Compare): unknown {
   const key = base64(compare.key);
+  if ("lease" in compare) return { key, target: "LEASE", result: "EQUAL", lease: compare.lease };
   return "createRevision" in compare
     ? { key, target: "CREATE", result: "EQUAL", create_revision: String(compare.createRevision) }
     : { key, target: "MOD", result: "EQUAL", mod_revision: String(compare.modRevision) };

@@ -36,7 +36,7 @@ export function bothStores(
 }
 
 /** One claim to its holder. The generation is the remote store's, and so is the address: it reaches further. */
-function bothLocks(remote: HeldLock, files: HeldLock): HeldLock {
+export function bothLocks(remote: HeldLock, files: HeldLock): HeldLock {
   return {
     token: remote.token,
     get generation() {

@@ -4,10 +4,11 @@ import type { Layout } from "../model/layout.ts";
 import type { OwnerRecord } from "../model/owner-record.ts";
 import type { Launch } from "../system/launch.ts";
 import { readProcess } from "../system/process-table.ts";
-import { sleepUnlessAborted } from "../system/sleep.ts";
+import { sleep, sleepUnlessAborted } from "../system/sleep.ts";
 import { thisHost } from "../system/this-host.ts";
+import { bothLocks } from "./both-stores.ts";
 import { nobodyKnown } from "./claim-record.ts";
-import type { Acquisition, Busy, LockStore } from "./lock.ts";
+import type { Acquisition, Busy, HeldLock, LockStore } from "./lock.ts";
 import { readMarkerRecord } from "./marker-reading.ts";
 import { type RankWord, rankWordPath, readRankWord, writePresence } from "./rank-word.ts";
 
@@ -23,6 +24,8 @@ export interface Joining {
   readonly graceMs: number;
   /** Where rank 0 keeps the lock for all. */
   readonly address: string;
+  /** In a store with leases each rank holds the claim of rank 0, by its token; null: it is not there. */
+  readonly join?: ((token: string) => Promise<HeldLock | null>) | undefined;
 }
 
 /**
@@ -33,7 +36,7 @@ export function joinRank(
   layout: Layout,
   configuration: Configuration,
   launch: Launch,
-  { graceMs, address }: Joining,
+  { graceMs, address, join }: Joining,
 ): LockStore {
   const lockPath = layout.kernelLockPath(configuration);
   const path = rankWordPath(lockPath, launch.key);
@@ -55,12 +58,19 @@ export function joinRank(
       if (word === null || word.state === "asking") return { kind: "busy", busy };
       if (word.state === "over" || word.state === "lost" || word.token === null)
         return { kind: "busy", busy, final: true };
+      const leased = await join?.(word.token);
+      if (leased === null) {
+        // Rank 0 says soon what has become of it.
+        await sleep(pollMs);
+        return { kind: "busy", busy };
+      }
       writePresence(path, launch.rank, "running");
       // A store's claims leave no record in the folder, and one that is there is another's from before.
       const recordsIn = layout.store === null ? weightsDir : null;
       const held = joined(path, recordsIn, { ...word, token: word.token }, graceMs);
       const release = async () => leave(held, path, launch.rank);
-      return { kind: "held", lock: { ...held, address, release } };
+      const lock = { ...held, address, release };
+      return { kind: "held", lock: leased === undefined ? lock : bothLocks(leased, lock) };
     },
     awaitTurn: async (_configuration, _busy, signal) => {
       while (!signal.aborted) {

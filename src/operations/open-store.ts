@@ -1,7 +1,7 @@
 import { type ClaimOptions, claimStore } from "../locks/claim.ts";
 import type { Guard } from "../locks/lease/keeper-messages.ts";
 import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
-import type { LockStore } from "../locks/lock.ts";
+import type { HeldLock, LockStore } from "../locks/lock.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
@@ -25,6 +25,18 @@ export async function lockAddress(layout: Layout, configuration: Configuration):
   if (layout.store === null) return layout.kernelLockPath(configuration);
   const { remoteAddressOf } = await import("./remote-store.ts");
   return remoteAddressOf(layout, layout.store, configuration);
+}
+
+/** How another rank of a launch holds the claim of rank 0, by its token; undefined: not at all, on the file system. */
+export async function openJoin(
+  layout: Layout,
+  configuration: Configuration,
+  options: StoreOptions,
+): Promise<((token: string) => Promise<HeldLock | null>) | undefined> {
+  const { store } = layout;
+  if (store === null) return undefined;
+  const { joinRemote } = await import("./remote-store.ts");
+  return (token) => joinRemote(layout, store, configuration, token, options);
 }
 
 /** The locks of the remote store that a site names; null: it has none. */

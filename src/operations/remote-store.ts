@@ -9,9 +9,9 @@ import { claimStore } from "../locks/claim.ts";
 import { claimKeys, keyAddress } from "../locks/lease/lease-facts.ts";
 import { type LeaseSession, openSession } from "../locks/lease/lease-session.ts";
 import { standingOfLease } from "../locks/lease/lease-standing.ts";
-import { leaseStore } from "../locks/lease/lease-store.ts";
+import { joinClaim, leaseStore } from "../locks/lease/lease-store.ts";
 import { type RemoteLocks, remoteLocks } from "../locks/lease/remote-locks.ts";
-import type { LockStore } from "../locks/lock.ts";
+import type { HeldLock, LockStore } from "../locks/lock.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
@@ -68,6 +68,18 @@ export function remoteLockStore(
   const leases = leaseStore({ layout, ...remote, session, examine, onNote });
   const files = claimStore(layout, examine, claimOptions);
   return bothStores(leases, files, (of) => alsoMarker ?? existsSync(layout.weightsDir(of)));
+}
+
+export function joinRemote(
+  layout: Layout,
+  settings: StoreSettings,
+  configuration: Configuration,
+  token: string,
+  { guard = null, onNote = () => undefined }: StoreOptions,
+): Promise<HeldLock | null> {
+  const remote = remoteOf(settings);
+  const session = openSession({ ...remote, ttlMs: settings.ttlMs, guard });
+  return joinClaim({ layout, ...remote, session, onNote }, configuration, token);
 }
 
 /** Whether a claim is held, by its own address as `run` hands it to its command. */

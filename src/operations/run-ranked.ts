@@ -1,7 +1,7 @@
 import { joinRank } from "../locks/join-rank.ts";
 import { leadRanks } from "../locks/lead-ranks.ts";
 import type { Launch } from "../system/launch.ts";
-import { lockAddress } from "./open-store.ts";
+import { lockAddress, openJoin } from "./open-store.ts";
 import { runCommand } from "./run-command.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 
@@ -9,10 +9,12 @@ const marginMs = 5000;
 
 /** Runs one rank of several: rank 0 takes the lock, the others start and stop with it. See docs/job-scripts.md. */
 export async function runRanked(request: RunRequest, launch: Launch): Promise<RunOutcome> {
-  const { layout, store, configuration, killAfterMs, tell } = request;
+  const { layout, store, configuration, killAfterMs, onLost, tell } = request;
   if (launch.rank > 0) {
     const address = await lockAddress(layout, configuration);
-    const joining = joinRank(layout, configuration, launch, { graceMs: killAfterMs, address });
+    const guard = { stops: onLost === "stop", killAfterMs };
+    const join = await openJoin(layout, configuration, { guard, onNote: tell.warning });
+    const joining = joinRank(layout, configuration, launch, { graceMs: killAfterMs, address, join });
     return runCommand({ ...request, store: joining, leads: false, waitMs: Number.POSITIVE_INFINITY });
   }
   // The others have one --kill-after to end by themselves, and one from SIGTERM to SIGKILL.

@@ -30,7 +30,7 @@ async function underTest(root: string, withFiles: boolean): Promise<LockUnderTes
   const client = openEtcd(address, access);
   const layout = defaultLayout(root);
   const openStore = () => {
-    const session = openSession({ client, address, access, ttlMs: 5000, guard: null, keeperCommand });
+    const session = openSession({ address, access, ttlMs: 5000, guard: null, keeperCommand });
     const leases = leaseStore({ layout, client, address, session, examine: makeExamine(), onNote: () => {} });
     return withFiles ? bothStores(leases, claimStore(layout, makeExamine())) : leases;
   };

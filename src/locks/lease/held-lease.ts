@@ -6,10 +6,12 @@ import { bootMs } from "../../system/boot-time.ts";
 import { withSection } from "../claim-record.ts";
 import type { HeldLock } from "../lock.ts";
 import type { ClaimEvents, LeaseSession } from "./lease-session.ts";
+import { standingOfLease } from "./lease-standing.ts";
 
 export interface LeasedClaim {
   readonly token: string;
-  readonly record: OwnerRecord;
+  /** Null: another process of ours has made the claim, and gives it back. */
+  readonly record: OwnerRecord | null;
   /** The lock's key. */
   readonly key: string;
   /** The key with its store. */
@@ -51,7 +53,8 @@ export function pendingLock({ token, record, key, address, client, onNote }: Lea
       lost: lost.signal,
       descriptors: [],
       noteChild: async (pid) => {
-        session.guard(token, pid, serializeOwnerRecord(withSection(record, { childPid: pid })));
+        const value = record === null ? null : serializeOwnerRecord(withSection(record, { childPid: pid }));
+        session.guard(token, pid, value);
       },
       check: async () => {
         if (!released && !lost.signal.aborted) await session.renew();
@@ -59,22 +62,18 @@ export function pendingLock({ token, record, key, address, client, onNote }: Lea
       assertHeld: async () => {
         if (released) throw new LockLostError("the lock has been released");
         lost.signal.throwIfAborted();
-        const asked = revision;
-        const entry = await client.get(key).then(
-          (found) => found.entry,
-          (error: unknown) => {
-            throw new LockLostError(`whether the lock is held cannot be told: ${String(error)}`);
-          },
-        );
+        const standing = await standingOfLease(client, { key, token, generation: null, configuration: null });
         lost.signal.throwIfAborted();
-        // Claimed again while the answer was on its way: the keeper has proved it.
-        if (entry?.createRevision !== revision && asked === revision) throw new LockLostError(`its key ${key} is gone`);
+        if (standing.held !== true) throw new LockLostError(`whether the lock is held: ${standing.why}`);
       },
       release: async () => {
         if (released) return;
         released = true;
-        const fault = await session.remove(token, lost.signal.aborted);
+        if (record === null) return session.leave(token);
+        const { fault, left } = await session.remove(token, lost.signal.aborted);
         if (fault !== null) onNote(`the lock could not be given back, and ends with its lease: ${fault}`);
+        if (left.length > 0)
+          onNote(`processes of the command go on (${left.join(", ")}): the lock is kept until they have ended`);
       },
     };
   };

@@ -1,7 +1,9 @@
 import type { EtcdClient, LeaseId } from "../../etcd/client.ts";
+import { codes, hasCode } from "../../etcd/failures.ts";
 import type { KeptClaim } from "./kept-claim.ts";
 import type { LeaseTimes } from "./lease-times.ts";
-import { makeClaim } from "./make-claim.ts";
+import { type Made, makeClaim, unmakeClaim, type Wish } from "./make-claim.ts";
+import { changedClaims } from "./prove-claims.ts";
 
 export interface KeeperEvents {
   /** A claim's key was gone, nobody had claimed since, and it is there again. */
@@ -17,14 +19,18 @@ export interface LeaseState {
 }
 
 export interface LeaseKeeper {
-  state(): LeaseState;
-  /** From now on under a new lease: there are no claims under the old one. */
-  begin(state: LeaseState): void;
-  add(id: string, claim: KeptClaim): void;
+  /** Null: there is no lease, for there is no claim. */
+  state(): LeaseState | null;
+  /** One attempt; what is made is kept from then on. */
+  claim(id: string, wish: Wish): Promise<Made>;
+  /** A claim that is there, under the lease of `resume`. */
+  adopt(id: string, claim: KeptClaim): void;
   /** Changes what is written in a claim's key. */
   rewrite(id: string, value: Buffer): void;
-  /** Deletes a claim's key; `last`: by ending the lease, under which there is nothing else then. */
-  remove(id: string, last: boolean): Promise<void>;
+  /** Deletes a claim's key. What cannot be deleted now is deleted as soon as it can be, and kept alive by nobody. */
+  remove(id: string): Promise<void>;
+  /** Forgets a claim that another gives back. */
+  leave(id: string): void;
   /** Renews now, once. */
   renew(): Promise<void>;
   /** Ends the lease, and with it whatever is left under it. */
@@ -37,25 +43,28 @@ const wokenAfterMs = 1000;
 const wokenPatienceMs = 700;
 /** Renewals under way at most: enough for those that a line swallows not to keep the next from being tried. */
 const mostRequests = 16;
-/** Comparisons of one transaction: etcd's --max-txn-ops is 128. */
-const claimsAtOnce = 100;
 
 /**
- * Renews a lease in time, proves each time that all claims under it still are what they were, and gives up what cannot be
- * proved before the lease may have ended. A renewal counts from when it was sent, and only once a quorum has answered after
- * it: a leader that was voted out renews leases that it no longer decides about.
+ * One lease and all claims under it: makes them, renews the lease in time, proves each time that every claim still is what it
+ * was, and gives up what cannot be proved before the lease may have ended. A renewal counts from when it was sent, and only
+ * once a quorum has answered after it: a leader that was voted out renews leases that it no longer decides about.
  */
 export function keepLease(
   client: EtcdClient,
   times: LeaseTimes,
   clock: () => number,
-  initial: LeaseState,
+  resume: LeaseState | null,
   events: KeeperEvents,
 ): LeaseKeeper {
-  const limits = { timeoutMs: times.requestMs };
+  // Once: an answer after a retry may come from under another leader than the one before it.
+  const limits = { timeoutMs: times.requestMs, once: true };
   const claims = new Map<string, KeptClaim>();
   const unwritten = new Set<string>();
-  let { lease, confirmedAtMs } = initial;
+  /** Keys of ours that nobody wants any more, by token. */
+  const unwanted = new Map<string, Wish>();
+  let current: LeaseState | null = resume;
+  let granting: Promise<LeaseState> | null = null;
+  let claiming = 0;
   let dueAtMs = clock();
   let tickedAtMs = dueAtMs;
   let patientUntilMs = 0;
@@ -63,72 +72,86 @@ export function keepLease(
   let turn = 0;
   let lastFault = "";
   let mending: Promise<void> | null = null;
+  const leaving = new Set<Promise<unknown>>();
 
-  const confirm = (sentAtMs: number) => {
-    confirmedAtMs = Math.max(confirmedAtMs, sentAtMs);
-    dueAtMs = confirmedAtMs + times.renewEveryMs;
+  /** `provedAtMs`: until when claims are proved that are to be made again under it; null: there are none. */
+  const grant = (at: EtcdClient, provedAtMs: number | null): Promise<LeaseState> => {
+    const confirmedAtMs = provedAtMs ?? clock();
+    granting ??= at
+      .grant(Math.ceil(times.ttlMs / 1000), limits)
+      .then(({ lease }) => {
+        current = { lease, confirmedAtMs };
+        return current;
+      })
+      .finally(() => {
+        granting = null;
+      });
+    return granting;
+  };
+  /** The lease to claim under: one that is renewed for other claims, or that will last long enough to be. */
+  const leaseForClaim = async (): Promise<LeaseState> => {
+    await mending?.catch(() => undefined);
+    const lasts = current !== null && (claims.size > 0 || clock() - current.confirmedAtMs < times.ttlMs / 2);
+    return lasts && current !== null ? current : grant(client, null);
+  };
+  const confirm = (mine: LeaseState, sentAtMs: number) => {
+    if (current?.lease !== mine.lease) return;
+    current = { lease: mine.lease, confirmedAtMs: Math.max(current.confirmedAtMs, sentAtMs) };
+    dueAtMs = current.confirmedAtMs + times.renewEveryMs;
   };
   const lose = (id: string, why: string, stopByMs: number | null) => {
     if (claims.delete(id)) events.lost(id, why, stopByMs);
   };
 
-  /** The claims whose keys are not what they were. */
-  const changedClaims = async (at: EtcdClient): Promise<[string, KeptClaim][]> => {
-    const asked = [...claims];
-    const changed: [string, KeptClaim][] = [];
-    for (let from = 0; from === 0 || from < asked.length; from += claimsAtOnce) {
-      const some = asked.slice(from, from + claimsAtOnce);
-      const keys = some.map(([, { lock }]) => lock);
-      const unchanged = some.map(([, { lock, revision }]) => ({ key: lock, createRevision: revision }));
-      const result = await at.transact({ if: unchanged, then: [], elseGet: keys }, limits);
-      if (result.done) continue;
-      changed.push(...some.filter(([, { revision }], index) => result.found[index]?.createRevision !== revision));
-    }
-    // What was removed or made again meanwhile is not meant.
-    return changed.filter(([id, claim]) => claims.get(id) === claim);
-  };
-
   const reclaim = async (at: EtcdClient, id: string, claim: KeptClaim, under: LeaseId) => {
-    const made = await makeClaim(at, claim, under, claim.revision, limits);
     if (claims.get(id) !== claim) return;
+    const made = await makeClaim(at, claim, under, claim.revision, limits);
+    const now = claims.get(id);
+    if (now === undefined) {
+      if (made.kind === "made") unwanted.set(claim.token, claim);
+      return;
+    }
     if (made.kind === "taken") {
       const how =
         made.by === null ? "another claim has been made since, and has ended" : "another has claimed it since";
       return lose(id, `its key ${claim.lock} was gone, and ${how}`, null);
     }
-    claims.set(id, { ...claim, revision: made.revision });
+    claims.set(id, { ...now, revision: made.revision });
     if (made.revision !== claim.revision) events.reclaimed(id, made.revision);
   };
-
   /** The lease is gone, or keys under it are: makes again what nobody has taken. */
-  const mend = async (at: EtcdClient, changed: readonly [string, KeptClaim][] | "all") => {
-    let under = lease;
-    const grantedAtMs = clock();
-    if (changed === "all") under = (await at.grant(Math.ceil(times.ttlMs / 1000), limits)).lease;
-    for (const [id, claim] of changed === "all" ? [...claims] : changed) await reclaim(at, id, claim, under);
-    if (changed !== "all") return;
-    lease = under;
-    confirm(grantedAtMs);
+  const mend = async (at: EtcdClient, mine: LeaseState, changed: readonly [string, KeptClaim][] | "all") => {
+    const sentAtMs = clock();
+    const isGone = changed === "all" && current?.lease === mine.lease;
+    const under = isGone ? await grant(at, mine.confirmedAtMs) : current;
+    if (under === null) return;
+    for (const [id, claim] of changed === "all" ? [...claims] : changed) await reclaim(at, id, claim, under.lease);
+    if (isGone) confirm(under, sentAtMs);
   };
 
   const renewBy = async (at: EtcdClient) => {
-    const [mine, sentAtMs] = [lease, clock()];
-    const seconds = await at.keepAlive(mine, limits);
-    const changed = seconds > 0 ? await changedClaims(at) : "all";
-    if (mine !== lease || claims.size === 0) return;
-    if (changed.length === 0) return confirm(sentAtMs);
-    mending ??= mend(at, changed).finally(() => {
+    const [mine, sentAtMs] = [current, clock()];
+    if (mine === null) return;
+    const seconds = await at.keepAlive(mine.lease, limits);
+    const changed = seconds > 0 ? await changedClaims(at, mine.lease, claims, limits) : "all";
+    if (mine.lease !== current?.lease || claims.size === 0) return;
+    if (changed.length === 0) return confirm(mine, sentAtMs);
+    mending ??= mend(at, mine, changed).finally(() => {
       mending = null;
     });
     await mending;
   };
 
   const writeRest = async (at: EtcdClient) => {
+    for (const [token, wish] of unwanted) {
+      await unmakeClaim(at, wish, limits);
+      unwanted.delete(token);
+    }
     for (const id of unwritten) {
       const claim = claims.get(id);
-      if (claim !== undefined) {
+      if (claim !== undefined && current !== null) {
         const { lock, revision, value } = claim;
-        const then = [{ put: lock, value, lease }];
+        const then = [{ put: lock, value, lease: current.lease }];
         await at.transact({ if: [{ key: lock, createRevision: revision }], then, elseGet: [] }, limits);
       }
       if (claims.get(id) === claim) unwritten.delete(id);
@@ -161,22 +184,57 @@ export function keepLease(
       dueAtMs = now;
     }
     tickedAtMs = now;
-    if (claims.size === 0) return;
-    if (now >= Math.max(confirmedAtMs + times.stopAfterMs, patientUntilMs)) {
-      const silentS = ((now - confirmedAtMs) / 1000).toFixed(1);
+    if (claims.size === 0 || current === null) return;
+    if (now >= Math.max(current.confirmedAtMs + times.stopAfterMs, patientUntilMs)) {
+      const silentS = ((now - current.confirmedAtMs) / 1000).toFixed(1);
       const why = `its lease could not be renewed for ${silentS} s (${lastFault || "no answer"})`;
-      for (const id of [...claims.keys()]) lose(id, why, confirmedAtMs + times.killAfterMs);
+      for (const id of [...claims.keys()]) lose(id, why, current.confirmedAtMs + times.killAfterMs);
     } else if (now >= dueAtMs && requests < mostRequests) void attempt();
   };
   const ticking = setInterval(tick, Math.min(200, times.renewEveryMs / 2));
 
+  /** Where there is nothing left under a lease, its end deletes what is on its way out, in one request. */
+  const endLease = async () => {
+    const ending = current;
+    current = null;
+    if (ending !== null) await client.revoke(ending.lease);
+  };
+  const track = async <T>(work: Promise<T>): Promise<T> => {
+    leaving.add(work);
+    try {
+      return await work;
+    } finally {
+      leaving.delete(work);
+    }
+  };
+
+  const claimOnce = async (id: string, wish: Wish): Promise<Made> => {
+    const { lease } = await leaseForClaim();
+    const made = await makeClaim(client, wish, lease, null).catch(async (error: unknown) => {
+      if (!hasCode(error, codes.leaseNotFound)) throw error;
+      if (claims.size > 0) await attempt();
+      else if (current?.lease === lease) current = null;
+      return makeClaim(client, wish, (await leaseForClaim()).lease, null);
+    });
+    if (made.kind === "made") claims.set(id, { ...wish, revision: made.revision });
+    return made;
+  };
+
   return {
-    state: () => ({ lease, confirmedAtMs }),
-    begin: (state) => {
-      ({ lease, confirmedAtMs } = state);
-      dueAtMs = confirmedAtMs + times.renewEveryMs;
+    state: () => current,
+    claim: async (id, wish) => {
+      claiming += 1;
+      try {
+        return await claimOnce(id, wish);
+      } catch (error) {
+        unwanted.set(wish.token, wish);
+        throw error;
+      } finally {
+        claiming -= 1;
+        if (claims.size === 0 && claiming === 0) await track(endLease()).catch(() => undefined);
+      }
     },
-    add: (id, claim) => claims.set(id, claim),
+    adopt: (id, claim) => claims.set(id, claim),
     rewrite: (id, value) => {
       const claim = claims.get(id);
       if (claim === undefined) return;
@@ -184,25 +242,30 @@ export function keepLease(
       unwritten.add(id);
       dueAtMs = clock();
     },
-    remove: async (id, last) => {
+    remove: async (id) => {
       await mending?.catch(() => undefined);
       const claim = claims.get(id);
       claims.delete(id);
-      if (last) return void (await client.revoke(lease));
+      if (claims.size === 0 && claiming === 0) return track(endLease());
       if (claim === undefined) return;
       const { lock, revision } = claim;
-      await client.transact({ if: [{ key: lock, createRevision: revision }], then: [{ delete: lock }], elseGet: [] });
+      const deletion = { if: [{ key: lock, createRevision: revision }], then: [{ delete: lock }], elseGet: [] };
+      try {
+        if (!(await client.transact(deletion)).done) await unmakeClaim(client, claim);
+      } catch (error) {
+        unwanted.set(claim.token, claim);
+        throw error;
+      }
     },
+    leave: (id) => void claims.delete(id),
     renew: async () => {
       await mending?.catch(() => undefined);
       await attempt();
     },
     giveUp: async () => {
       clearInterval(ticking);
-      await mending?.catch(() => undefined);
-      if (claims.size === 0) return;
-      claims.clear();
-      await client.revoke(lease);
+      await Promise.allSettled([mending, ...leaving]);
+      if (claims.size > 0) await endLease();
     },
   };
 }

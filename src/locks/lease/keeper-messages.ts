@@ -1,30 +1,36 @@
 import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
 import type { LeaseId } from "../../etcd/client.ts";
+import type { EtcdCause } from "../../etcd/errors.ts";
+
+/** A claim as it goes over a pipe: the owner record in base64. */
+export interface ClaimText {
+  readonly id: string;
+  readonly lock: string;
+  readonly last: string;
+  readonly token: string;
+  readonly value: string;
+}
 
 /** What is asked of a keeper, one JSON document a line on its standard input: no password is ever in a list of processes. */
 export type Request =
-  | ({
+  | {
       readonly do: "begin";
       readonly address: EtcdAddress;
       readonly access: EtcdAccess;
       readonly ttlMs: number;
       /** What to stop when a claim is lost; null: a program that looks after itself. */
       readonly guard: Guard | null;
-    } & LeaseOf)
-  | ({ readonly do: "lease" } & LeaseOf)
-  | {
-      readonly do: "add";
-      readonly id: string;
-      readonly lock: string;
-      readonly last: string;
-      readonly token: string;
-      readonly revision: number;
-      /** The owner record, base64. */
-      readonly value: string;
+      /** The claim is one that others give back: its end here is not the lease's. */
+      readonly borrowed: boolean;
+      /** What a keeper before this one kept; null: nothing yet. */
+      readonly resume: (LeaseOf & { readonly claims: readonly (ClaimText & { readonly revision: number })[] }) | null;
     }
-  /** The command runs, as the leader of this process group. */
-  | { readonly do: "guard"; readonly id: string; readonly group: number; readonly value: string }
-  | { readonly do: "remove"; readonly id: string; readonly last: boolean }
+  | ({ readonly do: "claim" } & ClaimText)
+  /** The command runs, as the leader of this process group. `value`: what the claim's key says from now on; null: as before. */
+  | { readonly do: "guard"; readonly id: string; readonly group: number; readonly value: string | null }
+  | { readonly do: "remove"; readonly id: string }
+  /** It is another's to give back. */
+  | { readonly do: "leave"; readonly id: string }
   | { readonly do: "renew"; readonly number: number }
   /** The wrapper has heard of the loss, and stops its command itself. */
   | { readonly do: "stopping" }
@@ -48,10 +54,29 @@ export interface LeaseOf {
 export type Report =
   | { readonly say: "ready" }
   | ({ readonly say: "alive" } & LeaseOf)
+  | ({ readonly say: "claimed"; readonly id: string; readonly revision: number } & LeaseOf)
+  | { readonly say: "taken"; readonly id: string }
+  | { readonly say: "refused"; readonly id: string; readonly fault: FaultText }
   | { readonly say: "reclaimed"; readonly id: string; readonly revision: number }
   | { readonly say: "lost"; readonly id: string; readonly why: string; readonly stopByMs: number | null }
-  | { readonly say: "removed"; readonly id: string; readonly fault: string | null }
+  /** `left`: processes of the command that go on, for which the lock is kept. */
+  | {
+      readonly say: "removed";
+      readonly id: string;
+      readonly fault: string | null;
+      readonly left: readonly number[];
+    }
   | { readonly say: "renewed"; readonly number: number };
+
+/** An EtcdError as it goes over a pipe. */
+export interface FaultText {
+  readonly reason: EtcdCause;
+  readonly endpoint: string;
+  readonly message: string;
+  readonly code: string;
+  readonly hint: string | null;
+  readonly mayHaveHappened: boolean;
+}
 
 export function lineOf(message: Request | Report): string {
   return `${JSON.stringify(message)}\n`;

@@ -1,18 +1,18 @@
 import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
-import type { EtcdClient } from "../../etcd/client.ts";
-import { codes, hasCode } from "../../etcd/failures.ts";
+import type { LeaseId } from "../../etcd/client.ts";
+import { EtcdError } from "../../etcd/errors.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import { bootMs } from "../../system/boot-time.ts";
+import { randomHex } from "../../system/random.ts";
 import { sleep } from "../../system/sleep.ts";
-import { type KeeperLink, linkKeeper } from "./keeper-link.ts";
-import type { Guard, LeaseOf, Report } from "./keeper-messages.ts";
+import { type KeeperLink, linkKeeper, type News } from "./keeper-link.ts";
+import type { ClaimText, FaultText, Guard, LeaseOf } from "./keeper-messages.ts";
 import type { KeptClaim } from "./kept-claim.ts";
 import { leaseTimes } from "./lease-times.ts";
-import { type Made, makeClaim } from "./make-claim.ts";
+import type { Wish } from "./make-claim.ts";
 import { ownKeeperCommand } from "./start-keeper.ts";
 
 export interface SessionOptions {
-  readonly client: EtcdClient;
   readonly address: EtcdAddress;
   readonly access: EtcdAccess;
   /** Time to live of the lease, milliseconds. */
@@ -28,43 +28,64 @@ export interface ClaimEvents {
   lost(why: string, stopByMs: number | null): void;
 }
 
-/** One lease, its keeper, and the claims that this process has under it. */
+/** How a claim ended: what kept the store from hearing of it, and whom the lock is kept for. */
+export interface Removal {
+  readonly fault: string | null;
+  readonly left: readonly number[];
+}
+
+/** The claims of this process, and the keeper that makes and keeps them. */
 export interface LeaseSession {
-  /** One attempt. What was made is kept from then on: nothing is made without a keeper that has heard of it. */
-  claim(wish: Omit<KeptClaim, "revision">, events: ClaimEvents): Promise<Made>;
-  guard(token: string, group: number, value: Buffer): void;
+  /** One attempt: the claim's revision; null: somebody has it. */
+  claim(wish: Wish, events: ClaimEvents): Promise<number | null>;
+  /** Keeps a claim that another process of ours has made, under the lease that it is under. False: it is not there any more. */
+  join(claim: KeptClaim, lease: LeaseId, events: ClaimEvents): Promise<boolean>;
+  /** `value`: what the claim's key says from now on; null: as before. */
+  guard(token: string, group: number, value: Buffer | null): void;
   /** Renews now. */
   renew(): Promise<void>;
-  /**
-   * Gives a claim back. Resolves with what kept the store from hearing of it; the lease ends by itself then. One that was lost
-   * is given back as far as that does not take long.
-   */
-  remove(token: string, wasLost: boolean): Promise<string | null>;
+  /** Gives a claim back. One that was lost is given back as far as that does not take long. */
+  remove(token: string, wasLost: boolean): Promise<Removal>;
+  /** Leaves a joined claim to whoever made it. */
+  leave(token: string): Promise<void>;
 }
 
 const watchEveryMs = 500;
-/** A keeper says twice a second that it is alive. */
+/** A keeper says twice a second that it is alive, */
 const silenceMs = 2000;
+/** once it has come up. */
+const startPatienceMs = 15_000;
 const wokenAfterMs = 1000;
-const wokenPatienceMs = 700;
+const wokenPatienceMs = 1200;
+/** A claim takes as long as etcd's answers may. */
+const claimPatienceMs = 20_000;
 const answerPatienceMs = 6000;
 const lostPatienceMs = 500;
+const endPatienceMs = 300;
 /** The keeper gives a claim up first; this is for when it cannot. */
 const latenessMs = 300;
-const endPatienceMs = 300;
 /** A keeper without a claim waits so long for the next one. */
 const idleMs = 2000;
 
+interface Mine {
+  claim: KeptClaim;
+  group: number | null;
+  readonly events: ClaimEvents;
+}
+
 export function openSession(options: SessionOptions): LeaseSession {
-  const { client, address, access, ttlMs, guard, keeperCommand = ownKeeperCommand() } = options;
+  const { address, access, ttlMs, guard, keeperCommand = ownKeeperCommand() } = options;
   const times = leaseTimes(ttlMs);
-  const held = new Map<string, { claim: KeptClaim; group: number | null; readonly events: ClaimEvents }>();
+  const held = new Map<string, Mine>();
   let current: LeaseOf | null = null;
   let keeper: KeeperLink | null = null;
-  let heardAtMs = bootMs();
+  let claiming = 0;
+  let borrowed = false;
+  let heardAtMs = 0;
+  let watchedAtMs = 0;
+  let patientUntilMs = 0;
   let watching: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
-  let claiming = 0;
 
   const lose = (token: string, why: string, stopByMs: number | null) => {
     const lost = held.get(token);
@@ -72,45 +93,44 @@ export function openSession(options: SessionOptions): LeaseSession {
     keeper?.tell({ do: "stopping" });
     lost.events.lost(why, stopByMs);
   };
-  const receive = (report: Extract<Report, { say: "alive" | "reclaimed" | "lost" }>) => {
+  const receive = (news: News, link: KeeperLink) => {
+    if (link !== keeper) return;
     heardAtMs = bootMs();
-    if (report.say === "alive") {
-      current = { lease: report.lease, confirmedAtMs: report.confirmedAtMs };
-      keeper?.tell({ do: "seen" });
-    } else if (report.say === "lost") lose(report.id, report.why, report.stopByMs);
+    if (news.say === "alive") {
+      current = { lease: news.lease, confirmedAtMs: news.confirmedAtMs };
+      link.tell({ do: "seen" });
+    } else if (news.say === "lost") lose(news.id, news.why, news.stopByMs);
     else {
-      const mine = held.get(report.id);
+      const mine = held.get(news.id);
       if (mine === undefined) return;
-      mine.claim = { ...mine.claim, revision: report.revision };
-      mine.events.reclaimed(report.revision);
+      mine.claim = { ...mine.claim, revision: news.revision };
+      mine.events.reclaimed(news.revision);
     }
   };
 
-  const start = (lease: LeaseOf): KeeperLink => {
+  const start = (resume: LeaseOf | null): KeeperLink => {
     heardAtMs = bootMs();
     const link = linkKeeper(keeperCommand, receive, () => {
       if (keeper === link) keeper = null;
     });
     keeper = link;
-    link.ready.catch(() => undefined);
-    link.tell({ do: "begin", address, access, ttlMs, guard, ...lease });
+    const claims = [...held.values()].map(({ claim }) => ({ ...textOf(claim), revision: claim.revision }));
+    link.tell({ do: "begin", address, access, ttlMs, guard, borrowed, resume: resume && { ...resume, claims } });
+    for (const { claim, group } of held.values()) {
+      if (group === null) continue;
+      link.tell({ do: "guard", id: claim.token, group, value: borrowed ? null : claim.value.toString("base64") });
+    }
     return link;
   };
-  const hand = (link: KeeperLink, { claim, group }: { claim: KeptClaim; group: number | null }) => {
-    const { token: id, value, ...keys } = claim;
-    link.tell({ do: "add", id, token: id, value: value.toString("base64"), ...keys });
-    if (group !== null) link.tell({ do: "guard", id, group, value: value.toString("base64") });
-  };
-  const replaceKeeper = () => {
-    if (current === null) return;
-    const before = keeper;
-    const link = start(current);
-    before?.kill();
-    for (const mine of held.values()) hand(link, mine);
+  const closeKeeper = async () => {
+    if (held.size > 0 || claiming > 0) return;
+    const unneeded = keeper;
+    keeper = null;
+    current = null;
+    unneeded?.close();
+    await unneeded?.ended;
   };
 
-  let watchedAtMs = bootMs();
-  let patientUntilMs = 0;
   const watch = () => {
     const now = bootMs();
     if (now - watchedAtMs > wokenAfterMs) {
@@ -121,110 +141,114 @@ export function openSession(options: SessionOptions): LeaseSession {
     }
     watchedAtMs = now;
     if (held.size === 0 || current === null) return;
+    const patienceMs = keeper?.isReady() === false ? startPatienceMs : silenceMs;
     if (now >= Math.max(current.confirmedAtMs + times.stopAfterMs + latenessMs, patientUntilMs)) {
       const stopByMs = current.confirmedAtMs + times.killAfterMs;
       for (const token of [...held.keys()]) lose(token, "its lease is not renewed any more", stopByMs);
-    } else if (keeper === null || now - heardAtMs > silenceMs) replaceKeeper();
-  };
-
-  const closeKeeper = async () => {
-    const unneeded = keeper;
-    keeper = null;
-    unneeded?.close();
-    await unneeded?.ended;
-  };
-  const leaseToClaimUnder = async (): Promise<LeaseOf> => {
-    if (current !== null && bootMs() - current.confirmedAtMs < ttlMs / 2) return current;
-    const confirmedAtMs = bootMs();
-    const { lease } = await client.grant(Math.ceil(ttlMs / 1000));
-    const granted = { lease, confirmedAtMs };
-    current = granted;
-    keeper?.tell({ do: "lease", ...granted });
-    return granted;
-  };
-  const makeUnderLease = async (wish: Omit<KeptClaim, "revision">): Promise<Made> => {
-    const { lease } = await leaseToClaimUnder();
-    try {
-      return await makeClaim(client, wish, lease, null);
-    } catch (error) {
-      if (!hasCode(error, codes.leaseNotFound)) throw error;
-      // It has ended since it was granted.
-      if (current?.lease === lease) current = null;
-      return makeClaim(client, wish, (await leaseToClaimUnder()).lease, null);
+    } else if (keeper === null || now - heardAtMs > patienceMs) {
+      const before = keeper;
+      start(current);
+      before?.kill();
     }
   };
-  const keep = async (claim: KeptClaim, events: ClaimEvents) => {
-    const link = keeper ?? start(current ?? (await leaseToClaimUnder()));
-    const mine = { claim, group: null, events };
-    held.set(claim.token, mine);
-    hand(link, mine);
-    try {
-      await link.ready;
-    } catch (error) {
-      held.delete(claim.token);
-      throw new EnvironmentError(`the lease's keeper could not be started: ${String(error)}`, {
+  const hold = (claim: KeptClaim, events: ClaimEvents) => {
+    held.set(claim.token, { claim, group: null, events });
+    heardAtMs = bootMs();
+    watchedAtMs = heardAtMs;
+    watching ??= setInterval(watch, watchEveryMs).unref();
+  };
+  const unhold = (token: string): boolean => {
+    held.delete(token);
+    if (held.size > 0 || claiming > 0) return false;
+    clearInterval(watching);
+    watching = undefined;
+    return true;
+  };
+  /** A command has one claim, and its keeper is collected: there may be nobody to collect orphans. */
+  const settle = async () => {
+    if (guard !== null) await Promise.race([closeKeeper(), sleep(endPatienceMs)]);
+    else idle = setTimeout(closeKeeper, idleMs).unref();
+  };
+
+  const claimBy = async (link: KeeperLink, wish: Wish, events: ClaimEvents): Promise<number | null> => {
+    const answers = ["claimed", "taken", "refused"] as const;
+    const answer = await link.ask({ do: "claim", ...textOf(wish) }, answers, claimPatienceMs);
+    if (answer?.say === "refused") throw errorFrom(answer.fault);
+    if (answer?.say === "taken") return null;
+    if (answer === null) {
+      // Whatever it has made ends with its lease.
+      link.kill();
+      throw new EnvironmentError("the process that keeps the lease does not answer, or could not be started", {
         code: "ERR_KEEPER",
         hint: "a second process of trainlock must be able to run beside the command",
       });
     }
-    watchedAtMs = bootMs();
-    watching ??= setInterval(watch, watchEveryMs).unref();
-  };
-  /** Ends a lease under which there is nothing, and will be nothing. */
-  const dropUnused = async () => {
-    const unused = current;
-    if (unused === null || held.size > 0 || claiming > 0) return;
-    current = null;
-    await client.revoke(unused.lease).catch(() => undefined);
+    current = { lease: answer.lease, confirmedAtMs: answer.confirmedAtMs };
+    hold({ ...wish, revision: answer.revision }, events);
+    return answer.revision;
   };
 
   return {
     claim: async (wish, events) => {
       clearTimeout(idle);
       claiming += 1;
-      let made: Made | null = null;
+      let revision: number | null = null;
       try {
-        made = await makeUnderLease(wish);
-        if (made.kind === "made") await keep({ ...wish, revision: made.revision }, events);
-        return made;
+        revision = await claimBy(keeper ?? start(null), wish, events);
+        return revision;
       } finally {
         claiming -= 1;
-        if (!held.has(wish.token)) await dropUnused();
+        if (revision === null && held.size === 0 && claiming === 0) await settle();
       }
+    },
+    join: async (claim, lease, events) => {
+      const askedAtMs = bootMs();
+      borrowed = true;
+      hold(claim, events);
+      // Proved by the first renewal: nobody knows how long it has been since the last one.
+      const link = start({ lease, confirmedAtMs: askedAtMs - ttlMs / 2 });
+      await link.ask({ do: "renew", number: numberOfRenewal() }, ["renewed"], answerPatienceMs);
+      if (current !== null && current.confirmedAtMs >= askedAtMs && held.has(claim.token)) return true;
+      link.tell({ do: "leave", id: claim.token });
+      unhold(claim.token);
+      await settle();
+      return false;
     },
     guard: (token, group, value) => {
       const mine = held.get(token);
       if (mine === undefined) return;
-      mine.claim = { ...mine.claim, value };
+      if (value !== null) mine.claim = { ...mine.claim, value };
       mine.group = group;
-      keeper?.tell({ do: "guard", id: token, group, value: value.toString("base64") });
+      keeper?.tell({ do: "guard", id: token, group, value: value?.toString("base64") ?? null });
     },
     renew: async () => {
-      await keeper?.renew(answerPatienceMs);
+      await keeper?.ask({ do: "renew", number: numberOfRenewal() }, ["renewed"], answerPatienceMs);
     },
     remove: async (token, wasLost) => {
-      held.delete(token);
-      const last = held.size === 0 && claiming === 0;
-      const lease = current;
-      if (last) {
-        clearInterval(watching);
-        watching = undefined;
-        current = null;
-      }
-      const removed = await keeper?.remove(token, last, wasLost ? lostPatienceMs : answerPatienceMs);
-      if (removed || wasLost) {
-        // A command has one claim: its keeper is collected here, for there may be nobody to collect orphans.
-        if (last && guard !== null) await Promise.race([closeKeeper(), sleep(endPatienceMs)]);
-        else if (last) idle = setTimeout(closeKeeper, idleMs).unref();
-        return removed?.fault ?? null;
-      }
-      keeper?.kill();
-      if (!last || lease === null) return "its keeper does not answer";
-      // Without its keeper nobody claims it again: the lease can be ended from here.
-      return client.revoke(lease.lease).then(
-        () => null,
-        (error: unknown) => (error instanceof Error ? error.message : String(error)),
-      );
+      const last = unhold(token);
+      const patienceMs = wasLost ? lostPatienceMs : answerPatienceMs;
+      const removed = await keeper?.ask({ do: "remove", id: token }, ["removed"], patienceMs);
+      // A keeper that does not answer is not to go on renewing.
+      if (!removed && !wasLost) keeper?.kill();
+      if (last) await settle();
+      return removed ?? { fault: wasLost ? null : "its keeper does not answer", left: [] };
+    },
+    leave: async (token) => {
+      keeper?.tell({ do: "leave", id: token });
+      if (unhold(token)) await settle();
     },
   };
+}
+
+function numberOfRenewal(): number {
+  return Number.parseInt(randomHex(4), 16);
+}
+
+function textOf({ token, lock, last, value }: Wish): ClaimText {
+  return { id: token, token, lock, last, value: value.toString("base64") };
+}
+
+function errorFrom({ reason, endpoint, message, code, hint, mayHaveHappened }: FaultText): EtcdError {
+  const details = { code, mayHaveHappened, ...(hint === null ? {} : { hint }) };
+  return new EtcdError(reason, endpoint, message, details);
 }

@@ -4,10 +4,11 @@ import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
 import type { Layout } from "../../model/layout.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { randomHex } from "../../system/random.ts";
 import { holderFrom, newOwnerRecord, nobodyKnown } from "../claim-record.ts";
-import type { Busy, LockStore } from "../lock.ts";
+import type { Busy, HeldLock, LockStore } from "../lock.ts";
 import { refuseCollision } from "../name-collision.ts";
 import { awaitKey } from "./await-key.ts";
 import { pendingLock } from "./held-lease.ts";
@@ -48,12 +49,15 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
     const wish = { ...keys, token, value: serializeOwnerRecord(record) };
     // What a stale claim leaves behind is deleted, and the name is anybody's again: who comes first has it.
     for (let round = 0; round < 3; round += 1) {
+      // Looked at first: who is turned away needs neither lease nor keeper.
+      const { entry, revision } = await client.get(keys.lock);
+      if (entry !== null) {
+        const busy = await busyWith(entry, revision, configuration);
+        if (busy !== null) return { kind: "busy", busy };
+        await deleteUnchanged(client, entry);
+      }
       const made = await session.claim(wish, lock.events);
-      if (made.kind === "made") return { kind: "held", lock: lock.hold(session, made.revision) };
-      if (made.by === null) continue;
-      const busy = await busyWith(made.by, made.revision, configuration);
-      if (busy !== null) return { kind: "busy", busy };
-      await deleteUnchanged(client, made.by);
+      if (made !== null) return { kind: "held", lock: lock.hold(session, made) };
     }
     throw new EnvironmentError(`${keys.lock} changes faster than it can be claimed`, {
       code: "ERR_UNSTABLE_KEY",
@@ -69,6 +73,27 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
       return null;
     },
   };
+}
+
+/**
+ * Keeps a claim that another process of ours has made, as rank 0 of a launch for all: each of its holders renews the lease
+ * and guards its own command. Null: it is not there any more.
+ */
+export async function joinClaim(
+  { layout, client, address, session, onNote }: Omit<LeaseStoreOptions, "examine">,
+  configuration: Configuration,
+  token: string,
+): Promise<HeldLock | null> {
+  const keys = claimKeys(address, layout, configuration);
+  const { entry } = await client.get(keys.lock);
+  if (entry === null || entry.lease === null) return null;
+  const reading = parseOwnerRecord(entry.value);
+  if (reading.kind !== "record" || reading.record.trainlock?.token !== token) return null;
+  const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
+  const lock = pendingLock({ token, record: null, ...place, client, onNote });
+  const claim = { ...keys, token, value: entry.value, revision: entry.createRevision };
+  const joined = await session.join(claim, entry.lease, lock.events);
+  return joined ? lock.hold(session, entry.createRevision) : null;
 }
 
 /** Deletes what was judged, and nothing that has come since. False: it has changed. */
