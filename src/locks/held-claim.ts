@@ -3,6 +3,7 @@ import { inodeNumber } from "../model/inode.ts";
 import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { errnoOf } from "../system/errno.ts";
+import { keepsEverybodyOut } from "./claim-lock.ts";
 import { asReleased, generationOf, withSection } from "./claim-record.ts";
 import { scheduleChecks } from "./holding.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
@@ -23,6 +24,7 @@ export function holdClaim(
   let marker = markerPlaced;
   let record = taken;
   const orphans: KernelLock[] = [];
+  const excludesAll = keepsEverybodyOut(kernelTaken);
   const token = taken.trainlock?.token ?? "";
   const generation = taken.trainlock?.generation ?? 0;
   const lost = new AbortController();
@@ -117,11 +119,17 @@ export function holdClaim(
     checks.stop();
     record = asReleased(record, exitCode);
     const closing = serializeOwnerRecord(record);
-    // The record first: a marker that outlives a crash in between is known to be given back.
+    const closeBeside = (content: Buffer) => {
+      if (isOurs(readMarkerRecord(weightsDir).reading)) writeMarkerRecord(weightsDir, content);
+    };
+    // The record first: a marker that outlives a crash in between is known to be given back. Where such a marker may be taken
+    // over before we have removed it, the record must not speak of it yet, and is a successor's once it is removed.
+    attempt(() => closeBeside(excludesAll ? closing : serializeOwnerRecord(withSection(record, { markerInode: null }))));
+    let isGone = false;
     attempt(() => {
-      if (isOurs(readMarkerRecord(weightsDir).reading)) writeMarkerRecord(weightsDir, closing);
+      isGone = marker.remove();
     });
-    attempt(() => marker.remove());
+    if (!isGone && !excludesAll) attempt(() => closeBeside(closing));
     attempt(() => kernel.write(closing));
     for (const held of [kernel, ...orphans]) attempt(() => held.release());
   };

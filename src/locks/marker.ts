@@ -17,8 +17,8 @@ export interface PlacedMarker {
   where(): "in place" | "gone" | "replaced";
   /** The same file, once it has been given another name. This object is not to be used any more then. */
   knownAs(path: string): PlacedMarker;
-  /** Removes it, if it still is the one that was placed, and closes it either way. */
-  remove(): void;
+  /** Removes it, if it still is the one that was placed, and closes it either way. False: it stays. */
+  remove(): boolean;
 }
 
 /** Is told the inode before the marker can be seen, so that no crash leaves a marker that no record describes. */
@@ -121,7 +121,7 @@ function placedMarker(path: string, fd: number, own: BigIntStats): PlacedMarker 
     knownAs: (other) => placedMarker(other, fd, own),
     remove: () => {
       try {
-        if (where() === "in place") discard(path);
+        return where() !== "in place" || discard(path);
       } finally {
         closeSync(fd);
       }

@@ -2,7 +2,7 @@ import { closeSync, constants, lstatSync, openSync, readdirSync, renameSync, unl
 import { join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
 import { markerName, markerRecordPath } from "../model/layout.ts";
-import { asSystemError, errnoOf, systemError } from "../system/errno.ts";
+import { asSystemError, errnoOf, isErrno, systemError } from "../system/errno.ts";
 import { randomHex } from "../system/random.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
 import { thisHost } from "../system/this-host.ts";
@@ -44,12 +44,14 @@ export function markerError(weightsDir: string, error: unknown): unknown {
   return asSystemError("place the marker in", weightsDir, error, ownerOf(weightsDir));
 }
 
-/** Removes what nobody needs. One that stays is swept by the next claim: no reason to fail this one. */
-export function discard(path: string): void {
+/** Removes what nobody needs. One that stays (false) is swept by the next claim: no reason to fail this one. */
+export function discard(path: string): boolean {
   try {
     unlinkSync(path);
+    return true;
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
+    return isErrno(error, "ENOENT");
   }
 }
 
