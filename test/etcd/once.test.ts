@@ -12,7 +12,8 @@ async function memberThatFirstSays(words: string): Promise<{ readonly endpoint: 
     const path = request.url?.replace("/v3", "") ?? "";
     asked.set(path, (asked.get(path) ?? 0) + 1);
     if (path === "/auth/authenticate") return response.end('{"token":"t"}');
-    if (asked.get(path) === 1) return response.writeHead(503).end(JSON.stringify({ error: words, message: words, code: 14 }));
+    if (asked.get(path) === 1)
+      return response.writeHead(503).end(JSON.stringify({ error: words, message: words, code: 14 }));
     return response.end('{"header":{"revision":"5"},"succeeded":true,"result":{"ID":"1","TTL":"9"}}');
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
