@@ -3,7 +3,7 @@ import { type KeeperProcess, startKeeper } from "./start-keeper.ts";
 
 export type ReportOf<K extends Report["say"]> = Extract<Report, { readonly say: K }>;
 /** What a keeper says of itself, and not as an answer. */
-export type News = ReportOf<"alive" | "reclaimed" | "lost">;
+export type News = ReportOf<"ready" | "alive" | "reclaimed" | "lost">;
 
 export interface KeeperLink {
   /** Whether it has come up. */
@@ -36,7 +36,7 @@ export function linkKeeper(
   });
   const receive = (report: Report) => {
     if (report.say === "ready") ready = true;
-    else if (report.say === "alive" || report.say === "reclaimed" || report.say === "lost") onNews(report, link);
+    if (isNews(report)) onNews(report, link);
     for (const hear of [...waiting]) hear(report);
   };
   const end = () => {
@@ -70,6 +70,10 @@ export function linkKeeper(
     kill: () => keeper.kill(),
   };
   return link;
+}
+
+function isNews(report: Report): report is News {
+  return report.say === "ready" || report.say === "alive" || report.say === "reclaimed" || report.say === "lost";
 }
 
 function isAnswer<K extends Report["say"]>(

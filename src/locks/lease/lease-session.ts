@@ -100,7 +100,7 @@ export function openSession(options: SessionOptions): LeaseSession {
       current = { lease: news.lease, confirmedAtMs: news.confirmedAtMs };
       link.tell({ do: "seen" });
     } else if (news.say === "lost") lose(news.id, news.why, news.stopByMs);
-    else {
+    else if (news.say === "reclaimed") {
       const mine = held.get(news.id);
       if (mine === undefined) return;
       mine.claim = { ...mine.claim, revision: news.revision };
