@@ -124,7 +124,9 @@ export function holdClaim(
     };
     // The record first: a marker that outlives a crash in between is known to be given back. Where such a marker may be taken
     // over before we have removed it, the record must not speak of it yet, and is a successor's once it is removed.
-    attempt(() => closeBeside(excludesAll ? closing : serializeOwnerRecord(withSection(record, { markerInode: null }))));
+    attempt(() =>
+      closeBeside(excludesAll ? closing : serializeOwnerRecord(withSection(record, { markerInode: null }))),
+    );
     let isGone = false;
     attempt(() => {
       isGone = marker.remove();

@@ -203,31 +203,32 @@ test("a stale claim of a kernel lock is none of this", async () => {
   expect(await trainlock(["run", ...of.args, ...sayGeneration])).toMatchObject({ exitCode: 0, stderr: "" });
 });
 
-requiresPrograms("unshare --mount", "unshare --pid", "strace")(
-  "a release that takes long does not remove the marker of whoever comes next on another host",
-  async () => {
-    const { of } = await lustre();
-    const { told } = lustreWithoutLocks(of.root);
-    // As on a file server that is busy.
-    const slow = ["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=unlink", "-P", of.marker];
-    const holding = [...told, executable, "run", ...of.args, "--", "sh", "-c", "echo HELD; exec cat >/dev/null"];
-    const holder = startProcess("strace", [...slow, "-e", "inject=unlink:delay_enter=1500000", ...holding], {
-      env: environment(),
-    });
-    await holder.waitFor("HELD");
-    const over = join(of.root, "over");
-    const script = `until test -e ${over}; do sleep 0.05; done; test -e ${of.marker} && echo kept`;
-    // Processes of the other are not to be seen there, and nothing proves their end but the record.
-    const elsewhere = ["unshare", "--pid", "--fork", "--mount-proc", ...told, executable, "run", ...of.args];
-    const [file = "", ...args] = [...elsewhere, "--quiet", "--", "sh", "-c", script];
-    holder.closeInput();
-    const next = until("the next one's turn", async () => {
-      const tried = await finish(file, args, { env: environment() });
-      return tried.exitCode === 75 ? null : tried;
-    });
-    expect(await holder.finished).toMatchObject({ exitCode: 0 });
-    writeFileSync(over, "");
-    expect(await next).toMatchObject({ exitCode: 0, stdout: "kept\n" });
-    expect(leftovers(of)).toEqual([]);
-  },
-);
+requiresPrograms(
+  "unshare --mount",
+  "unshare --pid",
+  "strace",
+)("a release that takes long does not remove the marker of whoever comes next on another host", async () => {
+  const { of } = await lustre();
+  const { told } = lustreWithoutLocks(of.root);
+  // As on a file server that is busy.
+  const slow = ["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=unlink", "-P", of.marker];
+  const holding = [...told, executable, "run", ...of.args, "--", "sh", "-c", "echo HELD; exec cat >/dev/null"];
+  const holder = startProcess("strace", [...slow, "-e", "inject=unlink:delay_enter=1500000", ...holding], {
+    env: environment(),
+  });
+  await holder.waitFor("HELD");
+  const over = join(of.root, "over");
+  const script = `until test -e ${over}; do sleep 0.05; done; test -e ${of.marker} && echo kept`;
+  // Processes of the other are not to be seen there, and nothing proves their end but the record.
+  const elsewhere = ["unshare", "--pid", "--fork", "--mount-proc", ...told, executable, "run", ...of.args];
+  const [file = "", ...args] = [...elsewhere, "--quiet", "--", "sh", "-c", script];
+  holder.closeInput();
+  const next = until("the next one's turn", async () => {
+    const tried = await finish(file, args, { env: environment() });
+    return tried.exitCode === 75 ? null : tried;
+  });
+  expect(await holder.finished).toMatchObject({ exitCode: 0 });
+  writeFileSync(over, "");
+  expect(await next).toMatchObject({ exitCode: 0, stdout: "kept\n" });
+  expect(leftovers(of)).toEqual([]);
+});
