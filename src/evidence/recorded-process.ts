@@ -1,5 +1,6 @@
 import type { Evidence } from "../model/evidence.ts";
 import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
+import { isRecordedChild } from "../model/recorded-child.ts";
 import { processesWithToken, readProcess } from "../system/process-table.ts";
 import { initialPidNamespace, thisHost } from "../system/this-host.ts";
 
@@ -40,24 +41,20 @@ function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
   }
 }
 
-/** Clock ticks after its wrapper within which a command that may not be looked at is taken for the recorded one. */
-const startedTogetherTicks = 6000;
-
 /**
  * A command outlives a killed wrapper. Its environment carries the claim's token, which nothing else has; where that cannot
- * be read (another user's, or overwritten by a program that set its title), a process of the recorded PID that began with
- * the wrapper is hardly a later one.
+ * be read (another user's, or overwritten by a program that set its title), PID and start time tell.
  */
-function childEvidence({ childPid, token, startTimeTicks }: TrainlockSection): Evidence[] {
+function childEvidence(section: TrainlockSection): Evidence[] {
+  const { childPid, token } = section;
   const alive = (pid: number, how: string): Evidence[] => [
     { source: "process", says: "alive", detail: `its command runs on as process ${pid}${how}` },
   ];
   const carrier = token === null ? undefined : processesWithToken(token)[0];
   if (carrier !== undefined) return alive(carrier, "");
   const child = childPid === null ? null : readProcess(childPid);
-  if (childPid === null || child?.kind !== "alive" || startTimeTicks === null) return [];
-  const after = child.facts.startTimeTicks - startTimeTicks;
-  return after >= 0 && after <= startedTogetherTicks ? alive(childPid, ", by its start time") : [];
+  if (childPid === null || child?.kind !== "alive") return [];
+  return isRecordedChild(section, child.facts.startTimeTicks) ? alive(childPid, ", by its start time") : [];
 }
 
 /** A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. */

@@ -4,6 +4,7 @@ import { inodeNumber } from "../model/inode.ts";
 import { normalizeDataset } from "../model/layout.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { type OwnerRecord, type RecordReading, recordFormat } from "../model/owner-record.ts";
+import { startTimeTicksOf } from "../system/process-table.ts";
 import { schedulerJob } from "../system/scheduler-job.ts";
 import { thisHost } from "../system/this-host.ts";
 
@@ -43,6 +44,7 @@ export function newOwnerRecord(claim: {
       startTimeTicks: host.startTimeTicks,
       scheduler,
       childPid: null,
+      childStartTimeTicks: null,
       command,
       weightsDir,
       markerInode: null,
@@ -56,12 +58,17 @@ export function newOwnerRecord(claim: {
 type SectionChange = Partial<
   Pick<
     NonNullable<OwnerRecord["trainlock"]>,
-    "generation" | "childPid" | "markerInode" | "lockInode" | "releasedAt" | "exitCode"
+    "generation" | "childPid" | "childStartTimeTicks" | "markerInode" | "lockInode" | "releasedAt" | "exitCode"
   >
 >;
 
 export function withSection(record: OwnerRecord, change: SectionChange): OwnerRecord {
   return record.trainlock === null ? record : { ...record, trainlock: { ...record.trainlock, ...change } };
+}
+
+/** Notes the command, of which its start time makes a PID that one process. */
+export function withChild(record: OwnerRecord, pid: number): OwnerRecord {
+  return withSection(record, { childPid: pid, childStartTimeTicks: startTimeTicksOf(pid) });
 }
 
 /** A record of any writer, closed: nobody holds the lock any more. */
@@ -81,6 +88,7 @@ export function asReleased(record: OwnerRecord, exitCode: number | null): OwnerR
       startTimeTicks: null,
       scheduler: null,
       childPid: null,
+      childStartTimeTicks: null,
       command: null,
       weightsDir: null,
       markerInode: null,

@@ -4,7 +4,7 @@ import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { errnoOf } from "../system/errno.ts";
 import { keepsEverybodyOut } from "./claim-lock.ts";
-import { asReleased, generationOf, withSection } from "./claim-record.ts";
+import { asReleased, generationOf, withChild, withSection } from "./claim-record.ts";
 import { scheduleChecks } from "./holding.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import type { HeldLock } from "./lock.ts";
@@ -145,7 +145,7 @@ export function holdClaim(
     noteChild: (pid) =>
       inTurn(async () => {
         // The record beside the marker follows at the first check: a rename costs a short command more than its run.
-        record = withSection(record, { childPid: pid });
+        record = withChild(record, pid);
         kernel.write(serializeOwnerRecord(record));
       }),
     check: () => inTurn(check),

@@ -7,7 +7,12 @@ export function ownerRunsHere({ pid, trainlock }: OwnerRecord): boolean {
   const { bootId, pidNamespace } = thisHost();
   if (pid === null || trainlock === null || trainlock.bootId === null) return false;
   if (trainlock.bootId !== bootId || trainlock.pidNamespace !== pidNamespace) return false;
-  const wrapper = readProcess(pid);
-  if (wrapper.kind === "alive" && wrapper.facts.startTimeTicks === trainlock.startTimeTicks) return true;
+  if (runsSince(pid, trainlock.startTimeTicks) || runsSince(trainlock.childPid, trainlock.childStartTimeTicks))
+    return true;
   return trainlock.token !== null && processesWithToken(trainlock.token).length > 0;
+}
+
+function runsSince(pid: number | null, beganTicks: number | null): boolean {
+  const found = pid === null ? null : readProcess(pid);
+  return found?.kind === "alive" && found.facts.startTimeTicks === beganTicks;
 }

@@ -28,6 +28,8 @@ export interface TrainlockSection {
   readonly startTimeTicks: number | null;
   readonly scheduler: SchedulerJob | null;
   readonly childPid: number | null;
+  /** The same of the command; null in records of versions that did not write it. */
+  readonly childStartTimeTicks: number | null;
   readonly command: readonly string[] | null;
   readonly weightsDir: string | null;
   /** Some network file systems use all 64 bits of it. */

@@ -46,6 +46,7 @@ function sectionJson(section: TrainlockSection) {
       submitted_at: scheduler.submittedAt,
     },
     child_pid: section.childPid,
+    child_start_time_ticks: section.childStartTimeTicks,
     command: section.command && boundedCommand(section.command),
     weights_dir: section.weightsDir,
     marker_inode: inodeJson(section.markerInode),

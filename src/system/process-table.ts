@@ -26,6 +26,11 @@ export type ProcessReading =
 /** PIDs are C ints to kill(2); 0 and below address groups. */
 const largestPidNumber = 0x7fff_ffff;
 
+/** Field 22 of proc_pid_stat(5), of a process that may have ended and has not been waited for; null where it cannot be told. */
+export function startTimeTicksOf(pid: number): number | null {
+  return procHasOurPids() ? (readStatLine(pid)?.startTimeTicks ?? null) : null;
+}
+
 /** What /proc tells about one process of this PID namespace: proc_pid_stat(5), proc_pid_status(5), kill(2). Never throws. */
 export function readProcess(pid: number): ProcessReading {
   if (!Number.isInteger(pid) || pid < 1 || pid > largestPidNumber) return { kind: "gone" };

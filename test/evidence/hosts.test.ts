@@ -64,6 +64,10 @@ describe("a process that was recorded with boot id and start time", () => {
     expect(recordedOnHost({ ...owner, section }, withCommand).says).toBe("alive");
     const laterOne = answer({ processes: new Map([[43, { ...process42, startTimeTicks: 99_000 }]]) });
     expect(recordedOnHost({ ...owner, section }, laterOne).says).toBe("dead");
+    // By its own start time, however long after its wrapper that was.
+    const exact = { ...owner, section: { ...section, childStartTimeTicks: 99_000 } };
+    expect(recordedOnHost(exact, laterOne).says).toBe("alive");
+    expect(recordedOnHost(exact, withCommand).says).toBe("dead");
   });
 });
 

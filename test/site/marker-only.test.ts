@@ -80,6 +80,28 @@ onLustre("a command outlives its killed wrapper and still excludes; after it the
   expect(leftovers(of)).toEqual([]);
 });
 
+onLustre("a command that began long after its wrapper outlives it all the same, whatever its environment", async () => {
+  const place = await lustre();
+  const { of, call } = place;
+  const running = await holder(place, `exec env -i tail -f --pid=${process.pid} /dev/null`);
+  const isNoted = () => JSON.parse(readFileSync(of.markerRecord, "utf8")).trainlock.child_pid === running.commandPid;
+  await until("the command in the record", () => isNoted() || null);
+  running.kill("SIGKILL");
+  await running.finished;
+  const record = JSON.parse(readFileSync(of.markerRecord, "utf8"));
+  const longBefore = record.trainlock.start_time_ticks - 100_000;
+  const write = (change: object) =>
+    writeFileSync(of.markerRecord, JSON.stringify({ ...record, trainlock: { ...record.trainlock, ...change } }));
+  write({ start_time_ticks: longBefore });
+  expect(await listed(place)).toEqual(["file ACTIVE"]);
+  expect(await call("run", ...of.args, ...sayGeneration)).toMatchObject({ exitCode: 75 });
+  expect(await call("held", ...of.args, "--generation", "1")).toMatchObject({ exitCode: 0 });
+  // A later process that got its PID is another.
+  write({ start_time_ticks: longBefore, child_start_time_ticks: record.trainlock.child_start_time_ticks - 1 });
+  expect(await listed(place)).toEqual(["file STALE - PID not running"]);
+  process.kill(running.commandPid, "SIGKILL");
+});
+
 /** Has the marker's record say that its owner is on another host. */
 function makeForeign(of: TestConfiguration): void {
   const record = JSON.parse(readFileSync(of.markerRecord, "utf8"));

@@ -1,5 +1,6 @@
 import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
+import { isRecordedChild } from "../../model/recorded-child.ts";
 import { hashedMachineId, initialPidNamespace } from "../../system/this-host.ts";
 import type { HostReply } from "./ask-host.ts";
 import type { HostAnswer } from "./host-answer.ts";
@@ -12,9 +13,6 @@ const doubt = (detail: string, because: "remote process" | "other container" = "
   detail,
 });
 const dead = (detail: string): Evidence => ({ source: "ssh", says: "dead", because: "PID not running", detail });
-
-/** Clock ticks after its wrapper within which a process with the command's PID is taken for the command. */
-const startedTogetherTicks = 6000;
 
 /** What its host says of a process that trainlock recorded. Pure. Boot id, PID namespace and start time make it that one. */
 export function recordedOnHost(owner: RecordedOwner, reply: HostReply): Evidence {
@@ -42,12 +40,10 @@ export function recordedOnHost(owner: RecordedOwner, reply: HostReply): Evidence
 
 /** A command outlives a killed wrapper, and trains on. */
 function runningCommand({ host, section }: RecordedOwner, answer: HostAnswer): Evidence | null {
-  const { childPid, startTimeTicks } = section;
+  const { childPid } = section;
   if (childPid !== null && answer.hidden.has(childPid)) return doubt(`${host} does not show process ${childPid}`);
   const child = childPid === null ? undefined : answer.processes.get(childPid);
-  if (child === undefined || child.zombie || startTimeTicks === null) return null;
-  const after = child.startTimeTicks - startTimeTicks;
-  if (after < 0 || after > startedTogetherTicks) return null;
+  if (child === undefined || child.zombie || !isRecordedChild(section, child.startTimeTicks)) return null;
   return { source: "ssh", says: "alive", detail: `its command runs on as process ${childPid} on ${host}` };
 }
 
