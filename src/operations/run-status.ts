@@ -1,5 +1,5 @@
 import { accessSync, constants } from "node:fs";
-import type { TrainlockError } from "../model/errors.ts";
+import { LockLostError, type TrainlockError } from "../model/errors.ts";
 import type { Holder } from "../model/held-lock.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { asSystemError } from "../system/errno.ts";
@@ -28,7 +28,9 @@ export interface RunStatus {
 export function statusOf(outcome: RunOutcome | TrainlockError, exitCode: number): RunStatus {
   const ended = localIso(nowMicroseconds());
   const nothing = { started: null, ended, exitCode, signal: null, coreDumped: false, detail: null, holder: null };
-  if (outcome instanceof Error) return { ...nothing, reason: "error", detail: outcome.message };
+  if (outcome instanceof Error) {
+    return { ...nothing, reason: outcome instanceof LockLostError ? "lost" : "error", detail: outcome.message };
+  }
   const started = outcome.startedAt === null ? null : localIso(outcome.startedAt * 1000);
   const status = { ...nothing, started, reason: outcome.kind };
   switch (outcome.kind) {

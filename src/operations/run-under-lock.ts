@@ -19,7 +19,10 @@ export interface Surroundings {
   readonly inherited: readonly number[];
 }
 
-/** Runs the command while the lock is held, and outlasts whatever it leaves in its process group. */
+/**
+ * Runs the command while the lock is held, and outlasts whatever it leaves in its process group. Throws a LockLostError where
+ * the lock is lost before the command is started: whatever is to happen to one that runs, none is started then.
+ */
 export async function runUnderLock(
   request: RunRequest,
   lock: HeldLock,
@@ -28,6 +31,9 @@ export async function runUnderLock(
 ): Promise<RunOutcome> {
   const { layout, configuration, argv, killAfterMs, tell } = request;
   const startedAt = Date.now();
+  if (lock.lost.aborted) {
+    throw new LockLostError(`the lock was lost before the command was started: ${messageOf(lock.lost.reason)}`);
+  }
   const started = supervisor.start({
     argv,
     env: {

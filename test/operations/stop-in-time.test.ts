@@ -6,6 +6,7 @@ import type { HeldLock } from "../../src/locks/lock.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { LockLostError } from "../../src/model/errors.ts";
 import { defaultLayout } from "../../src/model/layout.ts";
+import { statusOf } from "../../src/operations/run-status.ts";
 import { runUnderLock } from "../../src/operations/run-under-lock.ts";
 import type { Ended, Supervisor } from "../../src/operations/supervise.ts";
 import { signalNumber } from "../../src/system/signals.ts";
@@ -51,12 +52,9 @@ const supervisor: Supervisor = {
   dispose: silent,
 };
 
-/** How a command ends that does not hear SIGTERM, and after how long, milliseconds. */
-async function stop(stopWithinMs: number | null, killAfterMs: number) {
-  const root = await temporaryRoot();
-  const ready = join(root, "ready");
-  const lost = new AbortController();
-  const request = {
+/** A request for a command that does not hear SIGTERM, and makes a file when it is ready. */
+function requestFor(root: string, ready: string, killAfterMs: number) {
+  return {
     layout: defaultLayout(root),
     store: { acquire: () => Promise.reject(new Error("never asked")), awaitTurn: async () => null },
     configuration: parseConfiguration({ strategy: "a", dataset: "b", model: "c" }),
@@ -77,6 +75,14 @@ async function stop(stopWithinMs: number | null, killAfterMs: number) {
       warning: silent,
     },
   };
+}
+
+/** How a command ends that does not hear SIGTERM, and after how long, milliseconds. */
+async function stop(stopWithinMs: number | null, killAfterMs: number) {
+  const root = await temporaryRoot();
+  const ready = join(root, "ready");
+  const lost = new AbortController();
+  const request = requestFor(root, ready, killAfterMs);
   const running = runUnderLock(request, heldLock(lost.signal), supervisor, { weightsDir: root, inherited: [] });
   await until("a command that ignores SIGTERM", () => (existsSync(ready) ? true : null));
   const lostAt = performance.now();
@@ -97,3 +103,25 @@ test.each([
   expect(tookMs).toBeGreaterThanOrEqual(expectedMs - 5);
   expect(tookMs).toBeLessThan(expectedMs + 2000);
 });
+
+test.each(["stop", "warn"] as const)(
+  "no command is started whose lock is lost before that (--on-lost %s)",
+  async (onLost) => {
+    const root = await temporaryRoot();
+    const request = { ...requestFor(root, join(root, "ready"), 0), onLost };
+    const lost = AbortSignal.abort(new LockLostError("another has it"));
+    const never: Supervisor = {
+      ...supervisor,
+      start: () => {
+        throw new Error("was started");
+      },
+    };
+    const error: unknown = await runUnderLock(request, heldLock(lost), never, { weightsDir: root, inherited: [] }).then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
+    if (!(error instanceof LockLostError)) throw error;
+    expect(error.message).toContain("another has it");
+    expect(statusOf(error, error.exitCode)).toMatchObject({ exitCode: 74, started: null, reason: "lost" });
+  },
+);
