@@ -51,6 +51,9 @@ export function bothLocks(remote: HeldLock, files: HeldLock): HeldLock {
     check: async () => {
       await Promise.all([remote.check(), files.check()]);
     },
+    hear: async () => {
+      await Promise.all([remote.hear?.(), files.hear?.()]);
+    },
     assertHeld: async () => {
       await Promise.all([remote.assertHeld(), files.assertHeld()]);
     },

@@ -30,6 +30,8 @@ export interface HeldLock {
   noteChild(pid: number): Promise<void>;
   /** Looks whether the lock still is this claim's, and mends what can be mended. Runs by itself on a schedule, too. */
   check(): Promise<void>;
+  /** Where another process tells of its loss: resolves once what that has told until now has arrived, also after a sleep. */
+  hear?(): Promise<void>;
   /** Asks whether the lock is held at this moment. Throws a LockLostError when it is not, or when that cannot be told. */
   assertHeld(): Promise<void>;
   /** Gives it back. A lock that is a successor's by now is left alone. A second call does nothing. */

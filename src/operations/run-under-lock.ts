@@ -60,6 +60,8 @@ export async function runUnderLock(
   const ended = await started.ended;
   clearInterval(dropping);
   await outlastGroup(started.pid, { onRemaining: tell.remaining, onKill: tell.killing, killAfterMs });
+  // Others may have ended it for its loss while this process was stopped.
+  await lock.hear?.();
   const why = loss.settle();
   if (why !== null) return { kind: "lost", why, ending: ended.ending, startedAt };
   noteDone(request, lock, weightsDir, ended, startedAt);

@@ -8,21 +8,24 @@ const reconnectMs = 500;
 
 /**
  * Until a key is gone, as the store tells it, or it is time to ask again. `since` is the revision at which it was there; null:
- * not known. Resolves also when the signal aborts; a store that cannot be reached is waited for.
+ * not known. A store that cannot be reached is waited for, also when it is time: who asked then would be told that there is
+ * none. Resolves as well when the signal aborts.
  */
 export async function awaitKey(
   client: EtcdClient,
   key: string,
   since: number | null,
   signal: AbortSignal,
+  timeToAskMs = askAgainMs,
 ): Promise<void> {
-  const enough = AbortSignal.any([signal, AbortSignal.timeout(askAgainMs)]);
+  const timeToAsk = AbortSignal.timeout(timeToAskMs);
+  const enough = AbortSignal.any([signal, timeToAsk]);
   let seen = since;
-  while (!enough.aborted) {
+  while (!signal.aborted) {
     try {
-      if (seen === null) {
-        const { entry, revision } = await client.get(key, { signal: enough });
-        if (entry === null) return;
+      if (seen === null || timeToAsk.aborted) {
+        const { entry, revision } = await client.get(key, { signal });
+        if (entry === null || timeToAsk.aborted) return;
         seen = revision;
       }
       for await (const event of client.watch(key, seen + 1, enough)) {
@@ -34,7 +37,7 @@ export async function awaitKey(
       }
     } catch {
       seen = null;
-      await sleepUnlessAborted(withJitter(reconnectMs), enough);
+      await sleepUnlessAborted(withJitter(reconnectMs), signal);
     }
   }
 }

@@ -10,7 +10,7 @@ export interface CommandGuard {
   guard(group: number): void;
   wrapperStopsIt(): void;
   /** Stops the command, unless its wrapper says that it does; whatever is left at the end of its time is killed. */
-  lost(stopByMs: number | null): void;
+  lost(stopByMs: number): void;
   /** The command is over. What goes on of it: daemons, workers in sessions of their own. */
   left(): Promise<readonly number[]>;
   /** The wrapper is gone, or done: resolves once nothing of the command is left. */
@@ -69,8 +69,9 @@ export function guardCommand(clock: () => number): CommandGuard {
     },
     lost: (stopByMs) => {
       if (rules === null || !rules.stops) return;
-      setTimeout(askToStop, wrapperGone ? 0 : wrapperPatienceMs);
-      killAt(stopByMs ?? clock() + rules.killAfterMs);
+      const askAfterMs = wrapperGone ? 0 : wrapperPatienceMs;
+      setTimeout(askToStop, askAfterMs);
+      killAt(Math.min(clock() + askAfterMs + rules.killAfterMs, stopByMs));
     },
     left: async () => {
       ended = true;

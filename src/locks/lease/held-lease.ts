@@ -39,7 +39,7 @@ export function pendingLock({ token, record, key, address, client, onNote }: Lea
     },
     lost: (why, stopByMs) => {
       if (released) return;
-      lost.abort(new LockLostError(why, { stopWithinMs: stopByMs === null ? null : Math.max(0, stopByMs - bootMs()) }));
+      lost.abort(new LockLostError(why, { stopWithinMs: Math.max(0, stopByMs - bootMs()) }));
     },
   };
   const hold = (session: LeaseSession, made: number): HeldLock => {
@@ -59,6 +59,7 @@ export function pendingLock({ token, record, key, address, client, onNote }: Lea
       check: async () => {
         if (!released && !lost.signal.aborted) await session.renew();
       },
+      hear: () => session.hear(),
       assertHeld: async () => {
         if (released) throw new LockLostError("the lock has been released");
         lost.signal.throwIfAborted();

@@ -8,8 +8,8 @@ import { changedClaims } from "./prove-claims.ts";
 export interface KeeperEvents {
   /** A claim's key was gone, nobody had claimed since, and it is there again. */
   reclaimed(id: string, revision: number): void;
-  /** `stopByMs`: until then nobody else has it, by the keeper's clock; null: somebody may have it already. */
-  lost(id: string, why: string, stopByMs: number | null): void;
+  /** `stopByMs`: by then nothing of the command may be left, by the keeper's clock. */
+  lost(id: string, why: string, stopByMs: number): void;
 }
 
 export interface LeaseState {
@@ -41,6 +41,8 @@ export interface LeaseKeeper {
 const wokenAfterMs = 1000;
 /** How long a process that has woken up may ask whether it still has its claims, before it gives them up. */
 const wokenPatienceMs = 700;
+/** From the news that another has claimed, until nothing of the command is left: it is to stop, not to save anything. */
+const overtakenGraceMs = 700;
 /** Renewals under way at most: enough for those that a line swallows not to keep the next from being tried. */
 const mostRequests = 16;
 
@@ -99,7 +101,7 @@ export function keepLease(
     current = { lease: mine.lease, confirmedAtMs: Math.max(current.confirmedAtMs, sentAtMs) };
     dueAtMs = current.confirmedAtMs + times.renewEveryMs;
   };
-  const lose = (id: string, why: string, stopByMs: number | null) => {
+  const lose = (id: string, why: string, stopByMs: number) => {
     if (claims.delete(id)) events.lost(id, why, stopByMs);
   };
 
@@ -114,7 +116,7 @@ export function keepLease(
     if (made.kind === "taken") {
       const how =
         made.by === null ? "another claim has been made since, and has ended" : "another has claimed it since";
-      return lose(id, `its key ${claim.lock} was gone, and ${how}`, null);
+      return lose(id, `its key ${claim.lock} was gone, and ${how}`, clock() + overtakenGraceMs);
     }
     claims.set(id, { ...now, revision: made.revision });
     if (made.revision !== claim.revision) events.reclaimed(id, made.revision);

@@ -32,6 +32,8 @@ export type Request =
   /** It is another's to give back. */
   | { readonly do: "leave"; readonly id: string }
   | { readonly do: "renew"; readonly number: number }
+  /** To be answered at once. */
+  | { readonly do: "answer"; readonly number: number }
   /** The wrapper has heard of the loss, and stops its command itself. */
   | { readonly do: "stopping" }
   /** An `alive` has been read: another may be sent. A wrapper that is stopped reads none, and no pipe fills up. */
@@ -40,7 +42,7 @@ export type Request =
 export interface Guard {
   /** False: the command goes on without its lock, as its user wishes. */
   readonly stops: boolean;
-  /** From SIGTERM to SIGKILL where no lease sets a limit, milliseconds. */
+  /** From SIGTERM to SIGKILL at most, milliseconds. */
   readonly killAfterMs: number;
 }
 
@@ -58,7 +60,7 @@ export type Report =
   | { readonly say: "taken"; readonly id: string }
   | { readonly say: "refused"; readonly id: string; readonly fault: FaultText }
   | { readonly say: "reclaimed"; readonly id: string; readonly revision: number }
-  | { readonly say: "lost"; readonly id: string; readonly why: string; readonly stopByMs: number | null }
+  | { readonly say: "lost"; readonly id: string; readonly why: string; readonly stopByMs: number }
   /** `left`: processes of the command that go on, for which the lock is kept. */
   | {
       readonly say: "removed";
@@ -66,7 +68,8 @@ export type Report =
       readonly fault: string | null;
       readonly left: readonly number[];
     }
-  | { readonly say: "renewed"; readonly number: number };
+  | { readonly say: "renewed"; readonly number: number }
+  | { readonly say: "answered"; readonly number: number };
 
 /** An EtcdError as it goes over a pipe. */
 export interface FaultText {

@@ -25,7 +25,7 @@ export interface SessionOptions {
 
 export interface ClaimEvents {
   reclaimed(revision: number): void;
-  lost(why: string, stopByMs: number | null): void;
+  lost(why: string, stopByMs: number): void;
 }
 
 /** How a claim ended: what kept the store from hearing of it, and whom the lock is kept for. */
@@ -44,6 +44,8 @@ export interface LeaseSession {
   guard(token: string, group: number, value: Buffer | null): void;
   /** Renews now. */
   renew(): Promise<void>;
+  /** Resolves once all that the keeper has said until now has been heard. */
+  hear(): Promise<void>;
   /** Gives a claim back. One that was lost is given back as far as that does not take long. */
   remove(token: string, wasLost: boolean): Promise<Removal>;
   /** Leaves a joined claim to whoever made it. */
@@ -61,6 +63,7 @@ const wokenPatienceMs = 1200;
 const claimPatienceMs = 20_000;
 const answerPatienceMs = 6000;
 const lostPatienceMs = 500;
+const hearPatienceMs = 1000;
 const endPatienceMs = 300;
 /** The keeper gives a claim up first; this is for when it cannot. */
 const latenessMs = 300;
@@ -87,7 +90,7 @@ export function openSession(options: SessionOptions): LeaseSession {
   let watching: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
 
-  const lose = (token: string, why: string, stopByMs: number | null) => {
+  const lose = (token: string, why: string, stopByMs: number) => {
     const lost = held.get(token);
     if (!held.delete(token) || lost === undefined) return;
     keeper?.tell({ do: "stopping" });
@@ -207,7 +210,7 @@ export function openSession(options: SessionOptions): LeaseSession {
       hold(claim, events);
       // Proved by the first renewal: nobody knows how long it has been since the last one.
       const link = start({ lease, confirmedAtMs: askedAtMs - ttlMs / 2 });
-      await link.ask({ do: "renew", number: numberOfRenewal() }, ["renewed"], answerPatienceMs);
+      await link.ask({ do: "renew", number: numberOfQuestion() }, ["renewed"], answerPatienceMs);
       if (current !== null && current.confirmedAtMs >= askedAtMs && held.has(claim.token)) return true;
       link.tell({ do: "leave", id: claim.token });
       unhold(claim.token);
@@ -222,7 +225,10 @@ export function openSession(options: SessionOptions): LeaseSession {
       keeper?.tell({ do: "guard", id: token, group, value: value?.toString("base64") ?? null });
     },
     renew: async () => {
-      await keeper?.ask({ do: "renew", number: numberOfRenewal() }, ["renewed"], answerPatienceMs);
+      await keeper?.ask({ do: "renew", number: numberOfQuestion() }, ["renewed"], answerPatienceMs);
+    },
+    hear: async () => {
+      await keeper?.ask({ do: "answer", number: numberOfQuestion() }, ["answered"], hearPatienceMs);
     },
     remove: async (token, wasLost) => {
       const last = unhold(token);
@@ -240,7 +246,7 @@ export function openSession(options: SessionOptions): LeaseSession {
   };
 }
 
-function numberOfRenewal(): number {
+function numberOfQuestion(): number {
   return Number.parseInt(randomHex(4), 16);
 }
 

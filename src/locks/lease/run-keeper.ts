@@ -48,7 +48,8 @@ export async function runKeeper(): Promise<void> {
         mayReport = true;
         // It has slept, and wants to know.
         if (bootMs() - reportedAtMs > reportEveryMs) report();
-      } else if (request.do === "stopping") guard.wrapperStopsIt();
+      } else if (request.do === "answer") say({ say: "answered", number: request.number });
+      else if (request.do === "stopping") guard.wrapperStopsIt();
       else if (keeper !== null) void obey(request, keeper, guard, say);
     };
     readLines(process.stdin, (line) => handle(JSON.parse(line)), resolve);
@@ -78,7 +79,7 @@ function beginKeeping(
   return keeper;
 }
 
-type Order = Exclude<Request, { do: "begin" | "seen" | "stopping" }>;
+type Order = Exclude<Request, { do: "begin" | "seen" | "answer" | "stopping" }>;
 
 async function obey(
   order: Order,
