@@ -33,8 +33,8 @@ const titles = ["rounds", "claims", "outage ms", "overlaps", "unguarded", "lost"
 const rows = ours.rows.map((row) => [row.fault, ...columns.map((column) => row[column]), endings(row), verdict(row)]);
 print([["fault", ...titles], ...rows]);
 console.log(
-  "\noutage: the longest time without an answer of the cluster. unguarded: commands that ran beside the next one while all that could\n" +
-    "have stopped them was stopped or killed. exit codes: of those that held the lock, or could not ask for it (3).",
+  "\noutage: the longest time without an answer of the cluster. unguarded: commands that ran beside the next one, where all that\n" +
+    "could have stopped them was stopped or killed, or their key removed by hand. exit codes: of those that held the lock, or could not ask for it (3).",
 );
 for (const { fault, told } of ours.rows) for (const line of told) console.log(`  ${fault}: ${line}`);
 for (const { fault, violations } of ours.rows)

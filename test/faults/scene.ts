@@ -38,6 +38,8 @@ export interface Scene {
   readonly beganAt: bigint;
   /** Commands that nobody could stop in time: the processes that would have were stopped, or killed, all of them. */
   readonly unguarded: Set<number>;
+  /** Holders whose wrapper cannot say what became of it. */
+  readonly killed: Set<number>;
   /** What the table's reader should know. */
   readonly told: string[];
   contend(options?: ContenderOptions): void;
@@ -47,8 +49,14 @@ export interface Scene {
   holder(): Promise<Holding>;
   /** Who holds it after this one, whatever became of that. */
   holderAfter(before: Holding): Promise<Holding>;
+  /** What renews its lease; none for a tool that does so itself. */
+  keepersOf(holding: Holding): number[];
   keeperOf(holding: Holding): number;
+  /** Waits for one. */
+  newKeeperOf(holding: Holding): Promise<number>;
   signal(signal: NodeJS.Signals, ...pids: readonly number[]): void;
+  /** Resolves once a command has ended. */
+  ended(holding: Holding): Promise<void>;
   /** Lets a command end by itself. */
   end(holding: Holding): void;
   attempt(holding: Holding): Attempt | undefined;
@@ -92,6 +100,7 @@ export function openScene(stage: Stage): Scene {
     prefix,
     beganAt: process.hrtime.bigint(),
     unguarded: new Set(),
+    killed: new Set(),
     told: [],
     contend: ({ host = 0, waits = true, stubborn = false, options = [], behind = [], ...rest } = {}) => {
       const { endpoints = cluster.endpoints } = rest;
@@ -111,13 +120,21 @@ export function openScene(stage: Stage): Scene {
         () => holdingOrNull(journal().intervals.find((one) => running(one) && one.pid !== before.command)),
         40_000,
       ),
-    keeperOf: ({ wrapper }) => {
-      const keeper = processesOf(folder).find(({ parent, name }) => parent === wrapper && name === "lease-keeper");
-      if (keeper === undefined) throw new Error(`${wrapper} has no keeper`);
-      return keeper.pid;
+    keepersOf: ({ wrapper }) =>
+      processesOf(folder)
+        .filter(({ parent, name }) => parent === wrapper && name === "lease-keeper")
+        .map(({ pid }) => pid),
+    keeperOf: (holding) => {
+      const [keeper] = scene.keepersOf(holding);
+      if (keeper === undefined) throw new Error(`${holding.wrapper} has no keeper`);
+      return keeper;
     },
+    newKeeperOf: (holding) => until("a keeper", () => scene.keepersOf(holding)[0] ?? null),
     signal: (signal, ...pids) => {
       for (const pid of pids) process.kill(pid, signal);
+    },
+    ended: async ({ command }) => {
+      await until(`${command} to end`, () => (isRunning(command) ? null : true), 30_000);
     },
     end: ({ wrapper }) => writeFileSync(join(folder, `end-${wrapper}`), ""),
     attempt: ({ wrapper }) => attempts().find(({ pid }) => pid === wrapper),

@@ -30,9 +30,15 @@ until (-e "$folder/end" || -e "$folder/end-$wrapper" || !-d "/proc/$owner") {
 leave(0);
 
 sub leave {
-    unlink $occupancy;
+    # It is another's, if that began beside this one.
+    unlink $occupancy if occupant() eq $who;
     record("exit");
     exit $_[0];
+}
+
+sub occupant {
+    open(my $file, '<', $occupancy) or return '';
+    return <$file> // '';
 }
 
 sub now { return int(clock_gettime(CLOCK_MONOTONIC) * 1e9) }
@@ -51,8 +57,7 @@ sub occupy {
             syswrite $mine, $who;
             return;
         }
-        open(my $theirs, '<', $occupancy) or next;
-        my $other = <$theirs> // '';
+        my $other = occupant();
         record("occupied-by-$1") if is_alive($other) && $other =~ /^(\d+)/;
         unlink $occupancy;
     }

@@ -1,0 +1,105 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { contendAsUsual, type Fault, faultTest } from "./fault.ts";
+import type { Holding, Scene } from "./scene.ts";
+import { sharedStage } from "./stage.ts";
+import { unbearableOutageMs } from "./tools.ts";
+
+// The holder's way to the cluster is a relay's.
+const stage = sharedStage({ relays: true });
+
+function kill(scene: Scene, { wrapper }: Holding, ...others: readonly number[]): void {
+  scene.killed.add(wrapper);
+  scene.signal("SIGKILL", wrapper, ...others);
+}
+
+/** The holder is still the only one. */
+async function expectNobodyElse(scene: Scene, holder: Holding): Promise<void> {
+  await sleep(unbearableOutageMs);
+  const { intervals } = scene.journal();
+  if (intervals.length > 1 || !scene.isRunning(holder.command)) throw new Error("another has taken over");
+}
+
+const faults: Fault[] = [
+  {
+    name: "the wrapper is killed, and its command goes on",
+    always: true,
+    needsKeeper: true,
+    claim: "any",
+    strike: async (scene, holder) => {
+      kill(scene, holder);
+      await expectNobodyElse(scene, holder);
+    },
+  },
+  {
+    name: "keeper after keeper is killed",
+    always: true,
+    needsKeeper: true,
+    claim: "kept",
+    strike: async (scene, holder) => {
+      for (let times = 0; times < 4; times += 1) {
+        scene.signal("SIGKILL", await scene.newKeeperOf(holder));
+        await sleep(times * 500);
+      }
+    },
+  },
+  {
+    name: "the command is killed",
+    claim: "any",
+    strike: async (scene, holder) => {
+      scene.signal("SIGKILL", holder.command);
+      await scene.holderAfter(holder);
+    },
+  },
+  {
+    name: "the wrapper is killed while its host is cut off, until another takes over",
+    always: true,
+    claim: "any",
+    strike: async (scene, holder) => {
+      scene.stage.relays?.treat("swallow");
+      kill(scene, holder);
+      await scene.holderAfter(holder);
+      scene.stage.relays?.treat("pass");
+    },
+  },
+  {
+    name: "the keeper is killed while its host is cut off, until another takes over",
+    needsKeeper: true,
+    claim: "lost",
+    strike: async (scene, holder) => {
+      scene.stage.relays?.treat("swallow");
+      scene.signal("SIGKILL", scene.keeperOf(holder));
+      await scene.holderAfter(holder);
+      scene.stage.relays?.treat("pass");
+    },
+  },
+  {
+    name: "wrapper and keeper are killed, and the command is not",
+    always: true,
+    claim: "any",
+    strike: async (scene, holder) => {
+      scene.unguarded.add(holder.command);
+      kill(scene, holder, ...scene.keepersOf(holder));
+      await scene.holderAfter(holder);
+      await sleep(500);
+      scene.end(holder);
+      await scene.ended(holder);
+    },
+  },
+  {
+    name: "wrapper and keeper are killed, and the command is not, with a weights dir: the file's lock still excludes",
+    always: true,
+    needsKeeper: true,
+    claim: "any",
+    contend: async (scene, round) => {
+      mkdirSync(join(scene.root, "WEIGHTS", "baseline", "acdc", "m"), { recursive: true });
+      await contendAsUsual(scene, round, ["--also-marker"]);
+    },
+    strike: async (scene, holder) => {
+      kill(scene, holder, scene.keeperOf(holder));
+      await expectNobodyElse(scene, holder);
+    },
+  },
+];
+for (const fault of faults) faultTest(stage, fault);
