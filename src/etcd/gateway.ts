@@ -14,6 +14,9 @@ const mebibyte = 2 ** 20;
 /** Bytes of an answer that a hostile or mistaken server may fill our memory with. */
 export const largest = { plain: mebibyte, withValues: 4 * mebibyte, page: 16 * mebibyte } as const;
 
+/** A login ends with those who wait for it; setTimeout knows no longer time. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export interface Call<Schema extends v.GenericSchema> {
   /** Under `/v3`. */
   readonly path: string;
@@ -36,9 +39,17 @@ export interface Gateway {
 
 export function gateway(address: EtcdAddress, access: EtcdAccess): Gateway {
   const connected = connections(address, access);
-  const authenticate = async (endpoint: string, name: string, password: string, timeoutMs: number) => {
+  const authenticate = async (endpoint: string, name: string, password: string, signal: AbortSignal) => {
     const path = "/v3/auth/authenticate";
-    const request = { endpoint, path, body: { name, password }, token: null, needsLeader: true, timeoutMs };
+    const request = {
+      endpoint,
+      path,
+      body: { name, password },
+      token: null,
+      needsLeader: true,
+      timeoutMs: longestTimerMs,
+      signal,
+    };
     const reply = await post(connected, request, largest.plain);
     return answerIn(endpoint, path, reply, authenticateAnswer).token;
   };
