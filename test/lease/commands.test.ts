@@ -173,18 +173,3 @@ etcdTest("nothing is written to the root but by the command", async () => {
   expect(existsSync(site.weightsDir)).toBe(false);
   expect(existsSync(site.lockDir)).toBe(false);
 });
-
-etcdTest("all ranks of a launch run under one claim, whatever an older record in the folder says", async () => {
-  const site = await storeSite();
-  // By the file system's locks, and with a higher generation than any in this store.
-  await trainlock(["run", ...site.args, "--", "true"]);
-  const rank = (number: number) => ({
-    env: { ...site.env, SLURM_JOB_ID: "7", SLURM_STEP_ID: "0", SLURM_PROCID: `${number}`, SLURM_STEP_NUM_TASKS: "2" },
-  });
-  const script = `echo "ready $TRAINLOCK_TOKEN"; sleep 1.5; ${executable} held && echo held`;
-  const run = ["run", ...site.args, "--no-also-marker", "--ranks", "job", "--", "sh", "-c", script];
-  const ranks = [1, 0].map((number) => startTrainlock(run, rank(number)));
-  const ended = await Promise.all(ranks.map(({ finished }) => finished));
-  expect(new Set(ended.map(({ stdout }) => stdout)).size).toBe(1);
-  for (const each of ended) expect(each).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/\nheld\n$/) });
-});

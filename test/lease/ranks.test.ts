@@ -1,0 +1,66 @@
+import { execFileSync } from "node:child_process";
+import { expect } from "vitest";
+import { sleep } from "../../src/system/sleep.ts";
+import { executable, startTrainlock, trainlock } from "../support/trainlock.ts";
+import { etcdTest, type StoreSite, storeSite } from "./store.ts";
+
+const ttlMs = 5000;
+
+function rank(site: StoreSite, number: number) {
+  const launch = { SLURM_JOB_ID: "7", SLURM_STEP_ID: "0", SLURM_PROCID: `${number}`, SLURM_STEP_NUM_TASKS: "2" };
+  const options = ["--no-also-marker", "--ttl", "5s", "--kill-after", "1s", "--ranks", "job"];
+  const script = `echo "ready $$ $TRAINLOCK_TOKEN"; trap '' TERM; while read line; do ${executable} held && echo held; done`;
+  return startTrainlock(["run", ...site.args, ...options, "--", "sh", "-c", script], {
+    env: { ...site.env, ...launch },
+  });
+}
+
+const check = async (site: StoreSite) => (await trainlock(["check", ...site.args], site)).exitCode;
+
+etcdTest("all ranks of a launch run under one claim, whatever an older record in the folder says", async () => {
+  const site = await storeSite();
+  // By the file system's locks, and with a higher generation than any in this store.
+  await trainlock(["run", ...site.args, "--", "true"]);
+  const [second, first] = [rank(site, 1), rank(site, 0)];
+  for (const each of [first, second]) {
+    await each.waitFor("ready");
+    each.writeLine("ask");
+    await each.waitFor("held");
+  }
+  const tokens = [first, second].map((each) => /ready \d+ (\w+)/.exec(each.stdout())?.[1]);
+  expect(tokens[0]).toBe(tokens[1]);
+  for (const each of [second, first]) each.closeInput();
+  for (const each of [first, second]) expect(await each.finished).toMatchObject({ exitCode: 0 });
+  expect(await check(site)).toBe(0);
+});
+
+etcdTest("when the host of rank 0 is gone, the lock stays for as long as another rank runs", async () => {
+  const site = await storeSite();
+  const [second, first] = [rank(site, 1), rank(site, 0)];
+  await Promise.all([first.waitFor("ready"), second.waitFor("ready")]);
+  const command = Number(/ready (\d+)/.exec(first.stdout())?.[1]);
+  const gone = [keeperOf(first.pid), first.pid, command];
+  for (const pid of gone) process.kill(pid, "SIGKILL");
+  await sleep(1.5 * ttlMs);
+  expect(await check(site)).toBe(1);
+  second.writeLine("ask");
+  await second.waitFor("held");
+  second.closeInput();
+  await second.finished;
+  await expect.poll(() => check(site), { timeout: 3 * ttlMs, interval: 500 }).toBe(0);
+});
+
+etcdTest("when the lock is another's, no rank goes on, whatever it does with SIGTERM", async () => {
+  const site = await storeSite();
+  const [second, first] = [rank(site, 1), rank(site, 0)];
+  await Promise.all([first.waitFor("ready"), second.waitFor("ready")]);
+  await site.etcdctl("put", site.lockKey.replace("/locks/", "/last/"), "another");
+  await site.etcdctl("del", site.lockKey);
+  for (const each of [first, second]) expect(await each.finished).toMatchObject({ exitCode: 74 });
+});
+
+function keeperOf(parent: number): number {
+  const listed = execFileSync("ps", ["-eo", "pid,ppid,comm"], { encoding: "utf8" });
+  const line = listed.split("\n").find((each) => new RegExp(`^ *\\d+ +${parent} lease-keeper$`).test(each));
+  return Number(line?.trim().split(" ")[0]);
+}
