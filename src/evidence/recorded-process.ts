@@ -1,7 +1,7 @@
 import type { Evidence } from "../model/evidence.ts";
 import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
 import { isRecordedChild } from "../model/recorded-child.ts";
-import { processesWithToken, readProcess } from "../system/process-table.ts";
+import { type ProcessReading, processesWithToken, readProcess } from "../system/process-table.ts";
 import { initialPidNamespace, thisHost } from "../system/this-host.ts";
 
 /**
@@ -21,8 +21,20 @@ export function recordedProcessEvidence(record: OwnerRecord | null): Evidence[] 
   return owner.says === "alive" ? [owner] : [owner, ...childEvidence(section)];
 }
 
+const readings = new Map<number, ProcessReading>();
+
+/** A process may hold a hundred locks of a list: it is looked at once for all that are judged in one turn of the event loop. */
+function readOnce(pid: number): ProcessReading {
+  const before = readings.get(pid);
+  if (before !== undefined) return before;
+  if (readings.size === 0) setImmediate(() => readings.clear());
+  const reading = readProcess(pid);
+  readings.set(pid, reading);
+  return reading;
+}
+
 function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
-  const process = readProcess(pid);
+  const process = readOnce(pid);
   const gone = (detail: string): Evidence => ({ source: "process", says: "dead", because: "PID not running", detail });
   switch (process.kind) {
     case "gone":
