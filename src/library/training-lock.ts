@@ -1,6 +1,6 @@
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
-import type { HeldLock } from "../locks/lock.ts";
+import type { Acquisition, HeldLock, Turn } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { LockLostError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
@@ -39,6 +39,7 @@ export interface AcquireOptions {
 }
 
 const longestPauseMs = 1000;
+const longestWaitMs = 60_000;
 
 /**
  * The lock of one configuration, kernel lock and marker together, held by this process.
@@ -82,8 +83,9 @@ export class TrainingLock {
     }
     const store = await openStore(this.#layout, this.#examine);
     const giveUpAt = performance.now() + timeoutMs;
+    let turn: Turn | null = null;
     for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
-      const acquisition = await store.acquire(this.#configuration, null);
+      const acquisition: Acquisition = await store.acquire(this.#configuration, null, turn);
       if (acquisition.kind === "held") {
         this.#held = acquisition.lock;
         this.#lost = acquisition.lock.lost;
@@ -91,7 +93,12 @@ export class TrainingLock {
       }
       const leftMs = giveUpAt - performance.now();
       if (leftMs <= 0) return false;
-      await sleep(Math.min(withJitter(pauseMs), leftMs));
+      if (this.#layout.store === null) await sleep(Math.min(withJitter(pauseMs), leftMs));
+      else {
+        // A remote store tells: asking it again and again would be work for all its members.
+        const enough = AbortSignal.timeout(Math.ceil(Math.min(leftMs, longestWaitMs)));
+        turn = await store.awaitTurn(this.#configuration, acquisition.busy, enough);
+      }
     }
   }
 

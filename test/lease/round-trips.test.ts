@@ -1,0 +1,108 @@
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+import { type ClusterOptions, startCluster } from "../etcd/cluster.ts";
+import { countingProxy, type Passed } from "../etcd/counting-proxy.ts";
+import { startProcess } from "../support/running-process.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { environment } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+import { etcdTest } from "./store.ts";
+
+const library = fileURLToPath(new URL("../../dist/lib/index.js", import.meta.url));
+
+/** Does what it is told on its standard input, a deed a line, and says when it is done. */
+const program = `
+  import { createInterface } from "node:readline";
+  import { TrainingLock } from ${JSON.stringify(library)};
+  const named = (model) => new TrainingLock({ strategy: "baseline", dataset: "IDD-AW", model });
+  const [lock, same, beside] = [named("a"), named("a"), named("b")];
+  const deeds = {
+    claim: () => lock.acquire(),
+    "claim beside": () => beside.acquire(),
+    "claim the same": () => same.acquire(),
+    "wait for the same": () => same.acquire({ blocking: true, timeout: 60 }),
+    release: () => lock.release(),
+    "release beside": () => beside.release(),
+    "release the same": () => same.release(),
+  };
+  createInterface({ input: process.stdin }).on("line", async (line) => {
+    const [number, deed] = line.split(": ");
+    console.log(number + ": " + (await deeds[deed]()));
+  });
+`;
+
+/** Renewals go on all the time: a lease is prolonged, and a transaction that changes nothing proves the claims. */
+function isRenewal({ path, body }: Passed): boolean {
+  return path === "/lease/keepalive" || (path === "/kv/txn" && JSON.parse(body).success.length === 0);
+}
+
+async function startProgram(options: ClusterOptions) {
+  const cluster = await startCluster(options);
+  const proxy = await countingProxy(cluster.endpoints[0] ?? "");
+  const env = { ...cluster.env, TRAINLOCK_STORE: `etcd://${proxy.endpoint}`, TRAINLOCK_ROOT: await temporaryRoot() };
+  const running = startProcess(process.execPath, ["--input-type=module", "-e", program], { env: environment(env) });
+  const asked = () => proxy.passed.filter((request) => !isRenewal(request)).map(({ path }) => path);
+  let number = 0;
+  /** Resolves once it has that outcome. */
+  const begin = (deed: string, outcome: string): Promise<void> => {
+    proxy.passed.length = 0;
+    number += 1;
+    running.writeLine(`${number}: ${deed}`);
+    return running.waitFor(`${number}: ${outcome}\n`);
+  };
+  return {
+    begin,
+    asked,
+    /** What was asked of etcd for one deed. */
+    requests: async (deed: string, outcome: string) => {
+      await begin(deed, outcome);
+      return asked();
+    },
+    /** Resolves after so many renewals. */
+    renewed: async (times: number) => {
+      const sofar = () => proxy.passed.filter(({ path }) => path === "/lease/keepalive").length;
+      const before = sofar();
+      await until("renewals", () => (sofar() - before >= times ? true : null), 20_000);
+    },
+    end: async () => {
+      running.kill("SIGKILL");
+      await running.finished;
+    },
+  };
+}
+
+etcdTest(
+  "a claim takes three round trips, a release one; each further claim of the same process takes two",
+  async () => {
+    const { requests, end } = await startProgram({});
+    expect(await requests("claim", "true")).toEqual(["/kv/range", "/lease/grant", "/kv/txn"]);
+    expect(await requests("claim beside", "true")).toEqual(["/kv/range", "/kv/txn"]);
+    expect(await requests("release beside", "undefined")).toEqual(["/kv/txn"]);
+    expect(await requests("release", "undefined")).toEqual(["/lease/revoke"]);
+    await end();
+  },
+);
+
+etcdTest("with a user it is one more, once in a process and once in its keeper", async () => {
+  const { requests, renewed, end } = await startProgram({ auth: true });
+  const login = "/auth/authenticate";
+  expect(await requests("claim", "true")).toEqual([login, "/kv/range", login, "/lease/grant", "/kv/txn"]);
+  await renewed(1);
+  expect(await requests("release", "undefined")).toEqual(["/lease/revoke"]);
+  expect(await requests("claim", "true")).toEqual(["/kv/range", "/lease/grant", "/kv/txn"]);
+  expect(await requests("release", "undefined")).toEqual(["/lease/revoke"]);
+  await end();
+});
+
+etcdTest("a program that waits for a lock asks nothing while it waits, and has the lock when it is told", async () => {
+  const { begin, asked, requests, renewed, end } = await startProgram({});
+  await requests("claim", "true");
+  const waited = begin("wait for the same", "true");
+  await renewed(3);
+  // Of a watch that is silent it is asked now and then whether its server is there.
+  expect(asked().filter((path) => path !== "/maintenance/status")).toEqual(["/kv/range", "/watch"]);
+  await Promise.all([begin("release", "undefined"), waited]);
+  expect(asked()).toEqual(expect.arrayContaining(["/lease/grant", "/kv/txn"]));
+  await requests("release the same", "undefined");
+  await end();
+});
