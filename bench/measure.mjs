@@ -6,6 +6,11 @@ export function median(numbers) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+export function quantile(numbers, share) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+}
+
 /** Milliseconds from before the start to after the end of one process. Throws when it does not do its work. */
 function timed({ what, argv, env, exitCode = 0 }) {
   const [file, ...args] = argv;

@@ -1,20 +1,18 @@
 // `npm run bench`: trainlock side by side with what people use today, in one run on one machine. Prints medians and
 // ratios and judges nothing: a time that is fine here means little elsewhere.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { printEtcd } from "./etcd.mjs";
 import { makeSite, printListing } from "./list-layouts.mjs";
 import { interleaved, median } from "./measure.mjs";
+import { bun, python, trainlock } from "./programs.mjs";
 import { printTable } from "./table.mjs";
 import { printWakeUps } from "./wake-up.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const trainlock = join(here, "../dist/trainlock");
-const bun = join(here, "../node_modules/.bin/bun");
-// The first in PATH may be a version manager's shell script, which takes longer than Python itself.
-const python = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3";
 
 const rounds = 40;
 const loops = 2000;
@@ -133,3 +131,4 @@ makeSite(site);
 printListing(site, "a process from start to end, warm cache");
 
 await printWakeUps();
+await printEtcd();

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-
-const trainlock = fileURLToPath(new URL("../dist/trainlock", import.meta.url));
+import { quantile } from "./measure.mjs";
+import { trainlock } from "./programs.mjs";
 
 const linesOf = (child) => {
   let text = "";
@@ -26,8 +26,9 @@ const linesOf = (child) => {
     }
   };
 };
-const start = (argv) => {
-  const child = spawn(argv[0], argv.slice(1), { stdio: ["pipe", "pipe", "ignore"] });
+/** A process whose standard output is read line by line. */
+export const start = (argv, env = process.env) => {
+  const child = spawn(argv[0], argv.slice(1), { env, stdio: ["pipe", "pipe", "ignore"] });
   return { child, line: linesOf(child), ended: new Promise((resolve) => child.on("exit", resolve)) };
 };
 
@@ -80,13 +81,10 @@ export async function wrapperMemory() {
   }
 }
 
-const quantile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
-
 export async function printWakeUps() {
   console.log("\nFrom a holder's last act to the first of the waiter's command (its own end and start included)");
   for (const [what, times] of Object.entries(await wakeUps())) {
-    const sorted = times.sort((a, b) => a - b);
-    const figures = [0.5, 0.99].map((share) => quantile(sorted, share).toFixed(1).padStart(8));
+    const figures = [0.5, 0.99].map((share) => quantile(times, share).toFixed(1).padStart(8));
     console.log(`  ${what.padEnd(36)} median ${figures[0]} ms   p99 ${figures[1]} ms`);
   }
   console.log(`  wrapper, resident after 7 s: ${(await wrapperMemory()).toFixed(0)} MB`);
