@@ -28,13 +28,13 @@ const faults: Fault[] = [
   },
   {
     name: "all members are stopped for longer than the time to live",
+    always: true,
     claim: "lost",
     strike: (scene) => stopAll(scene, unbearableOutageMs),
   },
   { name: "all members are killed, and started again at once", claim: "kept", strike: (scene) => killAll(scene, 0) },
   {
     name: "all members are killed, and started again after more than the time to live",
-    always: true,
     claim: "lost",
     strike: (scene) => killAll(scene, unbearableOutageMs),
   },

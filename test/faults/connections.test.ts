@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { describe } from "vitest";
 import { type Fault, faultTest } from "./fault.ts";
 import type { Treatment } from "./relays.ts";
 import type { Holding, Scene } from "./scene.ts";
@@ -6,10 +7,10 @@ import { sharedStage } from "./stage.ts";
 import { bearableOutageMs, unbearableOutageMs } from "./tools.ts";
 
 // The holder's way to the cluster is treated badly; the others have one of their own.
-const stage = sharedStage({ relays: true });
+const stage = sharedStage({ relayed: true });
 
 function forAWhile(how: Treatment, forMs: number) {
-  return async ({ stage: { relays } }: Scene) => {
+  return async ({ relays }: Scene) => {
     relays?.treat(how);
     await sleep(forMs);
     relays?.treat("pass");
@@ -18,9 +19,9 @@ function forAWhile(how: Treatment, forMs: number) {
 
 function untilTakenOver(how: Treatment) {
   return async (scene: Scene, holder: Holding) => {
-    scene.stage.relays?.treat(how);
+    scene.relays?.treat(how);
     await scene.holderAfter(holder);
-    scene.stage.relays?.treat("pass");
+    scene.relays?.treat("pass");
   };
 }
 
@@ -80,4 +81,6 @@ const faults: Fault[] = [
     strike: forAWhile("deaf", unbearableOutageMs),
   },
 ];
-for (const fault of faults) faultTest(stage, fault);
+describe.concurrent("one cluster, and each its own lock", () => {
+  for (const fault of faults) faultTest(stage, fault);
+});

@@ -26,7 +26,7 @@ const compared = tool.name !== "trainlock run";
 
 /** Two that wait, on different hosts, and one that asks again and again. The first holds the lock. */
 export async function contendAsUsual(scene: Scene, round: number, options: readonly string[] = []): Promise<void> {
-  const { relays } = scene.stage;
+  const { relays } = scene;
   scene.contend({ options, stubborn: round % 2 === 0, ...(relays === null ? {} : { endpoints: relays.endpoints }) });
   await scene.holder();
   scene.contend({ options, host: 1, stubborn: true });
@@ -66,7 +66,7 @@ function mayGoOn({ violations, tooLong }: Row, round: number): boolean {
 }
 
 async function oneRound(stage: Stage, fault: Fault, round: number, row: Row): Promise<void> {
-  const scene = openScene(stage);
+  const scene = await openScene(stage);
   try {
     await (fault.contend ?? contendAsUsual)(scene, round);
     const holder = await scene.holder();
@@ -76,15 +76,14 @@ async function oneRound(stage: Stage, fault: Fault, round: number, row: Row): Pr
     // A claim that is going to be lost is lost by then.
     if (fault.claim === "kept") await sleep(Math.max(0, ttlMs - Number(process.hrtime.bigint() - beganAt) / 1e6));
     await endInTurn(scene);
-    const outageMs = Math.max(...stage.probers.map((prober) => prober.longestOutageMs(beganAt)));
+    const outageMs = scene.longestOutageMs(beganAt);
     const left = await scene.close();
     addRound(row, scene, { claim: fault.claim, holder, outageMs, left });
   } catch (error) {
     row.violations.push(`${error instanceof Error ? error.message : error}\n${describe(scene.attempts())}`);
   } finally {
     stage.network?.mend();
-    stage.relays?.treat("pass");
-    scene.dispose();
+    await scene.dispose();
   }
 }
 

@@ -1,13 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { describe } from "vitest";
 import { contendAsUsual, type Fault, faultTest } from "./fault.ts";
 import type { Holding, Scene } from "./scene.ts";
 import { sharedStage } from "./stage.ts";
 import { unbearableOutageMs } from "./tools.ts";
 
 // The holder's way to the cluster is a relay's.
-const stage = sharedStage({ relays: true });
+const stage = sharedStage({ relayed: true });
 
 function kill(scene: Scene, { wrapper }: Holding, ...others: readonly number[]): void {
   scene.killed.add(wrapper);
@@ -57,10 +58,10 @@ const faults: Fault[] = [
     always: true,
     claim: "any",
     strike: async (scene, holder) => {
-      scene.stage.relays?.treat("swallow");
+      scene.relays?.treat("swallow");
       kill(scene, holder);
       await scene.holderAfter(holder);
-      scene.stage.relays?.treat("pass");
+      scene.relays?.treat("pass");
     },
   },
   {
@@ -68,10 +69,10 @@ const faults: Fault[] = [
     needsKeeper: true,
     claim: "lost",
     strike: async (scene, holder) => {
-      scene.stage.relays?.treat("swallow");
+      scene.relays?.treat("swallow");
       scene.signal("SIGKILL", scene.keeperOf(holder));
       await scene.holderAfter(holder);
-      scene.stage.relays?.treat("pass");
+      scene.relays?.treat("pass");
     },
   },
   {
@@ -102,4 +103,6 @@ const faults: Fault[] = [
     },
   },
 ];
-for (const fault of faults) faultTest(stage, fault);
+describe.concurrent("one cluster, and each its own lock", () => {
+  for (const fault of faults) faultTest(stage, fault);
+});

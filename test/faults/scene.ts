@@ -7,7 +7,9 @@ import { executable as built } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { type Attempt, type Contender, startContender } from "./contender.ts";
 import { type Journal, readScene } from "./journal.ts";
+import { startProber } from "./outages.ts";
 import { killAllOf, processesOf } from "./processes.ts";
+import { type Relays, startRelays } from "./relays.ts";
 import type { Stage } from "./stage.ts";
 import { tool, ttlMs, worker } from "./tools.ts";
 
@@ -35,7 +37,10 @@ export interface Scene {
   readonly stage: Stage;
   readonly root: string;
   readonly prefix: string;
-  readonly beganAt: bigint;
+  /** The holder's way to the members, if it is another than that of the others. */
+  readonly relays: Relays | null;
+  /** The longest time since then in which the cluster answered one of the clients' hosts, or the holder, not at all. */
+  longestOutageMs(since: bigint): number;
   /** Commands that nobody could stop in time: the processes that would have were stopped, or killed, all of them. */
   readonly unguarded: Set<number>;
   /** Holders whose wrapper cannot say what became of it. */
@@ -66,12 +71,12 @@ export interface Scene {
   /** Ends everything in good order; what is left of it, in words. */
   close(): Promise<string[]>;
   /** Ends everything, in any order. */
-  dispose(): void;
+  dispose(): Promise<void>;
 }
 
 let scenes = 0;
 
-export function openScene(stage: Stage): Scene {
+export async function openScene(stage: Stage): Promise<Scene> {
   const folder = mkdtempSync(join(realpathSync(tmpdir()), "trainlock-fault-"));
   const executable = join(folder, "trainlock");
   try {
@@ -83,6 +88,10 @@ export function openScene(stage: Stage): Scene {
   mkdirSync(root);
   const prefix = `/trainlock/scene-${process.pid}-${scenes++}`;
   const contenders: Contender[] = [];
+  const relays = stage.relayed ? await startRelays(stage.cluster.endpoints) : null;
+  const ownProber = relays === null ? null : startProber([], relays.endpoints);
+  const probers = ownProber === null ? stage.probers : [...stage.probers, ownProber];
+  stage.scenes += 1;
   const { cluster, clients } = stage;
   const journal = () => readScene(folder);
   const attempts = () => contenders.flatMap((contender) => contender.attempts());
@@ -90,7 +99,8 @@ export function openScene(stage: Stage): Scene {
   const running = (found: Interval) => found.to === null && scene.isRunning(found.pid);
   const leftOver = async () => {
     const keys = await cluster.etcdctl("get", "--prefix", "--keys-only", `${prefix}/locks/`);
-    const leases = (await cluster.etcdctl("lease", "list")).split("\n").slice(1);
+    // Whose a lease is cannot be told once it has no key.
+    const leases = stage.scenes > 1 ? [] : (await cluster.etcdctl("lease", "list")).split("\n").slice(1);
     const processes = processesOf(folder).map(({ pid, name }) => `${name} (PID ${pid})`);
     return [...keys.split("\n"), ...leases, ...processes].filter(Boolean);
   };
@@ -98,7 +108,8 @@ export function openScene(stage: Stage): Scene {
     stage,
     root,
     prefix,
-    beganAt: process.hrtime.bigint(),
+    relays,
+    longestOutageMs: (since) => Math.max(...probers.map((prober) => prober.longestOutageMs(since))),
     unguarded: new Set(),
     killed: new Set(),
     told: [],
@@ -159,8 +170,11 @@ export function openScene(stage: Stage): Scene {
       await until("everything to be gone", isEmpty, 3 * ttlMs).catch(() => undefined);
       return left;
     },
-    dispose: () => {
-      void Promise.all(contenders.map((contender) => contender.stop(() => true))).catch(() => undefined);
+    dispose: async () => {
+      stage.scenes -= 1;
+      const stopped = contenders.map((contender) => contender.stop(() => true));
+      killAllOf(folder);
+      await Promise.allSettled([...stopped, relays?.stop(), ownProber?.stop()]);
       killAllOf(folder);
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },

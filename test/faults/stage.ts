@@ -2,7 +2,6 @@ import { afterAll, expect } from "vitest";
 import { type Cluster, startCluster } from "../etcd/cluster.ts";
 import { type Network, startNetwork } from "./network.ts";
 import { type Prober, startProber } from "./outages.ts";
-import { type Relays, startRelays } from "./relays.ts";
 
 /** What the scenes of a file share: a cluster of three members, and who asks it from each host of clients. */
 export interface Stage {
@@ -12,13 +11,15 @@ export interface Stage {
   /** What a program's name is put behind, for each host of clients. */
   readonly clients: readonly (readonly string[])[];
   readonly probers: readonly Prober[];
-  /** Another way to the members. */
-  readonly relays: Relays | null;
+  /** Each scene's holder has a way of its own to the members. */
+  readonly relayed: boolean;
+  /** How many scenes are played. */
+  scenes: number;
 }
 
 interface StageOptions {
   readonly networks?: boolean;
-  readonly relays?: boolean;
+  readonly relayed?: boolean;
 }
 
 /** Starts at the first call, gives the same one later, and is gone with the file. */
@@ -27,7 +28,6 @@ export function sharedStage(options: StageOptions = {}): () => Promise<Stage> {
   afterAll(async () => {
     const stage = await shared?.catch(() => undefined);
     await Promise.all(stage?.probers.map((prober) => prober.stop()) ?? []);
-    await stage?.relays?.stop();
     await stage?.cluster.stop();
     expect(await stage?.network?.stop()).toEqual(stage?.network ? [] : undefined);
   });
@@ -37,16 +37,13 @@ export function sharedStage(options: StageOptions = {}): () => Promise<Stage> {
   };
 }
 
-async function begin({ networks = false, relays: relayed = false }: StageOptions): Promise<Stage> {
+async function begin({ networks = false, relayed = false }: StageOptions): Promise<Stage> {
   const network = networks ? await startNetwork() : null;
   try {
     const cluster = await startCluster({ members: 3, ...(network === null ? {} : { hosts: network.hosts }) });
     const clients = network?.clients ?? [[]];
-    const relays = relayed ? await startRelays(cluster.endpoints) : null;
-    const ways = [...clients.map((inside) => ({ inside, endpoints: cluster.endpoints }))];
-    if (relays !== null) ways.push({ inside: [], endpoints: relays.endpoints });
-    const probers = ways.map(({ inside, endpoints }) => startProber(inside, endpoints));
-    return { cluster, network, clients, probers, relays };
+    const probers = clients.map((inside) => startProber(inside, cluster.endpoints));
+    return { cluster, network, clients, probers, relayed, scenes: 0 };
   } catch (error) {
     await network?.stop();
     throw error;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { describe } from "vitest";
 import { type Fault, faultTest } from "./fault.ts";
 import { lastRun } from "./last-run.ts";
 import type { Holding, Scene } from "./scene.ts";
@@ -6,7 +7,7 @@ import { sharedStage } from "./stage.ts";
 import { unbearableOutageMs } from "./tools.ts";
 
 // The holder's way to the cluster is a relay's.
-const stage = sharedStage({ relays: true });
+const stage = sharedStage({ relayed: true });
 
 /** Stops them until another has the lock, wakes them, and tells for how long the command ran on. */
 async function stopUntilTakenOver(scene: Scene, holder: Holding, stopped: readonly number[]): Promise<void> {
@@ -48,9 +49,9 @@ const faults: Fault[] = [
     claim: "lost",
     strike: async (scene, holder) => {
       scene.signal("SIGSTOP", holder.wrapper);
-      scene.stage.relays?.treat("swallow");
+      scene.relays?.treat("swallow");
       await scene.holderAfter(holder);
-      scene.stage.relays?.treat("pass");
+      scene.relays?.treat("pass");
       scene.signal("SIGCONT", holder.wrapper);
     },
   },
@@ -59,9 +60,9 @@ const faults: Fault[] = [
     claim: "lost",
     strike: async (scene, holder) => {
       scene.signal("SIGSTOP", holder.command);
-      scene.stage.relays?.treat("swallow");
+      scene.relays?.treat("swallow");
       await scene.holderAfter(holder);
-      scene.stage.relays?.treat("pass");
+      scene.relays?.treat("pass");
     },
   },
   {
@@ -77,4 +78,6 @@ const faults: Fault[] = [
       stopUntilTakenOver(scene, holder, [holder.command, holder.wrapper, ...scene.keepersOf(holder)]),
   },
 ];
-for (const fault of faults) faultTest(stage, fault);
+describe.concurrent("one cluster, and each its own lock", () => {
+  for (const fault of faults) faultTest(stage, fault);
+});
