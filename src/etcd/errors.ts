@@ -15,6 +15,9 @@ export type EtcdCause =
   | "not etcd"
   | "other";
 
+/** What a restart, an election, a load or a network brings, and takes away again. */
+const transient: readonly EtcdCause[] = ["refused", "unreachable", "timeout", "no leader", "too many requests"];
+
 /** Names the endpoint and the cause. Never a verdict on a lock: who holds it is not known. */
 export class EtcdError extends EnvironmentError {
   readonly reason: EtcdCause;
@@ -27,7 +30,7 @@ export class EtcdError extends EnvironmentError {
     message: string,
     details: ErrorDetails & { readonly mayHaveHappened: boolean },
   ) {
-    super(message, details);
+    super(message, { ...details, transient: transient.includes(reason) });
     this.reason = reason;
     this.endpoint = endpoint;
     this.mayHaveHappened = details.mayHaveHappened;

@@ -17,6 +17,8 @@ export interface ErrorDetails {
   readonly code: string;
   /** What to do about it, one sentence. */
   readonly hint?: string;
+  /** It may be over in a moment: whoever waits anyhow may try again. */
+  readonly transient?: boolean;
   readonly cause?: unknown;
 }
 
@@ -46,8 +48,10 @@ export class UsageError extends TrainlockError {
 /** The world is wrong (no such root, no permission, no locks on this file system): nothing was started. Exit code 3. */
 export class EnvironmentError extends TrainlockError {
   override readonly name = "EnvironmentError";
+  readonly transient: boolean;
   constructor(message: string, details: ErrorDetails) {
     super(message, exitCodes.environment, details);
+    this.transient = details.transient ?? false;
   }
 }
 
