@@ -13,7 +13,10 @@ export function bothStores(
   const busyFiles = new WeakSet<Busy>();
   return {
     acquire: async (configuration, command, turn) => {
-      const first = await remote.acquire(configuration, command);
+      const first = await remote.acquire(configuration, command).catch((error: unknown) => {
+        turn?.giveUp();
+        throw error;
+      });
       if (first.kind === "busy" || !wanted(configuration)) {
         turn?.giveUp();
         return first;

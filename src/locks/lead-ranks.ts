@@ -62,6 +62,10 @@ export function leadRanks(
 
   const leading = (lock: HeldLock): HeldLock => ({
     ...lock,
+    // A lease that was claimed again has another.
+    get generation() {
+      return lock.generation;
+    },
     release: async (outcome) => {
       try {
         if (!lock.lost.aborted) {
