@@ -3,7 +3,7 @@ import { LockLostError } from "../../model/errors.ts";
 import type { OwnerRecord } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { bootMs } from "../../system/boot-time.ts";
-import { withSection } from "../claim-record.ts";
+import { withChild } from "../claim-record.ts";
 import type { HeldLock } from "../lock.ts";
 import type { ClaimEvents, LeaseSession } from "./lease-session.ts";
 import { standingOfLease } from "./lease-standing.ts";
@@ -53,7 +53,7 @@ export function pendingLock({ token, record, key, address, client, onNote }: Lea
       lost: lost.signal,
       descriptors: [],
       noteChild: async (pid) => {
-        const value = record === null ? null : serializeOwnerRecord(withSection(record, { childPid: pid }));
+        const value = record === null ? null : serializeOwnerRecord(withChild(record, pid));
         session.guard(token, pid, value);
       },
       check: async () => {
