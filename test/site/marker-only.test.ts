@@ -214,7 +214,7 @@ onLustre("a mount that claims flock and fails it is a fault: exit 3, nothing sta
 
 onLustre("the command itself is told that its claim is held, and when it is not", async () => {
   const { of, call } = await lustre();
-  const script = `${executable} held && echo held; rm ${of.marker}; kill -STOP $PPID; ${executable} held; echo $?; kill -CONT $PPID`;
+  const script = `${executable} held && echo held; kill -STOP $PPID; rm ${of.marker}; ${executable} held; echo $?; kill -CONT $PPID`;
   const ended = await call("run", ...of.args, "--", "sh", "-c", script);
   expect(ended.stdout).toBe("held\n1\n");
 });
