@@ -74,6 +74,8 @@ export interface CallLimits {
  */
 export interface EtcdClient {
   readonly endpoints: readonly string[];
+  /** Of the login in use; null: there was none. */
+  loginToken(): string | null;
   /** The same, asking this endpoint alone. */
   at(endpoint: string): EtcdClient;
   grant(ttlSeconds: number, limits?: CallLimits): Promise<{ readonly lease: LeaseId; readonly ttlSeconds: number }>;

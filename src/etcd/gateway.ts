@@ -37,7 +37,7 @@ export interface Gateway {
   call<Schema extends v.GenericSchema>(endpoints: Endpoints, call: Call<Schema>): Promise<v.InferOutput<Schema>>;
 }
 
-export function gateway(address: EtcdAddress, access: EtcdAccess): Gateway {
+export function gateway(address: EtcdAddress, access: EtcdAccess, token: string | null): Gateway {
   const connected = connections(address, access);
   const authenticate = async (endpoint: string, name: string, password: string, signal: AbortSignal) => {
     const path = "/v3/auth/authenticate";
@@ -53,7 +53,7 @@ export function gateway(address: EtcdAddress, access: EtcdAccess): Gateway {
     const reply = await post(connected, request, largest.plain);
     return answerIn(endpoint, path, reply, authenticateAnswer).token;
   };
-  const loggedIn = login(access, authenticate);
+  const loggedIn = login(access, authenticate, token);
   return {
     connections: connected,
     login: loggedIn,

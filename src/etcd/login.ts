@@ -9,6 +9,8 @@ type Authenticate = (endpoint: string, name: string, password: string, signal: A
 type AttemptLimits = Omit<CallLimits, "timeoutMs"> & { readonly timeoutMs: number };
 
 export interface Login {
+  /** The token in use; null: none yet, or none is needed. */
+  token(): string | null;
   /** Carries out a request with a token, once more with a new one where etcd no longer knows it, unless `once` is asked for. */
   withToken<T>(
     endpoint: string,
@@ -32,9 +34,10 @@ interface Asked {
 /**
  * Logs in at the first request, and again when the token has run out (simple tokens do after minutes, and with a restart). A
  * token is good for all endpoints, but each is asked by those who want to use it: a silent one must not keep the others waiting.
+ * `given`: one of another process of ours, used until it has run out.
  */
-export function login({ user, password }: EtcdAccess, authenticate: Authenticate): Login {
-  let known: Known | null = user === null ? { token: null } : null;
+export function login({ user, password }: EtcdAccess, authenticate: Authenticate, given: string | null): Login {
+  let known: Known | null = user === null ? { token: null } : given === null ? null : { token: given };
   const underWay = new Map<string, Asked>();
 
   const ask = (endpoint: string): Asked => {
@@ -74,6 +77,7 @@ export function login({ user, password }: EtcdAccess, authenticate: Authenticate
   };
 
   return {
+    token: () => known?.token ?? null,
     async withToken(endpoint, limits, send) {
       const deadline = performance.now() + limits.timeoutMs;
       const left = () => deadline - performance.now();

@@ -12,10 +12,11 @@ import { watchKey } from "./watch.ts";
 /**
  * A client of the cluster at an address. Nothing is sent, and no file read, before the first call. Every call may be carried out
  * twice where a connection breaks (see {@link Endpoints}): a lease is granted once all the same, and whoever claims a key
- * recognises its own claim by what it wrote; a lease that the first attempt revoked is not there for the second.
+ * recognises its own claim by what it wrote; a lease that the first attempt revoked is not there for the second. `token`:
+ * of a login of another process.
  */
-export function openEtcd(address: EtcdAddress, access: EtcdAccess): EtcdClient {
-  return clientOf(gateway(address, access), address.endpoints);
+export function openEtcd(address: EtcdAddress, access: EtcdAccess, token: string | null = null): EtcdClient {
+  return clientOf(gateway(address, access, token), address.endpoints);
 }
 
 function clientOf(etcd: Gateway, addresses: readonly string[]): EtcdClient {
@@ -32,6 +33,7 @@ function clientOf(etcd: Gateway, addresses: readonly string[]): EtcdClient {
   };
   return {
     endpoints: addresses,
+    loginToken: () => etcd.login.token(),
     at: (endpoint) => clientOf(etcd, [endpoint]),
     async grant(ttlSeconds, limits) {
       const lease = randomLeaseId();

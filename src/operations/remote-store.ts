@@ -63,7 +63,9 @@ export function remoteLockStore(
 ): LockStore {
   const { ttlMs, alsoMarker } = settings;
   const remote = remoteOf(settings);
-  const session = (guard === null ? sessions.get(remote) : undefined) ?? openSession({ ...remote, ttlMs, guard });
+  const session =
+    (guard === null ? sessions.get(remote) : undefined) ??
+    openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
   sessions.set(remote, session);
   const leases = leaseStore({ layout, ...remote, session, examine, onNote });
   const files = claimStore(layout, examine, claimOptions);
@@ -78,7 +80,7 @@ export function joinRemote(
   { guard = null, onNote = () => undefined }: StoreOptions,
 ): Promise<HeldLock | null> {
   const remote = remoteOf(settings);
-  const session = openSession({ ...remote, ttlMs: settings.ttlMs, guard });
+  const session = openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs: settings.ttlMs, guard });
   return joinClaim({ layout, ...remote, session, onNote }, configuration, token);
 }
 

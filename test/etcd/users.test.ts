@@ -1,4 +1,5 @@
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
+import { openEtcd } from "../../src/etcd/open-etcd.ts";
 import { requires } from "../support/requirements.ts";
 import { clientOf, listed, put } from "./client-for.ts";
 import { passwords, sharedCluster } from "./cluster.ts";
@@ -50,6 +51,20 @@ etcdTest("a wrong password, an unknown user, and no user are told apart from a n
   await expect(watching(nobody, "/trainlock/a", 0).ended).rejects.toMatchObject({
     reason: expect.stringMatching(/authentication|permission denied/),
   });
+});
+
+etcdTest("another process's login is used, and where etcd does not know it there is a new one", async () => {
+  const started = await cluster();
+  const first = clientOf(started);
+  await first.get("/trainlock/a");
+  const open = (token: string | null) => {
+    const client = openEtcd(started.address, { ...started.access, password: "a guess" }, token);
+    onTestFinished(() => client.close());
+    return client;
+  };
+  // The password is not asked for.
+  await open(first.loginToken()).get("/trainlock/a");
+  await expect(open("forgotten.1").get("/trainlock/a")).rejects.toMatchObject({ reason: "authentication" });
 });
 
 etcdTest("a login that etcd has forgotten is renewed, for calls and for watches", async () => {

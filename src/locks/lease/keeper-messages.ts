@@ -17,6 +17,8 @@ export type Request =
       readonly do: "begin";
       readonly address: EtcdAddress;
       readonly access: EtcdAccess;
+      /** Of a login that was made already: it costs the server as much as guessing the password is to cost. */
+      readonly loginToken: string | null;
       readonly ttlMs: number;
       /** What to stop when a claim is lost; null: a program that looks after itself. */
       readonly guard: Guard | null;

@@ -15,6 +15,8 @@ import { ownKeeperCommand } from "./start-keeper.ts";
 export interface SessionOptions {
   readonly address: EtcdAddress;
   readonly access: EtcdAccess;
+  /** The token of a login, if there was one. */
+  readonly loginToken?: () => string | null;
   /** Time to live of the lease, milliseconds. */
   readonly ttlMs: number;
   /** What is stopped when a claim is lost; null: a program that looks after itself. */
@@ -77,7 +79,7 @@ interface Mine {
 }
 
 export function openSession(options: SessionOptions): LeaseSession {
-  const { address, access, ttlMs, guard, keeperCommand = ownKeeperCommand() } = options;
+  const { address, access, loginToken = () => null, ttlMs, guard, keeperCommand = ownKeeperCommand() } = options;
   const times = leaseTimes(ttlMs);
   const held = new Map<string, Mine>();
   let current: LeaseOf | null = null;
@@ -118,7 +120,8 @@ export function openSession(options: SessionOptions): LeaseSession {
     });
     keeper = link;
     const claims = [...held.values()].map(({ claim }) => ({ ...textOf(claim), revision: claim.revision }));
-    link.tell({ do: "begin", address, access, ttlMs, guard, borrowed, resume: resume && { ...resume, claims } });
+    const rules = { ttlMs, guard, borrowed, resume: resume && { ...resume, claims } };
+    link.tell({ do: "begin", address, access, loginToken: loginToken(), ...rules });
     for (const { claim, group } of held.values()) {
       if (group === null) continue;
       link.tell({ do: "guard", id: claim.token, group, value: borrowed ? null : claim.value.toString("base64") });

@@ -60,12 +60,12 @@ export async function runKeeper(): Promise<void> {
 }
 
 function beginKeeping(
-  { address, access, ttlMs, guard: rules, resume }: Extract<Request, { do: "begin" }>,
+  { address, access, loginToken, ttlMs, guard: rules, resume }: Extract<Request, { do: "begin" }>,
   guard: CommandGuard,
   say: (report: Report) => void,
 ): LeaseKeeper {
   guard.begin(rules);
-  const keeper = keepLease(openEtcd(address, access), leaseTimes(ttlMs), bootMs, resume, {
+  const keeper = keepLease(openEtcd(address, access, loginToken), leaseTimes(ttlMs), bootMs, resume, {
     reclaimed: (id, revision) => say({ say: "reclaimed", id, revision }),
     lost: (id, why, stopByMs) => {
       say({ say: "lost", id, why, stopByMs });
