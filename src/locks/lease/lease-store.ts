@@ -47,14 +47,16 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
     const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
     const lock = pendingLock({ token, record, ...place, client, onNote });
     const wish = { ...keys, token, value: serializeOwnerRecord(record) };
-    // What a stale claim leaves behind is deleted, and the name is anybody's again: who comes first has it.
-    for (let round = 0; round < 3; round += 1) {
+    // What a stale claim leaves behind is deleted, and the name is anybody's again: who comes first has it. Where another was
+    // quicker that is no fault: somebody has got on.
+    for (let deleted = 0; deleted < 3; ) {
       // Looked at first: who is turned away needs neither lease nor keeper.
       const { entry, revision } = await client.get(keys.lock);
       if (entry !== null) {
         const busy = await busyWith(entry, revision, configuration);
         if (busy !== null) return { kind: "busy", busy };
         await deleteUnchanged(client, entry);
+        deleted += 1;
       }
       const made = await session.claim(wish, lock.events);
       if (made !== null) return { kind: "held", lock: lock.hold(session, made) };
