@@ -74,6 +74,7 @@ export async function printEtcd(seconds = 30) {
     return;
   }
   const root = mkdtempSync(join(tmpdir(), "trainlock-bench-"));
+  process.once("exit", () => rmSync(root, { recursive: true, force: true }));
   const cluster = await startCluster();
   const version = execFileSync("etcd", ["--version"], { encoding: "utf8" }).split("\n")[0];
   console.log(`\n${version}, three members on loopback, load ${loadavg()[0]?.toFixed(1)}`);
@@ -85,8 +86,10 @@ export async function printEtcd(seconds = 30) {
     await printManyLocks(cluster, root, seconds);
   } finally {
     await cluster.stop();
-    rmSync(root, { recursive: true, force: true });
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await printEtcd(Number(process.argv[2] ?? 120));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+  await printEtcd(Number(process.argv[2] ?? 120));
+}

@@ -27,10 +27,17 @@ async function inPrograms(cluster, root, processes, rounds) {
   const before = await requestsOf(cluster);
   const from = performance.now();
   for (const { child } of programs) child.stdin.write("go\n");
-  await Promise.all(programs.map(({ line }) => line(/done/)));
+  const ends = await Promise.all(programs.map(({ line }) => line(/done, (\d+) failed/)));
   const ms = performance.now() - from;
   await Promise.all(programs.map(({ ended }) => ended));
-  print(`library, ${processes} programs, ${names} names`, processes * rounds, ms, (await requestsOf(cluster)) - before);
+  const failed = ends.reduce((sum, [, number]) => sum + Number(number), 0);
+  const made = processes * rounds - failed;
+  print(
+    `library, ${processes} programs, ${names} names, ${failed} failed`,
+    made,
+    ms,
+    (await requestsOf(cluster)) - before,
+  );
 }
 
 /** A process a claim, so many at once. */
