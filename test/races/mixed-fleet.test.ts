@@ -127,8 +127,8 @@ requiresPrograms("perl", "python3", "flock")(
       [],
     );
     expect(complaints).toEqual([]);
-    expect(claims.length).toBeGreaterThan(seconds);
-    expect(old.length).toBeGreaterThan(seconds);
+    expect(claims.length).toBeGreaterThan(5);
+    expect(old.length).toBeGreaterThan(5);
     for (const of of configurations) {
       expect(await run([executable, "run", ...of.args, "--", "true"])).toMatchObject({ exitCode: 0 });
       expect(leftovers(of)).toEqual([]);

@@ -248,8 +248,8 @@ describe("a store that nobody answers at", () => {
     const { root } = configuration(await temporaryRoot());
     const options = { strategy: "a", dataset: "b", model: "c", root, store };
     await expect(new TrainingLock(options).acquire()).rejects.toThrow(refused);
-    for (const ask of [preflightCheck(options), listAllLocks(options), clearStaleLocks(options)])
-      await expect(ask).rejects.toThrow(refused);
+    for (const ask of [preflightCheck, listAllLocks, clearStaleLocks])
+      await expect(ask(options)).rejects.toThrow(refused);
     expect(() => new TrainingLock({ ...options, store: "redis://a" })).toThrow(UsageError);
   });
 });
