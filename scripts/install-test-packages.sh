@@ -24,6 +24,8 @@ packages=(
   'iproute2    ip'
   'bindfs      bindfs'
   'perl        perl'
+  'gcc         cc'
+  'libc6-dev   gencat'
   'less        less'
   'zsh         zsh'
   'fish        fish'

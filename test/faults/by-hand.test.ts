@@ -4,7 +4,7 @@ import { until } from "../support/until.ts";
 import { type Fault, faultTest } from "./fault.ts";
 import type { Holding, Scene } from "./scene.ts";
 import { sharedStage } from "./stage.ts";
-import { ttlMs } from "./tools.ts";
+import { tool, ttlMs } from "./tools.ts";
 
 const stage = sharedStage();
 
@@ -24,6 +24,10 @@ async function revoke(scene: Scene): Promise<void> {
  */
 async function decided(scene: Scene, holder: Holding): Promise<void> {
   scene.unguarded.add(holder.command);
+  if (!tool.hasKeeper) {
+    await scene.holderAfter(holder);
+    return;
+  }
   await until("the key to be claimed again, or lost", () => {
     const { stderr = "", ending = null } = scene.attempt(holder) ?? {};
     return ending !== null || stderr.includes("claimed again: generation") ? true : null;

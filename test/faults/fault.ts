@@ -1,9 +1,9 @@
 import { appendFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect } from "vitest";
+import { expect, test } from "vitest";
 import { requires } from "../support/requirements.ts";
 import { addRound, emptyRow, type Fate, type Row } from "./row.ts";
-import { describe, type Holding, openScene, type Scene } from "./scene.ts";
+import { type ContenderOptions, describe, type Holding, openScene, type Scene } from "./scene.ts";
 import type { Stage } from "./stage.ts";
 import { tool, ttlMs } from "./tools.ts";
 
@@ -13,6 +13,7 @@ export interface Fault {
   readonly always?: boolean;
   readonly needsNetworks?: boolean;
   readonly needsKeeper?: boolean;
+  readonly needsClock?: boolean;
   readonly claim: Fate;
   /** In place of the usual contenders. */
   readonly contend?: (scene: Scene, round: number) => Promise<void>;
@@ -25,20 +26,20 @@ const rounds = Number(process.env.TRAINLOCK_FAULTS ?? 1);
 const compared = tool.name !== "trainlock run";
 
 /** Two that wait, on different hosts, and one that asks again and again. The first holds the lock. */
-export async function contendAsUsual(scene: Scene, round: number, options: readonly string[] = []): Promise<void> {
+export async function contendAsUsual(scene: Scene, round: number, common: ContenderOptions = {}): Promise<void> {
   const { relays } = scene;
-  scene.contend({ options, stubborn: round % 2 === 0, ...(relays === null ? {} : { endpoints: relays.endpoints }) });
+  scene.contend({ ...common, stubborn: round % 2 === 0, ...(relays === null ? {} : { endpoints: relays.endpoints }) });
   await scene.holder();
-  scene.contend({ options, host: 1, stubborn: true });
-  scene.contend({ options, host: 1, waits: false });
-  if (everything) for (const host of [0, 1]) scene.contend({ options, host });
+  scene.contend({ ...common, host: 1, stubborn: true });
+  scene.contend({ ...common, host: 1, waits: false });
+  if (everything) for (const host of [0, 1]) scene.contend({ ...common, host });
   await scene.queued(everything ? 3 : 1);
 }
 
 /** One fault as a test: round after round, and a row of the table. */
 export function faultTest(stage: () => Promise<Stage>, fault: Fault): void {
   if (!everything && fault.always !== true) return;
-  if (fault.needsKeeper === true && !tool.hasKeeper) return;
+  if (fault.needsKeeper === true && !tool.hasKeeper) return test.skip(fault.name);
   const needs = fault.needsNetworks === true ? (["root", "ip", "nsenter"] as const) : [];
   requires(
     "etcd",

@@ -95,7 +95,7 @@ const faults: Fault[] = [
     claim: "any",
     contend: async (scene, round) => {
       mkdirSync(join(scene.root, "WEIGHTS", "baseline", "acdc", "m"), { recursive: true });
-      await contendAsUsual(scene, round, ["--also-marker"]);
+      await contendAsUsual(scene, round, { options: ["--also-marker"] });
     },
     strike: async (scene, holder) => {
       kill(scene, holder, scene.keeperOf(holder));

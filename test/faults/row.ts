@@ -66,7 +66,7 @@ export function addRound(row: Row, scene: Scene, outcome: Outcome): void {
   row.rounds += 1;
   row.claims += intervals.length;
   row.longestOutageMs = Math.max(row.longestOutageMs, outcome.outageMs);
-  row.overlaps += overlaps.filter((each) => !isUnguarded(each)).length;
+  row.overlaps += new Set(overlaps.filter((each) => !isUnguarded(each)).map(({ earlier }) => earlier)).size;
   row.unguarded += new Set(overlaps.filter(isUnguarded).map(({ earlier }) => earlier)).size;
   row.lost += attempts.filter(isLost).length;
   row.unnoticed += intervals.filter(({ pid, writer }) => overtaken.has(pid) && endingOf.get(writer) === 0).length;

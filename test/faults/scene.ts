@@ -35,6 +35,7 @@ export interface ContenderOptions {
 /** One round: contenders for one lock, and what becomes of it. */
 export interface Scene {
   readonly stage: Stage;
+  readonly folder: string;
   readonly root: string;
   readonly prefix: string;
   /** The holder's way to the members, if it is another than that of the others. */
@@ -106,6 +107,7 @@ export async function openScene(stage: Stage): Promise<Scene> {
   };
   const scene: Scene = {
     stage,
+    folder,
     root,
     prefix,
     relays,

@@ -33,7 +33,9 @@ type Requirement =
   | "openssl"
   | "perl"
   | "ip"
-  | "nsenter";
+  | "nsenter"
+  | "unshare"
+  | "cc";
 
 const found = new Map<Requirement, boolean>();
 
