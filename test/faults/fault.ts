@@ -39,13 +39,18 @@ export async function contendAsUsual(scene: Scene, round: number, common: Conten
 /** One fault as a test: round after round, and a row of the table. */
 export function faultTest(stage: () => Promise<Stage>, fault: Fault): void {
   if (!everything && fault.always !== true) return;
-  if (fault.needsKeeper === true && !tool.hasKeeper) return test.skip(fault.name);
-  const needs = fault.needsNetworks === true ? (["root", "ip", "nsenter"] as const) : [];
+  if (fault.needsKeeper === true && !tool.hasKeeper) {
+    test.skip(fault.name);
+    return;
+  }
+  const networks = fault.needsNetworks === true ? (["root", "ip", "nsenter"] as const) : [];
+  const clock = fault.needsClock === true ? (["root", "unshare", "cc"] as const) : [];
   requires(
     "etcd",
     "etcdctl",
     "perl",
-    ...needs,
+    ...networks,
+    ...clock,
   )(
     fault.name,
     async () => {

@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe } from "vitest";
+import { configuration } from "../support/configuration.ts";
 import { contendAsUsual, type Fault, faultTest } from "./fault.ts";
 import type { Holding, Scene } from "./scene.ts";
 import { sharedStage } from "./stage.ts";
@@ -94,8 +94,8 @@ const faults: Fault[] = [
     needsKeeper: true,
     claim: "any",
     contend: async (scene, round) => {
-      mkdirSync(join(scene.root, "WEIGHTS", "baseline", "acdc", "m"), { recursive: true });
-      await contendAsUsual(scene, round, { options: ["--also-marker"] });
+      mkdirSync(configuration(scene.root, "baseline", "ACDC", "m").weightsDir, { recursive: true });
+      await contendAsUsual(scene, round);
     },
     strike: async (scene, holder) => {
       kill(scene, holder, scene.keeperOf(holder));

@@ -54,9 +54,8 @@ export interface LeaseSession {
   leave(token: string): Promise<void>;
 }
 
-const watchEveryMs = 500;
-/** A keeper says twice a second that it is alive, */
-const silenceMs = 2000;
+/** A keeper says again and again that it is alive, */
+const longestSilenceMs = 2000;
 /** once it has come up. */
 const startPatienceMs = 15_000;
 const wokenAfterMs = 1000;
@@ -81,6 +80,8 @@ interface Mine {
 export function openSession(options: SessionOptions): LeaseSession {
   const { address, access, loginToken = () => null, ttlMs, guard, keeperCommand = ownKeeperCommand() } = options;
   const times = leaseTimes(ttlMs);
+  // One that is stopped has to be replaced, and the next to renew, before the lease is given up.
+  const silenceMs = Math.min(ttlMs / 4, longestSilenceMs);
   const held = new Map<string, Mine>();
   let current: LeaseOf | null = null;
   let keeper: KeeperLink | null = null;
@@ -161,7 +162,7 @@ export function openSession(options: SessionOptions): LeaseSession {
     held.set(claim.token, { claim, group: null, events });
     heardAtMs = bootMs();
     watchedAtMs = heardAtMs;
-    watching ??= setInterval(watch, watchEveryMs).unref();
+    watching ??= setInterval(watch, times.tellEveryMs).unref();
   };
   const unhold = (token: string): boolean => {
     held.delete(token);

@@ -11,7 +11,6 @@ import type { Wish } from "./make-claim.ts";
 
 /** What ends a job ends its commands; the lease has to outlast them. */
 const notOurs: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"];
-const reportEveryMs = 500;
 
 /**
  * A keeper's whole life: told by its wrapper what to keep, it renews the lease until it is told to give it back. When the
@@ -37,12 +36,15 @@ export async function runKeeper(): Promise<void> {
     reportedAtMs = bootMs();
     say({ say: "alive", ...state });
   };
-  const reporting = setInterval(report, reportEveryMs);
+  let reportEveryMs = 0;
+  let reporting: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve) => {
     const handle = (request: Request) => {
       if (request.do === "begin") {
         keeper = beginKeeping(request, guard, say);
         borrowed = request.borrowed;
+        reportEveryMs = leaseTimes(request.ttlMs).tellEveryMs;
+        reporting = setInterval(report, reportEveryMs);
         say({ say: "ready" });
       } else if (request.do === "seen") {
         mayReport = true;
