@@ -1,14 +1,15 @@
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError, LockLostError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
-import type { OwnerRecord } from "../model/owner-record.ts";
+import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import type { Launch } from "../system/launch.ts";
-import { readProcess } from "../system/process-table.ts";
+import { readProcess, startedBy } from "../system/process-table.ts";
 import { sleep, sleepUnlessAborted } from "../system/sleep.ts";
 import { thisHost } from "../system/this-host.ts";
 import { bothLocks } from "./both-stores.ts";
 import { nobodyKnown } from "./claim-record.ts";
 import type { Acquisition, Busy, HeldLock, LockStore } from "./lock.ts";
+import { readLockRecord } from "./lock-record.ts";
 import { readMarkerRecord } from "./marker-reading.ts";
 import { type RankWord, rankWordPath, readRankWord, writePresence } from "./rank-word.ts";
 
@@ -66,8 +67,8 @@ export function joinRank(
       }
       writePresence(path, launch.rank, "running");
       // A store's claims leave no record in the folder, and one that is there is another's from before.
-      const recordsIn = layout.store === null ? weightsDir : null;
-      const held = joined(path, recordsIn, { ...word, token: word.token }, graceMs);
+      const records = layout.store === null ? { weightsDir, lockPath } : null;
+      const held = joined(path, records, { ...word, token: word.token }, graceMs);
       const release = async () => leave(held, path, launch.rank);
       const lock = { ...held, address, release };
       return { kind: "held", lock: leased === undefined ? lock : bothLocks(leased, lock) };
@@ -86,10 +87,18 @@ export function joinRank(
 
 /** Whether wrapper and command of a record both have ended on this host; of another host its own launcher knows. */
 function isGone({ pid, trainlock }: OwnerRecord): boolean {
-  if (trainlock === null || trainlock.releasedAt !== null || trainlock.childPid === null || pid === null) return false;
+  if (trainlock === null || trainlock.releasedAt !== null || trainlock.token === null || pid === null) return false;
   const { bootId, pidNamespace } = thisHost();
   if (trainlock.bootId !== bootId || trainlock.pidNamespace !== pidNamespace) return false;
-  return [pid, trainlock.childPid].every((number) => /^(gone|zombie)$/.test(readProcess(number).kind));
+  const hasEnded = (number: number) => /^(gone|zombie)$/.test(readProcess(number).kind);
+  if (!hasEnded(pid)) return false;
+  // Killed before it could note its command, which says itself whose it is.
+  if (trainlock.childPid === null) return startedBy(pid, trainlock.token).length === 0;
+  return hasEnded(trainlock.childPid);
+}
+
+function recordIn(reading: RecordReading): OwnerRecord | null {
+  return reading.kind === "record" ? reading.record : null;
 }
 
 async function leave(held: { release(): Promise<void> }, path: string, rank: number): Promise<void> {
@@ -105,19 +114,26 @@ function silence(path: string): EnvironmentError {
   });
 }
 
-function joined(path: string, recordsIn: string | null, word: RankWord & { readonly token: string }, graceMs: number) {
+function joined(
+  path: string,
+  records: { readonly weightsDir: string; readonly lockPath: string } | null,
+  word: RankWord & { readonly token: string },
+  graceMs: number,
+) {
   const { token, generation } = word;
   const lost = new AbortController();
   let endedAt: number | null = null;
   const look = () => {
     const state = readRankWord(path)?.word.state;
     if (state === "ended" || state === "over") endedAt ??= performance.now();
-    const reading = recordsIn === null ? null : readMarkerRecord(recordsIn).reading;
-    const record = reading?.kind === "record" ? reading.record : null;
-    const owner = record?.trainlock?.token ?? null;
+    const beside = records === null ? null : recordIn(readMarkerRecord(records.weightsDir).reading);
+    // The command is noted there first: a wrapper that was killed soon has noted it nowhere else.
+    const locked = records === null ? null : recordIn(readLockRecord(records.lockPath));
+    const owner = beside?.trainlock?.token ?? null;
     if (state === "lost") lose("rank 0 has lost it");
     else if (owner !== null && owner !== token) lose("another claim has been made");
-    else if (record !== null && isGone(record)) lose("rank 0 is gone");
+    else if ([locked, beside].some((record) => record?.trainlock?.token === token && isGone(record)))
+      lose("rank 0 is gone");
     else if (endedAt !== null && performance.now() - endedAt > graceMs) lose("rank 0 has ended");
   };
   const watching = setInterval(look, watchMs);

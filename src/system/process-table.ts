@@ -78,6 +78,12 @@ export function processesWithToken(token: string): number[] {
   return tokens.byToken.get(token) ?? [];
 }
 
+/** Of those the ones whose variables name this wrapper: all ranks of a launch have one token. */
+export function startedBy(wrapper: number, token: string): number[] {
+  const named = new RegExp(`(?:^|\\0)TRAINLOCK_PID=${wrapper}(?:\\0|$)`);
+  return processesWithToken(token).filter((pid) => named.test(readProcText(`/proc/${pid}/environ`) ?? ""));
+}
+
 /** Reading every environment costs milliseconds; one reading serves all the locks of a list. */
 const tokensServeMs = 100;
 let tokens: { readonly byToken: ReadonlyMap<string, number[]>; readonly readAtMs: number } | undefined;
