@@ -74,7 +74,7 @@ export async function printEtcd(seconds = 30) {
     return;
   }
   const root = mkdtempSync(join(tmpdir(), "trainlock-bench-"));
-  process.once("exit", () => rmSync(root, { recursive: true, force: true }));
+  process.once("exit", () => rmSync(root, { recursive: true, force: true, maxRetries: 10 }));
   const cluster = await startCluster();
   const version = execFileSync("etcd", ["--version"], { encoding: "utf8" }).split("\n")[0];
   console.log(`\n${version}, three members on loopback, load ${loadavg()[0]?.toFixed(1)}`);

@@ -9,27 +9,38 @@ import { fileURLToPath } from "node:url";
 import { quantile } from "./measure.mjs";
 import { trainlock } from "./programs.mjs";
 
-const linesOf = (child) => {
-  let text = "";
-  let wake = () => undefined;
-  child.stdout.setEncoding("utf8").on("data", (part) => {
-    text += part;
-    wake();
+/** A process whose standard output is waited for: `line` resolves with what a pattern finds there, or rejects at its end. */
+export const start = (argv, env = process.env) => {
+  const child = spawn(argv[0], argv.slice(1), { env, stdio: ["pipe", "pipe", "pipe"] });
+  const said = { stdout: "", stderr: "" };
+  let over = false;
+  const wake = [];
+  const heard = () => {
+    for (const waiting of wake.splice(0)) waiting();
+  };
+  for (const stream of ["stdout", "stderr"]) {
+    child[stream].setEncoding("utf8").on("data", (part) => {
+      said[stream] += part;
+      heard();
+    });
+  }
+  child.stdin.on("error", () => undefined);
+  const ended = new Promise((resolve) => {
+    child.on("close", () => {
+      over = true;
+      heard();
+      resolve();
+    });
   });
-  return async (pattern) => {
+  const line = async (pattern) => {
     for (;;) {
-      const found = pattern.exec(text);
+      const found = pattern.exec(said.stdout);
       if (found !== null) return found;
-      await new Promise((resolve) => {
-        wake = resolve;
-      });
+      if (over) throw new Error(`${argv.join(" ")} ended without ${pattern}: ${said.stderr}`);
+      await new Promise((resolve) => wake.push(resolve));
     }
   };
-};
-/** A process whose standard output is read line by line. */
-export const start = (argv, env = process.env) => {
-  const child = spawn(argv[0], argv.slice(1), { env, stdio: ["pipe", "pipe", "ignore"] });
-  return { child, line: linesOf(child), ended: new Promise((resolve) => child.on("exit", resolve)) };
+  return { child, line, ended };
 };
 
 /** Milliseconds from a holder's release to the start of the waiter's command. */

@@ -25,7 +25,6 @@ async function freePorts(count) {
 /** Starts the members, with etcd's own settings for heartbeats and elections. */
 export async function startCluster() {
   const folder = mkdtempSync(join(tmpdir(), "trainlock-bench-etcd-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   const ports = await freePorts(6);
   const client = (member) => `http://127.0.0.1:${ports[member]}`;
   const peer = (member) => `http://127.0.0.1:${ports[3 + member]}`;
@@ -47,9 +46,15 @@ export async function startCluster() {
   );
   const endpoints = numbers.map((member) => `127.0.0.1:${ports[member]}`);
   const env = { PATH: process.env.PATH, ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: numbers.map(client).join(",") };
+  let running = true;
+  process.once("exit", () => {
+    if (running) for (const pid of pids) process.kill(pid, "SIGKILL");
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+  });
   const stop = async () => {
     for (const shell of members) shell.stdin.destroy();
     await Promise.all(ends);
+    running = false;
   };
   for (let attempt = 1; ; attempt += 1) {
     try {
