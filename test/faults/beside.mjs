@@ -23,13 +23,13 @@ export function beside(ours, theirs) {
   ].join("\n");
 }
 
-function shown({ overlaps, unguarded, unnoticed, lost, rounds }) {
-  const total = overlaps + unguarded;
-  return [total === 0 ? `0 of ${rounds}` : `**${total}** of ${rounds}`, unnoticed === 0 ? 0 : `**${unnoticed}**`, lost];
+function shown({ overlaps, unguarded, unnoticed, lost }) {
+  const bad = (count) => (count === 0 ? 0 : `**${count}**`);
+  return [bad(overlaps + unguarded), bad(unnoticed), lost];
 }
 
 function add(one, other) {
   const sum = { ...one };
-  for (const key of ["overlaps", "unguarded", "unnoticed", "lost", "rounds"]) sum[key] += other[key];
+  for (const key of ["overlaps", "unguarded", "unnoticed", "lost"]) sum[key] += other[key];
   return sum;
 }

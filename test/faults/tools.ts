@@ -17,7 +17,7 @@ interface ToolCall {
   readonly root: string;
   readonly endpoints: readonly string[];
   readonly prefix: string;
-  /** Waits for whoever has the lock. */
+  /** Waits for whoever has the lock; not for ever, or a test that was killed would leave it behind. */
   readonly waits: boolean;
   readonly options: readonly string[];
   readonly command: readonly string[];
@@ -34,7 +34,7 @@ const trainlock: Tool = {
   env: {},
   argv: ({ executable, root, endpoints, prefix, waits, options, command }) => [
     ...[executable, "run", "--root", root, ...configuration, "--store", `etcd://${endpoints.join(",")}${prefix}`],
-    ...["--ttl", `${ttlMs / 1000}s`, ...(waits ? ["--wait"] : []), ...options, "--", ...command],
+    ...["--ttl", `${ttlMs / 1000}s`, ...(waits ? ["--wait=2m"] : []), ...options, "--", ...command],
   ],
 };
 
