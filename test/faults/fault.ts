@@ -15,6 +15,8 @@ export interface Fault {
   readonly needsKeeper?: boolean;
   readonly needsClock?: boolean;
   readonly claim: Fate;
+  /** What the fault itself costs of the outage that a claim bears, milliseconds: nobody renews meanwhile. */
+  readonly takesMs?: number;
   /** In place of the usual contenders. */
   readonly contend?: (scene: Scene, round: number) => Promise<void>;
   /** Does it, and makes it good again. */
@@ -84,7 +86,7 @@ async function oneRound(stage: Stage, fault: Fault, round: number, row: Row): Pr
     await endInTurn(scene);
     const outageMs = scene.longestOutageMs(beganAt);
     const left = await scene.close();
-    addRound(row, scene, { claim: fault.claim, holder, outageMs, left });
+    addRound(row, scene, { claim: fault.claim, takesMs: fault.takesMs ?? 0, holder, outageMs, left });
   } catch (error) {
     row.violations.push(`${error instanceof Error ? error.message : error}\n${describe(scene.attempts())}`);
   } finally {

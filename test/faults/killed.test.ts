@@ -5,7 +5,7 @@ import { configuration } from "../support/configuration.ts";
 import { contendAsUsual, type Fault, faultTest } from "./fault.ts";
 import type { Holding, Scene } from "./scene.ts";
 import { sharedStage } from "./stage.ts";
-import { unbearableOutageMs } from "./tools.ts";
+import { replacingMs, ttlMs, unbearableOutageMs } from "./tools.ts";
 
 // The holder's way to the cluster is a relay's.
 const stage = sharedStage({ relayed: true });
@@ -38,10 +38,11 @@ const faults: Fault[] = [
     always: true,
     needsKeeper: true,
     claim: "kept",
+    takesMs: replacingMs,
     strike: async (scene, holder) => {
-      for (let times = 0; times < 4; times += 1) {
+      for (let times = 0; times < 3; times += 1) {
         scene.signal("SIGKILL", await scene.newKeeperOf(holder));
-        await sleep(times * 500);
+        await sleep(ttlMs / 2);
       }
     },
   },

@@ -31,6 +31,7 @@ export interface Row {
 
 export interface Outcome {
   readonly claim: Fate;
+  readonly takesMs: number;
   readonly holder: Holding;
   readonly outageMs: number;
   readonly left: readonly string[];
@@ -76,11 +77,12 @@ export function addRound(row: Row, scene: Scene, outcome: Outcome): void {
     if (!holders.has(String(pid)) && turnedAway.has(ending)) continue;
     row.endings[String(ending)] = (row.endings[String(ending)] ?? 0) + 1;
   }
-  if (outcome.claim === "kept" && outcome.outageMs >= bearableMs) row.tooLong += 1;
+  if (outcome.claim === "kept" && isTooLong(outcome)) row.tooLong += 1;
   row.violations.push(...violationsOf(scene, outcome));
 }
 
-function violationsOf(scene: Scene, { claim, holder, outageMs, left }: Outcome): string[] {
+function violationsOf(scene: Scene, outcome: Outcome): string[] {
+  const { claim, holder, outageMs, left } = outcome;
   const { overlaps, repeated } = scene.journal();
   const lost = scene.attempts().filter(isLost);
   const found = overlaps.filter(({ earlier }) => !scene.unguarded.has(earlier)).map(({ text }) => `overlap: ${text}`);
@@ -89,13 +91,17 @@ function violationsOf(scene: Scene, { claim, holder, outageMs, left }: Outcome):
     if (ending !== 74 && !scene.killed.has(pid)) found.push(`lost, and ended with ${ending}: ${stderr}`);
   for (const { ending, stderr } of scene.attempts())
     if (ending === 3 && stderr.includes("Waiting for")) found.push(`gave up waiting: ${stderr}`);
-  const expected = claim === "lost" ? 74 : claim === "kept" && outageMs < bearableMs ? 0 : null;
+  const expected = claim === "lost" ? 74 : claim === "kept" && !isTooLong(outcome) ? 0 : null;
   const attempt = scene.attempt(holder);
   if (expected !== null && attempt?.ending !== expected)
     found.push(
       `the holder ended with ${attempt?.ending}, not ${expected}, in an outage of ${outageMs} ms: ${attempt?.stderr}`,
     );
   return found;
+}
+
+function isTooLong({ outageMs, takesMs }: Outcome): boolean {
+  return outageMs + takesMs >= bearableMs;
 }
 
 function isLost({ ending, stderr }: Attempt): boolean {

@@ -4,7 +4,7 @@ import { type Fault, faultTest } from "./fault.ts";
 import { lastRun } from "./last-run.ts";
 import type { Holding, Scene } from "./scene.ts";
 import { sharedStage } from "./stage.ts";
-import { tool, unbearableOutageMs } from "./tools.ts";
+import { replacingMs, tool, unbearableOutageMs } from "./tools.ts";
 
 // The holder's way to the cluster is a relay's.
 const stage = sharedStage({ relayed: true });
@@ -46,6 +46,7 @@ const faults: Fault[] = [
     always: true,
     needsKeeper: true,
     claim: "kept",
+    takesMs: replacingMs,
     strike: async (scene, holder) => {
       scene.signal("SIGSTOP", scene.keeperOf(holder));
       await sleep(unbearableOutageMs);
