@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { exitCodes, TrainlockError } from "../model/errors.ts";
+import { exitCodes, messageOf, TrainlockError } from "../model/errors.ts";
 import { errnoOf } from "../system/errno.ts";
 import { say } from "./output.ts";
 import { makeProgram } from "./program.ts";
@@ -31,7 +31,7 @@ function exitCodeFor(error: unknown): number {
     return error.exitCode;
   }
   if (errnoOf(error) !== undefined) {
-    say(`trainlock: ${printable(error instanceof Error ? error.message : String(error))}`);
+    say(`trainlock: ${printable(messageOf(error))}`);
     return exitCodes.environment;
   }
   say(`trainlock: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);

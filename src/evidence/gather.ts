@@ -1,3 +1,4 @@
+import { messageOf } from "../model/errors.ts";
 import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { kernelLockEvidence } from "./kernel-lock.ts";
@@ -23,7 +24,7 @@ export async function gather(facts: LockFacts, sources: readonly Source[] = loca
   const answers = await Promise.allSettled(asked);
   return answers.flatMap((answer): Evidence[] => {
     if (answer.status === "fulfilled") return answer.value;
-    const detail = `a probe failed: ${answer.reason instanceof Error ? answer.reason.message : String(answer.reason)}`;
+    const detail = `a probe failed: ${messageOf(answer.reason)}`;
     return [{ source: "record", says: "unknown", because: "remote process", detail }];
   });
 }

@@ -1,7 +1,8 @@
 import type { BigIntStats } from "node:fs";
 import type { Configuration } from "../model/configuration.ts";
+import { messageOf } from "../model/errors.ts";
 import { inodeNumber } from "../model/inode.ts";
-import { belongsToAnother, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { belongsToAnother, type OwnerRecord, type RecordReading, recordIn } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import type { Standing } from "../model/standing.ts";
 import { errnoOf } from "../system/errno.ts";
@@ -38,7 +39,7 @@ export async function standingOfClaim(claim: NamedClaim, unseenFrom = outOfReach
   for (;;) {
     const { final, ...standing } = await lookAt(claim, unseenFrom).catch((error: unknown): Look => {
       if (errnoOf(error) === undefined) throw error;
-      return answer(null, error instanceof Error ? error.message : String(error), null);
+      return answer(null, messageOf(error), null);
     });
     if (standing.held === true || final || performance.now() >= giveUpAt) return standing;
     await sleep(withJitter(20));
@@ -127,10 +128,6 @@ function isClaim(record: OwnerRecord, { token, generation, configuration }: Name
   if (trainlock === null || trainlock.token === null || trainlock.generation !== generation) return false;
   if (configuration !== null && belongsToAnother(record, configuration)) return false;
   return token === null || trainlock.token === token;
-}
-
-function recordIn(reading: RecordReading): OwnerRecord | null {
-  return reading.kind === "record" ? reading.record : null;
 }
 
 function answer(held: boolean | null, why: string, record: OwnerRecord | null): Look {

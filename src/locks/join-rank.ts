@@ -1,7 +1,7 @@
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError, LockLostError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
-import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
+import { type OwnerRecord, recordIn } from "../model/owner-record.ts";
 import type { Launch } from "../system/launch.ts";
 import { readProcess, startedBy } from "../system/process-table.ts";
 import { sleep, sleepUnlessAborted } from "../system/sleep.ts";
@@ -95,10 +95,6 @@ function isGone({ pid, trainlock }: OwnerRecord): boolean {
   // Killed before it could note its command, which says itself whose it is.
   if (trainlock.childPid === null) return startedBy(pid, trainlock.token).length === 0;
   return hasEnded(trainlock.childPid);
-}
-
-function recordIn(reading: RecordReading): OwnerRecord | null {
-  return reading.kind === "record" ? reading.record : null;
 }
 
 async function leave(held: { release(): Promise<void> }, path: string, rank: number): Promise<void> {

@@ -1,5 +1,6 @@
 import { type BigIntStats, closeSync, constants, lstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import { messageOf } from "../model/errors.ts";
 import type { KernelLockState } from "../model/lock-facts.ts";
 import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
@@ -63,7 +64,7 @@ async function askByLocking(path: string, patienceMs: number): Promise<KernelLoc
       }
       if (performance.now() >= giveUpAt) return { state: "held" };
     } catch (error) {
-      return { state: "unknown", why: error instanceof Error ? error.message : String(error) };
+      return { state: "unknown", why: messageOf(error) };
     } finally {
       closeSync(fd);
     }

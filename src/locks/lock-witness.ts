@@ -1,5 +1,6 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import { messageOf } from "../model/errors.ts";
 import type { OwnerRecord } from "../model/owner-record.ts";
 import { errnoOf } from "../system/errno.ts";
 import { isLockedByRange, tryFlock } from "../system/flock.ts";
@@ -55,7 +56,7 @@ function askByLocking(path: string, read: BigIntStats): Witness {
       (!isLockedByRange(path) && tryRangeLock(fd, path, "shared") === "busy");
     return { by: taken ? "somebody" : "nobody" };
   } catch (error) {
-    return { by: "unknown", why: error instanceof Error ? error.message : String(error) };
+    return { by: "unknown", why: messageOf(error) };
   } finally {
     closeSync(fd);
   }

@@ -62,6 +62,11 @@ export type RecordReading =
   | { readonly kind: "unreadable"; readonly reason: string }
   | { readonly kind: "record"; readonly record: OwnerRecord };
 
+/** The record that was read; null where there is none, or none that can be trusted. */
+export function recordIn(reading: RecordReading): OwnerRecord | null {
+  return reading.kind === "record" ? reading.record : null;
+}
+
 export const recordFormat = 1;
 export const largestRecordBytes = 64 * 1024;
 /** `PID_MAX_LIMIT` of Linux on 64 bit (proc(5), pid_max): no process has a higher number. */

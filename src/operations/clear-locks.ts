@@ -5,6 +5,7 @@ import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
+import { recordIn } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { asSystemError } from "../system/errno.ts";
 import { clearMarker } from "./clear-marker.ts";
@@ -77,7 +78,7 @@ async function clearKernelLock(lock: LockReport, clearable: Clearable, examine: 
     const reading = kernel.previous;
     if ((kernel.created && kernel.excludes) || reading.kind === "none") return false;
     if (reading.kind === "record" && isReleased(reading.record)) return false;
-    const record = reading.kind === "record" ? reading.record : null;
+    const record = recordIn(reading);
     const facts: LockFacts = {
       kind: "fcntl",
       name: lock.name,

@@ -1,5 +1,6 @@
 import { joinRank } from "../locks/join-rank.ts";
 import { leadRanks } from "../locks/lead-ranks.ts";
+import { messageOf } from "../model/errors.ts";
 import type { Launch } from "../system/launch.ts";
 import { lockAddress, openJoin } from "./open-store.ts";
 import { runCommand } from "./run-command.ts";
@@ -25,7 +26,7 @@ export async function runRanked(request: RunRequest, launch: Launch): Promise<Ru
     try {
       leading.conclude();
     } catch (error) {
-      tell.warning(`the other ranks could not be told: ${error instanceof Error ? error.message : String(error)}`);
+      tell.warning(`the other ranks could not be told: ${messageOf(error)}`);
     }
   }
 }

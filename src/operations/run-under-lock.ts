@@ -1,5 +1,5 @@
 import type { HeldLock } from "../locks/lock.ts";
-import { LockLostError } from "../model/errors.ts";
+import { LockLostError, messageOf } from "../model/errors.ts";
 import { type StoreSettings, storeVariables } from "../model/store-settings.ts";
 import { dropStartUpCode } from "../system/resident-memory.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
@@ -132,8 +132,4 @@ function noteDone(
   } catch (error) {
     tell.warning(`${done.file} could not be written: ${messageOf(error)}`);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

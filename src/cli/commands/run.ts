@@ -2,7 +2,7 @@ import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Busy } from "../../locks/lock.ts";
 import { isRankWord } from "../../locks/rank-word.ts";
-import { exitCodes, TrainlockError, UsageError } from "../../model/errors.ts";
+import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { checkLockReach } from "../../operations/lock-reach.ts";
 import { openStore } from "../../operations/open-store.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../operations/run-command.ts";
@@ -48,7 +48,7 @@ async function run(argv: string[], options: RunOptions): Promise<number> {
     try {
       writeStatus(status, outcome);
     } catch (error) {
-      say(`trainlock: ${printable(error instanceof Error ? error.message : String(error))}`);
+      say(`trainlock: ${printable(messageOf(error))}`);
     }
   };
   try {

@@ -1,3 +1,4 @@
+import { messageOf } from "../../model/errors.ts";
 import type { Evidence } from "../../model/evidence.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import { lookUpUsers, type Users } from "../../system/users.ts";
@@ -81,7 +82,7 @@ async function answer(
       ),
     );
   } catch (error) {
-    const detail = `a probe failed: ${error instanceof Error ? error.message : String(error)}`;
+    const detail = `a probe failed: ${messageOf(error)}`;
     for (const { settle } of batch) settle([{ source: "ssh", says: "unknown", because: "remote process", detail }]);
   }
 }

@@ -1,5 +1,6 @@
 import type { EtcdClient, LeaseId } from "../../etcd/client.ts";
 import { codes, hasCode } from "../../etcd/failures.ts";
+import { messageOf } from "../../model/errors.ts";
 import type { KeptClaim } from "./kept-claim.ts";
 import type { LeaseTimes } from "./lease-times.ts";
 import { type Made, makeClaim, unmakeClaim, type Wish } from "./make-claim.ts";
@@ -172,7 +173,7 @@ export function keepLease(
       turn = client.endpoints.indexOf(endpoint);
       await writeRest(at);
     } catch (error) {
-      lastFault = error instanceof Error ? error.message : String(error);
+      lastFault = messageOf(error);
       dueAtMs = Math.min(dueAtMs, clock() + times.retryMs);
     } finally {
       requests -= 1;

@@ -4,7 +4,7 @@ import type { Configuration } from "../../model/configuration.ts";
 import { UsageError } from "../../model/errors.ts";
 import { kernelLockStem, type Layout } from "../../model/layout.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
-import { configurationOf, type OwnerRecord } from "../../model/owner-record.ts";
+import { configurationOf, type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { withSection } from "../claim-record.ts";
 import type { ClaimKeys } from "./kept-claim.ts";
@@ -27,7 +27,7 @@ export function keyAddress({ secure, endpoints }: Pick<EtcdAddress, "secure" | "
 /** What a key tells about a claim. Its value is as hostile as a file. */
 export function leaseFacts(address: EtcdAddress, layout: Layout, entry: Entry): LockFacts {
   const reading = parseOwnerRecord(entry.value);
-  const read = reading.kind === "record" ? reading.record : null;
+  const read = recordIn(reading);
   // Written before there was a revision to write.
   const record = read === null ? null : withSection(read, { generation: entry.createRevision });
   const path = keyAddress(address, entry.key);

@@ -1,7 +1,7 @@
 import type { EtcdClient } from "../../etcd/client.ts";
 import { EtcdError } from "../../etcd/errors.ts";
 import type { Configuration } from "../../model/configuration.ts";
-import { belongsToAnother } from "../../model/owner-record.ts";
+import { belongsToAnother, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import type { Standing } from "../../model/standing.ts";
 import { holderFrom } from "../claim-record.ts";
@@ -28,7 +28,7 @@ export async function standingOfLease(client: EtcdClient, claim: NamedLease): Pr
   const { entry } = found;
   if (entry === null) return { held: false, generation: null, why: `its key ${key} is gone`, holder: null };
   const reading = parseOwnerRecord(entry.value);
-  const record = reading.kind === "record" ? reading.record : null;
+  const record = recordIn(reading);
   const answer = (held: boolean | null, why: string): Standing => ({
     held,
     generation: entry.createRevision,

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { EtcdError } from "../../etcd/errors.ts";
 import { openEtcd } from "../../etcd/open-etcd.ts";
+import { messageOf } from "../../model/errors.ts";
 import { bootMs } from "../../system/boot-time.ts";
 import { readLines } from "../../system/read-lines.ts";
 import { type CommandGuard, guardCommand } from "./guard-command.ts";
@@ -115,10 +116,7 @@ async function obey(
     case "remove": {
       const left = await guard.left();
       if (left.length > 0) return say({ say: "removed", id, fault: null, left });
-      const fault = await keeper.remove(id).then(
-        () => null,
-        (error: unknown) => (error instanceof Error ? error.message : String(error)),
-      );
+      const fault = await keeper.remove(id).then(() => null, messageOf);
       return say({ say: "removed", id, fault, left });
     }
   }
@@ -133,7 +131,7 @@ function faultFrom(error: unknown): FaultText {
     const { reason, endpoint, message, code, hint = null, mayHaveHappened } = error;
     return { reason, endpoint, message, code, hint, mayHaveHappened };
   }
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return { reason: "other", endpoint: "", message, code: "ERR_KEEPER", hint: null, mayHaveHappened: true };
 }
 
