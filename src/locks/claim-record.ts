@@ -1,8 +1,8 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Holder } from "../model/held-lock.ts";
 import { inodeNumber } from "../model/inode.ts";
-import { normalizeDataset } from "../model/layout.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
+import { normalizeDataset } from "../model/name-parts.ts";
 import { type OwnerRecord, type RecordReading, recordFormat } from "../model/owner-record.ts";
 import { startTimeTicksOf } from "../system/process-table.ts";
 import { schedulerJob } from "../system/scheduler-job.ts";

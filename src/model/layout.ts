@@ -1,7 +1,7 @@
 import { basename, dirname, join, relative, sep } from "node:path";
 import type { Configuration } from "./configuration.ts";
 import { type Dimension, dimensionSuffix } from "./dimensions.ts";
-import { ratioText, stageText } from "./name-parts.ts";
+import { normalizeDataset, ratioText, stageText } from "./name-parts.ts";
 import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
 import type { StoreSettings } from "./store-settings.ts";
 
@@ -44,11 +44,6 @@ export function modelFolder(configuration: Configuration, dimensions: readonly D
   const aux = auxLoss === null ? "" : `_aux-${auxLoss}`;
   const share = ratio === null ? "" : `_ratio${ratioText(ratio)}`;
   return `${model}${share}${aux}${dimensionSuffix(dimensions, configuration.dimensions)}`;
-}
-
-/** The dataset as the old writers put it into lock names and records. */
-export function normalizeDataset(dataset: string): string {
-  return dataset.toLowerCase().replaceAll("-", "_");
 }
 
 /** The same name on every site: other programs compute it. Only dimensions, which they do not know, are added. */

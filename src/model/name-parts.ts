@@ -20,3 +20,8 @@ export function ratioText(ratio: number): string {
 export function stageText(stage: number | string): string {
   return typeof stage === "number" ? `s${stage}_` : `${stage}_`;
 }
+
+/** The dataset as the old writers put it into lock names and records. */
+export function normalizeDataset(dataset: string): string {
+  return dataset.toLowerCase().replaceAll("-", "_");
+}

@@ -1,6 +1,6 @@
 import type { Configuration } from "./configuration.ts";
 import type { DimensionValues } from "./dimensions.ts";
-import { normalizeDataset } from "./layout.ts";
+import { normalizeDataset } from "./name-parts.ts";
 import { nameProblem } from "./names.ts";
 
 /** Where a job runs, as its scheduler's environment names it. */
