@@ -1,6 +1,6 @@
 import { CommanderError } from "commander";
 import { exitCodes, messageOf, TrainlockError } from "../model/errors.ts";
-import { errnoOf } from "../system/errno.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import { say } from "./output.ts";
 import { makeProgram } from "./program.ts";
 import { printable } from "./show/printable.ts";

@@ -1,5 +1,5 @@
 import { writeSync } from "node:fs";
-import { errnoOf, isErrno } from "../system/errno.ts";
+import { errnoOf, isErrno } from "../system/libc/errno.ts";
 
 /** All of `text`, at once: the process may exit right after. A reader that has gone (`| head`) is no fault of ours. */
 function writeAll(fd: number, text: string): void {

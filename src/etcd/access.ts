@@ -1,8 +1,8 @@
 import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
-import { asSystemError, systemError } from "../system/errno.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { asSystemError, systemError } from "../system/libc/errno.ts";
 import type { EtcdAccess } from "./address.ts";
 
 /** What a site's file says about its store: paths of PEM files, a user's name, a file with its password. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as http from "node:http";
 import * as https from "node:https";
-import { errnoOf } from "../system/errno.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import type { EtcdAccess, EtcdAddress } from "./address.ts";
 import { EtcdError } from "./errors.ts";
 import { codes } from "./failures.ts";

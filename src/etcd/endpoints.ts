@@ -1,4 +1,4 @@
-import { sleepUnlessAborted, withJitter } from "../system/sleep.ts";
+import { sleepUnlessAborted, withJitter } from "../system/clock/sleep.ts";
 import type { CallLimits } from "./client.ts";
 import { type EtcdCause, EtcdError } from "./errors.ts";
 import { noAnswer } from "./failures.ts";

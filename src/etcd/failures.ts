@@ -1,4 +1,4 @@
-import { errnoOf } from "../system/errno.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import type { Failure } from "./answers.ts";
 import { type EtcdCause, EtcdError } from "./errors.ts";
 

@@ -2,8 +2,8 @@ import { dirname } from "node:path";
 import { provesFor, type SettledMount, settledMount } from "../locks/site-proof.ts";
 import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { mountOf } from "../system/mounts.ts";
-import { thisHost } from "../system/this-host.ts";
+import { mountOf } from "../system/files/mounts.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 /**
  * What the kernel lock proves. Held by anyone: its owner, or the command that inherited it, lives. Free: its owner is dead,

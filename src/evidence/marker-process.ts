@@ -1,9 +1,14 @@
 import type { Evidence } from "../model/evidence.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
-import { clockMovedSinceBootSeconds } from "../system/boot-clock.ts";
-import { type MountFacts, mountOf } from "../system/mounts.ts";
-import { type ProcessFacts, pidsInsideContainers, readProcess, seesAllProcesses } from "../system/process-table.ts";
-import { thisHost } from "../system/this-host.ts";
+import { clockMovedSinceBootSeconds } from "../system/clock/boot-clock.ts";
+import { type MountFacts, mountOf } from "../system/files/mounts.ts";
+import {
+  type ProcessFacts,
+  pidsInsideContainers,
+  readProcess,
+  seesAllProcesses,
+} from "../system/processes/process-table.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 /** A shell creates its marker and writes the PID a moment later; one that is still empty after this long never will. */
 const creationSeconds = 60;

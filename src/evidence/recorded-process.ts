@@ -1,8 +1,8 @@
 import type { Evidence } from "../model/evidence.ts";
 import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
 import { isRecordedChild } from "../model/recorded-child.ts";
-import { type ProcessReading, processesWithToken, readProcess } from "../system/process-table.ts";
-import { initialPidNamespace, thisHost } from "../system/this-host.ts";
+import { type ProcessReading, processesWithToken, readProcess } from "../system/processes/process-table.ts";
+import { initialPidNamespace, thisHost } from "../system/processes/this-host.ts";
 
 /**
  * The process that a record names, where the record says on which kernel it ran. Host names are not asked: containers share

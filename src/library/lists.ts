@@ -8,7 +8,7 @@ import { type ClearRequest, clearLocks } from "../operations/clear-locks.ts";
 import { type ListRequest, listLocks } from "../operations/list-locks.ts";
 import { type LockJson, lockJson } from "../operations/lock-json.ts";
 import { configurationFor, openLayout, type Site } from "../operations/open-layout.ts";
-import { readProcess } from "../system/process-table.ts";
+import { readProcess } from "../system/processes/process-table.ts";
 import type { TrainingLockOptions } from "./training-lock.ts";
 
 export interface ListOptions extends Site {

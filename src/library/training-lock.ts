@@ -9,7 +9,7 @@ import type { Layout } from "../model/layout.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
 import { configurationFor, openLayout } from "../operations/open-layout.ts";
 import { openStore } from "../operations/open-store.ts";
-import { sleep, withJitter } from "../system/sleep.ts";
+import { sleep, withJitter } from "../system/clock/sleep.ts";
 
 export interface TrainingLockOptions {
   readonly strategy: string;

@@ -1,12 +1,12 @@
 import { lstatSync } from "node:fs";
 import { basename } from "node:path";
 import { markerPath } from "../model/layout.ts";
-import { waitForFlock } from "../system/blocking-flock.ts";
-import { isLockedByRange, tryFlock } from "../system/flock.ts";
-import { mountOf } from "../system/mounts.ts";
-import { readProcess } from "../system/process-table.ts";
-import { sleepUnlessAborted, withJitter } from "../system/sleep.ts";
-import { watchName } from "../system/watch-name.ts";
+import { sleepUnlessAborted, withJitter } from "../system/clock/sleep.ts";
+import { mountOf } from "../system/files/mounts.ts";
+import { watchName } from "../system/files/watch-name.ts";
+import { isLockedByRange, tryFlock } from "../system/libc/flock.ts";
+import { waitForFlock } from "../system/processes/blocking-flock.ts";
+import { readProcess } from "../system/processes/process-table.ts";
 import { type KernelLock, waitForKernelLock } from "./kernel-lock.ts";
 import type { Busy } from "./lock.ts";
 

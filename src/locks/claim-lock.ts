@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { mountOf } from "../system/mounts.ts";
+import { mountOf } from "../system/files/mounts.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import { noKernelLock } from "./no-kernel-lock.ts";
 import { type SettledMount, settledMount } from "./site-proof.ts";

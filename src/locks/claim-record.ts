@@ -4,9 +4,9 @@ import { inodeNumber } from "../model/inode.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { normalizeDataset } from "../model/name-parts.ts";
 import { type OwnerRecord, type RecordReading, recordFormat } from "../model/owner-record.ts";
-import { startTimeTicksOf } from "../system/process-table.ts";
-import { schedulerJob } from "../system/scheduler-job.ts";
-import { thisHost } from "../system/this-host.ts";
+import { startTimeTicksOf } from "../system/processes/process-table.ts";
+import { schedulerJob } from "../system/processes/scheduler-job.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 /** The record of a claim that this process is about to hold. */
 export function newOwnerRecord(claim: {

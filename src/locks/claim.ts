@@ -3,8 +3,8 @@ import type { Examine } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
 import type { Layout } from "../model/layout.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import { requireWithin } from "../system/files/within.ts";
 import { randomHex } from "../system/random.ts";
-import { requireWithin } from "../system/within.ts";
 import { type AcquireClaimLock, acquireClaimLock, keepsEverybodyOut } from "./claim-lock.ts";
 import {
   asReleased,

@@ -2,7 +2,7 @@ import { LockLostError } from "../model/errors.ts";
 import { inodeNumber } from "../model/inode.ts";
 import type { OwnerRecord, RecordReading } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
-import { errnoOf } from "../system/errno.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import { keepsEverybodyOut } from "./claim-lock.ts";
 import { asReleased, generationOf, withChild, withSection } from "./claim-record.ts";
 import { scheduleChecks } from "./holding.ts";

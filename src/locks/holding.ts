@@ -1,4 +1,4 @@
-import { watchFiles } from "../system/watch-files.ts";
+import { watchFiles } from "../system/files/watch-files.ts";
 
 /** When a holder looks at its lock, milliseconds after it took it: old tools do their harm within the first second. */
 const earlyChecksMs = [25, 250] as const;

@@ -3,13 +3,13 @@ import { dirname } from "node:path";
 import type { EnvironmentError } from "../model/errors.ts";
 import { largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
-import { asSystemError, isErrno, systemError } from "../system/errno.ts";
-import { tryFlock, unlockFlock } from "../system/flock.ts";
-import { readFresh } from "../system/fresh-read.ts";
-import { readUpTo, specialFileAt } from "../system/read-regular-file.ts";
-import { leadsTo, sameFile } from "../system/same-file.ts";
-import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
-import { sleep, withJitter } from "../system/sleep.ts";
+import { sleep, withJitter } from "../system/clock/sleep.ts";
+import { readFresh } from "../system/files/fresh-read.ts";
+import { readUpTo, specialFileAt } from "../system/files/read-regular-file.ts";
+import { leadsTo, sameFile } from "../system/files/same-file.ts";
+import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { asSystemError, isErrno, systemError } from "../system/libc/errno.ts";
+import { tryFlock, unlockFlock } from "../system/libc/flock.ts";
 
 /** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
 const probePatienceMs = 100;

@@ -1,8 +1,8 @@
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
+import { sleep } from "../system/clock/sleep.ts";
 import type { Launch } from "../system/launch.ts";
-import { sleep } from "../system/sleep.ts";
 import type { HeldLock, LockStore } from "./lock.ts";
 import {
   type RankWord,

@@ -1,9 +1,9 @@
 import { largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
-import { asSystemError } from "../system/errno.ts";
-import { freshFlag } from "../system/fresh-read.ts";
-import { type FileReading, readRegularFile } from "../system/read-regular-file.ts";
-import { ownerOf } from "../system/shared-permissions.ts";
+import { freshFlag } from "../system/files/fresh-read.ts";
+import { type FileReading, readRegularFile } from "../system/files/read-regular-file.ts";
+import { ownerOf } from "../system/files/shared-permissions.ts";
+import { asSystemError } from "../system/libc/errno.ts";
 
 /** The owner record in a lock file as the server has it now; `none` also where the file is not there or cannot be read. */
 export function readLockRecord(path: string): RecordReading {

@@ -2,15 +2,15 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync } from "nod
 import { dirname } from "node:path";
 import { messageOf } from "../model/errors.ts";
 import type { OwnerRecord } from "../model/owner-record.ts";
-import { errnoOf } from "../system/errno.ts";
-import { isLockedByRange, tryFlock } from "../system/flock.ts";
-import { holdsFlock } from "../system/flock-holders.ts";
-import { mountOf } from "../system/mounts.ts";
-import { procHasOurPids } from "../system/proc-files.ts";
-import { tryRangeLock } from "../system/range-lock.ts";
-import { sameFile } from "../system/same-file.ts";
-import { sleep, withJitter } from "../system/sleep.ts";
-import { thisHost } from "../system/this-host.ts";
+import { sleep, withJitter } from "../system/clock/sleep.ts";
+import { mountOf } from "../system/files/mounts.ts";
+import { sameFile } from "../system/files/same-file.ts";
+import { errnoOf } from "../system/libc/errno.ts";
+import { isLockedByRange, tryFlock } from "../system/libc/flock.ts";
+import { tryRangeLock } from "../system/libc/range-lock.ts";
+import { holdsFlock } from "../system/processes/flock-holders.ts";
+import { procHasOurPids } from "../system/processes/proc-files.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 import { provesFor, settledMount } from "./site-proof.ts";
 
 /** A would-block that lasts longer is no other tool that only looks. */

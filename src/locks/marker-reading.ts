@@ -5,9 +5,9 @@ import { markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { isPid, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
-import { asSystemError, isErrno } from "../system/errno.ts";
-import { type FileReading, readRegularFile } from "../system/read-regular-file.ts";
-import { ownerOf } from "../system/shared-permissions.ts";
+import { type FileReading, readRegularFile } from "../system/files/read-regular-file.ts";
+import { ownerOf } from "../system/files/shared-permissions.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 
 /** Far more than any writer's one line; enough to show that a file is no marker. */
 const largestMarkerBytes = 64;

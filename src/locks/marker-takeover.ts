@@ -1,9 +1,9 @@
 import { type BigIntStats, lstatSync, renameSync, unlinkSync } from "node:fs";
 import { markerPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
-import { asSystemError, isErrno, systemError } from "../system/errno.ts";
-import { exchangePaths } from "../system/exchange.ts";
-import { ownerOf } from "../system/shared-permissions.ts";
+import { ownerOf } from "../system/files/shared-permissions.ts";
+import { asSystemError, isErrno, systemError } from "../system/libc/errno.ts";
+import { exchangePaths } from "../system/libc/exchange-files.ts";
 import { type Announce, type PlacedMarker, withUnfinishedMarker } from "./marker.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { OwnerRecord } from "../model/owner-record.ts";
-import { processesWithToken, readProcess } from "../system/process-table.ts";
-import { thisHost } from "../system/this-host.ts";
+import { processesWithToken, readProcess } from "../system/processes/process-table.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 /** Whether the owner of a claim without a kernel lock is seen on this kernel: its wrapper, or the command that outlives it. */
 export function ownerRunsHere({ pid, trainlock }: OwnerRecord): boolean {

@@ -1,9 +1,9 @@
 import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { markerPath } from "../model/layout.ts";
-import { asSystemError, isErrno, systemError } from "../system/errno.ts";
-import { leadsTo, sameFile } from "../system/same-file.ts";
-import { shareAsFolderAsks } from "../system/shared-permissions.ts";
+import { leadsTo, sameFile } from "../system/files/same-file.ts";
+import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { asSystemError, isErrno, systemError } from "../system/libc/errno.ts";
 import { createUnfinished, discard, markerError, unlessSwept } from "./unfinished-file.ts";
 
 /**

@@ -2,9 +2,9 @@ import { readdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { kernelLockStem } from "../model/layout.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
-import { makeSharedFolder } from "../system/shared-permissions.ts";
-import { writeByRename } from "../system/write-by-rename.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { makeSharedFolder } from "../system/files/shared-permissions.ts";
+import { writeByRename } from "../system/files/write-by-rename.ts";
 
 const wordSuffix = ".ranks";
 const largestWordBytes = 4096;

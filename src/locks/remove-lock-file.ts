@@ -1,7 +1,7 @@
 import { linkSync, renameSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { RecordReading } from "../model/owner-record.ts";
-import { asSystemError, isErrno } from "../system/errno.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 import { randomHex } from "../system/random.ts";
 import { readLockRecord } from "./lock-record.ts";
 import { discard } from "./unfinished-file.ts";

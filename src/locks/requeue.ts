@@ -2,7 +2,7 @@ import type { Evidence } from "../model/evidence.ts";
 import type { Examine, Examined } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import type { OwnerRecord, SchedulerJob } from "../model/owner-record.ts";
-import { schedulerJob } from "../system/scheduler-job.ts";
+import { schedulerJob } from "../system/processes/scheduler-job.ts";
 
 /**
  * Knows a requeued job's own old lock without asking anybody: a scheduler starts a job again only when its last run is over.

@@ -3,9 +3,9 @@ import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { sameHost } from "../model/host-name.ts";
 import { parseJson } from "../model/parse-json.ts";
-import type { MountFacts } from "../system/mounts.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
-import { thisHost } from "../system/this-host.ts";
+import type { MountFacts } from "../system/files/mounts.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 export const siteProofName = ".site.json";
 

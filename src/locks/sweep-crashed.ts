@@ -1,4 +1,4 @@
-import { errnoOf } from "../system/errno.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import type { PlacedMarker } from "./marker.ts";
 import { sweepSuccessions } from "./marker-succession.ts";

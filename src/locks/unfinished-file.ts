@@ -2,10 +2,10 @@ import { closeSync, constants, lstatSync, openSync, readdirSync, renameSync, unl
 import { join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
 import { markerName, markerRecordPath } from "../model/layout.ts";
-import { asSystemError, errnoOf, isErrno, systemError } from "../system/errno.ts";
+import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { asSystemError, errnoOf, isErrno, systemError } from "../system/libc/errno.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 import { randomHex } from "../system/random.ts";
-import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
-import { thisHost } from "../system/this-host.ts";
 
 const unfinishedSuffix = ".tmp";
 /** Long after any claim has finished, whatever the clocks of hosts and file server differ by. */

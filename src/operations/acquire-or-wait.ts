@@ -1,6 +1,6 @@
 import type { Acquisition, Turn } from "../locks/lock.ts";
 import { EnvironmentError } from "../model/errors.ts";
-import { sleepUnlessAborted, withJitter } from "../system/sleep.ts";
+import { sleepUnlessAborted, withJitter } from "../system/clock/sleep.ts";
 import type { RunRequest } from "./run-request.ts";
 
 /** Longer delays overflow a timer (setTimeout): 24 days are as good as no limit. */

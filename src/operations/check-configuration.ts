@@ -3,7 +3,7 @@ import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../model/layout.ts";
-import { requireWithin } from "../system/within.ts";
+import { requireWithin } from "../system/files/within.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";

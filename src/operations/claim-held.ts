@@ -5,7 +5,7 @@ import { UsageError } from "../model/errors.ts";
 import { kernelLockStem, type Layout } from "../model/layout.ts";
 import type { Standing } from "../model/standing.ts";
 import { looksLikeAddress } from "../model/store-settings.ts";
-import { requireWithin } from "../system/within.ts";
+import { requireWithin } from "../system/files/within.ts";
 
 export interface HeldReport extends Standing {
   readonly name: string;

@@ -7,7 +7,7 @@ import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { recordIn } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
-import { asSystemError } from "../system/errno.ts";
+import { asSystemError } from "../system/libc/errno.ts";
 import { clearMarker } from "./clear-marker.ts";
 import { type ListRequest, listLocks } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
 import { localIso } from "../model/local-time.ts";
-import { writeByRename } from "../system/write-by-rename.ts";
+import { writeByRename } from "../system/files/write-by-rename.ts";
 
 export interface DoneFile {
   readonly configuration: Configuration;

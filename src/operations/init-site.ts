@@ -4,8 +4,8 @@ import { UsageError } from "../model/errors.ts";
 import { rootFrom } from "../model/root.ts";
 import { siteFileName } from "../model/site-config.ts";
 import { siteFileTemplate } from "../model/site-file-template.ts";
-import { asSystemError, isErrno } from "../system/errno.ts";
-import { ownerOf, shareAsFolderAsks } from "../system/shared-permissions.ts";
+import { ownerOf, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 import type { Site } from "./open-layout.ts";
 
 /** Writes a commented site file in which nothing is in force yet. Returns its path. Never touches one that is there. */

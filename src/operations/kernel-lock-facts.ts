@@ -7,8 +7,8 @@ import { readLockRecord } from "../locks/lock-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../model/layout.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
-import { errnoOf, isErrno } from "../system/errno.ts";
-import { flockHoldersOf } from "../system/flock-holders.ts";
+import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
 
 interface Found extends ProbedKernelLock {

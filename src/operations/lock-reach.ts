@@ -3,9 +3,9 @@ import { dirname } from "node:path";
 import { settledMount } from "../locks/site-proof.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Layout } from "../model/layout.ts";
-import { pollChild, spawnCommand } from "../system/command-process.ts";
-import { mountOf } from "../system/mounts.ts";
-import { sleep } from "../system/sleep.ts";
+import { sleep } from "../system/clock/sleep.ts";
+import { mountOf } from "../system/files/mounts.ts";
+import { pollChild, spawnCommand } from "../system/processes/command-process.ts";
 
 /**
  * Asks for a lock in a process of its own before this one does: over NFS without a lock manager the call never returns, and

@@ -9,12 +9,12 @@ import { nearest } from "../model/nearest.ts";
 import { rootFrom } from "../model/root.ts";
 import { emptySiteConfig, type SiteConfig, siteFileName } from "../model/site-config.ts";
 import { parseSiteFile } from "../model/site-file.ts";
-import { asSystemError } from "../system/errno.ts";
-import { lockByRange } from "../system/flock.ts";
-import { groupNumber } from "../system/groups.ts";
-import { readRegularFile } from "../system/read-regular-file.ts";
-import { declarePermissions, ownerOf } from "../system/shared-permissions.ts";
-import { requireWithin } from "../system/within.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { declarePermissions, ownerOf } from "../system/files/shared-permissions.ts";
+import { requireWithin } from "../system/files/within.ts";
+import { asSystemError } from "../system/libc/errno.ts";
+import { lockByRange } from "../system/libc/flock.ts";
+import { groupNumber } from "../system/processes/groups.ts";
 import type { StoreOrigins } from "./store-checks.ts";
 import { type StoreChoice, storeInForce } from "./store-in-force.ts";
 

@@ -1,5 +1,5 @@
-import { type GroupMember, groupMembers, signalGroup } from "../system/process-group.ts";
-import { sleep } from "../system/sleep.ts";
+import { sleep } from "../system/clock/sleep.ts";
+import { type GroupMember, groupMembers, signalGroup } from "../system/processes/process-group.ts";
 
 /** How long a process may take to die of SIGKILL before it counts as stuck in the kernel. */
 const deathPatienceMs = 5000;

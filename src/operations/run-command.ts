@@ -1,6 +1,6 @@
 import { constants } from "node:os";
-import type { Ending } from "../system/command-process.ts";
-import { inheritedDescriptors } from "../system/inherited-descriptors.ts";
+import type { Ending } from "../system/processes/command-process.ts";
+import { inheritedDescriptors } from "../system/processes/inherited-descriptors.ts";
 import { acquireOrWait } from "./acquire-or-wait.ts";
 import { findDone } from "./checkpoints.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";

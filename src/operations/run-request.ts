@@ -1,8 +1,8 @@
 import type { Busy, HeldLock, LockStore } from "../locks/lock.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../model/layout.ts";
-import type { Ending } from "../system/command-process.ts";
-import type { GroupMember } from "../system/process-group.ts";
+import type { Ending } from "../system/processes/command-process.ts";
+import type { GroupMember } from "../system/processes/process-group.ts";
 import type { DoneRule } from "./checkpoints.ts";
 
 export interface RunRequest {

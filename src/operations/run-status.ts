@@ -2,9 +2,9 @@ import { accessSync, constants } from "node:fs";
 import { LockLostError, type TrainlockError } from "../model/errors.ts";
 import type { Holder } from "../model/held-lock.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
-import { asSystemError } from "../system/errno.ts";
-import { signalName } from "../system/signals.ts";
-import { writeByRename } from "../system/write-by-rename.ts";
+import { writeByRename } from "../system/files/write-by-rename.ts";
+import { asSystemError } from "../system/libc/errno.ts";
+import { signalName } from "../system/processes/signals.ts";
 import type { RunOutcome } from "./run-request.ts";
 
 /** How a run went, for programs that read it later. */

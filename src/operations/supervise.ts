@@ -1,7 +1,13 @@
-import { type Ending, ownGroup, pollChild, type SpawnRequest, spawnCommand } from "../system/command-process.ts";
-import { isOrphanedGroup, signalGroup } from "../system/process-group.ts";
-import { forwardedSignals, ignoredSignals, signalName, signalNumber } from "../system/signals.ts";
-import { controllingTerminal } from "../system/terminal.ts";
+import {
+  type Ending,
+  ownGroup,
+  pollChild,
+  type SpawnRequest,
+  spawnCommand,
+} from "../system/processes/command-process.ts";
+import { isOrphanedGroup, signalGroup } from "../system/processes/process-group.ts";
+import { forwardedSignals, ignoredSignals, signalName, signalNumber } from "../system/processes/signals.ts";
+import { controllingTerminal } from "../system/processes/terminal.ts";
 
 export interface Command {
   readonly argv: readonly [string, ...string[]];

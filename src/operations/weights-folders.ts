@@ -1,8 +1,8 @@
 import type { Layout, WeightsTree } from "../model/layout.ts";
-import { errnoOf, isErrno } from "../system/errno.ts";
-import { callsFor, type FolderCalls } from "../system/folder-calls.ts";
-import { inLanes } from "../system/in-lanes.ts";
-import { isWithin } from "../system/within.ts";
+import { callsFor, type FolderCalls } from "../system/files/folder-calls.ts";
+import { isWithin } from "../system/files/within.ts";
+import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { inLanes } from "../system/map-concurrent.ts";
 
 /** Told about folders that could not be looked into; the rest is listed all the same. */
 export type OnUnreadable = (path: string, errno: string) => void;

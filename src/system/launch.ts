@@ -1,6 +1,6 @@
-import { readStatLine } from "./proc-files.ts";
-import { schedulerJob } from "./scheduler-job.ts";
-import { thisHost } from "./this-host.ts";
+import { readStatLine } from "./processes/proc-files.ts";
+import { schedulerJob } from "./processes/scheduler-job.ts";
+import { thisHost } from "./processes/this-host.ts";
 
 /** Several tasks that one launcher (srun, mpirun, torchrun) has started together. */
 export interface Launch {

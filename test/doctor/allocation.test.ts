@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { emptySiteConfig } from "../../src/model/site-config.ts";
 import { allocationOf, otherHostsOf } from "../../src/operations/doctor/allocation.ts";
 import { remoteShell } from "../../src/operations/doctor/remote-shell.ts";
-import { thisHost } from "../../src/system/this-host.ts";
+import { thisHost } from "../../src/system/processes/this-host.ts";
 import { requires } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";

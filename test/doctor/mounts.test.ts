@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { scopeOutcome } from "../../src/operations/doctor/probe-mount.ts";
-import { parseMountInfo } from "../../src/system/mount-table.ts";
-import { scopeOf } from "../../src/system/mounts.ts";
+import { parseMountInfo } from "../../src/system/files/mount-table.ts";
+import { scopeOf } from "../../src/system/files/mounts.ts";
 
 type Case = readonly [table: string, mountPoint: string, level: string, words: RegExp, means: RegExp | null];
 

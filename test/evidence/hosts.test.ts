@@ -9,7 +9,7 @@ import type { RecordedOwner } from "../../src/evidence/remote/owner.ts";
 import { recordedOnHost } from "../../src/evidence/remote/recorded-on-host.ts";
 import { isHostName, sameHost } from "../../src/model/host-name.ts";
 import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
-import { initialPidNamespace } from "../../src/system/this-host.ts";
+import { initialPidNamespace } from "../../src/system/processes/this-host.ts";
 import { configuration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { deadPid } from "../support/process-state.ts";

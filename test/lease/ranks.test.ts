@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { expect } from "vitest";
-import { sleep } from "../../src/system/sleep.ts";
+import { sleep } from "../../src/system/clock/sleep.ts";
 import { executable, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { etcdTest, type StoreSite, storeSite } from "./store.ts";
 

@@ -9,7 +9,7 @@ import { defaultLayout } from "../../src/model/layout.ts";
 import { statusOf } from "../../src/operations/run-status.ts";
 import { runUnderLock } from "../../src/operations/run-under-lock.ts";
 import type { Ended, Supervisor } from "../../src/operations/supervise.ts";
-import { signalNumber } from "../../src/system/signals.ts";
+import { signalNumber } from "../../src/system/processes/signals.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";

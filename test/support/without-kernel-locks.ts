@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-import { deviceText } from "../../src/system/mount-table.ts";
+import { deviceText } from "../../src/system/files/mount-table.ts";
 
 const noFlock = fileURLToPath(new URL("no-flock.pl", import.meta.url));
 

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { expect, test } from "vitest";
-import { clockMovedSinceBootSeconds } from "../../src/system/boot-clock.ts";
+import { clockMovedSinceBootSeconds } from "../../src/system/clock/boot-clock.ts";
 
 test("measures how far the wall clock was stepped since boot", () => {
   const moved = clockMovedSinceBootSeconds();

@@ -1,7 +1,12 @@
 import { readFileSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { flockHolderPids, flockHoldersOf, heldInKernelTable, kernelTableKey } from "../../src/system/flock-holders.ts";
+import {
+  flockHolderPids,
+  flockHoldersOf,
+  heldInKernelTable,
+  kernelTableKey,
+} from "../../src/system/processes/flock-holders.ts";
 import { requires } from "../support/requirements.ts";
 import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";

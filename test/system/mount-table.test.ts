@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { deviceText, findMount, parseMountInfo } from "../../src/system/mount-table.ts";
+import { deviceText, findMount, parseMountInfo } from "../../src/system/files/mount-table.ts";
 
 const fixture = (name: string) => parseMountInfo(readFileSync(`test/fixtures/mounts/${name}.txt`, "utf8"));
 const entryAt = (name: string, mountPoint: string) =>

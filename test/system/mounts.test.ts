@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync, realpathSync, statSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { deviceText, findMount, parseMountInfo } from "../../src/system/mount-table.ts";
-import { type MountScope, mountOf, scopeOf } from "../../src/system/mounts.ts";
-import { thisHost } from "../../src/system/this-host.ts";
+import { deviceText, findMount, parseMountInfo } from "../../src/system/files/mount-table.ts";
+import { type MountScope, mountOf, scopeOf } from "../../src/system/files/mounts.ts";
+import { thisHost } from "../../src/system/processes/this-host.ts";
 import { requires } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -105,7 +105,7 @@ requires("root")("sees through mounts over mounts, binds and layers", async () =
     'cd "$1" && exec "$2" -e "$3" "$0"',
   ];
   const program = `
-    import { mountOf } from "./src/system/mounts.ts";
+    import { mountOf } from "./src/system/files/mounts.ts";
     const root = process.argv.at(-1);
     const places = ["over/below/x", "bind/x", "file", "layers/file", "layers/new", "plain"];
     console.log(JSON.stringify(places.map((place) => mountOf(root + "/" + place).mountPoint.slice(root.length))));`;

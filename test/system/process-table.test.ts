@@ -7,7 +7,7 @@ import {
   processesWithToken,
   readProcess,
   seesAllProcesses,
-} from "../../src/system/process-table.ts";
+} from "../../src/system/processes/process-table.ts";
 import { requires } from "../support/requirements.ts";
 import { finish, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -16,7 +16,7 @@ const bun = resolve("node_modules/.bin/bun");
 
 /** Evaluates an expression over the module under test in a process started by the given command. */
 async function elsewhere(command: readonly string[], expression: string): Promise<unknown> {
-  const source = `import * as processes from "./src/system/process-table.ts"; console.log(JSON.stringify(${expression}));`;
+  const source = `import * as processes from "./src/system/processes/process-table.ts"; console.log(JSON.stringify(${expression}));`;
   const [file, ...args] = [...command, bun, "-e", source];
   const { stdout, stderr } = await finish(file ?? bun, args);
   if (stdout === "") throw new Error(stderr);

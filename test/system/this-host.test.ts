@@ -3,11 +3,11 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
-import { thisHost } from "../../src/system/this-host.ts";
+import { thisHost } from "../../src/system/processes/this-host.ts";
 import { finish } from "../support/running-process.ts";
 
 const bun = resolve("node_modules/.bin/bun");
-const printThisHost = `import { thisHost } from "./src/system/this-host.ts"; console.log(JSON.stringify(thisHost()));`;
+const printThisHost = `import { thisHost } from "./src/system/processes/this-host.ts"; console.log(JSON.stringify(thisHost()));`;
 
 async function thisHostOnBun(env: NodeJS.ProcessEnv): Promise<ReturnType<typeof thisHost>> {
   return JSON.parse((await finish(bun, ["-e", printThisHost], { env })).stdout);

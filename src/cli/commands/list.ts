@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { type ListRequest, listLocks } from "../../operations/list-locks.ts";
 import { lockJson } from "../../operations/lock-json.ts";
-import { sleep } from "../../system/sleep.ts";
+import { sleep } from "../../system/clock/sleep.ts";
 import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";

@@ -1,9 +1,9 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import type { Command } from "commander";
 import { EnvironmentError, exitCodes } from "../../model/errors.ts";
-import { isErrno } from "../../system/errno.ts";
-import { tryFlock } from "../../system/flock.ts";
-import { tryRangeLock } from "../../system/range-lock.ts";
+import { isErrno } from "../../system/libc/errno.ts";
+import { tryFlock } from "../../system/libc/flock.ts";
+import { tryRangeLock } from "../../system/libc/range-lock.ts";
 import { print } from "../output.ts";
 
 /** What `doctor` runs in processes of their own, as any of it may hang. Not for users: hidden, and free to change. */

@@ -1,7 +1,7 @@
 import { isatty } from "node:tty";
 import type { Busy } from "../../locks/lock.ts";
 import type { RunEvents, RunOutcome } from "../../operations/run-request.ts";
-import type { GroupMember } from "../../system/process-group.ts";
+import type { GroupMember } from "../../system/processes/process-group.ts";
 import { say } from "../output.ts";
 import { durationText } from "../units.ts";
 import { printable } from "./printable.ts";

@@ -1,7 +1,7 @@
 import { isHostName, sameHost } from "../../model/host-name.ts";
 import type { SshSettings } from "../../model/site-config.ts";
-import { runProgram } from "../../system/run-program.ts";
-import { thisHost } from "../../system/this-host.ts";
+import { runProgram } from "../../system/processes/run-program.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
 import { type HostAnswer, parseHostAnswer } from "./host-answer.ts";
 import { hostScript } from "./host-script.ts";
 

@@ -1,4 +1,4 @@
-import { runProgram } from "../../system/run-program.ts";
+import { runProgram } from "../../system/processes/run-program.ts";
 import { schedulerOnPath, schedulerProbes } from "../schedulers/choose.ts";
 import type { SchedulerAnswer, SchedulerKind, SchedulerProbe, WantedJob } from "../schedulers/listed-job.ts";
 import { isRoaming } from "./ask-hosts.ts";

@@ -1,6 +1,6 @@
 import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
-import type { Users } from "../../system/users.ts";
+import type { Users } from "../../system/processes/users.ts";
 import { jobEvidence } from "../schedulers/job-evidence.ts";
 import type { ListedJob, SchedulerAnswer } from "../schedulers/listed-job.ts";
 import type { AskHosts } from "./ask-hosts.ts";

@@ -1,7 +1,7 @@
 import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
 import { isRecordedChild } from "../../model/recorded-child.ts";
-import { hashedMachineId, initialPidNamespace } from "../../system/this-host.ts";
+import { hashedMachineId, initialPidNamespace } from "../../system/processes/this-host.ts";
 import type { HostReply } from "./ask-host.ts";
 import type { HostAnswer } from "./host-answer.ts";
 import type { RecordedOwner } from "./owner.ts";

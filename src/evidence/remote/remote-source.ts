@@ -1,7 +1,7 @@
 import { messageOf } from "../../model/errors.ts";
 import type { Evidence } from "../../model/evidence.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
-import { lookUpUsers, type Users } from "../../system/users.ts";
+import { lookUpUsers, type Users } from "../../system/processes/users.ts";
 import type { HostReply } from "./ask-host.ts";
 import { isRoaming, makeHosts } from "./ask-hosts.ts";
 import { makeSchedulers } from "./ask-schedulers.ts";

@@ -1,4 +1,4 @@
-import { isOnPath } from "../../system/on-path.ts";
+import { isOnPath } from "../../system/processes/on-path.ts";
 import type { SchedulerKind, SchedulerProbe } from "./listed-job.ts";
 import { lsf } from "./lsf.ts";
 import { pbs } from "./pbs.ts";

@@ -1,5 +1,5 @@
 import type { SchedulerJob } from "../../model/owner-record.ts";
-import type { ProgramAnswer } from "../../system/run-program.ts";
+import type { ProgramAnswer } from "../../system/processes/run-program.ts";
 
 export type SchedulerKind = SchedulerJob["kind"];
 

@@ -1,5 +1,5 @@
 import type { EtcdClient } from "../../etcd/client.ts";
-import { sleepUnlessAborted, withJitter } from "../../system/sleep.ts";
+import { sleepUnlessAborted, withJitter } from "../../system/clock/sleep.ts";
 
 /** What only evidence shows, a key under no lease whose owner has died, is asked for this often. */
 const askAgainMs = 60_000;

@@ -1,6 +1,6 @@
-import { groupMembers, signalGroup } from "../../system/process-group.ts";
-import { processesWithToken } from "../../system/process-table.ts";
-import { sleep } from "../../system/sleep.ts";
+import { sleep } from "../../system/clock/sleep.ts";
+import { groupMembers, signalGroup } from "../../system/processes/process-group.ts";
+import { processesWithToken } from "../../system/processes/process-table.ts";
 import type { Guard } from "./keeper-messages.ts";
 
 export interface CommandGuard {

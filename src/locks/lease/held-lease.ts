@@ -2,7 +2,7 @@ import type { EtcdClient } from "../../etcd/client.ts";
 import { LockLostError } from "../../model/errors.ts";
 import type { OwnerRecord } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
-import { bootMs } from "../../system/boot-time.ts";
+import { bootMs } from "../../system/clock/boot-time.ts";
 import { withChild } from "../claim-record.ts";
 import type { HeldLock } from "../lock.ts";
 import type { ClaimEvents, LeaseSession } from "./lease-session.ts";

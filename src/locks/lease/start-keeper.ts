@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { readLines } from "../../system/read-lines.ts";
-import { isExecutable } from "../../system/this-program.ts";
+import { readLines } from "../../system/processes/read-lines.ts";
+import { isExecutable } from "../../system/processes/this-program.ts";
 import { lineOf, type Report, type Request } from "./keeper-messages.ts";
 
 export interface KeeperProcess {

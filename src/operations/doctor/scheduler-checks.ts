@@ -2,8 +2,8 @@ import { schedulerOnPath, schedulerProbes } from "../../evidence/schedulers/choo
 import { type Outcome, ok, warning } from "../../model/finding.ts";
 import { sameHost } from "../../model/host-name.ts";
 import type { SiteConfig } from "../../model/site-config.ts";
-import { runProgram } from "../../system/run-program.ts";
-import { thisHost } from "../../system/this-host.ts";
+import { runProgram } from "../../system/processes/run-program.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
 
 interface SchedulerFinding {
   readonly check: string;

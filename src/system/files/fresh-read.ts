@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { isErrno } from "./errno.ts";
+import { isErrno } from "../libc/errno.ts";
 import { mountOf } from "./mounts.ts";
 
 /** Clients of GlusterFS go on giving out what another host has overwritten, when all else about the file looks the same. */

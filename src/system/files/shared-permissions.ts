@@ -1,8 +1,8 @@
 import { chmodSync, chownSync, fchmodSync, fchownSync, fstatSync, mkdirSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { asSystemError, errnoOf, isErrno, systemError } from "./errno.ts";
-import { libc } from "./libc.ts";
-import { listedUserName } from "./this-host.ts";
+import { asSystemError, errnoOf, isErrno, systemError } from "../libc/errno.ts";
+import { libc } from "../libc/libc.ts";
+import { listedUserName } from "../processes/this-host.ts";
 
 const setGroupId = 0o2000;
 const permissionBits = 0o777;

@@ -1,4 +1,4 @@
-import { bunFfi } from "./libc-bun.ts";
+import { bunFfi } from "../libc/libc-bun.ts";
 import { readProcText } from "./proc-files.ts";
 
 let madvise: ((start: bigint, length: bigint, advice: number) => number) | undefined;

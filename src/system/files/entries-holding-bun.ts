@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { constants as systemConstants } from "node:os";
-import { systemError } from "./errno.ts";
-import { bunFfi } from "./libc-bun.ts";
+import { systemError } from "../libc/errno.ts";
+import { bunFfi } from "../libc/libc-bun.ts";
 import { type Closed, type EntriesHolding, lookInto, type Wanted } from "./look-into.ts";
 
 /** Numbers in the system call table: glibc has a wrapper for getdents64 only since 2.30. */

@@ -1,4 +1,4 @@
-import { bunFfi } from "./libc-bun.ts";
+import { bunFfi } from "../libc/libc-bun.ts";
 
 /** File servers answer as many questions of one client at once without ado. */
 export const mostCalls = 32;

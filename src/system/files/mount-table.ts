@@ -1,4 +1,4 @@
-import { readProcText } from "./proc-files.ts";
+import { readProcText } from "../processes/proc-files.ts";
 
 /** One line of `/proc/self/mountinfo`, proc_pid_mountinfo(5). */
 export interface MountEntry {

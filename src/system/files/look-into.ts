@@ -1,5 +1,5 @@
 import { type Dirent, lstatSync } from "node:fs";
-import { errnoOf, isErrno } from "./errno.ts";
+import { errnoOf, isErrno } from "../libc/errno.ts";
 
 export interface EntriesHolding {
   /** Names of subfolders in which the file is. */

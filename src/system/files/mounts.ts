@@ -1,7 +1,7 @@
 import { realpathSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { thisHost } from "../processes/this-host.ts";
 import { deviceText, findMount, freshMountTable, type MountEntry, mountTable } from "./mount-table.ts";
-import { thisHost } from "./this-host.ts";
 
 /** How far a lock taken with flock(2) reaches. `none`: the file system refuses it. */
 export type LockScope = "host" | "cluster" | "unknown" | "none";

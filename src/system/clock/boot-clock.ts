@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
-import { deviceText, mountTable } from "./mount-table.ts";
-import { readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
+import { deviceText, mountTable } from "../files/mount-table.ts";
+import { readProcText, readStatLine, ticksPerSecond } from "../processes/proc-files.ts";
 
 let uptimeIsGenuine: boolean | undefined;
 

@@ -1,8 +1,8 @@
 import { readdirSync } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";
+import { isErrno } from "../libc/errno.ts";
+import { inLanes } from "../map-concurrent.ts";
 import { entriesHolding } from "./entries-holding.ts";
-import { isErrno } from "./errno.ts";
-import { inLanes } from "./in-lanes.ts";
 import { type Closed, type EntriesHolding, isFolder, isTypeless, lookInto, type Wanted } from "./look-into.ts";
 import { mountOf } from "./mounts.ts";
 import { allowManyCalls, mostCalls } from "./thread-pool.ts";

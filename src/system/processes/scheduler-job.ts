@@ -1,4 +1,4 @@
-import type { SchedulerJob } from "../model/owner-record.ts";
+import type { SchedulerJob } from "../../model/owner-record.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
 import { dirname } from "node:path";
-import { EnvironmentError } from "../model/errors.ts";
-import { isErrno } from "./errno.ts";
+import { EnvironmentError } from "../../model/errors.ts";
+import { isErrno } from "../libc/errno.ts";
 
 /** Where a path leads, links followed, or would lead once what is missing is created. */
 function leadsTo(path: string): string {

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { EnvironmentError, TrainlockError } from "../model/errors.ts";
+import { EnvironmentError, TrainlockError } from "../../model/errors.ts";
 
 const nameOfNumber = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 

@@ -1,4 +1,4 @@
-import { libc } from "./libc.ts";
+import { libc } from "../libc/libc.ts";
 
 /** CLOCK_BOOTTIME of clock_gettime(2). */
 const bootClock = 7;

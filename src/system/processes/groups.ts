@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { UsageError } from "../model/errors.ts";
+import { UsageError } from "../../model/errors.ts";
 import { readProcText } from "./proc-files.ts";
 
 /** The number of a group, by group(5) and then by the system's name services. `place` is where the name was read. */

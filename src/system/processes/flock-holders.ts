@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
-import { inodeNumber } from "../model/inode.ts";
-import { deviceNumbers } from "./mount-table.ts";
+import { inodeNumber } from "../../model/inode.ts";
+import { deviceNumbers } from "../files/mount-table.ts";
 import { listedPids, readProcText, readStatLine } from "./proc-files.ts";
 
 export interface FileIdentity {

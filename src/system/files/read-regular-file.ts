@@ -1,5 +1,5 @@
 import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
-import { errnoOf, isErrno } from "./errno.ts";
+import { errnoOf, isErrno } from "../libc/errno.ts";
 
 export type FileReading =
   | { readonly kind: "absent" }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { bunFfi } from "./libc-bun.ts";
+import { bunFfi } from "../libc/libc-bun.ts";
 
 /** How a command ended. */
 export type Ending =

@@ -1,6 +1,6 @@
 import { readlinkSync } from "node:fs";
-import { ticksSinceBoot } from "./boot-clock.ts";
-import { mountTable } from "./mount-table.ts";
+import { ticksSinceBoot } from "../clock/boot-clock.ts";
+import { mountTable } from "../files/mount-table.ts";
 import { listedPids, procHasOurPids, readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
 
 export interface ProcessFacts {

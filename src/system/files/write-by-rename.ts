@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { asSystemError, systemError } from "./errno.ts";
-import { randomHex } from "./random.ts";
+import { asSystemError, systemError } from "../libc/errno.ts";
+import { randomHex } from "../random.ts";
 import { shareAsFolderAsks } from "./shared-permissions.ts";
 
 /** Replaces a file whole: readers see the old one or the new one, rename(2). Throws an EnvironmentError that names it. */
