@@ -12,5 +12,5 @@ export {
 } from "./library/lists.ts";
 export { type AcquireOptions, TrainingLock, type TrainingLockOptions } from "./library/training-lock.ts";
 export { EnvironmentError, LockLostError, TrainlockError, UsageError } from "./model/errors.ts";
-export type { Holder } from "./model/held-lock.ts";
+export type { Holder } from "./model/holder.ts";
 export type { LockJson } from "./operations/lock-json.ts";

@@ -4,8 +4,8 @@ import { type RemoteOptions, remoteOptionsOf } from "../evidence/remote/options.
 import { UsageError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { isHostName } from "../model/host-name.ts";
-import type { Layout } from "../model/layout.ts";
-import { schedulers } from "../model/site-config.ts";
+import type { Layout } from "../site/layout.ts";
+import { schedulers } from "../site/site-config.ts";
 import { say } from "./output.ts";
 import { printable } from "./show/printable.ts";
 import { parseDuration } from "./units.ts";

@@ -1,11 +1,11 @@
 import { type Command, Option } from "commander";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
-import type { Layout } from "../model/layout.ts";
-import { rootVariables } from "../model/root.ts";
-import { storeVariables } from "../model/store-settings.ts";
-import { configurationFor, configVariable, openLayout } from "../operations/open-layout.ts";
-import type { StoreChoice } from "../operations/store-in-force.ts";
+import type { Layout } from "../site/layout.ts";
+import { configurationFor, configVariable, openLayout } from "../site/open-site.ts";
+import { rootVariables } from "../site/root.ts";
+import type { StoreChoice } from "../site/store-in-force.ts";
+import { storeVariables } from "../site/store-settings.ts";
 
 export interface SiteOptions {
   readonly root?: string;

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
-import { provesFor, type SettledMount, settledMount } from "../locks/site-proof.ts";
 import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
+import { provesFor, type SettledMount, settledMount } from "../site/lock-scope.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 

@@ -1,13 +1,13 @@
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
 import type { Examine } from "../model/examine.ts";
-import type { Layout } from "../model/layout.ts";
 import { isPid } from "../model/owner-record.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
 import { type ClearRequest, clearLocks } from "../operations/clear-locks.ts";
 import { type ListRequest, listLocks } from "../operations/list-locks.ts";
 import { type LockJson, lockJson } from "../operations/lock-json.ts";
-import { configurationFor, openLayout, type Site } from "../operations/open-layout.ts";
+import type { Layout } from "../site/layout.ts";
+import { configurationFor, openLayout, type Site } from "../site/open-site.ts";
 import { readProcess } from "../system/processes/process-table.ts";
 import type { TrainingLockOptions } from "./training-lock.ts";
 

@@ -4,11 +4,11 @@ import type { Acquisition, HeldLock, Turn } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { LockLostError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
-import type { Holder } from "../model/held-lock.ts";
-import type { Layout } from "../model/layout.ts";
+import type { Holder } from "../model/holder.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
-import { configurationFor, openLayout } from "../operations/open-layout.ts";
 import { openStore } from "../operations/open-store.ts";
+import type { Layout } from "../site/layout.ts";
+import { configurationFor, openLayout } from "../site/open-site.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
 
 export interface TrainingLockOptions {

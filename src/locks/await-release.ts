@@ -1,6 +1,6 @@
 import { lstatSync } from "node:fs";
 import { basename } from "node:path";
-import { markerPath } from "../model/layout.ts";
+import { markerPath } from "../site/layout.ts";
 import { sleepUnlessAborted, withJitter } from "../system/clock/sleep.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { watchName } from "../system/files/watch-name.ts";

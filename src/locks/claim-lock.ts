@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
+import { type SettledMount, settledMount } from "../site/lock-scope.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import { noKernelLock } from "./no-kernel-lock.ts";
-import { type SettledMount, settledMount } from "./site-proof.ts";
 
 /** How a claim gets the lock under which it changes a marker: a kernel lock, or the stand-in for none. */
 export type AcquireClaimLock = (lockPath: string) => Promise<KernelLock | "busy">;

@@ -1,5 +1,5 @@
 import type { Configuration } from "../model/configuration.ts";
-import type { Holder } from "../model/held-lock.ts";
+import type { Holder } from "../model/holder.ts";
 import { inodeNumber } from "../model/inode.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { normalizeDataset } from "../model/name-parts.ts";

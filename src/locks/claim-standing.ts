@@ -1,10 +1,10 @@
 import type { BigIntStats } from "node:fs";
+import type { Standing } from "../model/claim-status.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { messageOf } from "../model/errors.ts";
 import { inodeNumber } from "../model/inode.ts";
 import { belongsToAnother, type OwnerRecord, type RecordReading, recordIn } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
-import type { Standing } from "../model/standing.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { holderFrom, isReleased } from "./claim-record.ts";

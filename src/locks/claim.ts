@@ -1,8 +1,8 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
-import type { Layout } from "../model/layout.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import type { Layout } from "../site/layout.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { randomHex } from "../system/random.ts";
 import { type AcquireClaimLock, acquireClaimLock, keepsEverybodyOut } from "./claim-lock.ts";

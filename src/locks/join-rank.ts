@@ -1,7 +1,7 @@
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError, LockLostError } from "../model/errors.ts";
-import type { Layout } from "../model/layout.ts";
 import { type OwnerRecord, recordIn } from "../model/owner-record.ts";
+import type { Layout } from "../site/layout.ts";
 import { sleep, sleepUnlessAborted } from "../system/clock/sleep.ts";
 import type { Launch } from "../system/launch.ts";
 import { readProcess, startedBy } from "../system/processes/process-table.ts";

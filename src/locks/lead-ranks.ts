@@ -1,6 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
-import type { Layout } from "../model/layout.ts";
+import type { Layout } from "../site/layout.ts";
 import { sleep } from "../system/clock/sleep.ts";
 import type { Launch } from "../system/launch.ts";
 import type { HeldLock, LockStore } from "./lock.ts";

@@ -2,6 +2,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync } from "nod
 import { dirname } from "node:path";
 import { messageOf } from "../model/errors.ts";
 import type { OwnerRecord } from "../model/owner-record.ts";
+import { provesFor, settledMount } from "../site/lock-scope.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { sameFile } from "../system/files/same-file.ts";
@@ -11,7 +12,6 @@ import { tryRangeLock } from "../system/libc/range-lock.ts";
 import { holdsFlock } from "../system/processes/flock-holders.ts";
 import { procHasOurPids } from "../system/processes/proc-files.ts";
 import { thisHost } from "../system/processes/this-host.ts";
-import { provesFor, settledMount } from "./site-proof.ts";
 
 /** A would-block that lasts longer is no other tool that only looks. */
 const probePatienceMs = 10;

@@ -1,6 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
-import type { Holder } from "../model/held-lock.ts";
+import type { Holder } from "../model/holder.ts";
 
 /** Somebody else has it. A value, not an error: contention is the normal case. */
 export interface Busy {

@@ -1,8 +1,8 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine, Examined } from "../model/examine.ts";
-import { type Layout, markerPath } from "../model/layout.ts";
 import type { KernelLockState, MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
+import { type Layout, markerPath } from "../site/layout.ts";
 import type { AcquireClaimLock } from "./claim-lock.ts";
 import { holderFrom, nobodyKnown } from "./claim-record.ts";
 import type { KernelLock } from "./kernel-lock.ts";

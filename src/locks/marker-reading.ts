@@ -1,10 +1,10 @@
 import { type BigIntStats, lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { inodeNumber } from "../model/inode.ts";
-import { markerPath, markerRecordPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { isPid, largestRecordBytes, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
+import { markerPath, markerRecordPath } from "../site/layout.ts";
 import { type FileReading, readRegularFile } from "../system/files/read-regular-file.ts";
 import { ownerOf } from "../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";

@@ -1,8 +1,8 @@
 import { linkSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { inodeNumber } from "../model/inode.ts";
-import { markerName, markerPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
+import { markerName, markerPath } from "../site/layout.ts";
 import { ownerOf } from "../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../system/libc/errno.ts";
 import { exchangePaths } from "../system/libc/exchange-files.ts";

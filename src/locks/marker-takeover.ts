@@ -1,6 +1,6 @@
 import { type BigIntStats, lstatSync, renameSync, unlinkSync } from "node:fs";
-import { markerPath } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
+import { markerPath } from "../site/layout.ts";
 import { ownerOf } from "../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../system/libc/errno.ts";
 import { exchangePaths } from "../system/libc/exchange-files.ts";

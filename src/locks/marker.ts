@@ -1,6 +1,6 @@
 import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { markerPath } from "../model/layout.ts";
+import { markerPath } from "../site/layout.ts";
 import { leadsTo, sameFile } from "../system/files/same-file.ts";
 import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../system/libc/errno.ts";

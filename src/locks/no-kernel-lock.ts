@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { kernelLockStem } from "../model/layout.ts";
 import { largestRecordBytes, type RecordReading } from "../model/owner-record.ts";
 import { parseOwnerRecord } from "../model/parse-owner-record.ts";
+import { kernelLockStem } from "../site/layout.ts";
 import { readUpTo } from "../system/files/read-regular-file.ts";
 import { makeSharedFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";

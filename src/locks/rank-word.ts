@@ -1,7 +1,7 @@
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
-import { kernelLockStem } from "../model/layout.ts";
+import { kernelLockStem } from "../site/layout.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { makeSharedFolder } from "../system/files/shared-permissions.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";

@@ -1,7 +1,7 @@
 import { closeSync, constants, lstatSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
-import { markerName, markerRecordPath } from "../model/layout.ts";
+import { markerName, markerRecordPath } from "../site/layout.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { asSystemError, errnoOf, isErrno, systemError } from "../system/libc/errno.ts";
 import { thisHost } from "../system/processes/this-host.ts";

@@ -2,7 +2,7 @@ import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
-import type { Layout } from "../model/layout.ts";
+import type { Layout } from "../site/layout.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";

@@ -1,10 +1,10 @@
 import { isAbsolute } from "node:path";
 import { standingOfClaim } from "../locks/claim-standing.ts";
+import type { Standing } from "../model/claim-status.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
-import { kernelLockStem, type Layout } from "../model/layout.ts";
-import type { Standing } from "../model/standing.ts";
-import { looksLikeAddress } from "../model/store-settings.ts";
+import { kernelLockStem, type Layout } from "../site/layout.ts";
+import { looksLikeAddress } from "../site/store-settings.ts";
 import { requireWithin } from "../system/files/within.ts";
 
 export interface HeldReport extends Standing {

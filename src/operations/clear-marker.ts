@@ -9,10 +9,10 @@ import { freeLockState } from "../locks/owners-lock-file.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
-import type { Layout } from "../model/layout.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import type { Layout } from "../site/layout.ts";
 import { randomHex } from "../system/random.ts";
 import type { LockReport } from "./lock-report.ts";
 

@@ -1,7 +1,7 @@
 import { TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
-import { type Layout, markerName } from "../model/layout.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
+import { type Layout, markerName } from "../site/layout.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";

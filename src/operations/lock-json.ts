@@ -1,5 +1,5 @@
 import type { Evidence } from "../model/evidence.ts";
-import type { Holder } from "../model/held-lock.ts";
+import type { Holder } from "../model/holder.ts";
 import type { LockKind } from "../model/lock-facts.ts";
 import type { LockReport } from "./lock-report.ts";
 

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import { settledMount } from "../locks/site-proof.ts";
 import { EnvironmentError } from "../model/errors.ts";
-import type { Layout } from "../model/layout.ts";
+import type { Layout } from "../site/layout.ts";
+import { settledMount } from "../site/lock-scope.ts";
 import { sleep } from "../system/clock/sleep.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { pollChild, spawnCommand } from "../system/processes/command-process.ts";

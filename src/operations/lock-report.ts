@@ -1,6 +1,6 @@
 import { holderFrom, nobodyKnown } from "../locks/claim-record.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
-import type { Holder } from "../model/held-lock.ts";
+import type { Holder } from "../model/holder.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 
 /** One lock as lists show it. Strings are as found on disk: escape before showing. */

@@ -5,10 +5,10 @@ import { readLockRecord } from "../locks/lock-record.ts";
 import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
 import { recordsOfClaims } from "../locks/no-kernel-lock.ts";
 import { freeLockState } from "../locks/owners-lock-file.ts";
-import { type Layout, markerPath } from "../model/layout.ts";
 import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { type Layout, markerPath } from "../site/layout.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */
 export async function markerFacts(

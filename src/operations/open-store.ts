@@ -4,7 +4,7 @@ import type { RemoteLocks } from "../locks/lease/remote-locks.ts";
 import type { HeldLock, LockStore } from "../locks/lock.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
-import type { Layout } from "../model/layout.ts";
+import type { Layout } from "../site/layout.ts";
 
 export interface StoreOptions extends ClaimOptions {
   /** What a remote store's keeper stops when a claim is lost; null: a program that looks after itself. */

@@ -12,11 +12,11 @@ import { standingOfLease } from "../locks/lease/lease-standing.ts";
 import { joinClaim, leaseStore } from "../locks/lease/lease-store.ts";
 import { type RemoteLocks, remoteLocks } from "../locks/lease/remote-locks.ts";
 import type { HeldLock, LockStore } from "../locks/lock.ts";
+import type { Standing } from "../model/claim-status.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
-import type { Layout } from "../model/layout.ts";
-import type { Standing } from "../model/standing.ts";
-import type { StoreSettings } from "../model/store-settings.ts";
+import type { Layout } from "../site/layout.ts";
+import type { StoreSettings } from "../site/store-settings.ts";
 import { examineStore, type Tell } from "./doctor/etcd-checks.ts";
 import type { StoreOptions } from "./open-store.ts";
 

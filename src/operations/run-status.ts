@@ -1,6 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { LockLostError, type TrainlockError } from "../model/errors.ts";
-import type { Holder } from "../model/held-lock.ts";
+import type { Holder } from "../model/holder.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
 import { asSystemError } from "../system/libc/errno.ts";

@@ -1,4 +1,4 @@
-import type { Layout, WeightsTree } from "../model/layout.ts";
+import type { Layout, WeightsTree } from "../site/layout.ts";
 import { callsFor, type FolderCalls } from "../system/files/folder-calls.ts";
 import { isWithin } from "../system/files/within.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";

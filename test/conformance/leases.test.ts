@@ -8,7 +8,7 @@ import { openSession } from "../../src/locks/lease/lease-session.ts";
 import { leaseStore } from "../../src/locks/lease/lease-store.ts";
 import { remoteLocks } from "../../src/locks/lease/remote-locks.ts";
 import type { Configuration } from "../../src/model/configuration.ts";
-import { defaultLayout } from "../../src/model/layout.ts";
+import { defaultLayout } from "../../src/site/layout.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { keeperCommand } from "../support/keeper.ts";
 import { requires } from "../support/requirements.ts";

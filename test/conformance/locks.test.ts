@@ -9,9 +9,9 @@ import { kernelHolder, probeKernelLock } from "../../src/locks/kernel-lock-probe
 import { placeMarker } from "../../src/locks/marker.ts";
 import { readMarker } from "../../src/locks/marker-reading.ts";
 import type { Configuration } from "../../src/model/configuration.ts";
-import { defaultLayout, type Layout, markerPath } from "../../src/model/layout.ts";
 import { serializeOwnerRecord } from "../../src/model/serialize-owner-record.ts";
 import { listLocks } from "../../src/operations/list-locks.ts";
+import { defaultLayout, type Layout, markerPath } from "../../src/site/layout.ts";
 import { type Attempt, attemptAt, conformance } from "./conformance.ts";
 
 conformance(

@@ -1,9 +1,9 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { emptySiteConfig } from "../../src/model/site-config.ts";
 import { allocationOf, otherHostsOf } from "../../src/operations/doctor/allocation.ts";
 import { remoteShell } from "../../src/operations/doctor/remote-shell.ts";
+import { emptySiteConfig } from "../../src/site/site-config.ts";
 import { thisHost } from "../../src/system/processes/this-host.ts";
 import { requires } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";

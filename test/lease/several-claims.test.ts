@@ -5,7 +5,7 @@ import { openSession } from "../../src/locks/lease/lease-session.ts";
 import { leaseStore } from "../../src/locks/lease/lease-store.ts";
 import type { HeldLock } from "../../src/locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../../src/model/configuration.ts";
-import { defaultLayout } from "../../src/model/layout.ts";
+import { defaultLayout } from "../../src/site/layout.ts";
 import { sleep } from "../../src/system/clock/sleep.ts";
 import { clientOf } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";

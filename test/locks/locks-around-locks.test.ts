@@ -4,7 +4,7 @@ import { leadRanks } from "../../src/locks/lead-ranks.ts";
 import type { HeldLock, LockStore } from "../../src/locks/lock.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
-import { defaultLayout } from "../../src/model/layout.ts";
+import { defaultLayout } from "../../src/site/layout.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
 const configuration = parseConfiguration({ strategy: "a", dataset: "b", model: "c" });

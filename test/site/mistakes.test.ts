@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { UsageError } from "../../src/model/errors.ts";
-import { parseSiteFile } from "../../src/model/site-file.ts";
+import { parseSiteFile } from "../../src/site/site-file.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 

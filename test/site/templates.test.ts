@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Configuration } from "../../src/model/configuration.ts";
-import { declaredLayout } from "../../src/model/declared-layout.ts";
-import { parseSiteFile } from "../../src/model/site-file.ts";
+import { declaredLayout } from "../../src/site/declared-layout.ts";
+import { parseSiteFile } from "../../src/site/site-file.ts";
 
 const layoutOf = (text: string) => declaredLayout("/data", "/data/training_locks", parseSiteFile(text, "site"));
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
-import { type Setting, siteSettings } from "../../operations/site-settings.ts";
+import { type Setting, siteSettings } from "../../site/site-settings.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson } from "../output.ts";
 import { printable } from "../show/printable.ts";

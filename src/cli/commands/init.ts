@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
-import { initSite } from "../../operations/init-site.ts";
+import { initSite } from "../../site/init-site.ts";
 import { helpEnd } from "../help.ts";
 import { print } from "../output.ts";
 import { printable } from "../show/printable.ts";

@@ -1,5 +1,5 @@
 import type { Verdict } from "../../model/evidence.ts";
-import type { Holder } from "../../model/held-lock.ts";
+import type { Holder } from "../../model/holder.ts";
 import type { LockReport } from "../../operations/lock-report.ts";
 import type { Paint } from "./paint.ts";
 import { printable } from "./printable.ts";

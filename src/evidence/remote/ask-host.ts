@@ -1,5 +1,5 @@
 import { isHostName, sameHost } from "../../model/host-name.ts";
-import type { SshSettings } from "../../model/site-config.ts";
+import type { SshSettings } from "../../site/site-config.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { type HostAnswer, parseHostAnswer } from "./host-answer.ts";

@@ -1,4 +1,4 @@
-import { emptySiteConfig, type SchedulerChoice, type SiteConfig, type SshSettings } from "../../model/site-config.ts";
+import { emptySiteConfig, type SchedulerChoice, type SiteConfig, type SshSettings } from "../../site/site-config.ts";
 
 /** How far others may be asked about a holder. */
 export interface RemoteOptions {

@@ -2,10 +2,10 @@ import type { EtcdAddress } from "../../etcd/address.ts";
 import type { Entry } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { UsageError } from "../../model/errors.ts";
-import { kernelLockStem, type Layout } from "../../model/layout.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { kernelLockStem, type Layout } from "../../site/layout.ts";
 import { withSection } from "../claim-record.ts";
 import type { ClaimKeys } from "./kept-claim.ts";
 

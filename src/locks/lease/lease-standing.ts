@@ -1,9 +1,9 @@
 import type { EtcdClient } from "../../etcd/client.ts";
 import { EtcdError } from "../../etcd/errors.ts";
+import type { Standing } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { belongsToAnother, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
-import type { Standing } from "../../model/standing.ts";
 import { holderFrom } from "../claim-record.ts";
 
 /** A claim as others know it, who are not the process that made it. */

@@ -3,8 +3,8 @@ import type { EtcdClient } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Verdict } from "../../model/evidence.ts";
 import type { Examine } from "../../model/examine.ts";
-import type { Layout } from "../../model/layout.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
+import type { Layout } from "../../site/layout.ts";
 import { claimKeys, keyAddress, leaseFacts, locksPrefix } from "./lease-facts.ts";
 import { deleteUnchanged } from "./lease-store.ts";
 

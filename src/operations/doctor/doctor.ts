@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type SiteProof, settledMount, siteProofName } from "../../locks/site-proof.ts";
 import { type Finding, fault, type Outcome, ok, warning } from "../../model/finding.ts";
-import type { Layout } from "../../model/layout.ts";
+import type { Layout } from "../../site/layout.ts";
+import { type SiteProof, settledMount, siteProofName } from "../../site/lock-scope.ts";
 import { findMount, mountTable } from "../../system/files/mount-table.ts";
 import { mountOf } from "../../system/files/mounts.ts";
 import { makeSharedFolder } from "../../system/files/shared-permissions.ts";

@@ -1,9 +1,9 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sshFailure } from "../../evidence/remote/ask-host.ts";
-import type { ProvedHost } from "../../locks/site-proof.ts";
 import { fault, type Outcome, ok } from "../../model/finding.ts";
-import type { LockPrimitive } from "../../model/site-config.ts";
+import type { ProvedHost } from "../../site/lock-scope.ts";
+import type { LockPrimitive } from "../../site/site-config.ts";
 import { findMount, parseMountInfo } from "../../system/files/mount-table.ts";
 import { type ProgramAnswer, runProgram } from "../../system/processes/run-program.ts";
 import { randomHex } from "../../system/random.ts";

@@ -1,6 +1,6 @@
 import { sshCommand } from "../../evidence/remote/ask-host.ts";
 import { isHostName, sameHost } from "../../model/host-name.ts";
-import type { SiteConfig } from "../../model/site-config.ts";
+import type { SiteConfig } from "../../site/site-config.ts";
 import { isOnPath } from "../../system/processes/on-path.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { allocationOf } from "./allocation.ts";

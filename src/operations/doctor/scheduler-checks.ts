@@ -1,7 +1,7 @@
 import { schedulerOnPath, schedulerProbes } from "../../evidence/schedulers/choose.ts";
 import { type Outcome, ok, warning } from "../../model/finding.ts";
 import { sameHost } from "../../model/host-name.ts";
-import type { SiteConfig } from "../../model/site-config.ts";
+import type { SiteConfig } from "../../site/site-config.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 

@@ -1,7 +1,7 @@
+import type { Configuration } from "../model/configuration.ts";
+import type { DimensionValue } from "../model/dimensions.ts";
+import { nameProblem } from "../model/names.ts";
 import { holds, pinned } from "./condition.ts";
-import type { Configuration } from "./configuration.ts";
-import type { DimensionValue } from "./dimensions.ts";
-import { nameProblem } from "./names.ts";
 import { filtered, type Part, renderSegment, segmentPattern, type Template, type Vocabulary } from "./template.ts";
 
 /** The path of a configuration's weights dir, relative to the root. */

@@ -1,4 +1,4 @@
-import { durationMs } from "./durations.ts";
+import { durationMs } from "../model/durations.ts";
 import {
   addressProblem,
   isPlainPath,

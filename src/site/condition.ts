@@ -1,5 +1,5 @@
-import type { Configuration } from "./configuration.ts";
-import type { DimensionValue } from "./dimensions.ts";
+import type { Configuration } from "../model/configuration.ts";
+import type { DimensionValue } from "../model/dimensions.ts";
 
 /** What a template asks of one field: any of these, where `*` in a text stands for anything. */
 export interface Condition {

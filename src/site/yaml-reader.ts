@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import type * as Yaml from "yaml";
-import { UsageError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
+import { UsageError } from "../model/errors.ts";
+import { nearest } from "../model/nearest.ts";
 
 /** One value of a YAML file with its place: every reading names line, key and what was expected when it fails. */
 export interface YamlValue {

@@ -1,20 +1,20 @@
 import { accessSync, type BigIntStats, constants, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Configuration, type ConfigurationInput, parseConfiguration } from "../model/configuration.ts";
-import { declaredLayout } from "../model/declared-layout.ts";
 import { type DimensionValue, parseDimensions } from "../model/dimensions.ts";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
-import { defaultLayout, defaultLockDir, type Layout } from "../model/layout.ts";
 import { nearest } from "../model/nearest.ts";
-import { rootFrom } from "../model/root.ts";
-import { emptySiteConfig, type SiteConfig, siteFileName } from "../model/site-config.ts";
-import { parseSiteFile } from "../model/site-file.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { declarePermissions, ownerOf } from "../system/files/shared-permissions.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { lockByRange } from "../system/libc/flock.ts";
 import { groupNumber } from "../system/processes/groups.ts";
+import { declaredLayout } from "./declared-layout.ts";
+import { defaultLayout, defaultLockDir, type Layout } from "./layout.ts";
+import { rootFrom } from "./root.ts";
+import { emptySiteConfig, type SiteConfig, siteFileName } from "./site-config.ts";
+import { parseSiteFile } from "./site-file.ts";
 import type { StoreOrigins } from "./store-checks.ts";
 import { type StoreChoice, storeInForce } from "./store-in-force.ts";
 

@@ -1,8 +1,8 @@
-import { rootVariables } from "../model/root.ts";
-import { emptySiteConfig, type SiteConfig } from "../model/site-config.ts";
-import type { StoreSettings } from "../model/store-settings.ts";
-import { configVariable, openSite, type Site } from "./open-layout.ts";
+import { configVariable, openSite, type Site } from "./open-site.ts";
+import { rootVariables } from "./root.ts";
+import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
 import { fileKeys, type StoreOrigins } from "./store-checks.ts";
+import type { StoreSettings } from "./store-settings.ts";
 
 /** One thing that is in force, and who says so. */
 export interface Setting {

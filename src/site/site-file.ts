@@ -1,4 +1,4 @@
-import { durationMs } from "./durations.ts";
+import { durationMs } from "../model/durations.ts";
 import { emptySiteConfig, lockPrimitives, type SiteConfig, schedulers } from "./site-config.ts";
 import { readDimensions } from "./site-file-dimensions.ts";
 import { readInnerPath } from "./site-file-path.ts";

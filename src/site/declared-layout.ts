@@ -1,7 +1,7 @@
 import { basename, join, relative, sep } from "node:path";
+import { type Configuration, describeConfiguration } from "../model/configuration.ts";
+import { UsageError } from "../model/errors.ts";
 import { holds } from "./condition.ts";
-import { type Configuration, describeConfiguration } from "./configuration.ts";
-import { UsageError } from "./errors.ts";
 import { defaultLayout, kernelLockName, type Layout, modelFolder, type WeightsTree } from "./layout.ts";
 import type { SiteConfig } from "./site-config.ts";
 import type { StoreSettings } from "./store-settings.ts";

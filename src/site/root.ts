@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../model/errors.ts";
 
 /** Where to look for the root, in this order; the last two are what the Python script reads. */
 export const rootVariables = ["TRAINLOCK_ROOT", "AWARE_DATA_ROOT", "PROVE_ROOT"] as const;

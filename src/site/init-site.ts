@@ -1,12 +1,12 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { UsageError } from "../model/errors.ts";
-import { rootFrom } from "../model/root.ts";
-import { siteFileName } from "../model/site-config.ts";
-import { siteFileTemplate } from "../model/site-file-template.ts";
 import { ownerOf, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";
-import type { Site } from "./open-layout.ts";
+import { siteFileTemplate } from "./initial-site-file.ts";
+import type { Site } from "./open-site.ts";
+import { rootFrom } from "./root.ts";
+import { siteFileName } from "./site-config.ts";
 
 /** Writes a commented site file in which nothing is in force yet. Returns its path. Never touches one that is there. */
 export function initSite(site: Site, env: Readonly<Record<string, string | undefined>> = process.env): string {

@@ -1,16 +1,6 @@
 import { durationMs } from "../model/durations.ts";
 import { UsageError } from "../model/errors.ts";
 import {
-  addressProblem,
-  defaultTtlMs,
-  isPlainPath,
-  isStoreUser,
-  isTtl,
-  type StoreSettings,
-  storeVariables,
-  ttlExpected,
-} from "../model/store-settings.ts";
-import {
   fileKeys,
   type Key,
   refuseForNothing,
@@ -20,6 +10,16 @@ import {
   type StoreOrigins,
   type Values,
 } from "./store-checks.ts";
+import {
+  addressProblem,
+  defaultTtlMs,
+  isPlainPath,
+  isStoreUser,
+  isTtl,
+  type StoreSettings,
+  storeVariables,
+  ttlExpected,
+} from "./store-settings.ts";
 
 /** What a call says about the store; the environment and the site's file say the rest. */
 export interface StoreChoice {

@@ -1,4 +1,4 @@
-import type { Dimension } from "./dimensions.ts";
+import type { Dimension } from "../model/dimensions.ts";
 import type { StoreDeclaration } from "./store-settings.ts";
 import type { Template } from "./template.ts";
 

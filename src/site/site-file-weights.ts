@@ -1,6 +1,6 @@
+import type { DimensionValue } from "../model/dimensions.ts";
+import { nearest } from "../model/nearest.ts";
 import type { Condition } from "./condition.ts";
-import type { DimensionValue } from "./dimensions.ts";
-import { nearest } from "./nearest.ts";
 import { readInnerPath } from "./site-file-path.ts";
 import {
   type Filter,

@@ -1,7 +1,7 @@
+import type { Configuration } from "../model/configuration.ts";
+import { type Dimension, type DimensionValue, dimensionText } from "../model/dimensions.ts";
+import { ratioText, stageText } from "../model/name-parts.ts";
 import { type Condition, escaped, fieldOf } from "./condition.ts";
-import type { Configuration } from "./configuration.ts";
-import { type Dimension, type DimensionValue, dimensionText } from "./dimensions.ts";
-import { ratioText, stageText } from "./name-parts.ts";
 
 export const filterNames = ["lower", "no_hyphens", "underscores", "bare"] as const;
 export type Filter = (typeof filterNames)[number];

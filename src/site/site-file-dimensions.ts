@@ -1,5 +1,5 @@
-import type { Dimension, DimensionValue } from "./dimensions.ts";
-import { nameProblem } from "./names.ts";
+import type { Dimension, DimensionValue } from "../model/dimensions.ts";
+import { nameProblem } from "../model/names.ts";
 import { fixedFields } from "./template.ts";
 import type { YamlValue } from "./yaml-reader.ts";
 

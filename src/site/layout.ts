@@ -1,7 +1,7 @@
 import { basename, dirname, join, relative, sep } from "node:path";
-import type { Configuration } from "./configuration.ts";
-import { type Dimension, dimensionSuffix } from "./dimensions.ts";
-import { normalizeDataset, ratioText, stageText } from "./name-parts.ts";
+import type { Configuration } from "../model/configuration.ts";
+import { type Dimension, dimensionSuffix } from "../model/dimensions.ts";
+import { normalizeDataset, ratioText, stageText } from "../model/name-parts.ts";
 import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
 import type { StoreSettings } from "./store-settings.ts";
 

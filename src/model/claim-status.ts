@@ -1,4 +1,4 @@
-import type { Holder } from "./held-lock.ts";
+import type { Holder } from "./holder.ts";
 
 /** Whether a claim that was made is held still, by whatever keeps it. */
 export interface Standing {

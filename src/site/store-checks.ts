@@ -1,7 +1,7 @@
 import type { BigIntStats } from "node:fs";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
-import { type StoreDeclaration, type StoreSettings, storeVariables } from "../model/store-settings.ts";
 import { thisHost } from "../system/processes/this-host.ts";
+import { type StoreDeclaration, type StoreSettings, storeVariables } from "./store-settings.ts";
 
 /** A site's file that declares a store. */
 export interface StoreFile {
