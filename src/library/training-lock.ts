@@ -1,14 +1,14 @@
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
-import type { Acquisition, HeldLock, Turn } from "../locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { LockLostError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Holder } from "../model/holder.ts";
 import { checkConfiguration } from "../operations/check-configuration.ts";
-import { openStore } from "../operations/open-store.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout } from "../site/open-site.ts";
+import { openStore } from "../stores/open-store.ts";
+import type { Acquisition, HeldLock, Turn } from "../stores/store.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
 
 export interface TrainingLockOptions {

@@ -1,5 +1,5 @@
-import type { Acquisition, Turn } from "../locks/lock.ts";
 import { EnvironmentError } from "../model/errors.ts";
+import type { Acquisition, Turn } from "../stores/store.ts";
 import { sleepUnlessAborted, withJitter } from "../system/clock/sleep.ts";
 import type { RunRequest } from "./run-request.ts";
 

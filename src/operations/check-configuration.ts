@@ -1,14 +1,14 @@
-import { refuseCollision } from "../locks/name-collision.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../site/layout.ts";
+import { refuseCollision } from "../stores/name-collision.ts";
+import { openRemoteLocks } from "../stores/open-store.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
-import { openRemoteLocks } from "./open-store.ts";
 
 export interface CheckResult {
   readonly name: string;

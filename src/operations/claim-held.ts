@@ -1,10 +1,10 @@
 import { isAbsolute } from "node:path";
-import { standingOfClaim } from "../locks/claim-standing.ts";
 import type { Standing } from "../model/claim-status.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
 import { kernelLockStem, type Layout } from "../site/layout.ts";
 import { looksLikeAddress } from "../site/store-settings.ts";
+import { standingOfClaim } from "../stores/folder/claim-status.ts";
 import { requireWithin } from "../system/files/within.ts";
 
 export interface HeldReport extends Standing {
@@ -24,7 +24,7 @@ export async function heldByEnvironment(env: Environment, generation: number | n
   const own = required(env, "TRAINLOCK_GENERATION", generationFrom);
   const address = remoteAddress(env.TRAINLOCK_LOCK);
   if (address !== null) {
-    const { standingAtAddress } = await import("./remote-store.ts");
+    const { standingAtAddress } = await import("../stores/lease/remote-store.ts");
     const name = env.TRAINLOCK_NAME || address;
     return { ...(await standingAtAddress(address, token, generation)), name, token };
   }
@@ -44,7 +44,7 @@ export async function heldByConfiguration(
 ): Promise<HeldReport> {
   const name = layout.displayName(configuration);
   if (layout.store !== null) {
-    const { standingOfConfiguration } = await import("./remote-store.ts");
+    const { standingOfConfiguration } = await import("../stores/lease/remote-store.ts");
     return { ...(await standingOfConfiguration(layout, layout.store, configuration, generation)), name, token: null };
   }
   const weightsDir = layout.weightsDir(configuration);

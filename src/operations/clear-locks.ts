@@ -1,17 +1,17 @@
-import { acquireClaimLock } from "../locks/claim-lock.ts";
-import { asReleased, isReleased } from "../locks/claim-record.ts";
-import { removeLockFile } from "../locks/remove-lock-file.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { recordIn } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import { asReleased, isReleased } from "../stores/claim-record.ts";
+import { acquireClaimLock } from "../stores/folder/claim-lock.ts";
+import { removeLockFile } from "../stores/folder/remove-lock-file.ts";
+import { openRemoteLocks } from "../stores/open-store.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { clearMarker } from "./clear-marker.ts";
 import { type ListRequest, listLocks } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
-import { openRemoteLocks } from "./open-store.ts";
 
 export interface ClearResult {
   readonly dryRun: boolean;

@@ -1,11 +1,4 @@
 import { dirname } from "node:path";
-import { acquireClaimLock, keepsEverybodyOut } from "../locks/claim-lock.ts";
-import { newOwnerRecord, withSection } from "../locks/claim-record.ts";
-import type { KernelLock } from "../locks/kernel-lock.ts";
-import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
-import { moveAway, succeed } from "../locks/marker-succession.ts";
-import { removeMarker } from "../locks/marker-takeover.ts";
-import { freeLockState } from "../locks/owners-lock-file.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
@@ -13,6 +6,13 @@ import type { MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
+import { newOwnerRecord, withSection } from "../stores/claim-record.ts";
+import { acquireClaimLock, keepsEverybodyOut } from "../stores/folder/claim-lock.ts";
+import type { KernelLock } from "../stores/folder/kernel-lock.ts";
+import { moveAway, succeed } from "../stores/folder/marker-succession.ts";
+import { removeMarker } from "../stores/folder/marker-takeover.ts";
+import { freeLockState } from "../stores/folder/owners-lock-file.ts";
+import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { randomHex } from "../system/random.ts";
 import type { LockReport } from "./lock-report.ts";
 

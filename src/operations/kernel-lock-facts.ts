@@ -1,12 +1,12 @@
 import type { BigIntStats } from "node:fs";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { isReleased } from "../locks/claim-record.ts";
-import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../locks/kernel-lock-probe.ts";
-import { readLockRecord } from "../locks/lock-record.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
+import { isReleased } from "../stores/claim-record.ts";
+import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
+import { readLockRecord } from "../stores/folder/lock-record.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";

@@ -2,10 +2,10 @@ import { TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { type Layout, markerName } from "../site/layout.ts";
+import { openRemoteLocks } from "../stores/open-store.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
-import { openRemoteLocks } from "./open-store.ts";
 import { type OnUnreadable, weightsFoldersHolding } from "./weights-folders.ts";
 
 export interface ListRequest {

@@ -1,7 +1,7 @@
-import { holderFrom, nobodyKnown } from "../locks/claim-record.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
+import { holderFrom, nobodyKnown } from "../stores/claim-record.ts";
 
 /** One lock as lists show it. Strings are as found on disk: escape before showing. */
 export interface LockReport {

@@ -1,14 +1,14 @@
 import { dirname } from "node:path";
-import { keepsKernelLocks } from "../locks/claim-lock.ts";
-import { probeKernelLock } from "../locks/kernel-lock-probe.ts";
-import { readLockRecord } from "../locks/lock-record.ts";
-import { readMarker, recordOfMarker } from "../locks/marker-reading.ts";
-import { recordsOfClaims } from "../locks/no-kernel-lock.ts";
-import { freeLockState } from "../locks/owners-lock-file.ts";
 import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
+import { keepsKernelLocks } from "../stores/folder/claim-lock.ts";
+import { probeKernelLock } from "../stores/folder/kernel-lock-probe.ts";
+import { readLockRecord } from "../stores/folder/lock-record.ts";
+import { recordsOfClaims } from "../stores/folder/no-kernel-lock.ts";
+import { freeLockState } from "../stores/folder/owners-lock-file.ts";
+import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */
 export async function markerFacts(

@@ -1,8 +1,8 @@
-import { joinRank } from "../locks/join-rank.ts";
-import { leadRanks } from "../locks/lead-ranks.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Launch } from "../system/launch.ts";
-import { lockAddress, openJoin } from "./open-store.ts";
+import { lockAddress, openJoin } from "../stores/open-store.ts";
+import { joinRank } from "../stores/ranks/follow-rank.ts";
+import type { Launch } from "../stores/ranks/launch.ts";
+import { leadRanks } from "../stores/ranks/lead-ranks.ts";
 import { runCommand } from "./run-command.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 

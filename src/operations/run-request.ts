@@ -1,6 +1,6 @@
-import type { Busy, HeldLock, LockStore } from "../locks/lock.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../site/layout.ts";
+import type { Busy, HeldLock, LockStore } from "../stores/store.ts";
 import type { Ending } from "../system/processes/command-process.ts";
 import type { GroupMember } from "../system/processes/process-group.ts";
 import type { DoneRule } from "./checkpoints.ts";

@@ -1,6 +1,6 @@
-import type { HeldLock } from "../locks/lock.ts";
 import { LockLostError, messageOf } from "../model/errors.ts";
 import { type StoreSettings, storeVariables } from "../site/store-settings.ts";
+import type { HeldLock } from "../stores/store.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
 import { outlastGroup } from "./remaining-children.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { LockStore } from "../../src/locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../../src/model/configuration.ts";
+import type { LockStore } from "../../src/stores/store.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
 /** A lock that is held, as far as the kind of lock has these things. */

@@ -1,17 +1,17 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeExamine } from "../../src/evidence/examine.ts";
-import { type ClaimOptions, claimStore } from "../../src/locks/claim.ts";
-import { withoutKernelLock } from "../../src/locks/claim-lock.ts";
-import { asReleased, newOwnerRecord } from "../../src/locks/claim-record.ts";
-import { acquireKernelLock, type KernelLock } from "../../src/locks/kernel-lock.ts";
-import { kernelHolder, probeKernelLock } from "../../src/locks/kernel-lock-probe.ts";
-import { placeMarker } from "../../src/locks/marker.ts";
-import { readMarker } from "../../src/locks/marker-reading.ts";
 import type { Configuration } from "../../src/model/configuration.ts";
 import { serializeOwnerRecord } from "../../src/model/serialize-owner-record.ts";
 import { listLocks } from "../../src/operations/list-locks.ts";
 import { defaultLayout, type Layout, markerPath } from "../../src/site/layout.ts";
+import { asReleased, newOwnerRecord } from "../../src/stores/claim-record.ts";
+import { type ClaimOptions, claimStore } from "../../src/stores/folder/claim.ts";
+import { withoutKernelLock } from "../../src/stores/folder/claim-lock.ts";
+import { acquireKernelLock, type KernelLock } from "../../src/stores/folder/kernel-lock.ts";
+import { kernelHolder, probeKernelLock } from "../../src/stores/folder/kernel-lock-probe.ts";
+import { placeMarker } from "../../src/stores/folder/marker.ts";
+import { readMarker } from "../../src/stores/folder/read-marker.ts";
 import { type Attempt, attemptAt, conformance } from "./conformance.ts";
 
 conformance(

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
-import { awaitKey } from "../../src/locks/lease/await-key.ts";
+import { awaitKey } from "../../src/stores/lease/await-key.ts";
 import { clientOf, put } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { requires } from "../support/requirements.ts";

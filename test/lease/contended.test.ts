@@ -1,9 +1,9 @@
 import { expect } from "vitest";
 import { makeExamine } from "../../src/evidence/examine.ts";
-import type { LeaseSession } from "../../src/locks/lease/lease-session.ts";
-import { leaseStore } from "../../src/locks/lease/lease-store.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
+import type { LeaseSession } from "../../src/stores/lease/lease-session.ts";
+import { leaseStore } from "../../src/stores/lease/lease-store.ts";
 import { clientOf } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";

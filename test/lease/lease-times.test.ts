@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { leaseTimes, leastTtlMs, longestTtlMs } from "../../src/locks/lease/lease-times.ts";
+import { leaseTimes, leastTtlMs, longestTtlMs } from "../../src/stores/lease/lease-times.ts";
 
 const anyTtl = fc.integer({ min: leastTtlMs, max: longestTtlMs });
 

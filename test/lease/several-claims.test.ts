@@ -1,11 +1,11 @@
 import { expect, onTestFinished } from "vitest";
 import { makeExamine } from "../../src/evidence/examine.ts";
-import { claimKeys } from "../../src/locks/lease/lease-facts.ts";
-import { openSession } from "../../src/locks/lease/lease-session.ts";
-import { leaseStore } from "../../src/locks/lease/lease-store.ts";
-import type { HeldLock } from "../../src/locks/lock.ts";
 import { type Configuration, parseConfiguration } from "../../src/model/configuration.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
+import { claimKeys } from "../../src/stores/lease/lease-facts.ts";
+import { openSession } from "../../src/stores/lease/lease-session.ts";
+import { leaseStore } from "../../src/stores/lease/lease-store.ts";
+import type { HeldLock } from "../../src/stores/store.ts";
 import { sleep } from "../../src/system/clock/sleep.ts";
 import { clientOf } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";

@@ -1,6 +1,6 @@
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { standingOfClaim } from "../../src/locks/claim-standing.ts";
+import { standingOfClaim } from "../../src/stores/folder/claim-status.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";

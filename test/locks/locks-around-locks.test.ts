@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { bothStores } from "../../src/locks/both-stores.ts";
-import { leadRanks } from "../../src/locks/lead-ranks.ts";
-import type { HeldLock, LockStore } from "../../src/locks/lock.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
+import { bothStores } from "../../src/stores/both-stores.ts";
+import { leadRanks } from "../../src/stores/ranks/lead-ranks.ts";
+import type { HeldLock, LockStore } from "../../src/stores/store.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
 const configuration = parseConfiguration({ strategy: "a", dataset: "b", model: "c" });

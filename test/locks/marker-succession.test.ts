@@ -1,16 +1,16 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
-import { placeMarker } from "../../src/locks/marker.ts";
-import { readMarker } from "../../src/locks/marker-reading.ts";
+import type { MarkerFacts } from "../../src/model/lock-facts.ts";
+import { placeMarker } from "../../src/stores/folder/marker.ts";
 import {
   moveAway,
   putHeirInPlace,
   type Succession,
   succeed,
   sweepSuccessions,
-} from "../../src/locks/marker-succession.ts";
-import type { MarkerFacts } from "../../src/model/lock-facts.ts";
+} from "../../src/stores/folder/marker-succession.ts";
+import { readMarker } from "../../src/stores/folder/read-marker.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
 const untold = () => {};

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { isEarlierRun } from "../../src/locks/requeue.ts";
 import type { SchedulerJob } from "../../src/model/owner-record.ts";
+import { isEarlierRun } from "../../src/stores/folder/requeue.ts";
 
 const ours: SchedulerJob = { kind: "slurm", jobId: "4711", arrayIndex: "3", restartCount: 2, submittedAt: null };
 

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { EtcdError } from "../../src/etcd/errors.ts";
-import type { Acquisition, HeldLock, LockStore } from "../../src/locks/lock.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
 import { acquireOrWait } from "../../src/operations/acquire-or-wait.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
+import type { Acquisition, HeldLock, LockStore } from "../../src/stores/store.ts";
 
 const silent = () => undefined;
 const nothing = async () => undefined;

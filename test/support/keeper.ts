@@ -3,5 +3,5 @@ import { fileURLToPath } from "node:url";
 /** The built library's keeper: tests run from sources, which no Node can be started from. */
 export const keeperCommand: readonly [string, ...string[]] = [
   process.execPath,
-  fileURLToPath(new URL("../../dist/lib/locks/lease/keeper-entry.js", import.meta.url)),
+  fileURLToPath(new URL("../../dist/lib/stores/lease/keeper-entry.js", import.meta.url)),
 ];

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import { nobodyKnown } from "../../locks/claim-record.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
 import { type CheckResult, checkConfiguration } from "../../operations/check-configuration.ts";
 import { findCheckpoint } from "../../operations/checkpoints.ts";
 import { lockJson } from "../../operations/lock-json.ts";
 import type { LockReport } from "../../operations/lock-report.ts";
+import { nobodyKnown } from "../../stores/claim-record.ts";
 import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";

@@ -1,14 +1,14 @@
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
-import type { Busy } from "../../locks/lock.ts";
-import { isRankWord } from "../../locks/rank-word.ts";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { checkLockReach } from "../../operations/lock-reach.ts";
-import { openStore } from "../../operations/open-store.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../operations/run-command.ts";
 import type { RunOutcome, RunRequest } from "../../operations/run-request.ts";
 import { type RunStatus, requireWritableFolder, statusOf, writeStatus } from "../../operations/run-status.ts";
-import { type Launch, launchFrom } from "../../system/launch.ts";
+import { openStore } from "../../stores/open-store.ts";
+import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
+import { isRankWord } from "../../stores/ranks/rank-status.ts";
+import type { Busy } from "../../stores/store.ts";
 import { errnoName } from "../../system/libc/errno.ts";
 import { dieOfInterrupt, signalNumber } from "../../system/processes/signals.ts";
 import { addEvidenceOptions, examineFrom } from "../evidence-options.ts";

@@ -1,6 +1,6 @@
 import { isatty } from "node:tty";
-import type { Busy } from "../../locks/lock.ts";
 import type { RunEvents, RunOutcome } from "../../operations/run-request.ts";
+import type { Busy } from "../../stores/store.ts";
 import type { GroupMember } from "../../system/processes/process-group.ts";
 import { say } from "../output.ts";
 import { durationText } from "../units.ts";

@@ -1,5 +1,5 @@
-import type { Busy } from "../../locks/lock.ts";
-import { isRankWord } from "../../locks/rank-word.ts";
+import { isRankWord } from "../../stores/ranks/rank-status.ts";
+import type { Busy } from "../../stores/store.ts";
 import { say, sayInPlace } from "../output.ts";
 import { durationText } from "../units.ts";
 import { holderText } from "./lock-text.ts";

@@ -35,7 +35,7 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
     onFinding(finding);
   };
   if (layout.store !== null) {
-    const { examineRemote } = await import("../remote-store.ts");
+    const { examineRemote } = await import("../../stores/lease/remote-store.ts");
     await examineRemote(layout.store, timeoutMs, tell);
     // Nothing is locked on the file system then.
     if (layout.store.alsoMarker === false) return findings;

@@ -1,0 +1,182 @@
+import { type BigIntStats, closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import type { EnvironmentError } from "../../model/errors.ts";
+import { largestRecordBytes, type RecordReading } from "../../model/owner-record.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { sleep, withJitter } from "../../system/clock/sleep.ts";
+import { readFresh } from "../../system/files/fresh-read.ts";
+import { readUpTo, specialFileAt } from "../../system/files/read-regular-file.ts";
+import { leadsTo, sameFile } from "../../system/files/same-file.ts";
+import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
+import { tryFlock, unlockFlock } from "../../system/libc/flock.ts";
+
+/** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
+const probePatienceMs = 100;
+/** An old holder may stand between its unlock and its unlink for as long as a process may be descheduled. */
+const unlinkGraceMs = 100;
+/** How often the name may lead to another file before the attempt counts as lost to whoever keeps replacing it. */
+const mostReplacements = 50;
+
+export interface KernelLock {
+  readonly path: string;
+  /** False: a stand-in where there are no kernel locks, which keeps nobody out and proves nothing (no-kernel-lock.ts). */
+  readonly excludes: boolean;
+  /** What a command inherits to keep the lock alive without its wrapper. */
+  readonly descriptors: readonly number[];
+  readonly inode: bigint;
+  /** The lock file did not exist before: a free lock then says nothing about earlier holders. */
+  readonly created: boolean;
+  /** What the file held when the lock was taken. */
+  readonly previous: RecordReading;
+  /** Everything that claims of this configuration have written outside its weights dir. */
+  records(): readonly RecordReading[];
+  /** Whether the file is still open here, and the path still leads to it. Throws when that cannot be told. */
+  isInPlace(): boolean;
+  /** The record as it is now in the locked file. */
+  read(): RecordReading;
+  /** Replaces the record in one write: a reader sees the old one or the new one. */
+  write(record: Buffer): void;
+  /** Unlocks for every process that inherited the descriptor. The file stays: see docs/protocol.md. */
+  release(): void;
+}
+
+/** What a wait for the lock may use. Returns whether the descriptor is locked now. */
+export type WaitForLock = (fd: number) => Promise<boolean>;
+
+/** Takes the kernel lock once `wait` has got it. Null when it has not, or when the name leads to another file by then. */
+export async function waitForKernelLock(path: string, wait: WaitForLock): Promise<KernelLock | null> {
+  const { fd, created } = openLockFile(path);
+  let keep = false;
+  try {
+    if (!(await wait(fd))) return null;
+    const lock = lockedFile(path, fd, created);
+    keep = await isSettled(lock);
+    return keep ? lock : null;
+  } finally {
+    if (!keep) closeSync(fd);
+  }
+}
+
+/** Takes the kernel lock of one file. `busy` after 100 ms of would-block; anything else that fails is thrown. */
+export async function acquireKernelLock(path: string): Promise<KernelLock | "busy"> {
+  const giveUpAt = performance.now() + probePatienceMs;
+  for (let replaced = 0; replaced < mostReplacements; ) {
+    const { fd, created } = openLockFile(path);
+    let keep = false;
+    try {
+      if (tryFlock(fd, path, "exclusive") === "busy") {
+        if (performance.now() >= giveUpAt) return "busy";
+        await sleep(withJitter(10));
+        continue;
+      }
+      const lock = lockedFile(path, fd, created);
+      if (await isSettled(lock)) {
+        keep = true;
+        return lock;
+      }
+      replaced += 1;
+    } catch (error) {
+      throw asSystemError("lock", path, error);
+    } finally {
+      if (!keep) closeSync(fd);
+    }
+  }
+  return "busy";
+}
+
+/** Waits out an old holder that may still be about to unlink the file; false when the name leads elsewhere. */
+async function isSettled(lock: KernelLock): Promise<boolean> {
+  if (!lock.isInPlace()) return false;
+  const ours = lock.previous.kind === "record" && lock.previous.record.trainlock !== null;
+  if (lock.created || ours) return true;
+  await sleep(unlinkGraceMs);
+  return lock.isInPlace();
+}
+
+function openLockFile(path: string): { fd: number; created: boolean } {
+  const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
+  for (;;) {
+    try {
+      const fd = openSync(path, flags | constants.O_CREAT | constants.O_EXCL, 0o664);
+      shareAsFolderAsks(fd, path);
+      return { fd, created: true };
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) {
+        makeSharedFolder(dirname(path));
+        continue;
+      }
+      if (!isErrno(error, "EEXIST"))
+        throw asSystemError("open the lock file", path, error, ownerOf(path) ?? ownerOf(dirname(path)));
+    }
+    try {
+      if (specialFileAt(path) !== null) throw notPlain(path, "it is not a regular file");
+      const fd = openSync(path, flags);
+      requirePlainFile(fd, path);
+      return { fd, created: false };
+    } catch (error) {
+      // Unlinked between the two calls: whoever did so is done with it.
+      if (!isErrno(error, "ENOENT"))
+        throw asSystemError("open the lock file", path, error, ownerOf(path) ?? ownerOf(dirname(path)));
+    }
+  }
+}
+
+/** Whoever can write the folder can plant a link to somebody's file under our name, and we would write into it. */
+function requirePlainFile(fd: number, path: string): void {
+  const stats = fstatSync(fd);
+  if (stats.isFile() && stats.nlink <= 1) return;
+  closeSync(fd);
+  throw notPlain(path, stats.isFile() ? `it has ${stats.nlink} hard links` : "it is not a regular file");
+}
+
+function notPlain(path: string, what: string): EnvironmentError {
+  return systemError("use the lock file", path, "EINVAL", undefined, what);
+}
+
+function lockedFile(path: string, fd: number, created: boolean): KernelLock {
+  const read = (): RecordReading =>
+    parseOwnerRecord(readFresh(fd, path, (fresh) => readUpTo(fresh, largestRecordBytes + 1)));
+  const own = fstatSync(fd, { bigint: true });
+  const previous: RecordReading = created ? { kind: "none" } : read();
+  return {
+    path,
+    excludes: true,
+    descriptors: [fd],
+    inode: own.ino,
+    created,
+    previous,
+    records: () => [previous],
+    isInPlace: () => isOpen(fd, own) && leadsTo(path, own),
+    read,
+    write: (record) => writeWhole(fd, path, record),
+    release: () => {
+      unlockFlock(fd);
+      closeSync(fd);
+    },
+  };
+}
+
+/** Whether the descriptor still is ours: whoever closes a wrong one in this process takes the lock with it. */
+function isOpen(fd: number, own: BigIntStats): boolean {
+  try {
+    return sameFile(fstatSync(fd, { bigint: true }), own);
+  } catch (error) {
+    if (isErrno(error, "EBADF")) return false;
+    throw error;
+  }
+}
+
+/** Padded with spaces, which JSON ignores, to what was there: so one write replaces it all, and no crash leaves half. */
+export function writeWhole(fd: number, path: string, record: Buffer): void {
+  const size = fstatSync(fd).size;
+  if (size > largestRecordBytes) ftruncateSync(fd, 0);
+  const padding = size > largestRecordBytes ? 0 : Math.max(0, size - record.length);
+  const whole = padding === 0 ? record : Buffer.concat([record, Buffer.alloc(padding, " ")]);
+  try {
+    const written = writeSync(fd, whole, 0, whole.length, 0);
+    if (written < whole.length) throw systemError("write the owner record to", path, "ENOSPC");
+  } catch (error) {
+    throw asSystemError("write the owner record to", path, error);
+  }
+}

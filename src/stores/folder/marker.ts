@@ -1,0 +1,130 @@
+import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { markerPath } from "../../site/layout.ts";
+import { leadsTo, sameFile } from "../../system/files/same-file.ts";
+import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
+import { createUnfinished, discard, markerError, unlessSwept } from "./temporary-file.ts";
+
+/**
+ * A marker that this process placed, known by its inode. It is kept open: a file system gives the inode number of a removed
+ * file to the very next one, but not while somebody has it open.
+ */
+export interface PlacedMarker {
+  readonly path: string;
+  readonly inode: bigint;
+  /** Whether the path still leads to it. `gone`: nothing is there. */
+  where(): "in place" | "gone" | "replaced";
+  /** The same file, once it has been given another name. This object is not to be used any more then. */
+  knownAs(path: string): PlacedMarker;
+  /** Removes it, if it still is the one that was placed, and closes it either way. False: it stays. */
+  remove(): boolean;
+}
+
+/** Is told the inode before the marker can be seen, so that no crash leaves a marker that no record describes. */
+export type Announce = (inode: bigint) => void;
+
+/** Places the marker where none is. `occupied` when somebody else's stands there. */
+export function placeMarker(weightsDir: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
+  return placeMarkerAt(markerPath(weightsDir), pid, announce);
+}
+
+/** The same under another name of that folder. */
+export function placeMarkerAt(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
+  return withUnfinishedMarker(path, pid, (unfinished, own) => {
+    announce(own.ino);
+    try {
+      linkSync(unfinished, path);
+    } catch (error) {
+      // Over NFS a link may succeed and its answer be lost: what the file system shows counts, not the return code.
+      if (leadsTo(path, own)) return "placed";
+      if (isErrno(error, "EEXIST")) return "occupied";
+      if (isErrno(error, "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) return placeWithoutLinks(path, pid, announce);
+      throw error;
+    }
+    try {
+      return leadsTo(path, own) ? "placed" : "occupied";
+    } catch (error) {
+      discard(path);
+      throw error;
+    }
+  });
+}
+
+/** For file systems without hard links. For an instant the marker is empty, as the shell's own is. */
+function placeWithoutLinks(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return "occupied";
+    throw asSystemError("create the marker", path, error);
+  }
+  try {
+    const own = fstatSync(fd, { bigint: true });
+    announce(own.ino);
+    if (writeSync(fd, `${pid}\n`) === 0) throw systemError("write", path, "ENOSPC");
+    shareAsFolderAsks(fd, path);
+    return placedMarker(path, fd, own);
+  } catch (error) {
+    discard(path);
+    closeSync(fd);
+    throw asSystemError("write the marker", path, error);
+  }
+}
+
+/**
+ * Makes a complete marker under a name of its own. `placed` by `use` means that it has got the real one. Where flock does not
+ * reach other hosts, a claim there may sweep the unfinished file away in between: then all begins again.
+ */
+export function withUnfinishedMarker<T extends "occupied" | "changed">(
+  path: string,
+  pid: number,
+  use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
+): PlacedMarker | T {
+  return unlessSwept(() => withOneUnfinished(path, pid, use));
+}
+
+function withOneUnfinished<T extends "occupied" | "changed">(
+  wanted: string,
+  pid: number,
+  use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
+): PlacedMarker | T {
+  const weightsDir = dirname(wanted);
+  const { path, fd } = createUnfinished(weightsDir, Buffer.from(`${pid}\n`));
+  let keepOpen = false;
+  try {
+    const own = fstatSync(fd, { bigint: true });
+    const result = use(path, own);
+    if (result !== "placed") return result;
+    keepOpen = true;
+    return placedMarker(wanted, fd, own);
+  } catch (error) {
+    throw markerError(weightsDir, error);
+  } finally {
+    discard(path);
+    if (!keepOpen) closeSync(fd);
+  }
+}
+
+/** Makes no system call that could fail: the marker is there already. */
+function placedMarker(path: string, fd: number, own: BigIntStats): PlacedMarker {
+  const where = () => {
+    const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (there === undefined) return "gone";
+    return sameFile(own, there) ? "in place" : "replaced";
+  };
+  return {
+    path,
+    inode: own.ino,
+    where,
+    knownAs: (other) => placedMarker(other, fd, own),
+    remove: () => {
+      try {
+        return where() !== "in place" || discard(path);
+      } finally {
+        closeSync(fd);
+      }
+    },
+  };
+}

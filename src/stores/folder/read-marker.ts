@@ -1,0 +1,126 @@
+import { type BigIntStats, lstatSync } from "node:fs";
+import { dirname } from "node:path";
+import { inodeNumber } from "../../model/inode.ts";
+import type { MarkerFacts } from "../../model/lock-facts.ts";
+import { isPid, largestRecordBytes, type OwnerRecord, type RecordReading } from "../../model/owner-record.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { markerPath, markerRecordPath } from "../../site/layout.ts";
+import { type FileReading, readRegularFile } from "../../system/files/read-regular-file.ts";
+import { ownerOf } from "../../system/files/shared-permissions.ts";
+import { asSystemError, isErrno } from "../../system/libc/errno.ts";
+
+/** Far more than any writer's one line; enough to show that a file is no marker. */
+const largestMarkerBytes = 64;
+
+/** Reads a marker without trusting it: any file type, any bytes. Null when there is none. Throws when that cannot be told. */
+export function readMarker(weightsDir: string): MarkerFacts | null {
+  return readMarkerAt(markerPath(weightsDir));
+}
+
+/** The same under another name. */
+export function readMarkerAt(path: string): MarkerFacts | null {
+  const reading = readRegularFile(path, largestMarkerBytes);
+  if (reading.kind === "absent") return null;
+  // One that we may not read is somebody's; any other failure tells nothing, and must not pass for somebody's lock.
+  if (reading.kind === "failed" && (reading.opened || !isErrno(reading.error, "EACCES"))) {
+    throw asSystemError("read the marker", path, reading.error);
+  }
+  const stats = (reading.kind === "failed" ? null : reading.stats) ?? statsOfUnreadable(path);
+  if (stats === null) return null;
+  const place = {
+    inode: stats.ino,
+    device: stats.dev,
+    uid: Number(stats.uid),
+    modifiedNs: stats.mtimeNs,
+    readAtMs: performance.now(),
+  };
+  if (reading.kind !== "file") return { pid: null, content: "foreign", why: reading.why, ...place };
+  return { ...interpretMarker(reading.bytes), ...place };
+}
+
+/** A marker that cannot be opened still is one; a folder that cannot be searched is a fault, not a lock. */
+function statsOfUnreadable(path: string): BigIntStats | null {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
+  } catch (error) {
+    const folder = dirname(path);
+    throw asSystemError("look for a marker in", folder, error, ownerOf(folder));
+  }
+}
+
+/**
+ * The writers leave one line with a PID, or for an instant nothing. A text without any digit names no process; what no
+ * known writer leaves (two lines, binary, no possible PID) proves nothing, so it must not look as free as an empty file.
+ */
+function interpretMarker(bytes: Buffer): Pick<MarkerFacts, "pid" | "content" | "why"> {
+  if (bytes.length > largestMarkerBytes) return { pid: null, content: "foreign", why: "longer than any marker" };
+  const text = bytes.toString("latin1");
+  const number = /^[ \t]*(\d{1,15})[ \t]*\r?\n?$/.exec(text)?.[1];
+  if (number !== undefined) {
+    const pid = Number(number);
+    return isPid(pid)
+      ? { pid, content: "pid", why: null }
+      : { pid: null, content: "foreign", why: `${pid} is no possible PID` };
+  }
+  const plain = /^[\t\x20-\x7e]*\r?\n?$/.test(text);
+  if (plain && !/\d/.test(text))
+    return { pid: null, content: "empty", why: text.trim() === "" ? "empty" : "no number" };
+  return { pid: null, content: "foreign", why: "not the one line with a PID that a marker has" };
+}
+
+export interface TiedRecord {
+  /** Null when no record speaks of this very marker. */
+  readonly record: OwnerRecord | null;
+  /** Whether it lies beside the marker; else it was found in the lock file. */
+  readonly beside: boolean;
+  readonly problem: string | null;
+}
+
+/**
+ * The record that describes this marker and no other: same inode, same PID, and written no earlier than the marker (both
+ * times by the file server's clock, so that a reused inode number does not revive an old record). `elsewhere`, what is
+ * written outside the weights dir, stands in when a crash came between placing the marker and writing the record beside it.
+ */
+export function recordOfMarker(
+  weightsDir: string,
+  marker: MarkerFacts,
+  elsewhere: () => readonly RecordReading[],
+): TiedRecord {
+  const beside = readMarkerRecord(weightsDir);
+  if (beside.reading.kind === "record" && describesMarker(beside.reading.record, marker)) {
+    const inTime = beside.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
+    if (inTime) return { record: beside.reading.record, beside: true, problem: null };
+  }
+  for (const found of elsewhere()) {
+    if (found.kind === "record" && describesMarker(found.record, marker))
+      return { record: found.record, beside: false, problem: null };
+  }
+  return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
+}
+
+/** Whether a record speaks of this marker: its inode and its PID. */
+export function describesMarker(record: OwnerRecord, marker: MarkerFacts): boolean {
+  const inode = record.trainlock?.markerInode ?? null;
+  return marker.pid !== null && inode === inodeNumber(marker.inode) && record.pid === marker.pid;
+}
+
+export function readMarkerRecord(weightsDir: string): { reading: RecordReading; modifiedNs: bigint | null } {
+  return interpretRecord(readRegularFile(markerRecordPath(weightsDir), largestRecordBytes));
+}
+
+/**
+ * The record beside the marker, for a claim that counts on from it. Throws an EnvironmentError where the file system keeps it
+ * from us: a generation that began again would let an earlier holder's writes pass.
+ */
+export function requireMarkerRecord(weightsDir: string): RecordReading {
+  const file = readRegularFile(markerRecordPath(weightsDir), largestRecordBytes);
+  if (file.kind !== "failed") return interpretRecord(file).reading;
+  const path = markerRecordPath(weightsDir);
+  throw asSystemError("read the owner record", path, file.error, ownerOf(path));
+}
+
+function interpretRecord(file: FileReading): { reading: RecordReading; modifiedNs: bigint | null } {
+  if (file.kind === "absent") return { reading: { kind: "none" }, modifiedNs: null };
+  if (file.kind !== "file") return { reading: { kind: "unreadable", reason: file.why }, modifiedNs: null };
+  return { reading: parseOwnerRecord(file.bytes), modifiedNs: file.stats.mtimeNs };
+}

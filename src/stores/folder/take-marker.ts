@@ -1,0 +1,102 @@
+import { inodeNumber } from "../../model/inode.ts";
+import type { MarkerFacts } from "../../model/lock-facts.ts";
+import type { OwnerRecord } from "../../model/owner-record.ts";
+import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
+import { asReleased, withSection } from "../claim-record.ts";
+import type { Busy } from "../store.ts";
+import { keepsEverybodyOut } from "./claim-lock.ts";
+import { type Announce, type PlacedMarker, placeMarker } from "./marker.ts";
+import { busyMarker, type MarkerContext, type MarkerOwner, markerOwner } from "./marker-owner.ts";
+import { putHeirInPlace, succeed } from "./marker-succession.ts";
+import { replaceMarker } from "./marker-takeover.ts";
+import { readMarker } from "./read-marker.ts";
+import { writeMarkerRecord } from "./temporary-file.ts";
+
+/** A marker that keeps changing hands while we look at it is somebody's, this many looks later. */
+const mostLooks = 5;
+
+type Taken = PlacedMarker | "occupied" | "changed";
+
+/** Takes the marker of a configuration whose kernel lock is held: a free place, or that of a dead one. */
+export async function takeMarker(
+  context: MarkerContext,
+  record: OwnerRecord,
+): Promise<{ readonly placed: PlacedMarker } | { readonly busy: Busy }> {
+  const { kernel, weightsDir } = context;
+  const pid = record.pid ?? process.pid;
+  let announced = false;
+  const announce = (inode: bigint) => {
+    announced = true;
+    kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
+  };
+  let placed: Taken = "changed";
+  try {
+    for (let looks = 1; ; looks += 1) {
+      const marker = readMarker(weightsDir);
+      const taken =
+        marker === null ? placeMarker(weightsDir, pid, announce) : await takeOver(context, marker, pid, announce);
+      if (typeof taken === "object" && "busy" in taken) return taken;
+      placed = taken;
+      if (typeof placed !== "string") return { placed };
+      if (looks === mostLooks) {
+        const active = { verdict: { status: "active", label: "ACTIVE" }, evidence: [] } as const;
+        return { busy: busyMarker(weightsDir, readMarker(weightsDir), null, active) };
+      }
+    }
+  } finally {
+    if (announced && typeof placed === "string") kernel.write(serializeOwnerRecord(asReleased(record, null)));
+  }
+}
+
+async function takeOver(
+  context: MarkerContext,
+  marker: MarkerFacts,
+  pid: number,
+  announce: Announce,
+): Promise<Taken | { readonly busy: Busy }> {
+  const { kernel, weightsDir } = context;
+  const owner = await markerOwner(context, marker);
+  try {
+    if (owner.busy !== null) return { busy: owner.busy };
+    // The lock file is about to speak of our marker: what it said of the dead one must outlive a crash in between.
+    if (kernel.excludes && owner.record !== null && owner.onlyElsewhere)
+      writeMarkerRecord(weightsDir, serializeOwnerRecord(owner.record));
+    if (!keepsEverybodyOut(kernel)) return await takeOverAsHeir(context, marker, owner, pid, announce);
+    return replaceMarker(weightsDir, marker, pid, announce);
+  } finally {
+    owner.otherLock?.release();
+  }
+}
+
+/** Where no kernel lock keeps all other contenders away, only one of them becomes the heir. */
+async function takeOverAsHeir(
+  context: MarkerContext,
+  marker: MarkerFacts,
+  { record, examined }: MarkerOwner,
+  pid: number,
+  announce: Announce,
+): Promise<Taken | { readonly busy: Busy }> {
+  const { weightsDir } = context;
+  const judge = async (successor: MarkerFacts): Promise<Busy | null> => {
+    const { busy, otherLock } = await markerOwner(context, successor);
+    otherLock?.release();
+    return busy;
+  };
+  const succession = await succeed(weightsDir, marker, pid, announce, judge);
+  if (succession === "changed") return "changed";
+  if ("objection" in succession) return { busy: succession.objection };
+  let placed: PlacedMarker | "changed" | "unable" = "changed";
+  try {
+    placed = putHeirInPlace(weightsDir, succession, context.kernel.excludes);
+  } finally {
+    if (typeof placed === "string") succession.heir.remove();
+  }
+  if (placed !== "unable") return placed;
+  const detail =
+    "files cannot be exchanged here, so that run takes nothing over: trainlock clear --no-dry-run removes it";
+  const evidence = [
+    ...examined.evidence,
+    { source: "marker", says: "unknown", because: "remote process", detail } as const,
+  ];
+  return { busy: busyMarker(weightsDir, marker, record, { ...examined, evidence }) };
+}

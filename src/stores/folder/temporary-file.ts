@@ -1,0 +1,114 @@
+import { closeSync, constants, lstatSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { TrainlockError } from "../../model/errors.ts";
+import { markerName, markerRecordPath } from "../../site/layout.ts";
+import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { asSystemError, errnoOf, isErrno, systemError } from "../../system/libc/errno.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
+import { randomHex } from "../../system/random.ts";
+
+const unfinishedSuffix = ".tmp";
+/** Long after any claim has finished, whatever the clocks of hosts and file server differ by. */
+const abandonedAfterMs = 3_600_000;
+
+/** A complete file in a weights dir, under a name that nobody looks at, to be linked or renamed to its own. */
+export function createUnfinished(weightsDir: string, content: Buffer): { path: string; fd: number } {
+  const path = unfinishedPath(weightsDir);
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+    shareAsFolderAsks(fd, path);
+    if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
+    return { path, fd };
+  } catch (error) {
+    if (fd !== undefined) {
+      closeSync(fd);
+      discard(path);
+    }
+    throw markerError(weightsDir, error);
+  }
+}
+
+/** A name that nobody looks at, and that is swept should we die. */
+export function unfinishedPath(weightsDir: string): string {
+  return join(weightsDir, `${unfinishedPrefix()}${randomHex(8)}${unfinishedSuffix}`);
+}
+
+/** Names this kernel by its boot id: which claims the kernel lock has shown to be over is known of these alone. */
+function unfinishedPrefix(): string {
+  return `${markerName}.${(thisHost().bootId ?? "00000000").slice(0, 8)}`;
+}
+
+/** What went wrong with the marker or its record, with the folder, its owner and mode. */
+export function markerError(weightsDir: string, error: unknown): unknown {
+  return asSystemError("place the marker in", weightsDir, error, ownerOf(weightsDir));
+}
+
+/** Removes what nobody needs. One that stays (false) is swept by the next claim: no reason to fail this one. */
+export function discard(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return isErrno(error, "ENOENT");
+  }
+}
+
+/** Each loss takes a claim of another stage with the same weights dir that begins in the same instant. */
+const mostLosses = 10;
+
+/** Does again what failed because its file had vanished. */
+export function unlessSwept<T>(work: () => T): T {
+  for (let losses = 1; ; losses += 1) {
+    try {
+      return work();
+    } catch (error) {
+      if (losses === mostLosses || !(error instanceof TrainlockError) || error.code !== "ENOENT") throw error;
+    }
+  }
+}
+
+/** Writes the record beside the marker; readers see the old one or the new one. */
+export function writeMarkerRecord(weightsDir: string, record: Buffer): void {
+  unlessSwept(() => writeRecordOnce(weightsDir, record));
+}
+
+function writeRecordOnce(weightsDir: string, record: Buffer): void {
+  const { path, fd } = createUnfinished(weightsDir, record);
+  try {
+    renameSync(path, markerRecordPath(weightsDir));
+  } catch (error) {
+    discard(path);
+    throw markerError(weightsDir, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Removes what crashed claims left behind: those of this kernel, where a lock that is ours now shows that they are over, at
+ * once; those of others, which may be under way there, when they are old.
+ */
+export function sweepUnfinished(weightsDir: string, ownAreOver: boolean): void {
+  for (const name of readdirSync(weightsDir)) {
+    if (!name.startsWith(`${markerName}.`) || !name.endsWith(unfinishedSuffix)) continue;
+    const path = join(weightsDir, name);
+    if ((ownAreOver && name.startsWith(unfinishedPrefix())) || isAbandoned(path)) discard(path);
+  }
+}
+
+function isAbandoned(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats !== undefined && Date.now() - stats.ctimeMs > abandonedAfterMs;
+}
+
+/** Makes the weights dir and proves that it can be written. `excludes`: a kernel lock keeps other claims of this kernel away. */
+export function prepareWeightsDir(weightsDir: string, excludes: boolean): void {
+  makeSharedFolder(weightsDir);
+  try {
+    sweepUnfinished(weightsDir, excludes);
+  } catch (error) {
+    throw markerError(weightsDir, error);
+  }
+}

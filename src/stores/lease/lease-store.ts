@@ -1,0 +1,105 @@
+import type { EtcdAddress } from "../../etcd/address.ts";
+import type { Entry, EtcdClient } from "../../etcd/client.ts";
+import type { Configuration } from "../../model/configuration.ts";
+import { EnvironmentError } from "../../model/errors.ts";
+import type { Examine } from "../../model/examine.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
+import type { Layout } from "../../site/layout.ts";
+import { randomHex } from "../../system/random.ts";
+import { holderFrom, newOwnerRecord, nobodyKnown } from "../claim-record.ts";
+import { refuseCollision } from "../name-collision.ts";
+import type { Busy, HeldLock, LockStore } from "../store.ts";
+import { awaitKey } from "./await-key.ts";
+import { pendingLock } from "./held-lease.ts";
+import { claimKeys, keyAddress, leaseFacts } from "./lease-facts.ts";
+import type { LeaseSession } from "./lease-session.ts";
+
+export interface LeaseStoreOptions {
+  readonly layout: Layout;
+  readonly client: EtcdClient;
+  readonly address: EtcdAddress;
+  /** The lease that claims are made under. */
+  readonly session: LeaseSession;
+  readonly examine: Examine;
+  readonly onNote: (text: string) => void;
+}
+
+/** Claims as keys of an etcd cluster, each under a lease that a keeper renews. See docs/etcd.md. */
+export function leaseStore({ layout, client, address, session, examine, onNote }: LeaseStoreOptions): LockStore {
+  /** The revision at which a lock was seen taken: a wait goes on from there. */
+  const seen = new WeakMap<Busy, number>();
+
+  const busyWith = async (entry: Entry, revision: number, configuration: Configuration): Promise<Busy | null> => {
+    const facts = leaseFacts(address, layout, entry);
+    if (facts.record !== null) refuseCollision(facts.record, configuration, facts.path);
+    const { verdict, evidence } = await examine(facts);
+    if (verdict.status === "stale") return null;
+    const busy = { holder: holderFrom(facts.record, null) ?? nobodyKnown, verdict, evidence, path: facts.path };
+    seen.set(busy, revision);
+    return busy;
+  };
+
+  const acquire: LockStore["acquire"] = async (configuration, command, _turn, token = randomHex(16)) => {
+    const keys = claimKeys(address, layout, configuration);
+    const weightsDir = layout.weightsDir(configuration);
+    const record = newOwnerRecord({ configuration, token, generation: 0, weightsDir, lockInode: null, command });
+    const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
+    const lock = pendingLock({ token, record, ...place, client, onNote });
+    const wish = { ...keys, token, value: serializeOwnerRecord(record) };
+    // What a stale claim leaves behind is deleted, and the name is anybody's again: who comes first has it. Where another was
+    // quicker that is no fault: somebody has got on.
+    for (let deleted = 0; deleted < 3; ) {
+      // Looked at first: who is turned away needs neither lease nor keeper.
+      const { entry, revision } = await client.get(keys.lock);
+      if (entry !== null) {
+        const busy = await busyWith(entry, revision, configuration);
+        if (busy !== null) return { kind: "busy", busy };
+        await deleteUnchanged(client, entry);
+        deleted += 1;
+      }
+      const made = await session.claim(wish, lock.events);
+      if (made !== null) return { kind: "held", lock: lock.hold(session, made) };
+    }
+    throw new EnvironmentError(`${keys.lock} changes faster than it can be claimed`, {
+      code: "ERR_UNSTABLE_KEY",
+      hint: "look who else writes there: etcdctl watch",
+    });
+  };
+
+  return {
+    acquire,
+    awaitTurn: async (configuration, busy, signal) => {
+      const { lock } = claimKeys(address, layout, configuration);
+      await awaitKey(client, lock, seen.get(busy) ?? null, signal);
+      return null;
+    },
+  };
+}
+
+/**
+ * Keeps a claim that another process of ours has made, as rank 0 of a launch for all: each of its holders renews the lease
+ * and guards its own command. Null: it is not there any more.
+ */
+export async function joinClaim(
+  { layout, client, address, session, onNote }: Omit<LeaseStoreOptions, "examine">,
+  configuration: Configuration,
+  token: string,
+): Promise<HeldLock | null> {
+  const keys = claimKeys(address, layout, configuration);
+  const { entry } = await client.get(keys.lock);
+  if (entry === null || entry.lease === null) return null;
+  const reading = parseOwnerRecord(entry.value);
+  if (reading.kind !== "record" || reading.record.trainlock?.token !== token) return null;
+  const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
+  const lock = pendingLock({ token, record: null, ...place, client, onNote });
+  const claim = { ...keys, token, value: entry.value, revision: entry.createRevision };
+  const joined = await session.join(claim, entry.lease, lock.events);
+  return joined ? lock.hold(session, entry.createRevision) : null;
+}
+
+/** Deletes what was judged, and nothing that has come since. False: it has changed. */
+export async function deleteUnchanged(client: EtcdClient, { key, modRevision }: Entry): Promise<boolean> {
+  const result = await client.transact({ if: [{ key, modRevision }], then: [{ delete: key }], elseGet: [] });
+  return result.done;
+}

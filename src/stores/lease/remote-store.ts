@@ -1,0 +1,109 @@
+import { existsSync } from "node:fs";
+import { etcdAccess } from "../../etcd/access.ts";
+import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
+import type { EtcdClient } from "../../etcd/client.ts";
+import { openEtcd } from "../../etcd/open-etcd.ts";
+import { parseEtcdAddress } from "../../etcd/parse-address.ts";
+import type { Standing } from "../../model/claim-status.ts";
+import type { Configuration } from "../../model/configuration.ts";
+import type { Examine } from "../../model/examine.ts";
+import { examineStore, type Tell } from "../../operations/doctor/etcd-checks.ts";
+import type { Layout } from "../../site/layout.ts";
+import type { StoreSettings } from "../../site/store-settings.ts";
+import { bothStores } from "../both-stores.ts";
+import { claimStore } from "../folder/claim.ts";
+import type { StoreOptions } from "../open-store.ts";
+import type { HeldLock, LockStore } from "../store.ts";
+import { claimKeys, keyAddress } from "./lease-facts.ts";
+import { type LeaseSession, openSession } from "./lease-session.ts";
+import { standingOfLease } from "./lease-status.ts";
+import { joinClaim, leaseStore } from "./lease-store.ts";
+import { type RemoteLocks, remoteLocks } from "./remote-locks.ts";
+
+/** An etcd cluster as a site names it. */
+interface Remote {
+  readonly client: EtcdClient;
+  readonly address: EtcdAddress;
+  readonly access: EtcdAccess;
+}
+
+/** By what is asked for: all locks of a process go over the same connections, and a program's are under one lease. */
+const opened = new Map<string, Remote>();
+const sessions = new Map<Remote, LeaseSession>();
+
+/** One client for all that one call asks. Nothing is sent yet. Throws what reading the access does. */
+function remoteOf(settings: StoreSettings): Remote {
+  const name = JSON.stringify(settings);
+  const before = opened.get(name);
+  if (before !== undefined) return before;
+  const { caFile: ca, certFile: cert, keyFile: key, user, passwordFile } = settings;
+  const address = parseEtcdAddress(settings.address);
+  const access = etcdAccess(process.env, { ca, cert, key, user, passwordFile });
+  const remote = { client: openEtcd(address, access), address, access };
+  opened.set(name, remote);
+  return remote;
+}
+
+export function remoteLocksOf(layout: Layout, settings: StoreSettings): RemoteLocks {
+  const { client, address } = remoteOf(settings);
+  return remoteLocks(client, address, layout);
+}
+
+export function remoteAddressOf(layout: Layout, settings: StoreSettings, configuration: Configuration): string {
+  const { address } = remoteOf(settings);
+  return keyAddress(address, claimKeys(address, layout, configuration).lock);
+}
+
+/** Claims on etcd, with the file system's locks beside them where old jobs may be: where there is a weights dir. */
+export function remoteLockStore(
+  layout: Layout,
+  settings: StoreSettings,
+  examine: Examine,
+  { guard = null, onNote = () => undefined, ...claimOptions }: StoreOptions,
+): LockStore {
+  const { ttlMs, alsoMarker } = settings;
+  const remote = remoteOf(settings);
+  const session =
+    (guard === null ? sessions.get(remote) : undefined) ??
+    openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
+  sessions.set(remote, session);
+  const leases = leaseStore({ layout, ...remote, session, examine, onNote });
+  const files = claimStore(layout, examine, claimOptions);
+  return bothStores(leases, files, (of) => alsoMarker ?? existsSync(layout.weightsDir(of)));
+}
+
+export function joinRemote(
+  layout: Layout,
+  settings: StoreSettings,
+  configuration: Configuration,
+  token: string,
+  { guard = null, onNote = () => undefined }: StoreOptions,
+): Promise<HeldLock | null> {
+  const remote = remoteOf(settings);
+  const session = openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs: settings.ttlMs, guard });
+  return joinClaim({ layout, ...remote, session, onNote }, configuration, token);
+}
+
+/** Whether a claim is held, by its own address as `run` hands it to its command. */
+export function standingAtAddress(address: string, token: string, generation: number | null): Promise<Standing> {
+  const { secure, endpoints, prefix } = parseEtcdAddress(address);
+  const client = openEtcd({ secure, endpoints, prefix }, etcdAccess(process.env));
+  return standingOfLease(client, { key: prefix, token, generation, configuration: null });
+}
+
+export function standingOfConfiguration(
+  layout: Layout,
+  settings: StoreSettings,
+  configuration: Configuration,
+  generation: number,
+): Promise<Standing> {
+  const { client, address } = remoteOf(settings);
+  const key = claimKeys(address, layout, configuration).lock;
+  return standingOfLease(client, { key, token: null, generation, configuration });
+}
+
+/** Tells what it finds about the cluster, as it finds it. */
+export function examineRemote(settings: StoreSettings, timeoutMs: number, tell: Tell): Promise<void> {
+  const { client, address } = remoteOf(settings);
+  return examineStore({ client, prefix: address.prefix, ttlMs: settings.ttlMs, timeoutMs }, tell);
+}

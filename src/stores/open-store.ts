@@ -1,0 +1,47 @@
+import type { Configuration } from "../model/configuration.ts";
+import type { Examine } from "../model/examine.ts";
+import type { Layout } from "../site/layout.ts";
+import { type ClaimOptions, claimStore } from "./folder/claim.ts";
+import type { Guard } from "./lease/keeper-messages.ts";
+import type { RemoteLocks } from "./lease/remote-locks.ts";
+import type { HeldLock, LockStore } from "./store.ts";
+
+export interface StoreOptions extends ClaimOptions {
+  /** What a remote store's keeper stops when a claim is lost; null: a program that looks after itself. */
+  readonly guard?: Guard | null;
+  /** For what the holder should know of a remote store: claimed again, not given back. */
+  readonly onNote?: (text: string) => void;
+}
+
+/** The store that keeps a site's locks: the one it names, else its file system. What a remote one needs is loaded only then. */
+export async function openStore(layout: Layout, examine: Examine, options: StoreOptions = {}): Promise<LockStore> {
+  if (layout.store === null) return claimStore(layout, examine, options);
+  const { remoteLockStore } = await import("./lease/remote-store.ts");
+  return remoteLockStore(layout, layout.store, examine, options);
+}
+
+/** Where a configuration's lock is kept, for who asks about it from another process. */
+export async function lockAddress(layout: Layout, configuration: Configuration): Promise<string> {
+  if (layout.store === null) return layout.kernelLockPath(configuration);
+  const { remoteAddressOf } = await import("./lease/remote-store.ts");
+  return remoteAddressOf(layout, layout.store, configuration);
+}
+
+/** How another rank of a launch holds the claim of rank 0, by its token; undefined: not at all, on the file system. */
+export async function openJoin(
+  layout: Layout,
+  configuration: Configuration,
+  options: StoreOptions,
+): Promise<((token: string) => Promise<HeldLock | null>) | undefined> {
+  const { store } = layout;
+  if (store === null) return undefined;
+  const { joinRemote } = await import("./lease/remote-store.ts");
+  return (token) => joinRemote(layout, store, configuration, token, options);
+}
+
+/** The locks of the remote store that a site names; null: it has none. */
+export async function openRemoteLocks(layout: Layout): Promise<RemoteLocks | null> {
+  if (layout.store === null) return null;
+  const { remoteLocksOf } = await import("./lease/remote-store.ts");
+  return remoteLocksOf(layout, layout.store);
+}

@@ -1,0 +1,106 @@
+import type { Configuration } from "../../model/configuration.ts";
+import { EnvironmentError } from "../../model/errors.ts";
+import type { Layout } from "../../site/layout.ts";
+import { sleep } from "../../system/clock/sleep.ts";
+import type { HeldLock, LockStore } from "../store.ts";
+import type { Launch } from "./launch.ts";
+import {
+  type RankWord,
+  rankWordPath,
+  readPresence,
+  removePresence,
+  sweepRankWords,
+  writeRankWord,
+} from "./rank-status.ts";
+
+/** Ranks start within moments of each other: who has not joined by then never will. */
+const joinPatienceMs = 10_000;
+const pollMs = 100;
+
+export interface Leading {
+  readonly store: LockStore;
+  /** The last word: without it, ranks that have not begun would wait for one. */
+  conclude(): void;
+}
+
+/**
+ * Rank 0 of a launch: takes the lock for all, lets them know, and keeps it until the others are done as well, for at most
+ * `patienceMs`. Words that cannot be written are an EnvironmentError.
+ */
+export function leadRanks(
+  store: LockStore,
+  layout: Layout,
+  configuration: Configuration,
+  launch: Launch,
+  patienceMs: number,
+): Leading {
+  const lockPath = layout.kernelLockPath(configuration);
+  const path = rankWordPath(lockPath, launch.key);
+  let word: RankWord = { state: "asking", token: null, generation: 0 };
+  const say = (change: Partial<RankWord>) => {
+    word = { ...word, ...change };
+    writeRankWord(path, word);
+  };
+  const sayLost = () => {
+    try {
+      say({ state: "lost" });
+    } catch (error) {
+      // The other ranks see another claim's record soon enough.
+      if (!(error instanceof EnvironmentError)) throw error;
+    }
+  };
+
+  const outlastOthers = async () => {
+    const endedAt = performance.now();
+    const others = launch.size === null ? 0 : launch.size - 1;
+    for (let elapsed = 0; elapsed < patienceMs; elapsed = performance.now() - endedAt) {
+      const { joined, running } = readPresence(path);
+      if (running === 0 && (joined >= others || elapsed > joinPatienceMs)) return;
+      await sleep(pollMs);
+    }
+  };
+
+  const leading = (lock: HeldLock): HeldLock => ({
+    ...lock,
+    // A lease that was claimed again has another.
+    get generation() {
+      return lock.generation;
+    },
+    release: async (outcome) => {
+      try {
+        if (!lock.lost.aborted) {
+          say({ state: "ended" });
+          await outlastOthers();
+        }
+      } finally {
+        await lock.release(outcome);
+      }
+    },
+  });
+
+  say({});
+  removePresence(path);
+  sweepRankWords(lockPath);
+  return {
+    store: {
+      acquire: async (...request) => {
+        const acquisition = await store.acquire(...request);
+        if (acquisition.kind === "busy") return acquisition;
+        const { lock } = acquisition;
+        try {
+          say({ state: "held", token: lock.token, generation: lock.generation });
+        } catch (error) {
+          await lock.release();
+          throw error;
+        }
+        lock.lost.addEventListener("abort", sayLost, { once: true });
+        return { kind: "held", lock: leading(lock) };
+      },
+      awaitTurn: (...wait) => store.awaitTurn(...wait),
+    },
+    conclude: () => {
+      if (word.state !== "lost") say({ state: "over" });
+      removePresence(path);
+    },
+  };
+}
