@@ -11,6 +11,6 @@ export {
   preflightCheck,
 } from "./library/lists.ts";
 export { type AcquireOptions, TrainingLock, type TrainingLockOptions } from "./library/training-lock.ts";
+export type { LockJson } from "./listing/lock-json.ts";
 export { EnvironmentError, LockLostError, TrainlockError, UsageError } from "./model/errors.ts";
 export type { Holder } from "./model/holder.ts";
-export type { LockJson } from "./operations/lock-json.ts";

@@ -1,11 +1,11 @@
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
+import { checkConfiguration } from "../listing/check-configuration.ts";
+import { type ClearRequest, clearLocks } from "../listing/clear-locks.ts";
+import { type ListRequest, listLocks } from "../listing/list-locks.ts";
+import { type LockJson, lockJson } from "../listing/lock-json.ts";
 import type { Examine } from "../model/examine.ts";
 import { isPid } from "../model/owner-record.ts";
-import { checkConfiguration } from "../operations/check-configuration.ts";
-import { type ClearRequest, clearLocks } from "../operations/clear-locks.ts";
-import { type ListRequest, listLocks } from "../operations/list-locks.ts";
-import { type LockJson, lockJson } from "../operations/lock-json.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout, type Site } from "../site/open-site.ts";
 import { readProcess } from "../system/processes/process-table.ts";

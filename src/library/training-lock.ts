@@ -1,10 +1,10 @@
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
+import { checkConfiguration } from "../listing/check-configuration.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { LockLostError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Holder } from "../model/holder.ts";
-import { checkConfiguration } from "../operations/check-configuration.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout } from "../site/open-site.ts";
 import { openStore } from "../stores/open-store.ts";

@@ -1,17 +1,10 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../site/layout.ts";
-import { type ClaimOptions, claimStore } from "./folder/claim.ts";
-import type { Guard } from "./lease/keeper-messages.ts";
+import { claimStore } from "./folder/claim.ts";
 import type { RemoteLocks } from "./lease/remote-locks.ts";
 import type { HeldLock, LockStore } from "./store.ts";
-
-export interface StoreOptions extends ClaimOptions {
-  /** What a remote store's keeper stops when a claim is lost; null: a program that looks after itself. */
-  readonly guard?: Guard | null;
-  /** For what the holder should know of a remote store: claimed again, not given back. */
-  readonly onNote?: (text: string) => void;
-}
+import type { StoreOptions } from "./store-options.ts";
 
 /** The store that keeps a site's locks: the one it names, else its file system. What a remote one needs is loaded only then. */
 export async function openStore(layout: Layout, examine: Examine, options: StoreOptions = {}): Promise<LockStore> {

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeExamine } from "../../src/evidence/examine.ts";
+import { listLocks } from "../../src/listing/list-locks.ts";
 import type { Configuration } from "../../src/model/configuration.ts";
 import { serializeOwnerRecord } from "../../src/model/serialize-owner-record.ts";
-import { listLocks } from "../../src/operations/list-locks.ts";
 import { defaultLayout, type Layout, markerPath } from "../../src/site/layout.ts";
 import { asReleased, newOwnerRecord } from "../../src/stores/claim-record.ts";
 import { type ClaimOptions, claimStore } from "../../src/stores/folder/claim.ts";

@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { allocationOf, otherHostsOf } from "../../src/operations/doctor/allocation.ts";
-import { remoteShell } from "../../src/operations/doctor/remote-shell.ts";
+import { allocationOf, otherHostsOf } from "../../src/doctor/allocation.ts";
+import { remoteShell } from "../../src/doctor/remote-shell.ts";
 import { emptySiteConfig } from "../../src/site/site-config.ts";
 import { thisHost } from "../../src/system/processes/this-host.ts";
 import { requires } from "../support/requirements.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { scopeOutcome } from "../../src/operations/doctor/probe-mount.ts";
+import { scopeOutcome } from "../../src/doctor/probe-mount.ts";
 import { parseMountInfo } from "../../src/system/files/mount-table.ts";
 import { scopeOf } from "../../src/system/files/mounts.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { EtcdError } from "../../src/etcd/errors.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
-import { acquireOrWait } from "../../src/operations/acquire-or-wait.ts";
+import { acquireOrWait } from "../../src/run/wait-for-claim.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import type { Acquisition, HeldLock, LockStore } from "../../src/stores/store.ts";
 

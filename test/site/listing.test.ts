@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { weightsFolders, weightsFoldersHolding } from "../../src/operations/weights-folders.ts";
+import { weightsFolders, weightsFoldersHolding } from "../../src/listing/weights-folders.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import { requiresPrograms } from "../support/crash-requirements.ts";
 import { requires } from "../support/requirements.ts";

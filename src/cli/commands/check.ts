@@ -1,10 +1,10 @@
 import type { Command } from "commander";
+import { type CheckResult, checkConfiguration } from "../../listing/check-configuration.ts";
+import { lockJson } from "../../listing/lock-json.ts";
+import type { LockReport } from "../../listing/lock-report.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
-import { type CheckResult, checkConfiguration } from "../../operations/check-configuration.ts";
-import { findCheckpoint } from "../../operations/checkpoints.ts";
-import { lockJson } from "../../operations/lock-json.ts";
-import type { LockReport } from "../../operations/lock-report.ts";
+import { findCheckpoint } from "../../run/done-rule.ts";
 import { nobodyKnown } from "../../stores/claim-record.ts";
 import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import { type ClearResult, clearLocks } from "../../listing/clear-locks.ts";
+import { lockJson } from "../../listing/lock-json.ts";
 import { exitCodes } from "../../model/errors.ts";
-import { type ClearResult, clearLocks } from "../../operations/clear-locks.ts";
-import { lockJson } from "../../operations/lock-json.ts";
 import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import { print, printJson, say } from "../output.ts";

@@ -42,7 +42,7 @@ async function doctor(options: DoctorOptions): Promise<number> {
   if (given === 0) throw new UsageError("--timeout leaves no time", { hint: "give more than 0" });
   const hosts = options.hosts === undefined ? null : parseHosts(options.hosts);
   // Loaded here and not above: no other command should pay for it.
-  const { allocationOf, examineSite, openInTime, otherHostsOf } = await import("../../operations/doctor/doctor.ts");
+  const { allocationOf, examineSite, openInTime, otherHostsOf } = await import("../../doctor/doctor.ts");
   await openInTime(options, given ?? 10_000);
   const layout = layoutFrom(options);
   const paint = paintFor(process.stdout, options.color);

@@ -1,11 +1,6 @@
 import type { Command } from "commander";
+import { generationFrom, type HeldReport, heldByConfiguration, heldByEnvironment } from "../../listing/held.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
-import {
-  generationFrom,
-  type HeldReport,
-  heldByConfiguration,
-  heldByEnvironment,
-} from "../../operations/claim-held.ts";
 import { helpEnd } from "../help.ts";
 import { printJson, say } from "../output.ts";
 import { holderText } from "../show/lock-text.ts";

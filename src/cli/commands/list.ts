@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import { type ListRequest, listLocks } from "../../listing/list-locks.ts";
+import { lockJson } from "../../listing/lock-json.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
-import { type ListRequest, listLocks } from "../../operations/list-locks.ts";
-import { lockJson } from "../../operations/lock-json.ts";
 import { sleep } from "../../system/clock/sleep.ts";
 import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";

@@ -16,7 +16,7 @@ export function addProbeCommand(program: Command, done: (exitCode: number) => vo
     .action(async (what: string, subject: string, path: string) => {
       if (what === "hold") holdUntilInputEnds(subject === "ofd" ? tryRangeLock : tryFlock, path);
       else {
-        const { probeHere } = await import("../../operations/doctor/probes.ts");
+        const { probeHere } = await import("../../doctor/probes.ts");
         print(`${JSON.stringify(await probeHere(subject, path))}\n`);
       }
       done(exitCodes.ok);

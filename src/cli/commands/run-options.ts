@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../../model/errors.ts";
-import { type DoneRule, smallestCheckpointBytes } from "../../operations/checkpoints.ts";
+import { type DoneRule, smallestCheckpointBytes } from "../../run/done-rule.ts";
 import type { EvidenceOptions } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import type { ConfigurationOptions, SiteOptions } from "../site-options.ts";

@@ -1,10 +1,10 @@
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
-import { checkLockReach } from "../../operations/lock-reach.ts";
-import { exitCodeOf, isNotFound, runCommand } from "../../operations/run-command.ts";
-import type { RunOutcome, RunRequest } from "../../operations/run-request.ts";
-import { type RunStatus, requireWritableFolder, statusOf, writeStatus } from "../../operations/run-status.ts";
+import { checkLockReach } from "../../run/lock-reach.ts";
+import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
+import type { RunOutcome, RunRequest } from "../../run/run-request.ts";
+import { type RunStatus, requireWritableFolder, statusOf, writeStatus } from "../../run/run-status.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
 import { isRankWord } from "../../stores/ranks/rank-status.ts";
@@ -93,7 +93,7 @@ async function runAndSettle(
   const launch = launchFrom(process.env);
   if (launch !== null && options.ranks === undefined) warnOfRanks(launch);
   // One process a job is the usual case, and does not load this.
-  const ranked = launch !== null && options.ranks === "job" ? await import("../../operations/run-ranked.ts") : null;
+  const ranked = launch !== null && options.ranks === "job" ? await import("../../run/run-ranked.ts") : null;
   const outcome = await (ranked !== null && launch !== null ? ranked.runRanked(request, launch) : runCommand(request));
   const exitCode = settle(outcome, program, options);
   progress.ended(outcome, exitCode);

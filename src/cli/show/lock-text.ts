@@ -1,6 +1,6 @@
+import type { LockReport } from "../../listing/lock-report.ts";
 import type { Verdict } from "../../model/evidence.ts";
 import type { Holder } from "../../model/holder.ts";
-import type { LockReport } from "../../operations/lock-report.ts";
 import type { Paint } from "./paint.ts";
 import { printable } from "./printable.ts";
 

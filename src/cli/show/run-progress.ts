@@ -1,5 +1,5 @@
 import { isatty } from "node:tty";
-import type { RunEvents, RunOutcome } from "../../operations/run-request.ts";
+import type { RunEvents, RunOutcome } from "../../run/run-request.ts";
 import type { Busy } from "../../stores/store.ts";
 import type { GroupMember } from "../../system/processes/process-group.ts";
 import { say } from "../output.ts";

@@ -7,13 +7,12 @@ import { parseEtcdAddress } from "../../etcd/parse-address.ts";
 import type { Standing } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Examine } from "../../model/examine.ts";
-import { examineStore, type Tell } from "../../operations/doctor/etcd-checks.ts";
 import type { Layout } from "../../site/layout.ts";
 import type { StoreSettings } from "../../site/store-settings.ts";
 import { bothStores } from "../both-stores.ts";
 import { claimStore } from "../folder/claim.ts";
-import type { StoreOptions } from "../open-store.ts";
 import type { HeldLock, LockStore } from "../store.ts";
+import type { StoreOptions } from "../store-options.ts";
 import { claimKeys, keyAddress } from "./lease-facts.ts";
 import { type LeaseSession, openSession } from "./lease-session.ts";
 import { standingOfLease } from "./lease-status.ts";
@@ -21,18 +20,18 @@ import { joinClaim, leaseStore } from "./lease-store.ts";
 import { type RemoteLocks, remoteLocks } from "./remote-locks.ts";
 
 /** An etcd cluster as a site names it. */
-interface Remote {
+interface Cluster {
   readonly client: EtcdClient;
   readonly address: EtcdAddress;
   readonly access: EtcdAccess;
 }
 
 /** By what is asked for: all locks of a process go over the same connections, and a program's are under one lease. */
-const opened = new Map<string, Remote>();
-const sessions = new Map<Remote, LeaseSession>();
+const opened = new Map<string, Cluster>();
+const sessions = new Map<Cluster, LeaseSession>();
 
 /** One client for all that one call asks. Nothing is sent yet. Throws what reading the access does. */
-function remoteOf(settings: StoreSettings): Remote {
+export function openCluster(settings: StoreSettings): Cluster {
   const name = JSON.stringify(settings);
   const before = opened.get(name);
   if (before !== undefined) return before;
@@ -45,12 +44,12 @@ function remoteOf(settings: StoreSettings): Remote {
 }
 
 export function remoteLocksOf(layout: Layout, settings: StoreSettings): RemoteLocks {
-  const { client, address } = remoteOf(settings);
+  const { client, address } = openCluster(settings);
   return remoteLocks(client, address, layout);
 }
 
 export function remoteAddressOf(layout: Layout, settings: StoreSettings, configuration: Configuration): string {
-  const { address } = remoteOf(settings);
+  const { address } = openCluster(settings);
   return keyAddress(address, claimKeys(address, layout, configuration).lock);
 }
 
@@ -62,7 +61,7 @@ export function remoteLockStore(
   { guard = null, onNote = () => undefined, ...claimOptions }: StoreOptions,
 ): LockStore {
   const { ttlMs, alsoMarker } = settings;
-  const remote = remoteOf(settings);
+  const remote = openCluster(settings);
   const session =
     (guard === null ? sessions.get(remote) : undefined) ??
     openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
@@ -79,7 +78,7 @@ export function joinRemote(
   token: string,
   { guard = null, onNote = () => undefined }: StoreOptions,
 ): Promise<HeldLock | null> {
-  const remote = remoteOf(settings);
+  const remote = openCluster(settings);
   const session = openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs: settings.ttlMs, guard });
   return joinClaim({ layout, ...remote, session, onNote }, configuration, token);
 }
@@ -97,13 +96,7 @@ export function standingOfConfiguration(
   configuration: Configuration,
   generation: number,
 ): Promise<Standing> {
-  const { client, address } = remoteOf(settings);
+  const { client, address } = openCluster(settings);
   const key = claimKeys(address, layout, configuration).lock;
   return standingOfLease(client, { key, token: null, generation, configuration });
-}
-
-/** Tells what it finds about the cluster, as it finds it. */
-export function examineRemote(settings: StoreSettings, timeoutMs: number, tell: Tell): Promise<void> {
-  const { client, address } = remoteOf(settings);
-  return examineStore({ client, prefix: address.prefix, ttlMs: settings.ttlMs, timeoutMs }, tell);
 }

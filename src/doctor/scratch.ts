@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { randomHex } from "../../system/random.ts";
+import { randomHex } from "../system/random.ts";
 
 const prefix = ".trainlock-doctor-";
 /** What a killed probe left behind; younger ones may be at work. */

@@ -3,7 +3,7 @@ import { type StoreSettings, storeVariables } from "../site/store-settings.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
-import { outlastGroup } from "./remaining-children.ts";
+import { outlastGroup } from "./leftovers.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import type { Ended, Started, Supervisor } from "./supervise.ts";
 

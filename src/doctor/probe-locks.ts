@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { join } from "node:path";
-import { fault, type Outcome, ok, warning } from "../../model/finding.ts";
-import { tryFlock } from "../../system/libc/flock.ts";
-import { tryRangeLock } from "../../system/libc/range-lock.ts";
+import { fault, type Outcome, ok, warning } from "../model/finding.ts";
+import { tryFlock } from "../system/libc/flock.ts";
+import { tryRangeLock } from "../system/libc/range-lock.ts";
 import { holdInChild } from "./lock-holder.ts";
 import { withScratch } from "./scratch.ts";
 

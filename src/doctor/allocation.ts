@@ -1,6 +1,6 @@
-import { expandNodes } from "../../evidence/schedulers/slurm-node-list.ts";
-import { sameHost } from "../../model/host-name.ts";
-import { thisHost } from "../../system/processes/this-host.ts";
+import { expandNodes } from "../evidence/schedulers/slurm-node-list.ts";
+import { sameHost } from "../model/host-name.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 export interface Allocation {
   /** What starts a process on its hosts, and on no others. */

@@ -1,8 +1,8 @@
 import { statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fault, type Outcome, ok, warning } from "../../model/finding.ts";
-import { sleep } from "../../system/clock/sleep.ts";
-import { type MountFacts, mountOf } from "../../system/files/mounts.ts";
+import { fault, type Outcome, ok, warning } from "../model/finding.ts";
+import { sleep } from "../system/clock/sleep.ts";
+import { type MountFacts, mountOf } from "../system/files/mounts.ts";
 import { withScratch } from "./scratch.ts";
 
 export function fileSystemProbe(folder: string): Outcome {

@@ -1,6 +1,6 @@
-import { TrainlockError } from "../../model/errors.ts";
-import { fault, type Outcome } from "../../model/finding.ts";
-import { asSystemError } from "../../system/libc/errno.ts";
+import { TrainlockError } from "../model/errors.ts";
+import { fault, type Outcome } from "../model/finding.ts";
+import { asSystemError } from "../system/libc/errno.ts";
 import { createProbe, exchangeProbe, exclusiveProbe, linkProbe, renameProbe } from "./probe-files.ts";
 import { descriptorsProbe, primitiveProbe, processesProbe } from "./probe-locks.ts";
 import { clockProbe, fileSystemProbe, granularityProbe, spaceProbe } from "./probe-mount.ts";

@@ -1,6 +1,6 @@
-import type { Outcome } from "../../model/finding.ts";
-import { fault } from "../../model/finding.ts";
-import { runProgram } from "../../system/processes/run-program.ts";
+import type { Outcome } from "../model/finding.ts";
+import { fault } from "../model/finding.ts";
+import { runProgram } from "../system/processes/run-program.ts";
 
 /** Asks one probe in a process of its own: a file system that hangs, hangs that one. */
 export async function askChild(name: string, folder: string, timeoutMs: number): Promise<Outcome> {

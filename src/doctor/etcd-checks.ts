@@ -1,23 +1,26 @@
-import type { EtcdClient } from "../../etcd/client.ts";
-import { TrainlockError } from "../../model/errors.ts";
-import { fault, type Outcome, ok, warning } from "../../model/finding.ts";
-import { randomHex } from "../../system/random.ts";
+import type { EtcdClient } from "../etcd/client.ts";
+import { TrainlockError } from "../model/errors.ts";
+import { fault, type Outcome, ok, warning } from "../model/finding.ts";
+import { randomHex } from "../system/random.ts";
 
-export interface StoreToExamine {
+export interface ClusterToExamine {
   readonly client: EtcdClient;
   readonly prefix: string;
   readonly ttlMs: number;
   readonly timeoutMs: number;
 }
 
-export type Tell = (check: string, subject: string, outcome: Outcome) => void;
+type Tell = (check: string, subject: string, outcome: Outcome) => void;
 
 const roundTrips = 9;
 /** HTTP tells the time to a second, and a busy server may take one or two. */
 const clockToleranceMs = 5000;
 
 /** Finds out whether locks can be kept on an etcd cluster: each endpoint by itself, then a lease from its grant to its end. */
-export async function examineStore({ client, prefix, ttlMs, timeoutMs }: StoreToExamine, tell: Tell): Promise<void> {
+export async function examineCluster(
+  { client, prefix, ttlMs, timeoutMs }: ClusterToExamine,
+  tell: Tell,
+): Promise<void> {
   let reached = 0;
   const asked = client.endpoints.map((endpoint) => client.status(endpoint, { timeoutMs }).catch(asFault));
   for (const [index, endpoint] of client.endpoints.entries()) {

@@ -1,8 +1,8 @@
-import { sshCommand } from "../../evidence/remote/ask-host.ts";
-import { isHostName, sameHost } from "../../model/host-name.ts";
-import type { SiteConfig } from "../../site/site-config.ts";
-import { isOnPath } from "../../system/processes/on-path.ts";
-import { thisHost } from "../../system/processes/this-host.ts";
+import { sshCommand } from "../evidence/remote/ask-host.ts";
+import { isHostName, sameHost } from "../model/host-name.ts";
+import type { SiteConfig } from "../site/site-config.ts";
+import { isOnPath } from "../system/processes/on-path.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 import { allocationOf } from "./allocation.ts";
 
 /** A way to run a line of shell on a host; a host of our own allocation is reached by its scheduler's own means. */

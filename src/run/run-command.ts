@@ -1,11 +1,11 @@
 import { constants } from "node:os";
 import type { Ending } from "../system/processes/command-process.ts";
 import { inheritedDescriptors } from "../system/processes/inherited-descriptors.ts";
-import { acquireOrWait } from "./acquire-or-wait.ts";
-import { findDone } from "./checkpoints.ts";
+import { findDone } from "./done-rule.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import { runUnderLock } from "./run-under-lock.ts";
 import { makeSupervisor } from "./supervise.ts";
+import { acquireOrWait } from "./wait-for-claim.ts";
 
 /** Takes the claim, runs the command, gives the claim back whatever happens. */
 export async function runCommand(request: RunRequest): Promise<RunOutcome> {

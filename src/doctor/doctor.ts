@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Finding, fault, type Outcome, ok, warning } from "../../model/finding.ts";
-import type { Layout } from "../../site/layout.ts";
-import { type SiteProof, settledMount, siteProofName } from "../../site/lock-scope.ts";
-import { findMount, mountTable } from "../../system/files/mount-table.ts";
-import { mountOf } from "../../system/files/mounts.ts";
-import { makeSharedFolder } from "../../system/files/shared-permissions.ts";
-import { writeByRename } from "../../system/files/write-by-rename.ts";
-import { thisHost } from "../../system/processes/this-host.ts";
+import { type Finding, fault, type Outcome, ok, warning } from "../model/finding.ts";
+import type { Layout } from "../site/layout.ts";
+import { type SiteProof, settledMount, siteProofName } from "../site/lock-scope.ts";
+import { findMount, mountTable } from "../system/files/mount-table.ts";
+import { mountOf } from "../system/files/mounts.ts";
+import { makeSharedFolder } from "../system/files/shared-permissions.ts";
+import { writeByRename } from "../system/files/write-by-rename.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 import { askChild } from "./ask-child.ts";
 import { refusingHost, tryHost } from "./host-checks.ts";
 import { probes, weightsProbeNames } from "./probes.ts";
@@ -35,8 +35,10 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
     onFinding(finding);
   };
   if (layout.store !== null) {
-    const { examineRemote } = await import("../../stores/lease/remote-store.ts");
-    await examineRemote(layout.store, timeoutMs, tell);
+    const { openCluster } = await import("../stores/lease/remote-store.ts");
+    const { examineCluster } = await import("./etcd-checks.ts");
+    const { client, address } = openCluster(layout.store);
+    await examineCluster({ client, prefix: address.prefix, ttlMs: layout.store.ttlMs, timeoutMs }, tell);
     // Nothing is locked on the file system then.
     if (layout.store.alsoMarker === false) return findings;
   }

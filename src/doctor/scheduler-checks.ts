@@ -1,9 +1,9 @@
-import { schedulerOnPath, schedulerProbes } from "../../evidence/schedulers/choose.ts";
-import { type Outcome, ok, warning } from "../../model/finding.ts";
-import { sameHost } from "../../model/host-name.ts";
-import type { SiteConfig } from "../../site/site-config.ts";
-import { runProgram } from "../../system/processes/run-program.ts";
-import { thisHost } from "../../system/processes/this-host.ts";
+import { schedulerOnPath, schedulerProbes } from "../evidence/schedulers/choose.ts";
+import { type Outcome, ok, warning } from "../model/finding.ts";
+import { sameHost } from "../model/host-name.ts";
+import type { SiteConfig } from "../site/site-config.ts";
+import { runProgram } from "../system/processes/run-program.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 interface SchedulerFinding {
   readonly check: string;

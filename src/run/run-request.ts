@@ -3,7 +3,7 @@ import type { Layout } from "../site/layout.ts";
 import type { Busy, HeldLock, LockStore } from "../stores/store.ts";
 import type { Ending } from "../system/processes/command-process.ts";
 import type { GroupMember } from "../system/processes/process-group.ts";
-import type { DoneRule } from "./checkpoints.ts";
+import type { DoneRule } from "./done-rule.ts";
 
 export interface RunRequest {
   readonly layout: Layout;

@@ -1,9 +1,9 @@
 import { closeSync, constants, linkSync, openSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fault, type Outcome, ok, warning } from "../../model/finding.ts";
-import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
-import { errnoOf } from "../../system/libc/errno.ts";
-import { exchangePaths } from "../../system/libc/exchange-files.ts";
+import { fault, type Outcome, ok, warning } from "../model/finding.ts";
+import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { errnoOf } from "../system/libc/errno.ts";
+import { exchangePaths } from "../system/libc/exchange-files.ts";
 import { sweepScratches, withScratch } from "./scratch.ts";
 
 const setGroupId = 0o2000;

@@ -1,7 +1,7 @@
-import { EnvironmentError } from "../../model/errors.ts";
-import type { Site } from "../../site/open-site.ts";
-import { rootFrom } from "../../site/root.ts";
-import { runProgram } from "../../system/processes/run-program.ts";
+import { EnvironmentError } from "../model/errors.ts";
+import type { Site } from "../site/open-site.ts";
+import { rootFrom } from "../site/root.ts";
+import { runProgram } from "../system/processes/run-program.ts";
 
 /** Looks at root and site file in a process of its own first: with a dead file server behind them, that alone hangs. */
 export async function openInTime(site: Site, timeoutMs: number): Promise<void> {
