@@ -4,10 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/crash-requirements.ts";
-import { leftovers, listed } from "../support/crash-scenarios.ts";
-import { run } from "../support/crash-strace.ts";
 import { noclobberJob } from "../support/peers.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
+import { leftovers, listed } from "../support/scenarios.ts";
+import { run } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, trainlock } from "../support/trainlock.ts";
 

@@ -9,9 +9,9 @@ import {
   scenarios,
   sharedScenarios,
   withScenario,
-} from "../support/crash-scenarios.ts";
-import { describePoint, inParallel, type Point, pointsIn, trace } from "../support/crash-strace.ts";
-import { tally } from "../support/crash-tally.ts";
+} from "../support/scenarios.ts";
+import { describePoint, inParallel, type Point, pointsIn, trace } from "../support/strace.ts";
+import { tally } from "../support/tally.ts";
 
 /** Between two of these nothing changes on disk, so that being killed before the one or the other is much the same. */
 const changes = /^(open.*O_CREAT|flock|pwrite64|write|link|rename|unlink|mkdir|ftruncate|exit_group)/;

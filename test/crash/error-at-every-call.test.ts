@@ -9,17 +9,9 @@ import {
   type Scenario,
   scenarios,
   withScenario,
-} from "../support/crash-scenarios.ts";
-import {
-  describePoint,
-  inParallel,
-  type Point,
-  pointsIn,
-  samePoint,
-  type Traced,
-  trace,
-} from "../support/crash-strace.ts";
-import { tally, turnOf } from "../support/crash-tally.ts";
+} from "../support/scenarios.ts";
+import { describePoint, inParallel, type Point, pointsIn, samePoint, type Traced, trace } from "../support/strace.ts";
+import { tally, turnOf } from "../support/tally.ts";
 
 const errnos = ["EIO", "ENOSPC", "ESTALE", "EINTR", "ENOLCK", "ENOSYS", "EACCES", "EROFS", "EMFILE"] as const;
 type Errno = (typeof errnos)[number];

@@ -1,7 +1,7 @@
 import { describe, expect } from "vitest";
 import { requiresPrograms } from "../support/crash-requirements.ts";
-import { freshRun, leaveStaleClaim, type Scenario, withScenario } from "../support/crash-scenarios.ts";
-import { pointsIn, type TracedCall, trace } from "../support/crash-strace.ts";
+import { freshRun, leaveStaleClaim, type Scenario, withScenario } from "../support/scenarios.ts";
+import { pointsIn, type TracedCall, trace } from "../support/strace.ts";
 
 /**
  * The order that keeps a claim safe, as the model in test/properties has it. What only looks, makes folders or sets modes

@@ -12,9 +12,9 @@ import {
   recoveryFaults,
   type Scenario,
   withScenario,
-} from "../support/crash-scenarios.ts";
-import { inParallel, run, trace } from "../support/crash-strace.ts";
-import { tally } from "../support/crash-tally.ts";
+} from "../support/scenarios.ts";
+import { inParallel, run, trace } from "../support/strace.ts";
+import { tally } from "../support/tally.ts";
 import { executable } from "../support/trainlock.ts";
 
 const errnos = ["EIO", "ESTALE", "EMFILE", "EACCES"] as const;

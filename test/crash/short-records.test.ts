@@ -11,9 +11,9 @@ import {
   type Scenario,
   scenarios,
   withScenario,
-} from "../support/crash-scenarios.ts";
-import { inParallel, run } from "../support/crash-strace.ts";
-import { tally, turnOf } from "../support/crash-tally.ts";
+} from "../support/scenarios.ts";
+import { inParallel, run } from "../support/strace.ts";
+import { tally, turnOf } from "../support/tally.ts";
 import { executable } from "../support/trainlock.ts";
 
 const everything = process.env.TRAINLOCK_SOAK === "1";

@@ -2,11 +2,11 @@ import { existsSync } from "node:fs";
 import { mkdir, symlink, truncate } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
-import { listing, writtenAt } from "../support/listing.ts";
 import { requires } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
+import { listing, writtenAt } from "./listing.ts";
 
 type Make = (of: TestConfiguration) => Promise<unknown>;
 

@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { describe, expect, test } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
-import { listing, writtenAt } from "../support/listing.ts";
 import { deadPid } from "../support/process-state.ts";
 import { requires } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
+import { listing, writtenAt } from "./listing.ts";
 
 describe("check", () => {
   test("of a configuration nobody ever trained: FREE and exit code 0", async () => {

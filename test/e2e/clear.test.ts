@@ -3,11 +3,11 @@ import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { describe, expect } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
-import { asNobody } from "../support/nobody.ts";
 import { deadPid } from "../support/process-state.ts";
 import { requires } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
+import { asNobody } from "./nobody.ts";
 
 const provable = "a local file system and the initial PID namespace";
 const test = requires(provable);

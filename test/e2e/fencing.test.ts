@@ -3,11 +3,11 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { guardedRecipes, overtaken, pathWithTrainlock } from "../support/guarded-recipes.ts";
 import { requires } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, trainlock } from "../support/trainlock.ts";
+import { guardedRecipes, overtaken, pathWithTrainlock } from "./guarded-recipes.ts";
 
 const recipes = guardedRecipes("fencing.md");
 const bun = resolve("node_modules/.bin/bun");

@@ -3,11 +3,11 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { guardedRecipes, overtaken, pathWithTrainlock } from "../support/guarded-recipes.ts";
 import { requires } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, trainlock } from "../support/trainlock.ts";
+import { guardedRecipes, overtaken, pathWithTrainlock } from "./guarded-recipes.ts";
 
 const recipes = guardedRecipes("job-scripts.md");
 

@@ -5,9 +5,9 @@ import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { pythonJob } from "../support/peers.ts";
 import { requires } from "../support/requirements.ts";
-import { holdStopped } from "../support/stopped-holder.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable, holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { holdStopped } from "./stopped-holder.ts";
 
 /** What `run` gave to a command, taken from the process itself: what that command would ask with. */
 function claimOf(commandPid: number): Record<string, string> {

@@ -3,7 +3,6 @@ import { mkdir, symlink, truncate, writeFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { expect } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
-import { type ExpectedLock, listing, writtenAt } from "../support/listing.ts";
 import { flockJob, noclobberJob, pythonJob } from "../support/peers.ts";
 import { deadPid, isRunning } from "../support/process-state.ts";
 import { requires } from "../support/requirements.ts";
@@ -11,6 +10,7 @@ import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
+import { type ExpectedLock, listing, writtenAt } from "./listing.ts";
 
 const foldersWanted = 10_000;
 const locksWanted = 200;

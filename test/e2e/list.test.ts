@@ -2,9 +2,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { describe, expect, test } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
-import { listing, writtenAt } from "../support/listing.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
+import { listing, writtenAt } from "./listing.ts";
 
 describe("list", () => {
   test("without any lock, before and after there are folders", async () => {

@@ -5,10 +5,10 @@ import { configuration, type TestConfiguration, writeMarker } from "../support/c
 import { pythonJob } from "../support/peers.ts";
 import { isRunning } from "../support/process-state.ts";
 import { requires } from "../support/requirements.ts";
-import { holdStopped, readRecord } from "../support/stopped-holder.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
+import { holdStopped, readRecord } from "./stopped-holder.ts";
 
 /** What somebody does who removes a lock by hand and starts his own job. */
 async function replaceMarker(of: TestConfiguration): Promise<void> {

@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { listing, writtenAt } from "../support/listing.ts";
 import { type Peer, peers, pythonJob, pythonLocks, pythonProbing, startFlockJob } from "../support/peers.ts";
 import { requires } from "../support/requirements.ts";
 import type { RunningProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
+import { listing, writtenAt } from "./listing.ts";
 
 const user = userInfo().username;
 

@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
-import { listing } from "../support/listing.ts";
 import { pythonJob } from "../support/peers.ts";
 import { requires } from "../support/requirements.ts";
-import { holdStopped, readRecord } from "../support/stopped-holder.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
+import { listing } from "./listing.ts";
+import { holdStopped, readRecord } from "./stopped-holder.ts";
 
 const test = requires("python3");
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Interval, overlapsOf, readJournal, repeatedGenerations } from "../support/intervals.ts";
 import { isRunning } from "../support/process-state.ts";
-import { type Interval, overlapsOf, readJournal, repeatedGenerations } from "../support/races-intervals.ts";
 
 export interface Journal {
   /** By when they began; one that did not say that it ended, and has, ends with its last beat. `writer` is the wrapper's PID. */

@@ -1,8 +1,8 @@
 import { copyFileSync, linkSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Interval } from "../support/intervals.ts";
 import { isRunning } from "../support/process-state.ts";
-import type { Interval } from "../support/races-intervals.ts";
 import { executable as built } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { type Attempt, type Contender, startContender } from "./contender.ts";

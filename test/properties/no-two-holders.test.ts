@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { tally } from "../support/crash-tally.ts";
+import { tally } from "../support/tally.ts";
 import { type Casting, makeWorld, type Rules, theProtocol } from "./folder-model.ts";
 import { explore, type Move, play } from "./interleavings.ts";
 

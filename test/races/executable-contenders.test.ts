@@ -6,26 +6,14 @@ import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/crash-requirements.ts";
-import {
-  leaveDeadJobsMarker,
-  leaveEmptyMarker,
-  leaveStaleClaim,
-  leftovers,
-  listed,
-} from "../support/crash-scenarios.ts";
-import { run } from "../support/crash-strace.ts";
-import { tally } from "../support/crash-tally.ts";
-import {
-  describeOverlap,
-  type Interval,
-  overlapsOf,
-  readJournal,
-  repeatedGenerations,
-} from "../support/races-intervals.ts";
-import { monotonic } from "../support/races-processes.ts";
+import { describeOverlap, type Interval, overlapsOf, readJournal, repeatedGenerations } from "../support/intervals.ts";
+import { leaveDeadJobsMarker, leaveEmptyMarker, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
+import { run } from "../support/strace.ts";
+import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable } from "../support/trainlock.ts";
 import { lustreWithoutLocks } from "../support/without-kernel-locks.ts";
+import { monotonic } from "./contenders.ts";
 
 const soak = process.env.TRAINLOCK_SOAK === "1";
 const holder = fileURLToPath(new URL("holder.pl", import.meta.url));

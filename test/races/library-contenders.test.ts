@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
-import { leaveDeadJobsMarker, leaveEmptyMarker, leaveStaleClaim, leftovers } from "../support/crash-scenarios.ts";
-import { tally } from "../support/crash-tally.ts";
-import { describeOverlap, overlapsOf, readJournal, repeatedGenerations } from "../support/races-intervals.ts";
-import { Contenders, monotonic } from "../support/races-processes.ts";
+import { describeOverlap, overlapsOf, readJournal, repeatedGenerations } from "../support/intervals.ts";
+import { leaveDeadJobsMarker, leaveEmptyMarker, leaveStaleClaim, leftovers } from "../support/scenarios.ts";
+import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
+import { Contenders, monotonic } from "./contenders.ts";
 
 const soak = process.env.TRAINLOCK_SOAK === "1";
 const processes = 8;

@@ -1,8 +1,8 @@
 import { readFileSync, renameSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { TestConfiguration } from "../support/configuration.ts";
-import type { Interval } from "../support/races-intervals.ts";
-import { monotonic } from "../support/races-processes.ts";
+import type { Interval } from "../support/intervals.ts";
+import { monotonic } from "./contenders.ts";
 
 /** A marker that an old tool took away, by CLOCK_MONOTONIC in nanoseconds: it happened between the two. */
 export interface Removal {

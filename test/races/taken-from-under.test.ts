@@ -4,9 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/crash-requirements.ts";
-import { leftovers, listed } from "../support/crash-scenarios.ts";
 import { noclobberJob, pythonJob } from "../support/peers.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
+import { leftovers, listed } from "../support/scenarios.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
 

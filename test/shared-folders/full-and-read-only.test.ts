@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/crash-requirements.ts";
-import { generationsIn, harmlessCommand, leaveStaleClaim, leftovers, listed } from "../support/crash-scenarios.ts";
-import { inParallel, pointsIn, run, trace } from "../support/crash-strace.ts";
+import { generationsIn, harmlessCommand, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
+import { inParallel, pointsIn, run, trace } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable } from "../support/trainlock.ts";
 

@@ -13,10 +13,10 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/crash-requirements.ts";
-import { leftovers } from "../support/crash-scenarios.ts";
-import { run } from "../support/crash-strace.ts";
-import { alice, as, bob, group, sharedRoot } from "../support/crash-users.ts";
+import { leftovers } from "../support/scenarios.ts";
+import { run } from "../support/strace.ts";
 import { executable } from "../support/trainlock.ts";
+import { alice, as, bob, group, sharedRoot } from "./users.ts";
 
 const withUsers = requiresPrograms("setpriv as root");
 

@@ -4,8 +4,8 @@ import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requires } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { startTerminal, type Terminal } from "../support/terminal.ts";
 import { executable, trainlock } from "../support/trainlock.ts";
+import { startTerminal, type Terminal } from "./terminal.ts";
 
 const test = requires("tmux", "bash", "python3", "less");
 

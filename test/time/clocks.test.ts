@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/crash-requirements.ts";
-import { leaveDeadJobsMarker, leaveStaleClaim, leftovers, listed } from "../support/crash-scenarios.ts";
-import { run } from "../support/crash-strace.ts";
 import { noclobberJob } from "../support/peers.ts";
 import { requires } from "../support/requirements.ts";
+import { leaveDeadJobsMarker, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
+import { run } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable, holdWithRun, trainlock } from "../support/trainlock.ts";
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { TestConfiguration } from "./configuration.ts";
-import { executable, holdWithRun, trainlock } from "./trainlock.ts";
+import type { TestConfiguration } from "../support/configuration.ts";
+import { executable, holdWithRun, trainlock } from "../support/trainlock.ts";
 
 /** The recipes of a page in docs that are marked `<!-- guarded: NAME -->`, by name. */
 export function guardedRecipes(page: string): ReadonlyMap<string, string> {

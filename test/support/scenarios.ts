@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configuration, type TestConfiguration } from "./configuration.ts";
-import { run, trace } from "./crash-strace.ts";
+import { run, trace } from "./strace.ts";
 import { executable } from "./trainlock.ts";
 import { lustreWithoutLocks } from "./without-kernel-locks.ts";
 

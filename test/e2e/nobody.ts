@@ -1,8 +1,8 @@
 import { chmod, copyFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Finished, finish } from "./running-process.ts";
-import { temporaryRoot } from "./temporary-root.ts";
-import { environment, executable } from "./trainlock.ts";
+import { type Finished, finish } from "../support/running-process.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { environment, executable } from "../support/trainlock.ts";
 
 const nobody = 65_534;
 

@@ -2,10 +2,10 @@ import { type ChildProcess, fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-import { environment } from "./trainlock.ts";
+import { environment } from "../support/trainlock.ts";
 
 const library = fileURLToPath(new URL("../../dist/lib/index.js", import.meta.url));
-const program = fileURLToPath(new URL("../races/contenders.mjs", import.meta.url));
+const program = fileURLToPath(new URL("./contenders.mjs", import.meta.url));
 
 /** Nanoseconds of CLOCK_MONOTONIC, the same clock in every process of this machine. */
 export function monotonic(): bigint {

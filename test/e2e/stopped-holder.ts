@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import type { TestConfiguration } from "./configuration.ts";
-import { type CallOptions, type Holder, holdWithRun, trainlock } from "./trainlock.ts";
-import { until } from "./until.ts";
+import type { TestConfiguration } from "../support/configuration.ts";
+import { type CallOptions, type Holder, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
 
 /** A holder looks after its locks this long after the start for the last time before it does so every 30 s. */
 const lastEarlyCheckMs = 1000;

@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { onTestFinished } from "vitest";
-import { environment } from "./trainlock.ts";
-import { until } from "./until.ts";
+import { environment } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
 
 /** An interactive bash in a real terminal, its own tmux server around it. */
 export interface Terminal {
