@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { withoutWhatItNeeds } from "../support/requirements.ts";
 import { type Cluster, clusterIsMissing, startCluster } from "./cluster.ts";
 import { contentionSuite } from "./contention.ts";
 import { cutOffSuite } from "./cut-off.ts";
@@ -10,14 +11,12 @@ import { silenceSuite } from "./silence.ts";
 const missing = clusterIsMissing();
 
 // One file, since one cluster serves all: it takes seconds to start.
-if (missing !== null && process.env.CI !== "true") {
-  console.warn(`skipped, needs ${missing}: the tests on a cluster`);
-  test.skip("on a cluster");
-} else {
+if (missing !== null) withoutWhatItNeeds(missing)("on a cluster", () => {});
+else {
   describe("on a cluster", () => {
     let cluster: Cluster | undefined;
     const theCluster = () => {
-      if (cluster === undefined) throw new Error(`no cluster${missing === null ? "" : `: needs ${missing}`}`);
+      if (cluster === undefined) throw new Error("no cluster");
       return cluster;
     };
     beforeAll(async () => {

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { withoutWhatItNeeds } from "../support/requirements.ts";
 import { finish, type RunningProcess, startProcess } from "../support/running-process.ts";
 import { executable } from "../support/trainlock.ts";
 import { type Cluster, clusterIsMissing, type HostName, startCluster } from "./cluster.ts";
@@ -19,15 +20,13 @@ interface Finding {
   readonly found: string;
 }
 
-if (missing !== null && process.env.CI !== "true") {
-  console.warn(`skipped, needs ${missing}: the tests on a network file system`);
-  test.skip("on a network file system");
-} else {
+if (missing !== null) withoutWhatItNeeds(missing)("on a network file system", () => {});
+else {
   describe("hosts that share a GlusterFS", () => {
     let cluster: Cluster | undefined;
     let folder = "";
     const theCluster = (): Cluster => {
-      if (cluster === undefined) throw new Error(`no cluster: needs ${missing ?? "a start"}`);
+      if (cluster === undefined) throw new Error("no cluster");
       return cluster;
     };
     const root = (name: string) => join(folder, "gluster", name);

@@ -11,7 +11,7 @@ import { leaseStore } from "../../src/stores/lease/lease-store.ts";
 import { remoteLocks } from "../../src/stores/lease/remote-locks.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { keeperCommand } from "../support/keeper.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { attemptAt, conformance, type LockUnderTest } from "./conformance.ts";
 
 const cluster = sharedCluster({ members: 3, tls: true, auth: true });
@@ -20,7 +20,7 @@ const traits = {
   signalsLoss: true,
   hasGenerations: true,
   countsByOne: false,
-  testWith: requires("etcd", "etcdctl", "openssl"),
+  testWith: requiresPrograms("etcd", "etcdctl", "openssl"),
 };
 
 async function underTest(root: string, withFiles: boolean): Promise<LockUnderTest> {

@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { requiresPrograms } from "../support/crash-requirements.ts";
+import { type Requirement, requiresPrograms } from "../support/requirements.ts";
 import {
   containerScenarios,
   generationsIn,
@@ -46,8 +46,11 @@ describe("killed at a system call, the next run needs no help", () => {
   }
 });
 
-function namespacesOf({ before, within }: Scenario): string[] {
-  return [...(before === undefined ? [] : ["unshare --pid"]), ...(within === undefined ? [] : ["unshare --mount"])];
+function namespacesOf({ before, within }: Scenario): Requirement[] {
+  return [
+    ...(before === undefined ? [] : (["unshare --pid"] as const)),
+    ...(within === undefined ? [] : (["unshare --mount"] as const)),
+  ];
 }
 
 function startedBy({ before = [], within }: Scenario, root: string) {

@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { requiresPrograms } from "../support/crash-requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import {
   freshRun,
   generationsIn,

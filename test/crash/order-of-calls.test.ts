@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { requiresPrograms } from "../support/crash-requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { freshRun, leaveStaleClaim, type Scenario, withScenario } from "../support/scenarios.ts";
 import { pointsIn, type TracedCall, trace } from "../support/strace.ts";
 

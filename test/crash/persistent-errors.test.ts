@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { describe, expect } from "vitest";
 import type { TestConfiguration } from "../support/configuration.ts";
-import { requiresPrograms } from "../support/crash-requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import {
   freshRun,
   generationsIn,

@@ -1,6 +1,6 @@
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { requiresPrograms } from "../support/crash-requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import {
   freshRun,
   generationsIn,

@@ -5,7 +5,7 @@ import { allocationOf, otherHostsOf } from "../../src/doctor/allocation.ts";
 import { remoteShell } from "../../src/doctor/remote-shell.ts";
 import { emptySiteConfig } from "../../src/site/site-config.ts";
 import { thisHost } from "../../src/system/processes/this-host.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable } from "../support/trainlock.ts";
@@ -76,7 +76,7 @@ async function inLsfJob(program: string, withinIn: (root: string) => readonly st
   return { root, call, log, of: (name: string) => findings.filter(({ check }) => check === name) };
 }
 
-requires("root", "flock")("in a job of LSF its hosts are asked by blaunch, without --hosts", async () => {
+requiresPrograms("root", "flock")("in a job of LSF its hosts are asked by blaunch, without --hosts", async () => {
   const { log, of } = await inLsfJob(blaunch);
   expect(of("host")).toMatchObject([{ subject: "hostb", level: "ok" }]);
   expect(of("host")[0]?.found).toMatch(/^by blaunch: hostb, /);
@@ -84,7 +84,7 @@ requires("root", "flock")("in a job of LSF its hosts are asked by blaunch, witho
   for (const call of log) expect(call).toMatch(/^hostb \/bin\/sh -c /);
 });
 
-requires("root", "flock")(
+requiresPrograms("root", "flock")(
   "a launcher that passes no input on proves nothing, and does not accuse the locks",
   async () => {
     const { of } = await inLsfJob(blaunch.replace("host=$1", "exec </dev/null; host=$1"));
@@ -94,7 +94,7 @@ requires("root", "flock")(
   },
 );
 
-requires(
+requiresPrograms(
   "root",
   "flock",
   "perl",
@@ -111,7 +111,7 @@ requires(
   expect(ended.stderr).toContain("its locks were found to be refused); the marker alone excludes");
 });
 
-requires(
+requiresPrograms(
   "root",
   "flock",
   "perl",

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, symlink, truncate } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
@@ -49,7 +49,7 @@ const strange: readonly { readonly what: string; readonly make: Make; readonly n
 ];
 
 describe.each(strange)("a marker that is $what", ({ make, needs }) => {
-  const define = needs === undefined ? test : requires(needs);
+  const define = needs === undefined ? test : requiresPrograms(needs);
 
   define("is unknown: check says locked, run is turned away, list shows it, clear leaves it", async () => {
     const of = configuration(await temporaryRoot());

@@ -4,7 +4,7 @@ import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { heldByFlock } from "../support/held-by-flock.ts";
 import { deadPid } from "../support/process-state.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
@@ -25,7 +25,7 @@ const evilRecord = (of: TestConfiguration) => ({
 });
 
 describe("a record with terminal escape codes", () => {
-  requires("flock")("reaches the terminal escaped, from list, check and run", async () => {
+  requiresPrograms("flock")("reaches the terminal escaped, from list, check and run", async () => {
     const of = configuration(await temporaryRoot());
     await heldByFlock(of.kernelLock, JSON.stringify(evilRecord(of)));
     const list = await trainlock(["list", "--root", of.root]);
@@ -42,7 +42,7 @@ describe("a record with terminal escape codes", () => {
     expect(list.stdout.split("\n")).toHaveLength(7);
   });
 
-  requires("flock")("comes out of --json as JSON has it", async () => {
+  requiresPrograms("flock")("comes out of --json as JSON has it", async () => {
     const of = configuration(await temporaryRoot());
     await heldByFlock(of.kernelLock, JSON.stringify(evilRecord(of)));
     const { stdout } = await trainlock(["list", "--root", of.root, "--json"]);
@@ -50,7 +50,7 @@ describe("a record with terminal escape codes", () => {
     expect(JSON.parse(stdout)).toMatchObject({ total: 1, locks: [{ holder: { hostname: `host${evil}` } }] });
   });
 
-  requires("flock")("in the names of folders and lock files is escaped as well", async () => {
+  requiresPrograms("flock")("in the names of folders and lock files is escaped as well", async () => {
     const of = configuration(await temporaryRoot());
     const folder = join(of.root, "WEIGHTS", `strategy${evil}`, "idd-aw_cd", "model");
     await mkdir(folder, { recursive: true });
@@ -80,7 +80,7 @@ const unreadable: readonly (readonly [string, string | Uint8Array])[] = [
 
 describe("the record of a held lock", () => {
   for (const [what, record] of unreadable) {
-    requires("flock")(`that is ${what}: locked all the same`, async () => {
+    requiresPrograms("flock")(`that is ${what}: locked all the same`, async () => {
       const of = configuration(await temporaryRoot());
       await heldByFlock(of.kernelLock, record);
       const list = await trainlock(["list", "--root", of.root]);
@@ -100,7 +100,7 @@ describe("a kernel lock file that is none", () => {
     "a symlink to nothing": (path: string) => symlink("/nonexistent/file", path),
   };
   for (const [what, make] of Object.entries(strange)) {
-    requires("mkfifo")(`but ${what}: run says so with exit code 3, check does not call it free`, async () => {
+    requiresPrograms("mkfifo")(`but ${what}: run says so with exit code 3, check does not call it free`, async () => {
       const of = configuration(await temporaryRoot());
       await mkdir(of.lockDir);
       await make(of.kernelLock);

@@ -3,7 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { describe, expect, test } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
 import { deadPid } from "../support/process-state.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
 import { listing, writtenAt } from "./listing.ts";
@@ -74,7 +74,7 @@ Skipping to avoid duplicate training.
     );
   });
 
-  requires("a local file system and the initial PID namespace")(
+  requiresPrograms("a local file system and the initial PID namespace")(
     "of one under a stale lock: free, with a line on stderr that says so",
     async () => {
       const of = configuration(await temporaryRoot());

@@ -4,13 +4,13 @@ import { hostname } from "node:os";
 import { describe, expect } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
 import { deadPid } from "../support/process-state.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
 import { asNobody } from "./nobody.ts";
 
 const provable = "a local file system and the initial PID namespace";
-const test = requires(provable);
+const test = requiresPrograms(provable);
 
 /** One stale marker, one unknown one, and the two locks of a run. */
 async function folderOfLocks() {
@@ -142,7 +142,7 @@ ${evidence}Kept 3 locks: 2 active, 1 unknown
     expect(await removedBy("--fcntl-only")).toEqual(["fcntl"]);
   });
 
-  requires(
+  requiresPrograms(
     "root",
     "setpriv",
     provable,

@@ -1,13 +1,13 @@
 import { expect } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable } from "../support/trainlock.ts";
 
 const sigpipe = 141;
 
-requires("bash")("output into a pipe whose reader has left: no noise, no crash", async () => {
+requiresPrograms("bash")("output into a pipe whose reader has left: no noise, no crash", async () => {
   const root = await temporaryRoot();
   // Far more than a pipe holds, so that writing goes on after the reader has left.
   for (let n = 0; n < 1000; n++) await writeMarker(configuration(root, `strategy${n}`), "12\n34\n");

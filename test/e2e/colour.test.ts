@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, trainlock } from "../support/trainlock.ts";
@@ -21,7 +21,7 @@ async function onTerminal(args: readonly string[], env: Readonly<Record<string, 
 }
 
 describe("colour", () => {
-  const terminalTest = requires("script");
+  const terminalTest = requiresPrograms("script");
 
   terminalTest("is for terminals, unless NO_COLOR or --no-color says otherwise", async () => {
     const root = await rootWithLock();

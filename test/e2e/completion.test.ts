@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, trainlock } from "../support/trainlock.ts";
@@ -16,7 +16,7 @@ async function script(shell: string): Promise<string> {
 }
 
 for (const shell of ["bash", "zsh", "fish"] as const) {
-  requires(shell)(`${shell} accepts its completion script`, async () => {
+  requiresPrograms(shell)(`${shell} accepts its completion script`, async () => {
     const path = await script(shell);
     expect(await finish(shell, ["-n", path], { env: environment() })).toMatchObject({ exitCode: 0, stderr: "" });
   });
@@ -38,7 +38,7 @@ async function offered(words: readonly string[]): Promise<string[]> {
   return stdout.split("\n").map((word) => word.trim());
 }
 
-requires("bash")("bash is offered commands and options", async () => {
+requiresPrograms("bash")("bash is offered commands and options", async () => {
   expect(await offered(["trainlock", "ch"])).toContain("check");
   expect(await offered(["trainlock", "check", "--str"])).toContain("--strategy");
   expect(await offered(["trainlock", "list", "--fc"])).toContain("--fcntl-only");

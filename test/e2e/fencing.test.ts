@@ -3,7 +3,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, trainlock } from "../support/trainlock.ts";
@@ -38,7 +38,7 @@ save(write, sys.argv[2])
 const savers = { bash: ["bash", ""], python: ["python3", python] } as const;
 
 for (const [name, [interpreter, more]] of Object.entries(savers)) {
-  requires(interpreter)(
+  requiresPrograms(interpreter)(
     `${name}: each generation saves under its own number, one that was overtaken saves nothing`,
     async () => {
       const of = configuration(await temporaryRoot());
@@ -60,7 +60,7 @@ for (const [name, [interpreter, more]] of Object.entries(savers)) {
   );
 }
 
-requires("python3")("python: one that sees a higher number saves nothing, whatever its lock says", async () => {
+requiresPrograms("python3")("python: one that sees a higher number saves nothing, whatever its lock says", async () => {
   const of = configuration(await temporaryRoot());
   const save = ["python3", await script(of, "python", python), "", "5"];
   await mkdir(of.weightsDir, { recursive: true });
@@ -78,7 +78,7 @@ for (const [name, argv] of Object.entries({
   bash: ["bash", "-c", recipes.get("bash-newest") ?? "exit 99"],
   python: ["python3", "-c", order],
 })) {
-  requires(argv[0] === "bash" ? "bash" : "python3")(
+  requiresPrograms(argv[0] === "bash" ? "bash" : "python3")(
     `${name}: goes on from the highest generation, then the highest step`,
     async () => {
       const of = configuration(await temporaryRoot());

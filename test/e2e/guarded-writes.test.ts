@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, trainlock } from "../support/trainlock.ts";
@@ -34,17 +34,20 @@ const checkpoints = (of: TestConfiguration) =>
     .map((name) => [name, readFileSync(join(of.weightsDir, name), "utf8")]);
 
 for (const [name, [interpreter, makeScript]] of Object.entries(programs)) {
-  requires(interpreter)(`${name}: saves while the lock is held, and leaves nothing once another has it`, async () => {
-    const of = configuration(await temporaryRoot());
-    const script = join(of.root, "save");
-    await writeFile(script, makeScript(recipes.get(name) ?? "exit 99", of.root));
-    const env = { PATH: pathWithTrainlock };
-    const saved = await trainlock(["run", ...of.args, "--", interpreter, script, "first"], { env });
-    expect(saved).toMatchObject({ exitCode: 0, stderr: "" });
-    expect(checkpoints(of)).toEqual([["iter_1.pth", "first"]]);
-    const late = await overtaken(of);
-    const refused = await finish(interpreter, [script, "late"], { env: environment({ ...late, ...env }) });
-    expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("is not held") });
-    expect(checkpoints(of)).toEqual([["iter_1.pth", "first"]]);
-  });
+  requiresPrograms(interpreter)(
+    `${name}: saves while the lock is held, and leaves nothing once another has it`,
+    async () => {
+      const of = configuration(await temporaryRoot());
+      const script = join(of.root, "save");
+      await writeFile(script, makeScript(recipes.get(name) ?? "exit 99", of.root));
+      const env = { PATH: pathWithTrainlock };
+      const saved = await trainlock(["run", ...of.args, "--", interpreter, script, "first"], { env });
+      expect(saved).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(checkpoints(of)).toEqual([["iter_1.pth", "first"]]);
+      const late = await overtaken(of);
+      const refused = await finish(interpreter, [script, "late"], { env: environment({ ...late, ...env }) });
+      expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("is not held") });
+      expect(checkpoints(of)).toEqual([["iter_1.pth", "first"]]);
+    },
+  );
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { pythonJob } from "../support/peers.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable, holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
 import { holdStopped } from "./stopped-holder.ts";
@@ -125,7 +125,7 @@ describe("while its wrapper is stopped", () => {
     expect(withJson).toBe(exitCode);
   });
 
-  requires("python3")("a lock file that another job has taken", async () => {
+  requiresPrograms("python3")("a lock file that another job has taken", async () => {
     const of = await one();
     const holder = await holdStopped(of);
     await unlink(of.kernelLock);

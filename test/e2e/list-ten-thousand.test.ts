@@ -5,7 +5,7 @@ import { expect } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { flockJob, noclobberJob, pythonJob } from "../support/peers.ts";
 import { deadPid, isRunning } from "../support/process-state.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
@@ -101,7 +101,7 @@ function claimed(of: TestConfiguration, pid: number, labels: { file: string; fcn
   ];
 }
 
-requires(
+requiresPrograms(
   "bash",
   "flock",
   "python3",

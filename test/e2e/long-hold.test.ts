@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, startTrainlock } from "../support/trainlock.ts";
@@ -15,7 +15,7 @@ const cpuSeconds = (pid: number) =>
     .reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
 const residentKb = (pid: number) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 
-requires("strace")(
+requiresPrograms("strace")(
   "a day of holding, its 2880 checks in a minute: memory stays, a check costs little, calls are bounded",
   async () => {
     const of = configuration(await temporaryRoot());

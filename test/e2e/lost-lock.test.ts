@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { pythonJob } from "../support/peers.ts";
 import { isRunning } from "../support/process-state.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
@@ -60,7 +60,7 @@ describe("a kernel lock file that was removed", () => {
     expect(await holder.finished).toMatchObject({ exitCode: 0 });
   });
 
-  requires("python3")("and taken by another job means that the lock is lost", async () => {
+  requiresPrograms("python3")("and taken by another job means that the lock is lost", async () => {
     const of = configuration(await temporaryRoot());
     const holder = await holdStopped(of);
     await unlink(of.kernelLock);

@@ -3,7 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { type Peer, peers, pythonJob, pythonLocks, pythonProbing, startFlockJob } from "../support/peers.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import type { RunningProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
@@ -28,7 +28,7 @@ function known(peer: Peer, job: RunningProcess, of: TestConfiguration) {
 }
 
 describe.each(peers)("$title", (peer) => {
-  const test = requires(...peer.needs);
+  const test = requiresPrograms(...peer.needs);
 
   test("holds: run is turned away with the holder's PID, and its command is not started", async () => {
     const of = configuration(await temporaryRoot());
@@ -115,7 +115,7 @@ describe.each(peers)("$title", (peer) => {
 });
 
 describe("a bash job whose training inherits descriptor 200", () => {
-  requires("bash", "flock")("is shown with the PID of the job, not of its training", async () => {
+  requiresPrograms("bash", "flock")("is shown with the PID of the job, not of its training", async () => {
     const of = configuration(await temporaryRoot());
     const job = startFlockJob(of, ["cat"]);
     await job.waitFor("HELD");
@@ -127,7 +127,7 @@ describe("a bash job whose training inherits descriptor 200", () => {
 });
 
 describe("the Python tool's commands while run holds", () => {
-  const test = requires("python3");
+  const test = requiresPrograms("python3");
 
   test("is-locked sees the lock, list names it, and clear leaves it alone", async () => {
     const of = configuration(await temporaryRoot());
@@ -154,7 +154,7 @@ describe("the Python tool's commands while run holds", () => {
 });
 
 describe("a start among peers that probe by locking", () => {
-  const test = requires("python3");
+  const test = requiresPrograms("python3");
 
   for (const command of ["list", "clear"] as const) {
     test(`is not turned away by an endless ${command}`, async () => {

@@ -4,12 +4,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, holdWithRun } from "../support/trainlock.ts";
 
-const test = requires("bash");
+const test = requiresPrograms("bash");
 const page = readFileSync(fileURLToPath(new URL("../../docs/job-scripts.md", import.meta.url)), "utf8");
 const recipes = new Map(
   [...page.matchAll(/<!-- recipe: (\S+) -->\n```bash\n([\s\S]*?)```/g)].map(([, name = "", script = ""]) => [

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { isRunning } from "../support/process-state.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
@@ -35,20 +35,23 @@ describe("what a command leaves in its process group", () => {
   });
 });
 
-requires("bash")("the command has the descriptors that trainlock was given, and the lock's besides", async () => {
-  const of = configuration(await temporaryRoot());
-  const run = [executable, "run", ...of.args, "--"].join(" ");
-  const script = `exec 7<<<seven; list='for fd in /proc/$$/fd/*; do readlink $fd; done'
+requiresPrograms("bash")(
+  "the command has the descriptors that trainlock was given, and the lock's besides",
+  async () => {
+    const of = configuration(await temporaryRoot());
+    const run = [executable, "run", ...of.args, "--"].join(" ");
+    const script = `exec 7<<<seven; list='for fd in /proc/$$/fd/*; do readlink $fd; done'
     bash -c "$list" </dev/null 2>&1 | sort >${of.root}/without; ${run} bash -c "$list" </dev/null 2>&1 | sort >${of.root}/with
     ${run} cat <(echo substituted); ${run} cat /dev/fd/7`;
-  const { stdout, stderr } = await finish("bash", ["-c", script], { env: environment() });
-  expect({ stdout, stderr }).toEqual({ stdout: "substituted\nseven\n", stderr: "" });
-  const lines = async (name: string) => (await readFile(join(of.root, name), "utf8")).trim().split("\n");
-  const kinds = (targets: string[]) => targets.map((target) => target.replace(/\[\d+\]/, "[]"));
-  const [without, beneath] = [kinds(await lines("without")), kinds(await lines("with"))];
-  expect(beneath).toHaveLength(without.length + 1);
-  expect(beneath.filter((target) => !without.includes(target))).toEqual([of.kernelLock]);
-});
+    const { stdout, stderr } = await finish("bash", ["-c", script], { env: environment() });
+    expect({ stdout, stderr }).toEqual({ stdout: "substituted\nseven\n", stderr: "" });
+    const lines = async (name: string) => (await readFile(join(of.root, name), "utf8")).trim().split("\n");
+    const kinds = (targets: string[]) => targets.map((target) => target.replace(/\[\d+\]/, "[]"));
+    const [without, beneath] = [kinds(await lines("without")), kinds(await lines("with"))];
+    expect(beneath).toHaveLength(without.length + 1);
+    expect(beneath.filter((target) => !without.includes(target))).toEqual([of.kernelLock]);
+  },
+);
 
 describe("--status", () => {
   async function statusOf(options: readonly string[], command: readonly string[], of: TestConfiguration) {

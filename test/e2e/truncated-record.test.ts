@@ -3,14 +3,14 @@ import { hostname, userInfo } from "node:os";
 import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { pythonJob } from "../support/peers.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { listing } from "./listing.ts";
 import { holdStopped, readRecord } from "./stopped-holder.ts";
 
-const test = requires("python3");
+const test = requiresPrograms("python3");
 
 test("a record emptied by a Python contender: list names the holder at once, and it is written again", async () => {
   const of = configuration(await temporaryRoot());

@@ -2,12 +2,12 @@ import { chmod, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { asNobody } from "./nobody.ts";
 
 // Root may read everything, so these are called as somebody else, who only root can become.
-const test = requires("root", "setpriv");
+const test = requiresPrograms("root", "setpriv");
 const train = ["--", "echo", "trained"];
 
 describe("as a user without the permission", () => {

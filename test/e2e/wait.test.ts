@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import { describe, expect, test } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
 import { peers } from "../support/peers.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, holdWithLastingCommand, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
@@ -38,7 +38,7 @@ describe("run --wait", () => {
   });
 
   for (const peer of peers) {
-    requires(...peer.needs)(`for ${peer.title}`, async () => {
+    requiresPrograms(...peer.needs)(`for ${peer.title}`, async () => {
       const of = configuration(await temporaryRoot());
       const holder = peer.start(of);
       await holder.waitFor("HELD");

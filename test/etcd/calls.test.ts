@@ -1,11 +1,11 @@
 import { expect } from "vitest";
 import type { Compare } from "../../src/etcd/client.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { clientOf, listed, put } from "./client-for.ts";
 import { sharedCluster } from "./cluster.ts";
 
 const cluster = sharedCluster();
-const etcdTest = requires("etcd", "etcdctl");
+const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 const client = async () => clientOf(await cluster());
 

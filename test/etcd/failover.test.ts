@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { clientAt, clientOf, listed, put } from "./client-for.ts";
 import { sharedCluster } from "./cluster.ts";
 import { freePorts } from "./free-ports.ts";
@@ -8,7 +8,7 @@ import { watching } from "./watching.ts";
 
 // In this order: the last tests leave less and less of it.
 const cluster = sharedCluster({ members: 3 });
-const etcdTest = requires("etcd", "etcdctl");
+const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 etcdTest("an endpoint where nothing listens is passed over", async () => {
   const [port] = await freePorts(1);

@@ -1,9 +1,9 @@
 import { expect } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { clientOf, put } from "./client-for.ts";
 import { startCluster } from "./cluster.ts";
 
-const etcdTest = requires("etcd", "etcdctl");
+const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 etcdTest("an etcd that is full takes no claim, says why, and lets go of what is held", async () => {
   const cluster = await startCluster({ args: ["--quota-backend-bytes", String(4 * 2 ** 20)] });

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { type Cluster, sharedCluster } from "./cluster.ts";
@@ -13,7 +13,7 @@ const bun = join(dirname(createRequire(import.meta.url).resolve("bun/package.jso
 
 const plain = sharedCluster({ auth: true });
 const secure = sharedCluster({ tls: true });
-const etcdTest = requires("etcd", "etcdctl", "openssl");
+const etcdTest = requiresPrograms("etcd", "etcdctl", "openssl");
 
 /** What starts the program, by runtime. */
 const runtimes: Readonly<Record<string, (folder: string) => readonly string[]>> = {

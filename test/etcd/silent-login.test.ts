@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { clientOf, put } from "./client-for.ts";
 import { sharedCluster } from "./cluster.ts";
 
 const cluster = sharedCluster({ members: 3, auth: true });
-const etcdTest = requires("etcd", "etcdctl");
+const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 etcdTest(
   "a member that is silent at login takes its share of a call's time, and keeps no other call waiting",

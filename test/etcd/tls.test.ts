@@ -1,7 +1,7 @@
 import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { clientAt, clientOf, put } from "./client-for.ts";
 import { type Cluster, sharedCluster } from "./cluster.ts";
@@ -13,7 +13,7 @@ const serverOnly = sharedCluster({ tls: { server: "serverOnly" } });
 const plain = sharedCluster();
 const withUsers = sharedCluster({ tls: true, auth: true });
 const expired = sharedCluster({ tls: { server: "expired" } });
-const etcdTest = requires("etcd", "etcdctl", "openssl");
+const etcdTest = requiresPrograms("etcd", "etcdctl", "openssl");
 
 function certificatesOf({ certificates }: Cluster) {
   if (certificates === null) throw new Error("a cluster without TLS");

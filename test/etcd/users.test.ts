@@ -1,13 +1,13 @@
 import { expect, onTestFinished } from "vitest";
 import { openEtcd } from "../../src/etcd/open-etcd.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { clientOf, listed, put } from "./client-for.ts";
 import { passwords, sharedCluster } from "./cluster.ts";
 import { watching } from "./watching.ts";
 
 const cluster = sharedCluster({ auth: true });
 const open = sharedCluster();
-const etcdTest = requires("etcd", "etcdctl");
+const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 etcdTest("a user may do under the store's prefix all that a lock needs", async () => {
   const etcd = clientOf(await cluster());

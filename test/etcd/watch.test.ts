@@ -1,12 +1,12 @@
 import { expect } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { until } from "../support/until.ts";
 import { clientOf, put } from "./client-for.ts";
 import { sharedCluster, startCluster } from "./cluster.ts";
 import { watching } from "./watching.ts";
 
 const cluster = sharedCluster();
-const etcdTest = requires("etcd", "etcdctl");
+const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 etcdTest("a watch tells what happened since a revision, and then what happens, to this key alone", async () => {
   const etcd = clientOf(await cluster());

@@ -1,7 +1,7 @@
 import { appendFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { addRound, emptyRow, type Fate, type Row } from "./row.ts";
 import { type ContenderOptions, describe, type Holding, openScene, type Scene } from "./scene.ts";
 import type { Stage } from "./stage.ts";
@@ -47,7 +47,7 @@ export function faultTest(stage: () => Promise<Stage>, fault: Fault): void {
   }
   const networks = fault.needsNetworks === true ? (["root", "ip", "nsenter"] as const) : [];
   const clock = fault.needsClock === true ? (["root", "unshare", "cc"] as const) : [];
-  requires(
+  requiresPrograms(
     "etcd",
     "etcdctl",
     "perl",

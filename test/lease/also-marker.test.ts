@@ -2,11 +2,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { writeMarker } from "../support/configuration.ts";
 import { noclobberJob, pythonJob } from "../support/peers.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { etcdTest, storeSite } from "./store.ts";
 
-const withPeers = requires("etcd", "etcdctl", "bash", "python3");
+const withPeers = requiresPrograms("etcd", "etcdctl", "bash", "python3");
 
 withPeers("where a weights dir is, old jobs of both kinds are turned away, and turn away", async () => {
   const site = await storeSite();

@@ -3,10 +3,10 @@ import { expect } from "vitest";
 import { awaitKey } from "../../src/stores/lease/await-key.ts";
 import { clientOf, put } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 
 const cluster = sharedCluster();
-const etcdTest = requires("etcd", "etcdctl");
+const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 etcdTest("who waits does not give up because the store cannot be reached when it is time to ask again", async () => {
   const started = await cluster();

@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { clientOf, put } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 
 const threeWithUsers = sharedCluster({ members: 3, tls: true, auth: true });
 const small = sharedCluster({ args: ["--quota-backend-bytes", String(4 * 2 ** 20)] });
-const withTls = requires("etcd", "etcdctl", "openssl");
+const withTls = requiresPrograms("etcd", "etcdctl", "openssl");
 
 interface Found {
   readonly check: string;
@@ -64,7 +64,7 @@ withTls("a wrong password, and a prefix that is not ours, are faults that say so
   expect(exitCode).toBe(1);
 });
 
-requires("etcd", "etcdctl")("a store that is full is named, and locks cannot be had there", async () => {
+requiresPrograms("etcd", "etcdctl")("a store that is full is named, and locks cannot be had there", async () => {
   const cluster = await small();
   const etcd = clientOf(cluster);
   const fill = async () => {

@@ -1,11 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { startTrainlock, trainlock } from "../support/trainlock.ts";
 import { type StoreSite, storeSite } from "./store.ts";
 
-const withSessions = requires("etcd", "etcdctl", "setsid");
+const withSessions = requiresPrograms("etcd", "etcdctl", "setsid");
 
 /** A command that starts a worker in a session of its own, as launchers do, and ends before it. */
 function leavingWorker(site: StoreSite, seconds: number): string[] {

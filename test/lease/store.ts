@@ -4,10 +4,10 @@ import type { EtcdClient } from "../../src/etcd/client.ts";
 import { clientOf } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
-export const etcdTest = requires("etcd", "etcdctl");
+export const etcdTest = requiresPrograms("etcd", "etcdctl");
 
 /** One configuration of a site whose locks are on etcd. */
 export interface StoreSite extends TestConfiguration {

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { heldByFlock } from "../support/held-by-flock.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment } from "../support/trainlock.ts";
@@ -36,7 +36,7 @@ describe.each(Object.entries(runtimes))("TrainingLock.assertHeld on %s", (_, run
     expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: .*released/);
   });
 
-  requires("flock")("rejects once another has the lock file", async () => {
+  requiresPrograms("flock")("rejects once another has the lock file", async () => {
     const { of, tell } = await holder(runtime);
     expect(await tell("acquire")).toBe("acquired");
     const others = `${of.kernelLock}.others`;

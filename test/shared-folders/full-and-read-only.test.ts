@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
-import { requiresPrograms } from "../support/crash-requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { generationsIn, harmlessCommand, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
 import { inParallel, pointsIn, run, trace } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";

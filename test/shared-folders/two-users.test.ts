@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { requiresPrograms } from "../support/crash-requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { leftovers } from "../support/scenarios.ts";
 import { run } from "../support/strace.ts";
 import { executable } from "../support/trainlock.ts";

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
 
@@ -151,7 +151,7 @@ test("a file in the root that is a link is not followed, one that is named may b
   });
 });
 
-requires("root")("what is created gets the declared group and mode", async () => {
+requiresPrograms("root")("what is created gets the declared group and mode", async () => {
   const root = await siteRoot("group: 54321\nmode: 0640\n");
   await holdWithRun(["--root", root, ...names]);
   const modes = ["training_locks", "training_locks/gen_IP2P_idd_aw_segformer_mit-b5.lock", "WEIGHTS/gen_IP2P"].map(

@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { weightsFolders, weightsFoldersHolding } from "../../src/listing/weights-folders.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
-import { requiresPrograms } from "../support/crash-requirements.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { type Finished, finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable } from "../support/trainlock.ts";
@@ -109,7 +108,7 @@ describe.each(places)("on $where", ({ define, within }) => {
     expect(await listedPaths(within(root), root)).toEqual(["W/a/b/good/x/y/.training_lock"]);
   });
 
-  (define === test ? requires("root", "setpriv") : define)(
+  (define === test ? requiresPrograms("root", "setpriv") : define)(
     "what may not be looked into is said once, and the rest is listed",
     async () => {
       const root = await temporaryRoot();

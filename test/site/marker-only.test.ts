@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { requiresPrograms } from "../support/crash-requirements.ts";
 import { isRunning } from "../support/process-state.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { type Finished, finish, startProcess } from "../support/running-process.ts";
 import { leaveStaleClaim, leftovers } from "../support/scenarios.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";

@@ -7,7 +7,7 @@ import { UsageError } from "../../src/model/errors.ts";
 import { openLayout } from "../../src/site/open-site.ts";
 import { parseSiteFile } from "../../src/site/site-file.ts";
 import { configuration } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 
@@ -207,7 +207,7 @@ describe("a file that was found in the root, and that others may have written", 
     expect(await config(root, ["--store", "etcds://mine"], secret)).toMatchObject({ exitCode: 0 });
   });
 
-  requires("root")("nor when it belongs to a stranger", async () => {
+  requiresPrograms("root")("nor when it belongs to a stranger", async () => {
     const { root, file } = await site(all);
     chownSync(file, 12345, 0);
     expect(await config(root)).toMatchObject({ exitCode: 3, stderr: expect.stringContaining(refusal) });

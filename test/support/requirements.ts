@@ -5,7 +5,7 @@ import { test } from "vitest";
 
 const localFileSystems = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x2fc12fc1]);
 
-/** What is no command, but a property of where the tests run. */
+/** Properties of where the tests run. */
 const properties = {
   root: () => process.getuid?.() === 0,
   /** Where a PID that is not there is proof that its process is not: all processes in sight, no other host. */
@@ -13,41 +13,55 @@ const properties = {
     readlinkSync("/proc/self/ns/pid") === "pid:[4026531836]" && localFileSystems.has(statfsSync(tmpdir()).type),
 };
 
-type Requirement =
-  | keyof typeof properties
+/** What a program must be able to do here, not only be there: containers and CI machines forbid some of it. */
+const trials = {
+  mknod: ["sh", "-c", "d=$(mktemp -d) && mknod $d/x c 1 3; rc=$?; rm -r $d; exit $rc"],
+  strace: ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=flock:error=ENOLCK:when=9", "true"],
+  "unshare --pid": ["unshare", "--pid", "--fork", "--mount-proc", "true"],
+  "unshare --mount": ["unshare", "--mount", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"],
+  "setpriv as root": ["setpriv", "--reuid=65530", "--regid=65530", "--clear-groups", "true"],
+  prlimit: ["prlimit", "--fsize=4096", "true"],
+  python3: ["python3", "-c", "import fcntl"],
+  perl: ["perl", "-MTime::HiRes=clock_gettime,CLOCK_MONOTONIC", "-e", "clock_gettime(CLOCK_MONOTONIC)"],
+  flock: ["flock", "--version"],
+} satisfies Record<string, readonly string[]>;
+
+/** Programs that only have to be there. */
+type Program =
   | "bash"
-  | "zsh"
-  | "fish"
-  | "python3"
-  | "flock"
-  | "perl"
-  | "setpriv"
-  | "mkfifo"
-  | "tmux"
-  | "strace"
-  | "setsid"
-  | "less"
-  | "script"
+  | "cc"
   | "etcd"
   | "etcdctl"
-  | "openssl"
-  | "perl"
+  | "fish"
   | "ip"
+  | "less"
+  | "mkfifo"
   | "nsenter"
+  | "openssl"
+  | "script"
+  | "setpriv"
+  | "setsid"
+  | "tmux"
   | "unshare"
-  | "cc";
+  | "zsh";
+
+export type Requirement = keyof typeof properties | keyof typeof trials | Program;
 
 const found = new Map<Requirement, boolean>();
 
 function has(requirement: Requirement): boolean {
   const known = found.get(requirement);
   if (known !== undefined) return known;
-  const there =
-    requirement in properties
-      ? properties[requirement as keyof typeof properties]()
-      : spawnSync("sh", ["-c", 'command -v "$1"', "sh", requirement]).status === 0;
+  const there = look(requirement);
   found.set(requirement, there);
   return there;
+}
+
+function look(requirement: Requirement): boolean {
+  if (requirement in properties) return properties[requirement as keyof typeof properties]();
+  const presence = ["sh", "-c", 'command -v "$1"', "sh", requirement];
+  const [file = "", ...args] = requirement in trials ? trials[requirement as keyof typeof trials] : presence;
+  return spawnSync(file, args, { stdio: "ignore" }).status === 0;
 }
 
 type DefineTest = (name: string, body: () => void | Promise<void>, timeoutMs?: number) => void;
@@ -56,10 +70,14 @@ type DefineTest = (name: string, body: () => void | Promise<void>, timeoutMs?: n
  * `test` for what needs more than Node. Without it the test is skipped with a line that says so, and fails where
  * `CI=true`: there, a test that does not run is a fault.
  */
-export function requires(...requirements: readonly Requirement[]): DefineTest {
+export function requiresPrograms(...requirements: readonly Requirement[]): DefineTest {
   const missing = requirements.filter((requirement) => !has(requirement));
-  if (missing.length === 0) return test;
-  const complaint = `needs ${missing.join(", ")}`;
+  return missing.length === 0 ? test : withoutWhatItNeeds(missing.join(", "));
+}
+
+/** In place of `test`, where it is known by other means what is missing. */
+export function withoutWhatItNeeds(missing: string): DefineTest {
+  const complaint = `needs ${missing}`;
   if (process.env.CI === "true") {
     return (name) =>
       test(name, () => {

@@ -7,13 +7,13 @@ import {
   heldInKernelTable,
   kernelTableKey,
 } from "../../src/system/processes/flock-holders.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
-const needsFlock = requires("flock");
+const needsFlock = requiresPrograms("flock");
 /** Where the kernel's table shows the lock, by the device that stat(2) tells. */
-const needsFlockInPlainSight = requires("flock", "a local file system and the initial PID namespace");
+const needsFlockInPlainSight = requiresPrograms("flock", "a local file system and the initial PID namespace");
 
 async function lockFile(name = "a.lock") {
   const path = join(await temporaryRoot(), name);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { deviceText, findMount, parseMountInfo } from "../../src/system/files/mount-table.ts";
 import { type MountScope, mountOf, scopeOf } from "../../src/system/files/mounts.ts";
 import { thisHost } from "../../src/system/processes/this-host.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
@@ -94,7 +94,7 @@ test("says so when the table knows nothing", () => {
   expect(mountOf("/", [])).toMatchObject({ fileSystem: "unknown", lockScope: "unknown", shared: null });
 });
 
-requires("root")("sees through mounts over mounts, binds and layers", async () => {
+requiresPrograms("root")("sees through mounts over mounts, binds and layers", async () => {
   const root = await temporaryRoot();
   const mounts = [
     'cd "$0" && mount -t tmpfs base . && cd "$0"',

@@ -8,7 +8,7 @@ import {
   readProcess,
   seesAllProcesses,
 } from "../../src/system/processes/process-table.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
@@ -72,7 +72,7 @@ test("tells a zombie", async () => {
   await expect.poll(() => readProcess(child)).toEqual({ kind: "zombie" });
 });
 
-requires("python3")("does not call a process a zombie whose other threads go on", async () => {
+requiresPrograms("python3")("does not call a process a zombie whose other threads go on", async () => {
   const program = [
     "import ctypes, sys, threading",
     "threading.Thread(target=sys.stdin.read).start()",
@@ -94,7 +94,7 @@ test("finds the process that was started with a token", () => {
   expect(processesWithToken("0123456789abcdef")).toEqual([child.pid]);
 });
 
-requires("root")("knows the PIDs that processes have inside containers", async () => {
+requiresPrograms("root")("knows the PIDs that processes have inside containers", async () => {
   const inside = startProcess("unshare", [
     "--pid",
     "--fork",
@@ -108,7 +108,7 @@ requires("root")("knows the PIDs that processes have inside containers", async (
   expect(pidsInsideContainers()).not.toContain(process.pid);
 });
 
-requires("root")("learns nothing from the /proc of another PID namespace", async () => {
+requiresPrograms("root")("learns nothing from the /proc of another PID namespace", async () => {
   const found = await elsewhere(
     ["unshare", "--pid", "--fork"],
     "[processes.readProcess(process.pid).kind, processes.readProcess(4000000).kind, processes.seesAllProcesses()]",
@@ -125,7 +125,7 @@ const underHidepid = (options: string, ...privileges: string[]) => [
 const withoutPtrace = ["--inh-caps", "-sys_ptrace", "--bounding-set", "-sys_ptrace"];
 const seesAll = "[processes.seesAllProcesses(), processes.readProcess(1).kind]";
 
-requires("root", "setpriv")("knows when /proc hides processes", async () => {
+requiresPrograms("root", "setpriv")("knows when /proc hides processes", async () => {
   const plain = underHidepid("hidepid=0", ...withoutPtrace);
   const privileged = underHidepid("hidepid=2,gid=4242", "--no-new-privs");
   const hiding = underHidepid("hidepid=2,gid=4242", ...withoutPtrace);

@@ -2,12 +2,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable, trainlock } from "../support/trainlock.ts";
 import { startTerminal, type Terminal } from "./terminal.ts";
 
-const test = requires("tmux", "bash", "python3", "less");
+const test = requiresPrograms("tmux", "bash", "python3", "less");
 
 interface Shell extends Terminal {
   readonly of: TestConfiguration;

@@ -2,9 +2,8 @@ import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from "n
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
-import { requiresPrograms } from "../support/crash-requirements.ts";
 import { noclobberJob } from "../support/peers.ts";
-import { requires } from "../support/requirements.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { leaveDeadJobsMarker, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
 import { run } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -63,20 +62,23 @@ describe("a clock that was set", () => {
     expect(await run1(of)).toMatchObject({ exitCode: 0 });
   });
 
-  requires("bash")("an old job's bare marker, seemingly written before the job began or in the future", async () => {
-    for (const { seconds } of steps) {
-      const of = configuration(await temporaryRoot());
-      const job = noclobberJob.start(of);
-      await job.waitFor("HELD");
-      shift(of.marker, seconds);
-      // A marker older than its process cannot be that process's, unless the clock was set in between. Only if it has kept
-      // still since boot may the PID's owner be called another one; a marker that is younger, or from the future, is its.
-      if (seconds > 0) await staysTaken(of);
-      else expect(await statusOf(of)).toHaveLength(1);
-      job.closeInput();
-      await job.finished;
-    }
-  });
+  requiresPrograms("bash")(
+    "an old job's bare marker, seemingly written before the job began or in the future",
+    async () => {
+      for (const { seconds } of steps) {
+        const of = configuration(await temporaryRoot());
+        const job = noclobberJob.start(of);
+        await job.waitFor("HELD");
+        shift(of.marker, seconds);
+        // A marker older than its process cannot be that process's, unless the clock was set in between. Only if it has kept
+        // still since boot may the PID's owner be called another one; a marker that is younger, or from the future, is its.
+        if (seconds > 0) await staysTaken(of);
+        else expect(await statusOf(of)).toHaveLength(1);
+        job.closeInput();
+        await job.finished;
+      }
+    },
+  );
 
   test.each(steps)("a dead claim, its files seemingly written $title, is taken over", async ({ seconds }) => {
     const of = configuration(await temporaryRoot());
@@ -87,7 +89,7 @@ describe("a clock that was set", () => {
     expect(leftovers(of)).toEqual([]);
   });
 
-  requires("a local file system and the initial PID namespace")(
+  requiresPrograms("a local file system and the initial PID namespace")(
     "a dead job's marker from the future is dead",
     async () => {
       const of = configuration(await temporaryRoot());
@@ -127,7 +129,7 @@ describe("another boot", () => {
     await holder.finished;
   });
 
-  requires("a local file system and the initial PID namespace")(
+  requiresPrograms("a local file system and the initial PID namespace")(
     "a claim of this host from before its last boot is taken over",
     async () => {
       const of = configuration(await temporaryRoot());
@@ -139,7 +141,7 @@ describe("another boot", () => {
     },
   );
 
-  requires("a local file system and the initial PID namespace")(
+  requiresPrograms("a local file system and the initial PID namespace")(
     "even where its PID and start time fit a process that lives now",
     async () => {
       const of = configuration(await temporaryRoot());
