@@ -8,8 +8,8 @@ import type { Holder } from "../model/holder.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout } from "../site/open-site.ts";
 import { openStore } from "../stores/open-store.ts";
-import type { Acquisition, HeldLock, Turn } from "../stores/store.ts";
-import { sleep, withJitter } from "../system/clock/sleep.ts";
+import type { HeldLock } from "../stores/store.ts";
+import { acquireOrWait } from "../stores/wait-for-lock.ts";
 
 export interface TrainingLockOptions {
   readonly strategy: string;
@@ -38,9 +38,6 @@ export interface AcquireOptions {
   readonly timeout?: number;
 }
 
-const longestPauseMs = 1000;
-const longestWaitMs = 60_000;
-
 /**
  * The lock of one configuration, kernel lock and marker together, held by this process.
  *
@@ -67,7 +64,8 @@ export class TrainingLock {
 
   /**
    * Takes the lock; false when another has it (after `timeout` seconds, if `blocking`). Throws an EnvironmentError when the
-   * file system cannot keep locks. A lock that this object holds already stays held: true.
+   * file system cannot keep locks, or when the store does not answer; a store that falls silent during the wait is waited for
+   * until the time is over. A lock that this object holds already stays held: true.
    */
   acquire({ blocking = false, timeout = 60 }: AcquireOptions = {}): Promise<boolean> {
     this.#acquiring ??= this.#acquire(blocking ? timeout * 1000 : 0).finally(() => {
@@ -76,30 +74,17 @@ export class TrainingLock {
     return this.#acquiring;
   }
 
-  async #acquire(timeoutMs: number): Promise<boolean> {
+  async #acquire(waitMs: number): Promise<boolean> {
     if (this.#held !== null) {
       if (!this.#held.lost.aborted) return true;
       await this.release();
     }
     const store = await openStore(this.#layout, this.#examine);
-    const giveUpAt = performance.now() + timeoutMs;
-    let turn: Turn | null = null;
-    for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
-      const acquisition: Acquisition = await store.acquire(this.#configuration, null, turn);
-      if (acquisition.kind === "held") {
-        this.#held = acquisition.lock;
-        this.#lost = acquisition.lock.lost;
-        return true;
-      }
-      const leftMs = giveUpAt - performance.now();
-      if (leftMs <= 0) return false;
-      if (this.#layout.store === null) await sleep(Math.min(withJitter(pauseMs), leftMs));
-      else {
-        // A remote store tells: asking it again and again would be work for all its members.
-        const enough = AbortSignal.timeout(Math.ceil(Math.min(leftMs, longestWaitMs)));
-        turn = await store.awaitTurn(this.#configuration, acquisition.busy, enough);
-      }
-    }
+    const acquisition = await acquireOrWait({ store, configuration: this.#configuration, command: null, waitMs });
+    if (acquisition.kind === "busy") return false;
+    this.#held = acquisition.lock;
+    this.#lost = acquisition.lock.lost;
+    return true;
   }
 
   /** Gives the lock back. Does nothing when it is not held. */

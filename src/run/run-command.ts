@@ -1,11 +1,11 @@
 import { constants } from "node:os";
+import { acquireOrWait } from "../stores/wait-for-lock.ts";
 import type { Ending } from "../system/processes/command-process.ts";
 import { inheritedDescriptors } from "../system/processes/inherited-descriptors.ts";
 import { findDone } from "./done-rule.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import { runUnderLock } from "./run-under-lock.ts";
 import { makeSupervisor } from "./supervise.ts";
-import { acquireOrWait } from "./wait-for-claim.ts";
 
 /** Takes the claim, runs the command, gives the claim back whatever happens. */
 export async function runCommand(request: RunRequest): Promise<RunOutcome> {
@@ -17,7 +17,13 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
   const supervisor = makeSupervisor();
   const { interrupted } = supervisor;
   try {
-    const acquisition = await acquireOrWait(request, interrupted);
+    const acquisition = await acquireOrWait({
+      ...request,
+      command: request.argv,
+      interrupted,
+      onBusy: tell.waiting,
+      onOutage: ({ message }) => tell.warning(`the store does not answer, still waiting: ${message}`),
+    }).finally(tell.waited);
     if (interrupted.aborted && acquisition.kind !== "held") return interruption(interrupted);
     if (acquisition.kind === "busy") {
       // Who was waited for may have finished it.

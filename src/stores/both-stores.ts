@@ -1,5 +1,5 @@
 import type { Configuration } from "../model/configuration.ts";
-import type { Busy, HeldLock, LockStore } from "./store.ts";
+import { type Acquisition, type Attempt, attemptAt, type HeldLock, type LockStore, waitThen } from "./store.ts";
 
 /**
  * A remote store and the locks on the file system as one claim: the remote one first, so that only its holder touches files.
@@ -10,31 +10,32 @@ export function bothStores(
   files: LockStore,
   wanted: (configuration: Configuration) => boolean = () => true,
 ): LockStore {
-  const busyFiles = new WeakSet<Busy>();
   return {
-    acquire: async (configuration, command, turn) => {
-      const first = await remote.acquire(configuration, command).catch((error: unknown) => {
-        turn?.giveUp();
-        throw error;
-      });
-      if (first.kind === "busy" || !wanted(configuration)) {
-        turn?.giveUp();
-        return first;
-      }
-      const { lock } = first;
-      try {
-        const second = await files.acquire(configuration, command, turn, lock.token);
-        if (second.kind === "held") return { kind: "held", lock: bothLocks(lock, second.lock) };
-        busyFiles.add(second.busy);
-        await lock.release();
-        return second;
-      } catch (error) {
-        await lock.release();
-        throw error;
-      }
+    acquire: async (configuration, command) => {
+      /** `waited`: the attempt at the files, where it was them that were waited for. */
+      const claimBoth = async (atRemote: Promise<Acquisition>, waited: Attempt | null): Promise<Acquisition> => {
+        const first = await atRemote.catch((error: unknown) => {
+          waited?.giveUp();
+          throw error;
+        });
+        if (first.kind === "busy" || !wanted(configuration)) waited?.giveUp();
+        if (first.kind === "busy")
+          return { ...first, wait: waitThen(first.wait, (attempt) => claimBoth(attempt.acquire(), null)) };
+        if (!wanted(configuration)) return first;
+        const { lock } = first;
+        try {
+          const second = await (waited ?? attemptAt(files, configuration, command)).acquire(lock.token);
+          if (second.kind === "held") return { kind: "held", lock: bothLocks(lock, second.lock) };
+          await lock.release();
+          const again = (attempt: Attempt) => claimBoth(remote.acquire(configuration, command), attempt);
+          return { ...second, wait: waitThen(second.wait, again) };
+        } catch (error) {
+          await lock.release();
+          throw error;
+        }
+      };
+      return claimBoth(remote.acquire(configuration, command), null);
     },
-    awaitTurn: (configuration, busy, signal) =>
-      (busyFiles.has(busy) ? files : remote).awaitTurn(configuration, busy, signal),
   };
 }
 

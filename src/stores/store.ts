@@ -38,36 +38,51 @@ export interface HeldLock {
   release(outcome?: { readonly exitCode: number | null }): Promise<void>;
 }
 
-export type Acquisition =
-  | { readonly kind: "held"; readonly lock: HeldLock }
-  | {
-      readonly kind: "busy";
-      readonly busy: Busy;
-      /** Waiting will not help. */
-      readonly final?: true;
-    };
+export type Acquisition = { readonly kind: "held"; readonly lock: HeldLock } | BusyAnswer;
 
-/** A place at the head of a queue: whatever a store keeps of a wait until the next attempt. */
-export interface Turn {
-  /** Lets the next one go first. */
+export interface BusyAnswer {
+  readonly kind: "busy";
+  readonly busy: Busy;
+  /** Null: waiting does not help. */
+  readonly wait: Wait | null;
+}
+
+/**
+ * Waits, without using the processor, until another attempt is worth while: the lock was released, something has changed, or
+ * it was long enough ago. Returns that attempt; null when the signal aborted first, and then nothing is kept of the wait.
+ */
+export type Wait = (signal: AbortSignal) => Promise<Attempt | null>;
+
+/** The attempt that a wait has led to. It may keep a place at the head of a queue: make it, or give it up. */
+export interface Attempt {
+  /** Uses the place up, whatever comes out. With `token` as the claim's name, where one is given. */
+  acquire(token?: string): Promise<Acquisition>;
+  /** Lets the next one in the queue go first. */
   giveUp(): void;
 }
 
 /** Any place that can keep locks: the shared file system, or a remote store with leases. */
 export interface LockStore {
   /**
-   * One attempt, by the name of `token` where one is given. Throws an EnvironmentError when the store itself is broken; never
-   * reports that as busy.
+   * One attempt, with `token` as the claim's name where one is given. Throws an EnvironmentError when the store itself is
+   * broken; never reports that as busy.
    */
-  acquire(
-    configuration: Configuration,
-    command: readonly string[] | null,
-    turn?: Turn | null,
-    token?: string,
-  ): Promise<Acquisition>;
-  /**
-   * Waits until another attempt is worth while, without using the processor: released, changed, or long enough ago. The turn
-   * it may return is for that attempt. Null at once when the signal aborts.
-   */
-  awaitTurn(configuration: Configuration, busy: Busy, signal: AbortSignal): Promise<Turn | null>;
+  acquire(configuration: Configuration, command: readonly string[] | null, token?: string): Promise<Acquisition>;
+}
+
+/** The same wait, of which `then` makes the attempt: for a store around another one. */
+export function waitThen(
+  wait: Wait | null,
+  then: (attempt: Attempt, token?: string) => Promise<Acquisition>,
+): Wait | null {
+  if (wait === null) return null;
+  return async (signal) => {
+    const attempt = await wait(signal);
+    return attempt && { acquire: (token) => then(attempt, token), giveUp: () => attempt.giveUp() };
+  };
+}
+
+/** An attempt at a store that keeps no place in a queue. */
+export function attemptAt(store: LockStore, configuration: Configuration, command: readonly string[] | null): Attempt {
+  return { acquire: (token) => store.acquire(configuration, command, token), giveUp: () => undefined };
 }

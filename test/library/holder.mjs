@@ -7,6 +7,8 @@ const lock = new TrainingLock({ strategy: "baseline", dataset: "IDD-AW", model: 
 
 const deeds = {
   acquire: async () => ((await lock.acquire()) ? "acquired" : "busy"),
+  wait: async () => ((await lock.acquire({ blocking: true, timeout: 60 })) ? "acquired" : "busy"),
+  "wait-briefly": async () => ((await lock.acquire({ blocking: true, timeout: 0.5 })) ? "acquired" : "busy"),
   release: () => lock.release().then(() => "released"),
   assert: () =>
     lock.assertHeld().then(

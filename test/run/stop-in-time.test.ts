@@ -56,7 +56,7 @@ const supervisor: Supervisor = {
 function requestFor(root: string, ready: string, killAfterMs: number) {
   return {
     layout: defaultLayout(root),
-    store: { acquire: () => Promise.reject(new Error("never asked")), awaitTurn: async () => null },
+    store: { acquire: () => Promise.reject(new Error("never asked")) },
     configuration: parseConfiguration({ strategy: "a", dataset: "b", model: "c" }),
     argv: ["sh", "-c", `trap '' TERM; : >${ready}; exec sleep 5`] as const,
     env: { ...environment() },

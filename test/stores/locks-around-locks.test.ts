@@ -3,8 +3,10 @@ import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import { bothStores } from "../../src/stores/both-stores.ts";
+import { nobodyKnown } from "../../src/stores/claim-record.ts";
 import { leadRanks } from "../../src/stores/ranks/lead-ranks.ts";
-import type { HeldLock, LockStore } from "../../src/stores/store.ts";
+import { rankWordPath, readRankWord } from "../../src/stores/ranks/rank-status.ts";
+import type { Attempt, HeldLock, LockStore } from "../../src/stores/store.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
 const configuration = parseConfiguration({ strategy: "a", dataset: "b", model: "c" });
@@ -28,24 +30,65 @@ function store(): LockStore & { claimAgain(): void } {
   };
   return {
     acquire: async () => ({ kind: "held", lock }),
-    awaitTurn: async () => null,
     claimAgain: () => {
       generation += 1;
     },
   };
 }
 
-test("a place in the queue for the files is given up when the remote store fails", async () => {
-  let givenUp = 0;
-  const away = new EnvironmentError("away", { code: "X" });
-  const remote: LockStore = { acquire: () => Promise.reject(away), awaitTurn: async () => null };
-  const turn = {
+/** Files that are busy at first. Counts the places in their queue that are given up, and notes the attempts made at them. */
+function busyFiles() {
+  const seen = { givenUp: 0, tokens: [] as (string | undefined)[] };
+  const place: Attempt = {
+    acquire: (token) => {
+      seen.tokens.push(token);
+      return store().acquire(configuration, null);
+    },
     giveUp: () => {
-      givenUp += 1;
+      seen.givenUp += 1;
     },
   };
-  await expect(bothStores(remote, store()).acquire(configuration, null, turn)).rejects.toBe(away);
-  expect(givenUp).toBe(1);
+  const active = { status: "active", label: "ACTIVE" } as const;
+  const busy = { holder: nobodyKnown, verdict: active, evidence: [], path: "nowhere" };
+  const files: LockStore = { acquire: async () => ({ kind: "busy", busy, wait: async () => place }) };
+  return { files, seen };
+}
+
+async function waitedAttempt(around: LockStore): Promise<Attempt> {
+  const first = await around.acquire(configuration, null);
+  const attempt = first.kind === "busy" ? await first.wait?.(new AbortController().signal) : null;
+  if (!attempt) throw new Error("should have waited");
+  return attempt;
+}
+
+test("a place in the queue for the files is given up when the remote store fails", async () => {
+  const away = new EnvironmentError("away", { code: "X" });
+  let calls = 0;
+  const remote: LockStore = {
+    acquire: (...request) => (calls++ === 0 ? store().acquire(...request) : Promise.reject(away)),
+  };
+  const { files, seen } = busyFiles();
+  const attempt = await waitedAttempt(bothStores(remote, files));
+  await expect(attempt.acquire()).rejects.toBe(away);
+  expect(seen).toEqual({ givenUp: 1, tokens: [] });
+});
+
+test("whoever has waited for the files uses its place under the remote store's claim, or gives it up", async () => {
+  const { files, seen } = busyFiles();
+  const both = bothStores(store(), files);
+  expect(await (await waitedAttempt(both)).acquire()).toMatchObject({ kind: "held" });
+  expect(seen).toEqual({ givenUp: 0, tokens: ["0".repeat(32)] });
+  (await waitedAttempt(both)).giveUp();
+  expect(seen.givenUp).toBe(1);
+});
+
+test("rank 0 tells the others of a lock that it got by waiting", async () => {
+  const { files } = busyFiles();
+  const layout = defaultLayout(await temporaryRoot());
+  const leading = leadRanks(files, layout, configuration, { rank: 0, size: 2, key: "k" }, 0);
+  expect(await (await waitedAttempt(leading.store)).acquire()).toMatchObject({ kind: "held" });
+  const path = rankWordPath(layout.kernelLockPath(configuration), "k");
+  expect(readRankWord(path)?.word).toMatchObject({ state: "held", token: "0".repeat(32) });
 });
 
 test.each([

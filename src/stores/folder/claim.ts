@@ -15,7 +15,7 @@ import {
   withSection,
 } from "../claim-record.ts";
 import { refuseCollision } from "../name-collision.ts";
-import type { Acquisition, Busy, LockStore, Turn } from "../store.ts";
+import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, keepsEverybodyOut } from "./claim-lock.ts";
 import { holdClaim } from "./held-claim.ts";
@@ -45,46 +45,61 @@ export function claimStore(
   { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock }: ClaimOptions = {},
 ): LockStore {
   const context = { layout, examine: knowingRequeue(examineOthers), acquireLock };
-  // Turns of ours only: an interface for every store cannot say what is in them.
-  const turns = new WeakMap<Turn, KernelLock>();
-  return {
-    acquire: (configuration, command, turn, token = randomHex(16)) => {
-      const kernel = turn ? turns.get(turn) : undefined;
-      return acquireClaim({ ...context, configuration }, { command, token }, kernel ?? null, checkEveryMs);
-    },
-    awaitTurn: async (configuration, busy, signal) => {
+  const attempt = async (by: Claimant, waited: KernelLock | null): Promise<Acquisition> => {
+    const outcome = await acquireClaim({ ...context, configuration: by.configuration }, by, waited, checkEveryMs);
+    return "lock" in outcome
+      ? { kind: "held", ...outcome }
+      : { kind: "busy", ...outcome, wait: waitFor(by, outcome.busy) };
+  };
+  const waitFor =
+    ({ configuration, command }: Claimant, busy: Busy): Wait =>
+    async (signal) => {
       const { awaitRelease } = await import("./await-release.ts");
       const place = { lockPath: layout.kernelLockPath(configuration), weightsDir: layout.weightsDir(configuration) };
       const kernel = await awaitRelease(place, busy, signal);
-      if (kernel === null) return null;
-      const turn = { giveUp: () => kernel.release() };
-      turns.set(turn, kernel);
-      return turn;
-    },
+      if (kernel === null && signal.aborted) return null;
+      return {
+        acquire: (token = randomHex(16)) => attempt({ configuration, command, token }, kernel),
+        giveUp: () => kernel?.release(),
+      };
+    };
+  return {
+    acquire: (configuration, command, token = randomHex(16)) => attempt({ configuration, command, token }, null),
   };
 }
 
+/** Whoever asks for a claim, and what for. */
+interface Claimant {
+  readonly configuration: Configuration;
+  readonly command: readonly string[] | null;
+  readonly token: string;
+}
+
+type Outcome = { readonly lock: HeldLock } | { readonly busy: Busy };
+
 async function acquireClaim(
   context: Omit<MarkerContext, "kernel" | "weightsDir">,
-  { command, token }: { readonly command: readonly string[] | null; readonly token: string },
+  { command, token }: Claimant,
   waited: KernelLock | null,
   checkEveryMs: number,
-): Promise<Acquisition> {
+): Promise<Outcome> {
   const { layout, configuration, examine, acquireLock } = context;
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
-  requireWithin(layout.root, weightsDir);
+  if (waited === null) requireWithin(layout.root, weightsDir);
   const kernel = waited ?? (await acquireLock(lockPath));
-  if (kernel === "busy") return { kind: "busy", busy: busyKernelLock(lockPath, weightsDir, configuration) };
+  if (kernel === "busy") return { busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;
   try {
+    // The file system may have changed during the wait: a link may lead out of the root by now.
+    if (waited !== null) requireWithin(layout.root, weightsDir);
     const busy = await foreignRecord(kernel, layout, configuration, examine);
-    if (busy !== null) return { kind: "busy", busy };
+    if (busy !== null) return { busy };
     prepareWeightsDir(weightsDir, kernel.excludes);
     const generation = 1 + highestGeneration(kernel, weightsDir);
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
     const marker = await takeMarker({ ...context, kernel, weightsDir }, record);
-    if ("busy" in marker) return { kind: "busy", busy: marker.busy };
+    if ("busy" in marker) return marker;
     let complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode) });
     try {
       // Where the marker alone kept two claims apart (an old tool may have unlinked the lock file in between), only now is it
@@ -100,7 +115,7 @@ async function acquireClaim(
     }
     taken = true;
     if (!keepsEverybodyOut(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
-    return { kind: "held", lock: holdClaim(kernel, marker.placed, weightsDir, complete, checkEveryMs) };
+    return { lock: holdClaim(kernel, marker.placed, weightsDir, complete, checkEveryMs) };
   } finally {
     if (!taken) kernel.release();
   }

@@ -9,7 +9,7 @@ import type { Layout } from "../../site/layout.ts";
 import { randomHex } from "../../system/random.ts";
 import { holderFrom, newOwnerRecord, nobodyKnown } from "../claim-record.ts";
 import { refuseCollision } from "../name-collision.ts";
-import type { Busy, HeldLock, LockStore } from "../store.ts";
+import { attemptAt, type Busy, type HeldLock, type LockStore, type Wait } from "../store.ts";
 import { awaitKey } from "./await-key.ts";
 import { pendingLock } from "./held-lease.ts";
 import { claimKeys, keyAddress, leaseFacts } from "./lease-facts.ts";
@@ -27,20 +27,15 @@ export interface LeaseStoreOptions {
 
 /** Claims as keys of an etcd cluster, each under a lease that a keeper renews. See docs/etcd.md. */
 export function leaseStore({ layout, client, address, session, examine, onNote }: LeaseStoreOptions): LockStore {
-  /** The revision at which a lock was seen taken: a wait goes on from there. */
-  const seen = new WeakMap<Busy, number>();
-
-  const busyWith = async (entry: Entry, revision: number, configuration: Configuration): Promise<Busy | null> => {
+  const busyWith = async (entry: Entry, configuration: Configuration): Promise<Busy | null> => {
     const facts = leaseFacts(address, layout, entry);
     if (facts.record !== null) refuseCollision(facts.record, configuration, facts.path);
     const { verdict, evidence } = await examine(facts);
     if (verdict.status === "stale") return null;
-    const busy = { holder: holderFrom(facts.record, null) ?? nobodyKnown, verdict, evidence, path: facts.path };
-    seen.set(busy, revision);
-    return busy;
+    return { holder: holderFrom(facts.record, null) ?? nobodyKnown, verdict, evidence, path: facts.path };
   };
 
-  const acquire: LockStore["acquire"] = async (configuration, command, _turn, token = randomHex(16)) => {
+  const acquire: LockStore["acquire"] = async (configuration, command, token = randomHex(16)) => {
     const keys = claimKeys(address, layout, configuration);
     const weightsDir = layout.weightsDir(configuration);
     const record = newOwnerRecord({ configuration, token, generation: 0, weightsDir, lockInode: null, command });
@@ -53,8 +48,8 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
       // Looked at first: who is turned away needs neither lease nor keeper.
       const { entry, revision } = await client.get(keys.lock);
       if (entry !== null) {
-        const busy = await busyWith(entry, revision, configuration);
-        if (busy !== null) return { kind: "busy", busy };
+        const busy = await busyWith(entry, configuration);
+        if (busy !== null) return { kind: "busy", busy, wait: waitFrom(revision, configuration, command) };
         await deleteUnchanged(client, entry);
         deleted += 1;
       }
@@ -67,14 +62,16 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
     });
   };
 
-  return {
-    acquire,
-    awaitTurn: async (configuration, busy, signal) => {
-      const { lock } = claimKeys(address, layout, configuration);
-      await awaitKey(client, lock, seen.get(busy) ?? null, signal);
-      return null;
-    },
-  };
+  /** `revision`: where the lock was seen taken. The wait goes on from there. */
+  const waitFrom =
+    (revision: number, configuration: Configuration, command: readonly string[] | null): Wait =>
+    async (signal) => {
+      await awaitKey(client, claimKeys(address, layout, configuration).lock, revision, signal);
+      return signal.aborted ? null : attemptAt(store, configuration, command);
+    };
+
+  const store: LockStore = { acquire };
+  return store;
 }
 
 /**

@@ -9,7 +9,7 @@ import { bothLocks } from "../both-stores.ts";
 import { nobodyKnown } from "../claim-record.ts";
 import { readLockRecord } from "../folder/lock-record.ts";
 import { readMarkerRecord } from "../folder/read-marker.ts";
-import type { Acquisition, Busy, HeldLock, LockStore } from "../store.ts";
+import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import type { Launch } from "./launch.ts";
 import { type RankWord, rankWordPath, readRankWord, writePresence } from "./rank-status.ts";
 
@@ -53,36 +53,35 @@ export function joinRank(
   };
   const busy: Busy = { holder: nobodyKnown, verdict: { status: "active", label: "ACTIVE" }, evidence: [], path };
 
-  return {
-    acquire: async (): Promise<Acquisition> => {
-      const word = current();
-      if (word === null || word.state === "asking") return { kind: "busy", busy };
-      if (word.state === "over" || word.state === "lost" || word.token === null)
-        return { kind: "busy", busy, final: true };
-      const leased = await join?.(word.token);
-      if (leased === null) {
-        // Rank 0 says soon what has become of it.
-        await sleep(pollMs);
-        return { kind: "busy", busy };
-      }
-      writePresence(path, launch.rank, "running");
-      // A store's claims leave no record in the folder, and one that is there is another's from before.
-      const records = layout.store === null ? { weightsDir, lockPath } : null;
-      const held = joined(path, records, { ...word, token: word.token }, graceMs);
-      const release = async () => leave(held, path, launch.rank);
-      const lock = { ...held, address, release };
-      return { kind: "held", lock: leased === undefined ? lock : bothLocks(leased, lock) };
-    },
-    awaitTurn: async (_configuration, _busy, signal) => {
-      while (!signal.aborted) {
-        const word = current();
-        if (word !== null && word.state !== "asking") return null;
-        if (word === null && performance.now() - silentSince > silenceMs) throw silence(path);
-        await sleepUnlessAborted(pollMs, signal);
-      }
-      return null;
-    },
+  const acquire = async (): Promise<Acquisition> => {
+    const word = current();
+    if (word === null || word.state === "asking") return { kind: "busy", busy, wait };
+    if (word.state === "over" || word.state === "lost" || word.token === null)
+      return { kind: "busy", busy, wait: null };
+    const leased = await join?.(word.token);
+    if (leased === null) {
+      // Rank 0 says soon what has become of it.
+      await sleep(pollMs);
+      return { kind: "busy", busy, wait };
+    }
+    writePresence(path, launch.rank, "running");
+    // A store's claims leave no record in the folder, and one that is there is another's from before.
+    const records = layout.store === null ? { weightsDir, lockPath } : null;
+    const held = joined(path, records, { ...word, token: word.token }, graceMs);
+    const release = async () => leave(held, path, launch.rank);
+    const lock = { ...held, address, release };
+    return { kind: "held", lock: leased === undefined ? lock : bothLocks(leased, lock) };
   };
+  const wait: Wait = async (signal) => {
+    while (!signal.aborted) {
+      const word = current();
+      if (word !== null && word.state !== "asking") return { acquire, giveUp: () => undefined };
+      if (word === null && performance.now() - silentSince > silenceMs) throw silence(path);
+      await sleepUnlessAborted(pollMs, signal);
+    }
+    return null;
+  };
+  return { acquire };
 }
 
 /** Whether wrapper and command of a record both have ended on this host; of another host its own launcher knows. */

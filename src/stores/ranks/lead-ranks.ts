@@ -2,7 +2,7 @@ import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep } from "../../system/clock/sleep.ts";
-import type { HeldLock, LockStore } from "../store.ts";
+import { type Acquisition, type Attempt, type HeldLock, type LockStore, waitThen } from "../store.ts";
 import type { Launch } from "./launch.ts";
 import {
   type RankWord,
@@ -78,26 +78,27 @@ export function leadRanks(
     },
   });
 
+  const announce = async (acquisition: Acquisition): Promise<Acquisition> => {
+    if (acquisition.kind === "busy") {
+      const again = async (attempt: Attempt, token?: string) => announce(await attempt.acquire(token));
+      return { ...acquisition, wait: waitThen(acquisition.wait, again) };
+    }
+    const { lock } = acquisition;
+    try {
+      say({ state: "held", token: lock.token, generation: lock.generation });
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+    lock.lost.addEventListener("abort", sayLost, { once: true });
+    return { kind: "held", lock: leading(lock) };
+  };
+
   say({});
   removePresence(path);
   sweepRankWords(lockPath);
   return {
-    store: {
-      acquire: async (...request) => {
-        const acquisition = await store.acquire(...request);
-        if (acquisition.kind === "busy") return acquisition;
-        const { lock } = acquisition;
-        try {
-          say({ state: "held", token: lock.token, generation: lock.generation });
-        } catch (error) {
-          await lock.release();
-          throw error;
-        }
-        lock.lost.addEventListener("abort", sayLost, { once: true });
-        return { kind: "held", lock: leading(lock) };
-      },
-      awaitTurn: (...wait) => store.awaitTurn(...wait),
-    },
+    store: { acquire: async (...request) => announce(await store.acquire(...request)) },
     conclude: () => {
       if (word.state !== "lost") say({ state: "over" });
       removePresence(path);

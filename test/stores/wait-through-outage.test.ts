@@ -2,11 +2,9 @@ import { expect, test } from "vitest";
 import { EtcdError } from "../../src/etcd/errors.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
-import { acquireOrWait } from "../../src/run/wait-for-claim.ts";
-import { defaultLayout } from "../../src/site/layout.ts";
-import type { Acquisition, HeldLock, LockStore } from "../../src/stores/store.ts";
+import type { Acquisition, BusyAnswer, HeldLock, LockStore } from "../../src/stores/store.ts";
+import { acquireOrWait } from "../../src/stores/wait-for-lock.ts";
 
-const silent = () => undefined;
 const nothing = async () => undefined;
 const lock: HeldLock = {
   token: "0".repeat(32),
@@ -21,8 +19,9 @@ const lock: HeldLock = {
 };
 const holder = { pid: 1, hostname: "a", user: "b", jobId: null, acquiredAt: null, generation: 1, command: null };
 const held: Acquisition = { kind: "held", lock };
-const busy: Acquisition = {
+const busy: BusyAnswer = {
   kind: "busy",
+  wait: null,
   busy: { holder, verdict: { status: "active", label: "ACTIVE" }, evidence: [], path: "etcd://nowhere" },
 };
 const details = { code: "X", mayHaveHappened: true };
@@ -32,43 +31,32 @@ const denied = new EtcdError("permission denied", "a:1", "etcd at a:1: permissio
 /** Waits with a store whose attempts end like this, one after another, and from then on like the last. */
 async function wait(endings: readonly (Acquisition | Error)[], waitMs: number, interrupted?: AbortSignal) {
   let attempts = 0;
-  const store: LockStore = {
-    acquire: async () => {
-      const ending = endings[Math.min(attempts, endings.length - 1)];
-      attempts += 1;
-      if (ending === undefined || ending instanceof Error) throw ending;
-      return ending;
-    },
-    awaitTurn: async () => null,
+  const acquire = async (): Promise<Acquisition> => {
+    const ending = endings[Math.min(attempts, endings.length - 1)];
+    attempts += 1;
+    if (ending === undefined || ending instanceof Error) throw ending;
+    // Something changes at once, as far as a wait can tell.
+    return ending === busy ? { ...busy, wait: async () => ({ acquire, giveUp: () => undefined }) } : ending;
   };
-  const warnings: string[] = [];
+  const store: LockStore = { acquire };
+  const outages: string[] = [];
   const request = {
-    layout: defaultLayout("/nowhere"),
     store,
     configuration: parseConfiguration({ strategy: "a", dataset: "b", model: "c" }),
-    argv: ["true"] as const,
-    env: {},
-    done: { patterns: [], smallestBytes: 0, file: null },
-    leads: true,
+    command: ["true"],
     waitMs,
-    onLost: "stop" as const,
-    killAfterMs: 0,
-    tell: {
-      ...{ waiting: silent, waited: silent, held: silent, lost: silent, remaining: silent, killing: silent },
-      warning: (text: string) => void warnings.push(text),
-    },
+    ...(interrupted && { interrupted }),
+    onOutage: ({ message }: EnvironmentError) => void outages.push(message),
   };
-  const outcome = await acquireOrWait(request, interrupted ?? new AbortController().signal).catch(
-    (error: unknown) => error,
-  );
-  return { outcome, attempts, warnings };
+  const outcome = await acquireOrWait(request).catch((error: unknown) => error);
+  return { outcome, attempts, outages };
 }
 
 test("a wait goes on while the store does not answer, and says so once", async () => {
   expect(await wait([busy, away, away, held], 60_000)).toEqual({
     outcome: held,
     attempts: 4,
-    warnings: ["the store does not answer, still waiting: etcd at a:1: no leader"],
+    outages: ["etcd at a:1: no leader"],
   });
 });
 
@@ -78,13 +66,15 @@ test("a store that does not answer when the time is over is a broken one, not a 
 
 test("a wait that is interrupted while the store does not answer ends at once", async () => {
   const startedAt = performance.now();
-  expect(await wait([busy, away], 60_000, AbortSignal.timeout(100))).toMatchObject({ outcome: busy });
+  expect(await wait([busy, away], 60_000, AbortSignal.timeout(100))).toMatchObject({
+    outcome: { kind: "busy", busy: busy.busy },
+  });
   expect(performance.now() - startedAt).toBeLessThan(900);
 });
 
 test("nobody waits for a store that has not answered yet, nor without being asked to", async () => {
-  expect(await wait([away, held], 60_000)).toEqual({ outcome: away, attempts: 1, warnings: [] });
-  expect(await wait([away, held], 0)).toEqual({ outcome: away, attempts: 1, warnings: [] });
+  expect(await wait([away, held], 60_000)).toEqual({ outcome: away, attempts: 1, outages: [] });
+  expect(await wait([away, held], 0)).toEqual({ outcome: away, attempts: 1, outages: [] });
 });
 
 test("what waiting does not mend ends the wait", async () => {
