@@ -1,13 +1,13 @@
 import { isAbsolute } from "node:path";
-import type { Standing } from "../model/claim-status.ts";
+import type { ClaimStatus } from "../model/claim-status.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
 import { kernelLockStem, type Layout } from "../site/layout.ts";
 import { looksLikeAddress } from "../site/store-settings.ts";
-import { standingOfClaim } from "../stores/folder/claim-status.ts";
+import { claimStatusOf } from "../stores/folder/claim-status.ts";
 import { requireWithin } from "../system/files/within.ts";
 
-export interface HeldReport extends Standing {
+export interface HeldReport extends ClaimStatus {
   readonly name: string;
   /** Of the claim that was asked about; null where it was named by its configuration. */
   readonly token: string | null;
@@ -31,7 +31,7 @@ export async function heldByEnvironment(env: Environment, generation: number | n
   const lockPath = required(env, "TRAINLOCK_LOCK", absolutePath);
   const weightsDir = required(env, "TRAINLOCK_WEIGHTS_DIR", absolutePath);
   const name = env.TRAINLOCK_NAME || kernelLockStem(lockPath);
-  const standing = await standingOfClaim({ lockPath, weightsDir, token, generation: own, configuration: null });
+  const standing = await claimStatusOf({ lockPath, weightsDir, token, generation: own, configuration: null });
   if (generation === null || generation === own) return { ...standing, name, token };
   return { ...standing, held: false, why: `its generation is ${own}, not ${generation}`, name, token };
 }
@@ -50,7 +50,7 @@ export async function heldByConfiguration(
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
-  const standing = await standingOfClaim({ lockPath, weightsDir, token: null, generation, configuration });
+  const standing = await claimStatusOf({ lockPath, weightsDir, token: null, generation, configuration });
   return { ...standing, name, token: null };
 }
 

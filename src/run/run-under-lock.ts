@@ -52,7 +52,7 @@ export async function runUnderLock(
   if (started.kind === "failed") return { kind: "not started", errno: started.errno, startedAt: null };
   const loss = watchLoss(request, lock, started);
   try {
-    await lock.noteChild(started.pid);
+    await lock.recordChild(started.pid);
   } catch (error) {
     tell.warning(`the record could not be completed: ${messageOf(error)}`);
   }
@@ -60,8 +60,8 @@ export async function runUnderLock(
   const ended = await started.ended;
   clearInterval(dropping);
   await outlastGroup(started.pid, { onRemaining: tell.remaining, onKill: tell.killing, killAfterMs });
-  // Others may have ended it for its loss while this process was stopped.
-  await lock.hear?.();
+  // A keeper may have ended it for a loss while this process was stopped: that message counts, too.
+  await lock.catchUp?.();
   const why = loss.settle();
   if (why !== null) return { kind: "lost", why, ending: ended.ending, startedAt };
   noteDone(request, lock, weightsDir, ended, startedAt);

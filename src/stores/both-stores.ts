@@ -49,14 +49,14 @@ export function bothLocks(remote: HeldLock, files: HeldLock): HeldLock {
     address: remote.address,
     lost: AbortSignal.any([remote.lost, files.lost]),
     descriptors: [...files.descriptors, ...remote.descriptors],
-    noteChild: async (pid) => {
-      await Promise.all([remote.noteChild(pid), files.noteChild(pid)]);
+    recordChild: async (pid) => {
+      await Promise.all([remote.recordChild(pid), files.recordChild(pid)]);
     },
     check: async () => {
       await Promise.all([remote.check(), files.check()]);
     },
-    hear: async () => {
-      await Promise.all([remote.hear?.(), files.hear?.()]);
+    catchUp: async () => {
+      await Promise.all([remote.catchUp?.(), files.catchUp?.()]);
     },
     assertHeld: async () => {
       await Promise.all([remote.assertHeld(), files.assertHeld()]);

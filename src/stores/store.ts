@@ -18,23 +18,23 @@ export interface HeldLock {
   /** Grows with every claim of a configuration: the fencing token for whoever writes checkpoints. */
   readonly generation: number;
   /**
-   * Where it is kept, for who asks about it from another process: the absolute path of the kernel lock file, or a remote
+   * Where the lock is kept, by which another process can ask about it: the absolute path of the kernel lock file, or a remote
    * store's address and key (`etcd://host:2379/trainlock/locks/NAME`).
    */
   readonly address: string;
-  /** Aborts once, with a LockLostError, when somebody else has the lock or it cannot be known any more. Never after release. */
+  /** Aborts once, with a LockLostError, when another has the lock or that cannot be excluded any more. Never after release. */
   readonly lost: AbortSignal;
   /** What a command must inherit to keep the lock alive without its wrapper; empty where a store has no such thing. */
   readonly descriptors: readonly number[];
-  /** Notes the process that the lock protects. */
-  noteChild(pid: number): Promise<void>;
-  /** Looks whether the lock still is this claim's, and mends what can be mended. Runs by itself on a schedule, too. */
+  /** Writes the process that the lock protects into the owner record. */
+  recordChild(pid: number): Promise<void>;
+  /** Checks that the lock still is this claim's, and heals what can be healed. Runs by itself on a schedule, too. */
   check(): Promise<void>;
-  /** Where another process tells of its loss: resolves once what that has told until now has arrived, also after a sleep. */
-  hear?(): Promise<void>;
+  /** Where another process reports a loss: resolves once all that it has reported until now has been received. */
+  catchUp?(): Promise<void>;
   /** Asks whether the lock is held at this moment. Throws a LockLostError when it is not, or when that cannot be told. */
   assertHeld(): Promise<void>;
-  /** Gives it back. A lock that is a successor's by now is left alone. A second call does nothing. */
+  /** A lock that is a successor's by now is left alone. A second call does nothing. */
   release(outcome?: { readonly exitCode: number | null }): Promise<void>;
 }
 

@@ -24,7 +24,7 @@ function heldLock(lost: AbortSignal): HeldLock {
     address: "/nowhere/a.lock",
     lost,
     descriptors: [],
-    noteChild: nothing,
+    recordChild: nothing,
     check: nothing,
     assertHeld: nothing,
     release: nothing,

@@ -1,6 +1,6 @@
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { standingOfClaim } from "../../src/stores/folder/claim-status.ts";
+import { claimStatusOf } from "../../src/stores/folder/claim-status.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -34,7 +34,7 @@ describe("a claim on a host whose kernel locks are not seen here", () => {
 
   test("is never said to be held, however well records and marker look", async () => {
     const of = await heldElsewhere();
-    expect(await standingOfClaim(asked(of), notSeen)).toMatchObject({
+    expect(await claimStatusOf(asked(of), notSeen)).toMatchObject({
       held: null,
       generation: 1,
       why: "the kernel lock of node01 cannot be seen from this host (its locks stay on each host)",
@@ -45,7 +45,7 @@ describe("a claim on a host whose kernel locks are not seen here", () => {
   test("is not held when its marker is another's, or gone", async () => {
     const of = await heldElsewhere();
     writeFileSync(of.marker, "4712\n");
-    expect(await standingOfClaim(asked(of), notSeen)).toMatchObject({
+    expect(await claimStatusOf(asked(of), notSeen)).toMatchObject({
       held: false,
       why: `the marker in ${of.weightsDir} is another's (PID 4712)`,
     });
@@ -58,7 +58,7 @@ describe("a claim on a host whose kernel locks are not seen here", () => {
     [{ lock_inode: 1 }, /^its lock file .* was replaced by another$/],
   ])("is not held when its record says %j", async (change, why) => {
     const of = await heldElsewhere(change);
-    const { held, why: said } = await standingOfClaim(asked(of), notSeen);
+    const { held, why: said } = await claimStatusOf(asked(of), notSeen);
     expect(held).toBe(false);
     if (typeof why === "string") expect(said).toBe(why);
     else expect(said).toMatch(why);
@@ -67,7 +67,7 @@ describe("a claim on a host whose kernel locks are not seen here", () => {
 
 test("a claim whose kernel lock is seen from here, and free, is not held", async () => {
   const of = await heldElsewhere();
-  expect(await standingOfClaim(asked(of))).toMatchObject({
+  expect(await claimStatusOf(asked(of))).toMatchObject({
     held: false,
     why: "nobody holds its kernel lock any more",
   });

@@ -23,7 +23,7 @@ function store(): LockStore & { claimAgain(): void } {
     address: "nowhere",
     lost: new AbortController().signal,
     descriptors: [],
-    noteChild: nothing,
+    recordChild: nothing,
     check: nothing,
     assertHeld: nothing,
     release: nothing,

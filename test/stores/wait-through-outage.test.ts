@@ -12,7 +12,7 @@ const lock: HeldLock = {
   address: "etcd://nowhere",
   lost: new AbortController().signal,
   descriptors: [],
-  noteChild: nothing,
+  recordChild: nothing,
   check: nothing,
   assertHeld: nothing,
   release: nothing,

@@ -1,5 +1,5 @@
 import type { BigIntStats } from "node:fs";
-import type { Standing } from "../../model/claim-status.ts";
+import type { ClaimStatus } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { messageOf } from "../../model/errors.ts";
 import { inodeNumber } from "../../model/inode.ts";
@@ -28,13 +28,13 @@ export interface NamedClaim {
 const healPatienceMs = 300;
 
 /** `final`: no holder mends that, so there is nothing to wait for. */
-type Look = Standing & { readonly final?: true };
+type Look = ClaimStatus & { readonly final?: true };
 
 /**
  * Whether a claim of the file store is held: by the records, by the kernel lock on the very file they speak of, and by the
  * marker. Held is said on proof alone; a fault of the file system, or a kernel lock that this host cannot see, is null.
  */
-export async function standingOfClaim(claim: NamedClaim, unseenFrom = outOfReach): Promise<Standing> {
+export async function claimStatusOf(claim: NamedClaim, unseenFrom = outOfReach): Promise<ClaimStatus> {
   const giveUpAt = performance.now() + healPatienceMs;
   for (;;) {
     const { final, ...standing } = await lookAt(claim, unseenFrom).catch((error: unknown): Look => {

@@ -142,7 +142,7 @@ export function holdClaim(
     address: kernelTaken.path,
     lost: lost.signal,
     descriptors: kernelTaken.descriptors,
-    noteChild: (pid) =>
+    recordChild: (pid) =>
       inTurn(async () => {
         // The record beside the marker follows at the first check: a rename costs a short command more than its run.
         record = withChild(record, pid);

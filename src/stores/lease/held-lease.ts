@@ -52,14 +52,14 @@ export function pendingLock({ token, record, key, address, client, onNote }: Lea
       address,
       lost: lost.signal,
       descriptors: [],
-      noteChild: async (pid) => {
+      recordChild: async (pid) => {
         const value = record === null ? null : serializeOwnerRecord(withChild(record, pid));
         session.guard(token, pid, value);
       },
       check: async () => {
         if (!released && !lost.signal.aborted) await session.renew();
       },
-      hear: () => session.hear(),
+      catchUp: () => session.hear(),
       assertHeld: async () => {
         if (released) throw new LockLostError("the lock has been released");
         lost.signal.throwIfAborted();

@@ -1,6 +1,6 @@
 import type { EtcdClient } from "../../etcd/client.ts";
 import { EtcdError } from "../../etcd/errors.ts";
-import type { Standing } from "../../model/claim-status.ts";
+import type { ClaimStatus } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { belongsToAnother, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
@@ -18,7 +18,7 @@ export interface NamedLease {
 }
 
 /** Whether a claim on etcd is held, by a majority's word. A store that cannot be asked has not said so. */
-export async function standingOfLease(client: EtcdClient, claim: NamedLease): Promise<Standing> {
+export async function standingOfLease(client: EtcdClient, claim: NamedLease): Promise<ClaimStatus> {
   const { key, token, generation, configuration } = claim;
   const found = await client.get(key).catch((error: unknown) => {
     if (error instanceof EtcdError) return error;
@@ -29,7 +29,7 @@ export async function standingOfLease(client: EtcdClient, claim: NamedLease): Pr
   if (entry === null) return { held: false, generation: null, why: `its key ${key} is gone`, holder: null };
   const reading = parseOwnerRecord(entry.value);
   const record = recordIn(reading);
-  const answer = (held: boolean | null, why: string): Standing => ({
+  const answer = (held: boolean | null, why: string): ClaimStatus => ({
     held,
     generation: entry.createRevision,
     why,

@@ -4,7 +4,7 @@ import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
 import type { EtcdClient } from "../../etcd/client.ts";
 import { openEtcd } from "../../etcd/open-etcd.ts";
 import { parseEtcdAddress } from "../../etcd/parse-address.ts";
-import type { Standing } from "../../model/claim-status.ts";
+import type { ClaimStatus } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Examine } from "../../model/examine.ts";
 import type { Layout } from "../../site/layout.ts";
@@ -84,7 +84,7 @@ export function joinRemote(
 }
 
 /** Whether a claim is held, by its own address as `run` hands it to its command. */
-export function standingAtAddress(address: string, token: string, generation: number | null): Promise<Standing> {
+export function standingAtAddress(address: string, token: string, generation: number | null): Promise<ClaimStatus> {
   const { secure, endpoints, prefix } = parseEtcdAddress(address);
   const client = openEtcd({ secure, endpoints, prefix }, etcdAccess(process.env));
   return standingOfLease(client, { key: prefix, token, generation, configuration: null });
@@ -95,7 +95,7 @@ export function standingOfConfiguration(
   settings: StoreSettings,
   configuration: Configuration,
   generation: number,
-): Promise<Standing> {
+): Promise<ClaimStatus> {
   const { client, address } = openCluster(settings);
   const key = claimKeys(address, layout, configuration).lock;
   return standingOfLease(client, { key, token: null, generation, configuration });

@@ -141,7 +141,7 @@ function joined(
     generation,
     lost: lost.signal,
     descriptors: [],
-    noteChild: async () => undefined,
+    recordChild: async () => undefined,
     check: async () => look(),
     assertHeld: async () => {
       look();
