@@ -1,9 +1,10 @@
 import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
-import type { Examine } from "../model/examine.ts";
+import type { MayClear } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { recordIn } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import type { Layout } from "../site/layout.ts";
 import { asReleased, isReleased } from "../stores/claim-record.ts";
 import { acquireClaimLock } from "../stores/folder/claim-lock.ts";
 import { removeLockFile } from "../stores/folder/remove-lock-file.ts";
@@ -31,8 +32,9 @@ export interface ClearRequest extends Omit<ListRequest, "verify"> {
 
 /** Removes what is provably nobody's. Each lock is judged again, under its kernel lock, at the moment of its removal. */
 export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
-  const { dryRun, force } = request;
+  const { dryRun, force, examine } = request;
   const clearable = (verdict: Verdict) => verdict.status === "stale" || (force && verdict.status === "unknown");
+  const mayClear: MayClear = async (facts) => clearable((await examine(facts)).verdict);
   const removed: LockReport[] = [];
   const kept: LockReport[] = [];
   const changed: LockReport[] = [];
@@ -43,7 +45,7 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
       continue;
     }
     try {
-      if (dryRun || (await removeLock(request, lock, clearable))) removed.push(lock);
+      if (dryRun || (await removeLock(request.layout, lock, mayClear))) removed.push(lock);
       else changed.push(lock);
     } catch (error) {
       const fault = asSystemError("clear", lock.path, error);
@@ -54,16 +56,14 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
   return { dryRun, removed, kept: [...kept, ...changed], changed, failed };
 }
 
-type Clearable = (verdict: Verdict) => boolean;
-
-async function removeLock({ layout, examine }: ClearRequest, lock: LockReport, clearable: Clearable): Promise<boolean> {
+async function removeLock(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
   switch (lock.kind) {
     case "file":
-      return clearMarker(layout, lock, clearable, examine);
+      return clearMarker(layout, lock, mayClear);
     case "fcntl":
-      return clearKernelLock(lock, clearable, examine);
+      return clearKernelLock(lock, mayClear);
     case "etcd":
-      return (await openRemoteLocks(layout))?.clear(lock.path, clearable, examine) ?? false;
+      return (await openRemoteLocks(layout))?.clear(lock.path, mayClear) ?? false;
   }
 }
 
@@ -71,7 +71,7 @@ async function removeLock({ layout, examine }: ClearRequest, lock: LockReport, c
  * The file stays, as it does at every release; its record is signed off, so that it is a lock no more. Where nobody can lock
  * it, it was left from times when somebody could, and goes.
  */
-async function clearKernelLock(lock: LockReport, clearable: Clearable, examine: Examine): Promise<boolean> {
+async function clearKernelLock(lock: LockReport, mayClear: MayClear): Promise<boolean> {
   const kernel = await acquireClaimLock(lock.path);
   if (kernel === "busy") return false;
   try {
@@ -92,7 +92,7 @@ async function clearKernelLock(lock: LockReport, clearable: Clearable, examine: 
       pid: record?.pid ?? null,
       startedAt: lock.startedAt,
     };
-    if (!clearable((await examine(facts)).verdict)) return false;
+    if (!(await mayClear(facts))) return false;
     if (!kernel.excludes) return removeLockFile(lock.path, reading);
     kernel.write(record === null ? Buffer.alloc(0) : serializeOwnerRecord(asReleased(record, null)));
     return true;

@@ -1,6 +1,5 @@
 import { dirname } from "node:path";
-import type { Verdict } from "../model/evidence.ts";
-import type { Examine } from "../model/examine.ts";
+import type { MayClear } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf } from "../model/owner-record.ts";
@@ -17,18 +16,13 @@ import { randomHex } from "../system/random.ts";
 import type { LockReport } from "./lock-report.ts";
 
 /** Removes a marker that is judged anew, under its kernel lock, at this moment. False: it is alive, or another's. */
-export async function clearMarker(
-  layout: Layout,
-  lock: LockReport,
-  clearable: (verdict: Verdict) => boolean,
-  examine: Examine,
-): Promise<boolean> {
+export async function clearMarker(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
   const weightsDir = dirname(lock.path);
   const kernel = await lockForMarker(layout, weightsDir);
   if (kernel === "busy") return false;
-  const isClearable = async (marker: MarkerFacts): Promise<boolean> => {
+  const mayClearMarker = (marker: MarkerFacts): Promise<boolean> => {
     const { record, problem } = recordOfMarker(weightsDir, marker, () => kernel.records());
-    const { verdict } = await examine({
+    return mayClear({
       kind: "file",
       name: lock.name,
       path: lock.path,
@@ -41,14 +35,13 @@ export async function clearMarker(
       pid: marker.pid,
       startedAt: lock.startedAt,
     });
-    return clearable(verdict);
   };
   try {
     const marker = readMarker(weightsDir);
-    if (marker === null || !(await isClearable(marker))) return false;
+    if (marker === null || !(await mayClearMarker(marker))) return false;
     const removed = keepsEverybodyOut(kernel)
       ? removeMarker(weightsDir, marker)
-      : await removeAsHeir(kernel, weightsDir, marker, isClearable);
+      : await removeAsHeir(kernel, weightsDir, marker, mayClearMarker);
     return removed === "removed";
   } finally {
     kernel.release();
@@ -69,7 +62,7 @@ async function removeAsHeir(
   kernel: KernelLock,
   weightsDir: string,
   marker: MarkerFacts,
-  isClearable: (marker: MarkerFacts) => Promise<boolean>,
+  mayClearMarker: (marker: MarkerFacts) => Promise<boolean>,
 ): Promise<"removed" | "changed"> {
   const who = { configuration: null, token: randomHex(16), generation: 0, lockInode: kernel.inode, command: null };
   const record = newOwnerRecord({ ...who, weightsDir });
@@ -77,7 +70,7 @@ async function removeAsHeir(
   const announce = (inode: bigint) => {
     if (!kernel.excludes) kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
   };
-  const judge = async (successor: MarkerFacts) => ((await isClearable(successor)) ? null : "alive");
+  const judge = async (successor: MarkerFacts) => ((await mayClearMarker(successor)) ? null : "alive");
   const succession = await succeed(weightsDir, marker, process.pid, announce, judge);
   if (succession === "changed" || "objection" in succession) return "changed";
   try {

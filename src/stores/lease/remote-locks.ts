@@ -1,8 +1,7 @@
 import type { EtcdAddress } from "../../etcd/address.ts";
 import type { EtcdClient } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
-import type { Verdict } from "../../model/evidence.ts";
-import type { Examine } from "../../model/examine.ts";
+import type { MayClear } from "../../model/examine.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import type { Layout } from "../../site/layout.ts";
 import { claimKeys, keyAddress, leaseFacts, locksPrefix } from "./lease-facts.ts";
@@ -14,7 +13,7 @@ export interface RemoteLocks {
   all(): Promise<LockFacts[]>;
   of(configuration: Configuration): Promise<LockFacts | null>;
   /** Judges a lock once more, and deletes it if it still may go and has not changed since. False: it is kept. */
-  clear(path: string, clearable: (verdict: Verdict) => boolean, examine: Examine): Promise<boolean>;
+  clear(path: string, mayClear: MayClear): Promise<boolean>;
   close(): void;
 }
 
@@ -31,9 +30,9 @@ export function remoteLocks(client: EtcdClient, address: EtcdAddress, layout: La
       return found;
     },
     of: async (configuration) => (await factsAt(claimKeys(address, layout, configuration).lock))?.facts ?? null,
-    clear: async (path, clearable, examine) => {
+    clear: async (path, mayClear) => {
       const found = await factsAt(path.slice(keyAddress(address, "").length));
-      if (found === null || !clearable((await examine(found.facts)).verdict)) return false;
+      if (found === null || !(await mayClear(found.facts))) return false;
       return deleteUnchanged(client, found.entry);
     },
     close: () => client.close(),
