@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { isRunning } from "../support/process-state.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithLastingCommand, trainlock } from "../support/trainlock.ts";
+import { holdWithLastingCommand, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 const sayGeneration = ["--", "sh", "-c", "echo $TRAINLOCK_GENERATION"];
@@ -52,10 +52,18 @@ test("kill -9 of wrapper and command: check says stale is free, the next run tak
   expect(await trainlock(["list", "--root", of.root])).toMatchObject({ stdout: "No active training locks\n" });
 });
 
-test("a process that has left the command's process group does not keep the lock", async () => {
+test("a process that has left the command's session keeps the lock, unless it may stay without", async () => {
   const of = configuration(await temporaryRoot());
   const leaving = `setsid tail -f --pid=${process.pid} /dev/null >/dev/null 2>&1 & echo $!`;
-  const run = await trainlock(["run", ...of.args, "--", "sh", "-c", leaving]);
+  const waiting = startTrainlock(["run", ...of.args, "--", "sh", "-c", leaving]);
+  await waiting.waitFor("\n");
+  const kept = Number(waiting.stdout());
+  await until("the wait", () => (waiting.stderr().includes("has ended") ? true : null));
+  expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
+  process.kill(kept, "SIGKILL");
+  expect(await waiting.finished).toMatchObject({ exitCode: 0 });
+
+  const run = await trainlock(["run", ...of.args, "--leftovers", "leave", "--", "sh", "-c", leaving]);
   const left = Number(run.stdout);
   try {
     expect(run).toMatchObject({ exitCode: 0 });

@@ -10,7 +10,7 @@ import { environment, executable, holdWithRun, startTrainlock, trainlock } from 
 
 const isFree = async (of: TestConfiguration) => (await trainlock(["check", ...of.args])).exitCode === 0;
 
-describe("what a command leaves in its process group", () => {
+describe("what a command leaves in its session", () => {
   test("is named and keeps the lock until it has ended by itself", async () => {
     const of = configuration(await temporaryRoot());
     const leaving = "(until [ -e $GO ]; do sleep 0.05; done) >/dev/null 2>&1 & echo left $!; exit 5";
@@ -22,14 +22,14 @@ describe("what a command leaves in its process group", () => {
     await writeFile(go, "");
     const finished = await run.finished;
     expect(finished).toMatchObject({ exitCode: 5 });
-    expect(finished.stderr).toContain(`sh (PID ${pid})`);
+    expect(finished.stderr).toMatch(new RegExp(`left sh -c .*\\(PID ${pid}\\)`));
     expect(await isFree(of)).toBe(true);
   });
 
-  test("is killed after --kill-after", async () => {
+  test("is ended after --kill-after", async () => {
     const of = configuration(await temporaryRoot());
     const run = await trainlock(["run", ...of.args, "--kill-after", "0.3s", "--", "sh", "-c", "sleep 1000 & echo $!"]);
-    expect(run).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/killing sleep \(PID \d+\)/) });
+    expect(run).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/killing sleep 1000 \(PID \d+\)/) });
     expect(isRunning(Number(run.stdout))).toBe(false);
     expect(await isFree(of)).toBe(true);
   });
