@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   config: async () => (await import("./commands/config.ts")).addConfigCommand,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
   __probe: async () => (await import("./commands/probe.ts")).addProbeCommand,
+  __guard: async () => (await import("./commands/guard.ts")).addGuardCommand,
   __keeper: async () => (await import("./commands/keeper.ts")).addKeeperCommand,
   completion: async () => (await import("./commands/completion.ts")).addCompletionCommand,
 };

@@ -5,7 +5,9 @@ import type { Layout } from "../site/layout.ts";
 import { settledMount } from "../site/lock-scope.ts";
 import { sleep } from "../system/clock/sleep.ts";
 import { mountOf } from "../system/files/mounts.ts";
+import { callerEnvironment } from "../system/processes/caller.ts";
 import { pollChild, spawnCommand } from "../system/processes/command-process.ts";
+import { noteOwnChild } from "../system/processes/own-children.ts";
 
 /**
  * Asks for a lock in a process of its own before this one does: over NFS without a lock manager the call never returns, and
@@ -41,11 +43,12 @@ async function requireAnswer(folder: string, timeoutMs: number): Promise<void> {
   const quietly = 'exec "$0" "$@" </dev/null >/dev/null 2>&1';
   const child = spawnCommand({
     argv: ["/bin/sh", "-c", quietly, ...probe],
-    env: process.env,
+    environment: callerEnvironment({}),
     keep: [],
     defaultSignals: [],
   });
   if (child.kind === "failed") return;
+  noteOwnChild(child.pid);
   const giveUpAt = performance.now() + timeoutMs;
   while (performance.now() < giveUpAt) {
     const { kind } = pollChild(child.pid);

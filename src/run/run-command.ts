@@ -5,7 +5,7 @@ import { inheritedDescriptors } from "../system/processes/inherited-descriptors.
 import { findDone } from "./done-rule.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import { runUnderLock } from "./run-under-lock.ts";
-import { makeSupervisor } from "./supervise.ts";
+import { Supervisor } from "./supervise.ts";
 
 /** Takes the claim, runs the command, gives the claim back whatever happens. */
 export async function runCommand(request: RunRequest): Promise<RunOutcome> {
@@ -14,7 +14,7 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
   const weightsDir = layout.weightsDir(configuration);
   const checkpoint = await findDone(weightsDir, done);
   if (checkpoint !== null) return { kind: "done", checkpoint, startedAt: null };
-  const supervisor = makeSupervisor();
+  const supervisor = new Supervisor();
   const { interrupted } = supervisor;
   try {
     const acquisition = await acquireOrWait({

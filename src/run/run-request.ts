@@ -2,15 +2,16 @@ import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../site/layout.ts";
 import type { Busy, HeldLock, LockStore } from "../stores/store.ts";
 import type { Ending } from "../system/processes/command-process.ts";
-import type { GroupMember } from "../system/processes/process-group.ts";
+import type { TreeProcess } from "../system/processes/process-tree.ts";
 import type { DoneRule } from "./done-rule.ts";
+import type { LeftoverPolicy } from "./leftovers.ts";
+import type { Ended } from "./running-command.ts";
 
 export interface RunRequest {
   readonly layout: Layout;
   readonly store: LockStore;
   readonly configuration: Configuration;
   readonly argv: readonly [string, ...string[]];
-  readonly env: Readonly<Record<string, string | undefined>>;
   readonly done: DoneRule;
   /** False for a rank that joins another's run: what that one notes down is not for each of them. */
   readonly leads: boolean;
@@ -18,8 +19,12 @@ export interface RunRequest {
   readonly waitMs: number;
   /** What to do with the command when the lock is lost under it. */
   readonly onLost: "stop" | "warn";
-  /** From SIGTERM to SIGKILL, milliseconds; also how long what a command leaves behind may keep the lock. */
+  /** From SIGTERM to SIGKILL, milliseconds; also how long what a command leaves behind may go on before its SIGTERM. */
   readonly killAfterMs: number;
+  /** What becomes of processes that go on when the command has ended; null: see leftovers.ts. */
+  readonly leftovers: LeftoverPolicy | null;
+  /** When this process is killed, the tree is, too. */
+  readonly dieWithWrapper: boolean;
   readonly tell: RunEvents;
 }
 
@@ -29,8 +34,11 @@ export interface RunEvents {
   waited(): void;
   held(lock: HeldLock): void;
   lost(why: string): void;
-  remaining(processes: readonly GroupMember[]): void;
-  killing(processes: readonly GroupMember[]): void;
+  /** `waits`: the lock is kept for as long as they run. */
+  remaining(processes: readonly TreeProcess[], waits: boolean): void;
+  killing(processes: readonly TreeProcess[]): void;
+  /** They live on after SIGKILL, or as the caller wished. */
+  left(processes: readonly TreeProcess[], why: "not killed" | "as asked"): void;
   warning(text: string): void;
 }
 
@@ -39,8 +47,8 @@ export type RunOutcome = (
   | { readonly kind: "locked"; readonly busy: Busy }
   | { readonly kind: "interrupted"; readonly signal: NodeJS.Signals }
   | { readonly kind: "not started"; readonly errno: number }
-  | { readonly kind: "lost"; readonly why: string; readonly ending: Ending }
-  | { readonly kind: "ended"; readonly ending: Ending; readonly ownGroupMissedInterrupt: boolean }
+  | { readonly kind: "lost"; readonly why: string; readonly ending: Ending; readonly left: readonly TreeProcess[] }
+  | ({ readonly kind: "ended"; readonly left: readonly TreeProcess[] } & Ended)
 ) & {
   /** Milliseconds since the epoch; null when the command never ran. */
   readonly startedAt: number | null;

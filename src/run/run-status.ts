@@ -1,14 +1,28 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, closeSync, constants, openSync, statSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Configuration } from "../model/configuration.ts";
 import { LockLostError, type TrainlockError } from "../model/errors.ts";
 import type { Holder } from "../model/holder.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
 import { asSystemError } from "../system/libc/errno.ts";
+import { commandLineOf } from "../system/processes/process-tree.ts";
 import { signalName } from "../system/processes/signals.ts";
 import type { RunOutcome } from "./run-request.ts";
 
+/** Whose run it was; null for what was not known when it ended. */
+export interface RunOf {
+  readonly name: string | null;
+  readonly configuration: Configuration | null;
+  /** Null when the lock was not held. */
+  readonly generation: number | null;
+  readonly command: readonly string[];
+}
+
 /** How a run went, for programs that read it later. */
-export interface RunStatus {
+export interface RunStatus extends RunOf {
+  /** What of the command's process tree goes on: it could not be killed, or may stay (`--leftovers leave`). */
+  readonly leftovers: readonly { readonly pid: number; readonly command: string }[];
   /** Local time as records have it; null when the command never ran. */
   readonly started: string | null;
   readonly ended: string;
@@ -25,9 +39,19 @@ export interface RunStatus {
 }
 
 /** What an outcome, or an error that came in its place, is to be remembered by. */
-export function statusOf(outcome: RunOutcome | TrainlockError, exitCode: number): RunStatus {
+export function statusOf(of: RunOf, outcome: RunOutcome | TrainlockError, exitCode: number): RunStatus {
   const ended = localIso(nowMicroseconds());
-  const nothing = { started: null, ended, exitCode, signal: null, coreDumped: false, detail: null, holder: null };
+  const nothing = {
+    ...of,
+    leftovers: [],
+    started: null,
+    ended,
+    exitCode,
+    signal: null,
+    coreDumped: false,
+    detail: null,
+    holder: null,
+  };
   if (outcome instanceof Error) {
     return { ...nothing, reason: outcome instanceof LockLostError ? "lost" : "error", detail: outcome.message };
   }
@@ -44,23 +68,46 @@ export function statusOf(outcome: RunOutcome | TrainlockError, exitCode: number)
       return status;
     case "lost":
     case "ended": {
-      const { ending } = outcome;
+      const { ending, left } = outcome;
       const detail = outcome.kind === "lost" ? outcome.why : null;
-      if (ending.kind === "exited") return { ...status, detail };
-      return { ...status, detail, signal: signalName(ending.signal), coreDumped: ending.coreDumped };
+      const leftovers = left.map((each) => ({ pid: each.pid, command: commandLineOf(each) }));
+      if (ending.kind === "exited") return { ...status, detail, leftovers };
+      return { ...status, detail, leftovers, signal: signalName(ending.signal), coreDumped: ending.coreDumped };
     }
   }
 }
 
+/** Replaces a file whole, and writes into what is none: a device or a pipe stays what it is. */
 export function writeStatus(path: string, status: RunStatus): void {
-  writeByRename(path, Buffer.from(`${JSON.stringify(status, null, 2)}\n`));
+  const text = Buffer.from(`${JSON.stringify(status, null, 2)}\n`);
+  if (!isSpecial(path)) {
+    writeByRename(path, text);
+    return;
+  }
+  try {
+    // A pipe that nobody reads would keep us for ever.
+    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    try {
+      writeSync(fd, text);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw asSystemError("write the status into", path, error);
+  }
 }
 
 /** Fails before a training begins rather than after it has ended. */
-export function requireWritableFolder(folder: string): void {
+export function requireWritableStatus(path: string): void {
+  const place = isSpecial(path) ? path : dirname(path);
   try {
-    accessSync(folder, constants.W_OK | constants.X_OK);
+    accessSync(place, isSpecial(path) ? constants.W_OK : constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw asSystemError("write the status into", folder, error);
+    throw asSystemError("write the status into", place, error);
   }
+}
+
+function isSpecial(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found !== undefined && !found.isFile() && !found.isDirectory();
 }

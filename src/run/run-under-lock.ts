@@ -1,11 +1,18 @@
 import { LockLostError, messageOf } from "../model/errors.ts";
 import { type StoreSettings, storeVariables } from "../site/store-settings.ts";
 import type { HeldLock } from "../stores/store.ts";
+import { callerArguments, callerEnvironment, parentOpenFilesLimit } from "../system/processes/caller.ts";
+import type { TreeProcess } from "../system/processes/process-tree.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
-import { outlastGroup } from "./leftovers.ts";
+import { type GuardProcess, startGuard } from "./guard-process.ts";
+import { outlastTree } from "./leftovers.ts";
+import { TreeNotes } from "./note-tree.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
-import type { Ended, Started, Supervisor } from "./supervise.ts";
+import type { Ended, FollowedCommand } from "./running-command.ts";
+import { stopTree } from "./stop-tree.ts";
+import type { Starter } from "./supervise.ts";
+import { watchTree } from "./watch-tree.ts";
 
 /** A short command never pays for it; a check of the lock brings some code back. */
 const dropCodeEveryMs = 2000;
@@ -20,52 +27,93 @@ export interface Surroundings {
 }
 
 /**
- * Runs the command while the lock is held, and outlasts whatever it leaves in its process group. Throws a LockLostError where
+ * Runs the command while the lock is held, and outlasts whatever it leaves of its process tree. Throws a LockLostError where
  * the lock is lost before the command is started: whatever is to happen to one that runs, none is started then.
  */
 export async function runUnderLock(
   request: RunRequest,
   lock: HeldLock,
-  supervisor: Supervisor,
-  { weightsDir, inherited }: Surroundings,
+  supervisor: Starter,
+  surroundings: Surroundings,
 ): Promise<RunOutcome> {
-  const { layout, configuration, argv, killAfterMs, tell } = request;
+  const { killAfterMs } = request;
   const startedAt = Date.now();
   if (lock.lost.aborted) {
     throw new LockLostError(`the lock was lost before the command was started: ${messageOf(lock.lost.reason)}`);
   }
-  const started = supervisor.start({
-    argv,
-    env: {
-      ...request.env,
-      TRAINLOCK_WEIGHTS_DIR: weightsDir,
-      TRAINLOCK_GENERATION: String(lock.generation),
-      TRAINLOCK_TOKEN: lock.token,
-      TRAINLOCK_LOCK: lock.address,
-      ...storeEnvironment(layout.store),
-      TRAINLOCK_NAME: layout.displayName(configuration),
-      // Lets a script see that it was started by this very wrapper: variables are inherited by later jobs, parents are not.
-      TRAINLOCK_PID: String(process.pid),
-    },
-    keep: [...inherited, ...lock.descriptors],
-  });
-  if (started.kind === "failed") return { kind: "not started", errno: started.errno, startedAt: null };
-  const loss = watchLoss(request, lock, started);
+  const keep = [...surroundings.inherited, ...lock.descriptors];
+  const guard = request.dieWithWrapper ? startGuard(killAfterMs, lock.descriptors) : null;
   try {
-    await lock.recordChild(started.pid);
+    const started = supervisor.start({
+      argv: callerArguments(request.argv),
+      environment: callerEnvironment(commandVariables(request, lock, surroundings.weightsDir)),
+      keep,
+      openFilesLimit: parentOpenFilesLimit(),
+    });
+    if (started.kind === "failed") return { kind: "not started", errno: started.errno, startedAt: null };
+    return await followCommand(request, lock, started.command, { ...surroundings, guard, startedAt });
+  } finally {
+    guard?.dismiss();
+  }
+}
+
+interface Following extends Surroundings {
+  readonly guard: GuardProcess | null;
+  readonly startedAt: number;
+}
+
+async function followCommand(
+  request: RunRequest,
+  lock: HeldLock,
+  command: FollowedCommand,
+  { weightsDir, guard, startedAt }: Following,
+): Promise<RunOutcome> {
+  const { leftovers: policy, killAfterMs, tell } = request;
+  const loss = watchLoss(request, lock, command);
+  const notes = new TreeNotes(request, lock, weightsDir, guard);
+  notes.begin(command.pid);
+  try {
+    await lock.recordChild(command.pid);
   } catch (error) {
     tell.warning(`the record could not be completed: ${messageOf(error)}`);
   }
+  const stopWatching = watchTree(command.tree, (living) => notes.write(living));
   const dropping = setInterval(dropStartUpCode, dropCodeEveryMs);
-  const ended = await started.ended;
-  clearInterval(dropping);
-  await outlastGroup(started.pid, { onRemaining: tell.remaining, onKill: tell.killing, killAfterMs });
-  // A keeper may have ended it for a loss while this process was stopped: that message counts, too.
-  await lock.catchUp?.();
-  const why = loss.settle();
-  if (why !== null) return { kind: "lost", why, ending: ended.ending, startedAt };
-  noteDone(request, lock, weightsDir, ended, startedAt);
-  return { kind: "ended", ...ended, startedAt };
+  try {
+    const ended = await command.ended;
+    const { ending } = ended;
+    const endedWell = ending.kind === "exited" && ending.code === 0;
+    const rules = { policy, endedWell, killAfterMs, hurried: command.hurried, stopped: loss.stopped };
+    const { byItself, left } = await outlastTree(command.tree, rules, tell);
+    // A keeper may have ended it for a loss while this process was stopped: that message counts, too.
+    await lock.catchUp?.();
+    const lost = await loss.settle();
+    if (lost !== null) return { kind: "lost", ...lost, ending, startedAt };
+    if (left.length > 0) tell.left(left, "as asked");
+    if (byItself) noteDone(request, lock, weightsDir, ended, startedAt);
+    return { kind: "ended", ...ended, left, startedAt };
+  } finally {
+    clearInterval(dropping);
+    stopWatching();
+    notes.remove();
+  }
+}
+
+function commandVariables(
+  { layout, configuration }: RunRequest,
+  lock: HeldLock,
+  weightsDir: string,
+): Readonly<Record<string, string>> {
+  return {
+    TRAINLOCK_WEIGHTS_DIR: weightsDir,
+    TRAINLOCK_GENERATION: String(lock.generation),
+    TRAINLOCK_TOKEN: lock.token,
+    TRAINLOCK_LOCK: lock.address,
+    ...storeEnvironment(layout.store),
+    TRAINLOCK_NAME: layout.displayName(configuration),
+    // Lets a script see that it was started by this very wrapper: variables are inherited by later jobs, parents are not.
+    TRAINLOCK_PID: String(process.pid),
+  };
 }
 
 /** What `held` in the command needs to reach the store; a nested call looks there, too. */
@@ -75,33 +123,33 @@ function storeEnvironment(store: StoreSettings | null): Record<string, string> {
   return Object.fromEntries(entries.map(([key, variable]) => [variable, store[key] ?? ""]));
 }
 
-/** Stops the command when its lock is lost, unless it was asked only to warn. */
-function watchLoss(
-  { onLost, killAfterMs, tell }: RunRequest,
-  { lost }: HeldLock,
-  command: Extract<Started, { kind: "started" }>,
-): { settle(): string | null } {
-  let stoppedBecause: string | null = null;
-  let killTimer: NodeJS.Timeout | undefined;
+interface Loss {
+  /** Aborts when the tree is being stopped for it. */
+  readonly stopped: AbortSignal;
+  /** Null: not lost, or only warned of. Else once the tree is gone, with what could not be killed. */
+  settle(): Promise<{ readonly why: string; readonly left: readonly TreeProcess[] } | null>;
+}
+
+/** Stops the command's whole tree when its lock is lost, unless it was asked only to warn. */
+function watchLoss({ onLost, killAfterMs, tell }: RunRequest, { lost }: HeldLock, { tree }: FollowedCommand): Loss {
+  const stopped = new AbortController();
+  let stopping: Promise<readonly TreeProcess[]> | null = null;
   const onLoss = () => {
-    const why = messageOf(lost.reason);
-    tell.lost(why);
+    tell.lost(messageOf(lost.reason));
     if (onLost === "warn") return;
-    stoppedBecause = why;
-    command.signalGroup("SIGTERM");
-    // A stopped command would sleep on its SIGTERM.
-    command.signalGroup("SIGCONT");
-    const graceMs = graceFor(lost.reason, killAfterMs);
-    if (graceMs === 0) command.signalGroup("SIGKILL");
-    else killTimer = setTimeout(() => command.signalGroup("SIGKILL"), graceMs);
+    stopping = stopTree(() => tree.living(), graceFor(lost.reason, killAfterMs));
+    stopped.abort();
   };
   if (lost.aborted) onLoss();
   else lost.addEventListener("abort", onLoss, { once: true });
   return {
-    settle: () => {
-      clearTimeout(killTimer);
+    stopped: stopped.signal,
+    settle: async () => {
       lost.removeEventListener("abort", onLoss);
-      return stoppedBecause;
+      if (stopping === null) return null;
+      const left = await stopping;
+      if (left.length > 0) tell.left(left, "not killed");
+      return { why: messageOf(lost.reason), left };
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
+import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 
 /** Somebody else has it. A value, not an error: contention is the normal case. */
 export interface Busy {
@@ -28,6 +29,8 @@ export interface HeldLock {
   readonly descriptors: readonly number[];
   /** Writes the process that the lock protects into the owner record. */
   recordChild(pid: number): Promise<void>;
+  /** What the process tree of the command is now, where somebody else may have to end it (a keeper). */
+  recordTree?(processes: readonly ProcessIdentity[]): void;
   /** Checks that the lock still is this claim's, and heals what can be healed. Runs by itself on a schedule, too. */
   check(): Promise<void>;
   /** Where another process reports a loss: resolves once all that it has reported until now has been received. */

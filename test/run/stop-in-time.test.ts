@@ -6,12 +6,13 @@ import { parseConfiguration } from "../../src/model/configuration.ts";
 import { LockLostError } from "../../src/model/errors.ts";
 import { statusOf } from "../../src/run/run-status.ts";
 import { runUnderLock } from "../../src/run/run-under-lock.ts";
-import type { Ended, Supervisor } from "../../src/run/supervise.ts";
+import type { Ended } from "../../src/run/running-command.ts";
+import type { Starter } from "../../src/run/supervise.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import type { HeldLock } from "../../src/stores/store.ts";
+import { readTreeProcess } from "../../src/system/processes/process-tree.ts";
 import { signalNumber } from "../../src/system/processes/signals.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 const silent = () => undefined;
@@ -31,11 +32,11 @@ function heldLock(lost: AbortSignal): HeldLock {
   };
 }
 
-/** Starts commands as Node can; the real one needs Bun. */
-const supervisor: Supervisor = {
-  interrupted: new AbortController().signal,
-  start: ({ argv: [file, ...args], env }) => {
-    const child = spawn(file, args, { detached: true, stdio: "ignore", env });
+/** Starts commands as Node can; the real one needs Bun. The tree is the command alone. */
+const supervisor: Starter = {
+  start: ({ argv: [file, ...args], environment: variables }) => {
+    const env = Object.fromEntries(variables.map((entry) => Buffer.from(entry).toString().split(/=(.*)/s, 2)));
+    const child = spawn(String(file), args.map(String), { detached: true, stdio: "ignore", env });
     const pid = child.pid;
     if (pid === undefined) throw new Error("did not start");
     const ended = new Promise<Ended>((resolve) => {
@@ -44,12 +45,16 @@ const supervisor: Supervisor = {
           signal === null
             ? ({ kind: "exited", code: code ?? 0 } as const)
             : ({ kind: "signalled", signal: signalNumber(signal), coreDumped: false } as const);
-        resolve({ ending, ownGroupMissedInterrupt: false });
+        resolve({ ending, interrupted: null });
       });
     });
-    return { kind: "started", pid, ended, signalGroup: (signal) => process.kill(-pid, signal) };
+    const living = () => {
+      const found = readTreeProcess(pid);
+      return found?.runs === true ? [found] : [];
+    };
+    const tree = { living, session: () => pid };
+    return { kind: "started", command: { pid, ended, tree, hurried: new AbortController().signal } };
   },
-  dispose: silent,
 };
 
 /** A request for a command that does not hear SIGTERM, and makes a file when it is ready. */
@@ -59,12 +64,13 @@ function requestFor(root: string, ready: string, killAfterMs: number) {
     store: { acquire: () => Promise.reject(new Error("never asked")) },
     configuration: parseConfiguration({ strategy: "a", dataset: "b", model: "c" }),
     argv: ["sh", "-c", `trap '' TERM; : >${ready}; exec sleep 5`] as const,
-    env: { ...environment() },
     done: { patterns: [], smallestBytes: 0, file: null },
     leads: true,
     waitMs: 0,
     onLost: "stop" as const,
     killAfterMs,
+    leftovers: null,
+    dieWithWrapper: false,
     tell: {
       waiting: silent,
       waited: silent,
@@ -72,6 +78,7 @@ function requestFor(root: string, ready: string, killAfterMs: number) {
       lost: silent,
       remaining: silent,
       killing: silent,
+      left: silent,
       warning: silent,
     },
   };
@@ -110,8 +117,7 @@ test.each(["stop", "warn"] as const)(
     const root = await temporaryRoot();
     const request = { ...requestFor(root, join(root, "ready"), 0), onLost };
     const lost = AbortSignal.abort(new LockLostError("another has it"));
-    const never: Supervisor = {
-      ...supervisor,
+    const never: Starter = {
       start: () => {
         throw new Error("was started");
       },
@@ -122,6 +128,8 @@ test.each(["stop", "warn"] as const)(
     );
     if (!(error instanceof LockLostError)) throw error;
     expect(error.message).toContain("another has it");
-    expect(statusOf(error, error.exitCode)).toMatchObject({ exitCode: 74, started: null, reason: "lost" });
+    expect(
+      statusOf({ name: null, configuration: null, generation: null, command: [] }, error, error.exitCode),
+    ).toMatchObject({ exitCode: 74, started: null, reason: "lost" });
   },
 );

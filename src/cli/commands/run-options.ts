@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../../model/errors.ts";
 import { type DoneRule, smallestCheckpointBytes } from "../../run/done-rule.ts";
+import type { LeftoverPolicy } from "../../run/leftovers.ts";
 import type { EvidenceOptions } from "../evidence-options.ts";
 import { helpEnd } from "../help.ts";
 import type { ConfigurationOptions, SiteOptions } from "../site-options.ts";
@@ -18,6 +19,8 @@ export interface RunOptions extends SiteOptions, ConfigurationOptions, EvidenceO
   readonly killAfter: string;
   readonly checkEvery: string;
   readonly status?: string;
+  readonly leftovers?: LeftoverPolicy;
+  readonly dieWithWrapper?: boolean;
   readonly quiet?: boolean;
   readonly ttl?: string;
   readonly alsoMarker?: boolean;
@@ -48,6 +51,14 @@ export function addRunOptions(command: Command): Command {
       ]),
     )
     .option("--kill-after <duration>", "from SIGTERM to SIGKILL, and for what the command leaves behind", "30s")
+    .addOption(
+      new Option(
+        "--leftovers <what>",
+        "processes that go on when the command has ended: kill them after --kill-after, wait for them, or leave them " +
+          "without the lock (default: kill, but after exit code 0 wait for those in sessions of their own)",
+      ).choices(["kill", "wait", "leave"]),
+    )
+    .option("--die-with-wrapper", "when trainlock itself is killed, end the command and all it started")
     .option("--check-every <duration>", "how often to look whether the lock still is ours", "30s")
     .option("--ttl <duration>", "in a store: how long the lock outlives a holder that the store does not hear of (60s)")
     .option("--also-marker", "in a store: place the marker as well, for jobs that know nothing else")

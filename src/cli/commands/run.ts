@@ -1,10 +1,10 @@
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
 import type { RunOutcome, RunRequest } from "../../run/run-request.ts";
-import { type RunStatus, requireWritableFolder, statusOf, writeStatus } from "../../run/run-status.ts";
+import { type RunOf, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
 import { isRankWord } from "../../stores/ranks/rank-status.ts";
@@ -42,22 +42,25 @@ export function addRunCommand(program: Command, done: (exitCode: number) => void
 async function run(argv: string[], options: RunOptions): Promise<number> {
   const status = options.status === undefined ? null : resolve(options.status);
   if (options.status === "") throw new UsageError("--status is empty", { hint: "name a file" });
-  if (status !== null) requireWritableFolder(dirname(status));
-  const report = (outcome: RunStatus) => {
+  if (status !== null) requireWritableStatus(status);
+  let of: RunOf = { name: null, configuration: null, generation: null, command: argv };
+  const report = (outcome: RunOutcome | TrainlockError, exitCode: number) => {
     if (status === null) return;
     try {
-      writeStatus(status, outcome);
+      writeStatus(status, statusOf(of, outcome, exitCode));
     } catch (error) {
       say(`trainlock: ${printable(messageOf(error))}`);
     }
   };
   try {
-    const { outcome, exitCode } = await runAndSettle(argv, options);
-    report(statusOf(outcome, exitCode));
-    if (outcome.kind === "ended" && outcome.ownGroupMissedInterrupt) dieOfInterrupt();
+    const { outcome, exitCode } = await runAndSettle(argv, options, (known) => {
+      of = { ...of, ...known };
+    });
+    report(outcome, exitCode);
+    if (outcome.kind === "ended" && outcome.interrupted !== null) dieOfInterrupt(outcome.interrupted);
     return exitCode;
   } catch (error) {
-    if (error instanceof TrainlockError) report(statusOf(error, error.exitCode));
+    if (error instanceof TrainlockError) report(error, error.exitCode);
     throw error;
   }
 }
@@ -65,9 +68,11 @@ async function run(argv: string[], options: RunOptions): Promise<number> {
 async function runAndSettle(
   [program, ...args]: string[],
   options: RunOptions,
+  know: (known: Partial<RunOf>) => void,
 ): Promise<{ readonly outcome: RunOutcome; readonly exitCode: number }> {
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
+  know({ configuration, name: layout.displayName(configuration) });
   const limits = await checkLockReach(layout);
   if (limits !== null && layout.store === null && options.quiet !== true) say(`trainlock: ${printable(limits)}`);
   const progress = showProgress(options.quiet === true, options.onLost === "stop");
@@ -82,13 +87,20 @@ async function runAndSettle(
     }),
     configuration,
     argv: [program, ...args],
-    env: process.env,
     done: doneRuleFrom(options),
     leads: true,
     waitMs: waitMsFrom(options),
     onLost: options.onLost,
     killAfterMs,
-    tell: progress,
+    leftovers: options.leftovers ?? null,
+    dieWithWrapper: options.dieWithWrapper === true,
+    tell: {
+      ...progress,
+      held: (lock) => {
+        know({ generation: lock.generation });
+        progress.held(lock);
+      },
+    },
   };
   const launch = launchFrom(process.env);
   if (launch !== null && options.ranks === undefined) warnOfRanks(launch);

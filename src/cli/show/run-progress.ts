@@ -1,7 +1,7 @@
 import { isatty } from "node:tty";
 import type { RunEvents, RunOutcome } from "../../run/run-request.ts";
 import type { Busy } from "../../stores/store.ts";
-import type { GroupMember } from "../../system/processes/process-group.ts";
+import { commandLineOf, type TreeProcess } from "../../system/processes/process-tree.ts";
 import { say } from "../output.ts";
 import { durationText } from "../units.ts";
 import { printable } from "./printable.ts";
@@ -23,10 +23,15 @@ export function showProgress(quiet: boolean, stopsWhenLost: boolean): RunProgres
     },
     lost: (why) =>
       say(`trainlock: the lock was lost: ${printable(why)}${stopsWhenLost ? "; stopping the command" : ""}`),
-    remaining: (processes) => {
-      say(`trainlock: the command has ended, but left ${named(processes)}: keeping the lock until they are gone`);
+    remaining: (processes, waits) => {
+      const way = waits ? "; `--leftovers kill` ends them, `--leftovers leave` lets them go on without it" : "";
+      say(`trainlock: the command has ended, but left ${named(processes)}: keeping the lock until they are gone${way}`);
     },
     killing: (processes) => say(`trainlock: killing ${named(processes)}`),
+    left: (processes, why) => {
+      const how = why === "as asked" ? "go on without the lock" : "could not be killed, and live on";
+      say(`trainlock: of the command's processes ${how}: ${named(processes)}`);
+    },
     warning: (text) => say(`trainlock: ${printable(text)}`),
     ended: (outcome, exitCode) => {
       if (!onTerminal || outcome.startedAt === null) return;
@@ -37,8 +42,14 @@ export function showProgress(quiet: boolean, stopsWhenLost: boolean): RunProgres
 
 const mostNamed = 10;
 
-function named(processes: readonly GroupMember[]): string {
-  const shown = processes.slice(0, mostNamed).map(({ pid, name }) => `${printable(name)} (PID ${pid})`);
+function named(processes: readonly TreeProcess[]): string {
+  const shown = processes.slice(0, mostNamed).map((each) => `${shortened(commandLineOf(each))} (PID ${each.pid})`);
   const more = processes.length - shown.length;
   return more > 0 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
+}
+
+const longestCommand = 200;
+
+function shortened(command: string): string {
+  return printable(command.length > longestCommand ? `${command.slice(0, longestCommand)}…` : command);
 }

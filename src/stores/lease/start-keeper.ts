@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { noteOwnChild } from "../../system/processes/own-children.ts";
 import { readLines } from "../../system/processes/read-lines.ts";
 import { isExecutable } from "../../system/processes/this-program.ts";
 import { lineOf, type Report, type Request } from "./keeper-messages.ts";
@@ -28,6 +29,7 @@ export function startKeeper(
   onEnd: () => void,
 ): KeeperProcess {
   const child = spawn(program, args, { detached: true, stdio: ["pipe", "pipe", "ignore"], env: {}, cwd: "/" });
+  noteOwnChild(child.pid);
   // Once it is collected, not before: an orphan may stay in the list of processes for ever.
   child.on("exit", onEnd);
   child.on("error", onEnd);

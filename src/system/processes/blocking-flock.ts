@@ -1,4 +1,5 @@
 import type { ChildProcess } from "node:child_process";
+import { noteOwnChild } from "./own-children.ts";
 
 /** Ways to call flock(1); the first dies with us, which needs setpriv(1) of util-linux 2.33. Our descriptor is its 3. */
 const helpers: readonly (readonly [string, ...string[]])[] = [
@@ -31,6 +32,7 @@ async function runHelper(
   const [program, ...args] = helper;
   return new Promise((resolve) => {
     const child: ChildProcess = spawn(program, args, { stdio: ["ignore", "ignore", "ignore", fd] });
+    noteOwnChild(child.pid);
     const stop = () => {
       child.kill("SIGKILL");
     };

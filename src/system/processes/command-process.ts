@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { bunFfi } from "../libc/libc-bun.ts";
+import { addressOf, systemCall } from "./system-calls.ts";
 
 /** How a command ended. */
 export type Ending =
@@ -20,18 +21,24 @@ export type Spawned =
   | { readonly kind: "failed"; readonly errno: number };
 
 export interface SpawnRequest {
-  readonly argv: readonly [string, ...string[]];
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Text, or bytes where they need not be UTF-8. */
+  readonly argv: readonly [string | Uint8Array, ...(string | Uint8Array)[]];
+  /** `NAME=value` each. */
+  readonly environment: readonly Uint8Array[];
   /** Descriptors of ours that the command keeps, under the same numbers. */
   readonly keep: readonly number[];
   /** Signals to set back to their default; the runtime ignores or catches some that the command must not inherit so. */
   readonly defaultSignals: readonly number[];
+  /** The soft limit of open files, where it is to be lower than ours. */
+  readonly openFilesLimit?: number | null;
+  /** Our descriptor that becomes its standard input, in a session of its own: a helper, and no command. */
+  readonly apartWithInput?: number;
 }
 
 /** WNOHANG, WUNTRACED and WCONTINUED of sys/wait.h. */
 const waitOptions = 1 | 2 | 8;
-/** POSIX_SPAWN_SETPGROUP, SETSIGDEF and SETSIGMASK of spawn.h. */
-const spawnFlags = 0x02 | 0x04 | 0x08;
+/** POSIX_SPAWN_SETPGROUP, SETSIGDEF and SETSID of spawn.h. The mask of blocked signals stays as our caller gave it. */
+const spawnFlags = { ownGroup: 0x02, defaultSignals: 0x04, ownSession: 0x80 } as const;
 /** Larger than posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t of glibc are on any architecture. */
 const opaqueBytes = 1024;
 
@@ -45,12 +52,8 @@ function load() {
     posix_spawnattr_setflags: { args: ["ptr", "i16"], returns: "i32" },
     posix_spawnattr_setpgroup: { args: ["ptr", "i32"], returns: "i32" },
     posix_spawnattr_setsigdefault: { args: ["ptr", "ptr"], returns: "i32" },
-    posix_spawnattr_setsigmask: { args: ["ptr", "ptr"], returns: "i32" },
     posix_spawn_file_actions_init: { args: ["ptr"], returns: "i32" },
     posix_spawn_file_actions_adddup2: { args: ["ptr", "i32", "i32"], returns: "i32" },
-    sigemptyset: { args: ["ptr"], returns: "i32" },
-    sigaddset: { args: ["ptr", "i32"], returns: "i32" },
-    waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
     tcgetpgrp: { args: ["i32"], returns: "i32" },
     tcsetpgrp: { args: ["i32", "i32"], returns: "i32" },
     getpgrp: { args: [], returns: "i32" },
@@ -77,7 +80,8 @@ export function spawnCommand(request: SpawnRequest): Spawned {
   return first;
 }
 
-function spawnOnce({ argv, env, keep, defaultSignals }: SpawnRequest): Spawned {
+function spawnOnce(request: SpawnRequest): Spawned {
+  const { argv, environment, keep, defaultSignals, openFilesLimit = null, apartWithInput } = request;
   const { symbols, ptr } = libc();
   // Everything the pointers below lead to must stay reachable until the call is over.
   const alive: (Uint8Array | BigUint64Array)[] = [];
@@ -86,53 +90,83 @@ function spawnOnce({ argv, env, keep, defaultSignals }: SpawnRequest): Spawned {
     alive.push(bytes);
     return ptr(bytes);
   };
-  const text = (value: string) => {
-    const bytes = Buffer.from(`${value}\0`);
+  const text = (value: string | Uint8Array) => {
+    const bytes = Buffer.concat([typeof value === "string" ? Buffer.from(value) : value, endOfText]);
     alive.push(bytes);
     return ptr(bytes);
   };
-  const vector = (values: readonly string[]) => {
+  const vector = (values: readonly (string | Uint8Array)[]) => {
     const pointers = new BigUint64Array([...values.map((value) => BigInt(text(value))), 0n]);
     alive.push(pointers);
     return ptr(pointers);
   };
   const attributes = opaque();
   const actions = opaque();
-  const signals = opaque();
-  const mask = opaque();
   symbols.posix_spawnattr_init(attributes);
   symbols.posix_spawn_file_actions_init(actions);
-  symbols.sigemptyset(signals);
-  for (const signal of defaultSignals) symbols.sigaddset(signals, signal);
-  symbols.sigemptyset(mask);
-  symbols.posix_spawnattr_setsigdefault(attributes, signals);
-  symbols.posix_spawnattr_setsigmask(attributes, mask);
-  symbols.posix_spawnattr_setflags(attributes, spawnFlags);
-  symbols.posix_spawnattr_setpgroup(attributes, 0);
+  const signals = signalSet(defaultSignals);
+  symbols.posix_spawnattr_setsigdefault(attributes, ptr(signals));
+  const apart = apartWithInput === undefined ? spawnFlags.ownGroup : spawnFlags.ownSession;
+  symbols.posix_spawnattr_setflags(attributes, spawnFlags.defaultSignals | apart);
+  if (apartWithInput === undefined) symbols.posix_spawnattr_setpgroup(attributes, 0);
+  else symbols.posix_spawn_file_actions_adddup2(actions, apartWithInput, 0);
   // A dup onto itself clears close-on-exec in the child alone (posix_spawn_file_actions_adddup2(3)).
   for (const fd of keep) symbols.posix_spawn_file_actions_adddup2(actions, fd, fd);
-  const environment = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
   const pid = new Int32Array(1);
-  const errno = symbols.posix_spawnp(ptr(pid), text(argv[0]), actions, attributes, vector(argv), vector(environment));
+  const program = text(argv[0]);
+  const [argumentVector, environmentVector] = [vector(argv), vector(environment)];
+  const errno = withOpenFilesLimit(openFilesLimit, keep, () =>
+    symbols.posix_spawnp(ptr(pid), program, actions, attributes, argumentVector, environmentVector),
+  );
   const number = pid[0] ?? 0;
   if (errno === 0 && alive.length > 0) return { kind: "spawned", pid: number };
   return {
     kind: "failed",
-    errno: errno === constants.errno.EACCES && isNowhere(argv[0], env) ? constants.errno.ENOENT : errno,
+    errno: errno === constants.errno.EACCES && isNowhere(argv[0].toString()) ? constants.errno.ENOENT : errno,
   };
 }
 
+const endOfText = new Uint8Array(1);
+
+/** A sigset_t: signal n is bit n - 1. */
+function signalSet(signals: readonly number[]): Uint8Array {
+  const set = new Uint8Array(opaqueBytes);
+  for (const signal of signals) set[(signal - 1) >> 3] = (set[(signal - 1) >> 3] ?? 0) | (1 << ((signal - 1) & 7));
+  return set;
+}
+
+/** RLIMIT_NOFILE of sys/resource.h. */
+const openFiles = 7;
+
+/**
+ * Runs `start` under a lower soft limit of open files: what it starts inherits that, posix_spawn(3) has no other way. Not below
+ * a descriptor that is handed over, which could not be.
+ */
+function withOpenFilesLimit(limit: number | null, keep: readonly number[], start: () => number): number {
+  if (limit === null || keep.some((fd) => fd >= limit)) return start();
+  const before = new BigUint64Array(2);
+  if (systemCall("prlimit64", 0, openFiles, 0, addressOf(before)) !== 0) return start();
+  const [soft = 0n, hard = 0n] = before;
+  if (BigInt(limit) >= soft) return start();
+  const lower = new BigUint64Array([BigInt(limit), hard]);
+  systemCall("prlimit64", 0, openFiles, addressOf(lower), 0);
+  try {
+    return start();
+  } finally {
+    systemCall("prlimit64", 0, openFiles, addressOf(before), 0);
+  }
+}
+
 /** execvp(3) reports EACCES also when a folder of PATH is closed to us and the command is in none of the others. */
-function isNowhere(program: string, env: SpawnRequest["env"]): boolean {
-  const folders = (env.PATH ?? "").split(":");
+function isNowhere(program: string): boolean {
+  const folders = (process.env.PATH ?? "").split(":");
   return !program.includes("/") && !folders.some((folder) => existsSync(join(folder, program)));
 }
 
 /** Asks without waiting what became of a child. */
 export function pollChild(pid: number): Change {
-  const { symbols, ptr } = libc();
   const status = new Int32Array(1);
-  if (symbols.waitpid(pid, ptr(status), waitOptions) <= 0) return { kind: "none" };
+  if (systemCall("wait4", pid, addressOf(status), waitOptions, 0) <= 0) return { kind: "none" };
   const word = status[0] ?? 0;
   if (word === 0xffff) return { kind: "continued" };
   if ((word & 0xff) === 0x7f) return { kind: "stopped", signal: (word >> 8) & 0xff };

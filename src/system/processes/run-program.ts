@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { noteOwnChild } from "./own-children.ts";
 
 /** How a program that was asked something answered. */
 export type ProgramAnswer =
@@ -25,6 +26,7 @@ export function runProgram({ argv, input = "", timeoutMs }: ProgramCall): Promis
     const [file, ...args] = argv;
     if (timeoutMs <= 0) return resolve({ kind: "late" });
     const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
+    noteOwnChild(child.pid);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     let bytes = 0;

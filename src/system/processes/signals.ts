@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { parentShellIgnores } from "./caller.ts";
 import { readProcText } from "./proc-files.ts";
 
 /**
@@ -30,6 +31,15 @@ export function ignoredSignals(): ReadonlySet<number> {
   return new Set(Object.values(constants.signals).filter((signal) => (bits >> BigInt(signal - 1)) & 1n));
 }
 
+/**
+ * What to set back to its default in a command. The runtime ignores SIGPIPE and SIGXFSZ before any of our code runs, so what the
+ * caller wished is asked of a shell above us, and is the default otherwise; SIGTTOU we ignore for ourselves.
+ */
+export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): readonly number[] {
+  const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber).filter((signal) => !parentShellIgnores(signal));
+  return [...byRuntime, ...[signalNumber("SIGTTOU")].filter((signal) => !ignoredAtStart.has(signal))];
+}
+
 export function signalNumber(name: NodeJS.Signals): number {
   return constants.signals[name];
 }
@@ -39,10 +49,10 @@ export function signalName(number: number): string {
 }
 
 /**
- * Ends this process and its whole group as Ctrl-C would have. A shell stops its script only when its child died of the
- * signal: an exit code of 130 tells it that the child has dealt with it.
+ * Dies as Ctrl-C makes a program die: alone, or with the whole group where that has not seen it. A shell stops its script only
+ * when its child died of the signal; an exit code of 130 says to it that the child has dealt with it.
  */
-export function dieOfInterrupt(): void {
+export function dieOfInterrupt(who: "group" | "self"): void {
   process.removeAllListeners("SIGINT");
-  process.kill(0, "SIGINT");
+  process.kill(who === "group" ? 0 : process.pid, "SIGINT");
 }

@@ -1,4 +1,5 @@
 import { foregroundGroup, ignoreSignal, ownGroup, setForegroundGroup } from "./command-process.ts";
+import { groupMembers } from "./process-group.ts";
 import { signalNumber } from "./signals.ts";
 
 /** The controlling terminal, which belongs to one process group at a time: credentials(7), tcsetpgrp(3). */
@@ -8,6 +9,8 @@ export interface Terminal {
    * group may need it, and the command gets it when it asks.
    */
   readonly interactive: boolean;
+  /** Whether nobody else is in our process group: make, a script, a second `run`. Ctrl-C is for them as well. */
+  isOursAlone(): boolean;
   isLentTo(group: number): boolean;
   /** False when it is not ours to lend: we run in the background. */
   lend(group: number): boolean;
@@ -24,6 +27,7 @@ export function controllingTerminal(): Terminal | null {
   const isLentTo = (group: number) => foregroundGroup(fd) === group;
   return {
     interactive: ours.includes(0) && ours.includes(1),
+    isOursAlone: () => groupMembers(ownGroup()).every(({ pid }) => pid === process.pid),
     isLentTo,
     lend: (group) => {
       if (isLentTo(group)) return true;

@@ -1,0 +1,55 @@
+import { messageOf } from "../model/errors.ts";
+import type { HeldLock } from "../stores/store.ts";
+import { removeNotedTree, writeNotedTree } from "../system/processes/noted-tree.ts";
+import { type ProcessIdentity, readTreeProcess } from "../system/processes/process-tree.ts";
+import { thisHost } from "../system/processes/this-host.ts";
+import type { GuardProcess } from "./guard-process.ts";
+import type { RunRequest } from "./run-request.ts";
+
+/**
+ * Notes a command's process tree where others look for it when this process is gone: beside the owner record, in the store, with
+ * the guard. The record names the command itself, so a file is there only once it has descendants.
+ */
+export class TreeNotes {
+  readonly #request: RunRequest;
+  readonly #lock: HeldLock;
+  readonly #weightsDir: string;
+  readonly #guard: GuardProcess | null;
+  #command = 0;
+  #written = false;
+  #warned = false;
+
+  constructor(request: RunRequest, lock: HeldLock, weightsDir: string, guard: GuardProcess | null) {
+    this.#request = request;
+    this.#lock = lock;
+    this.#weightsDir = weightsDir;
+    this.#guard = guard;
+  }
+
+  begin(command: number): void {
+    this.#command = command;
+    const found = this.#guard === null ? null : readTreeProcess(command);
+    if (found !== null) this.#guard?.tell([found]);
+  }
+
+  write(living: readonly ProcessIdentity[]): void {
+    this.#guard?.tell(living);
+    this.#lock.recordTree?.(living);
+    const isMore = living.some(({ pid }) => pid !== this.#command);
+    // Ranks that joined have one weights dir and one token; the leader's file is the one beside the record.
+    if (!this.#request.leads || !(isMore || this.#written)) return;
+    const { bootId, pidNamespace } = thisHost();
+    if (bootId === null) return;
+    try {
+      writeNotedTree(this.#weightsDir, { token: this.#lock.token, bootId, pidNamespace, processes: living });
+      this.#written = true;
+    } catch (error) {
+      if (!this.#warned) this.#request.tell.warning(`the process tree could not be noted: ${messageOf(error)}`);
+      this.#warned = true;
+    }
+  }
+
+  remove(): void {
+    if (this.#written) removeNotedTree(this.#weightsDir);
+  }
+}

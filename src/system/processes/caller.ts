@@ -1,0 +1,75 @@
+import { readFileSync } from "node:fs";
+import { readProcText } from "./proc-files.ts";
+
+/** Marks what a decoder could not read as UTF-8. */
+const unreadable = "�";
+
+type CommandLine<Text> = readonly [Text, ...Text[]];
+
+/**
+ * The last arguments of this process as its caller wrote them, byte for byte (proc_pid_cmdline(5)): the runtime decodes them,
+ * and what is not UTF-8 is lost on the way. `decoded` are the same arguments as the runtime has them.
+ */
+export function callerArguments(decoded: CommandLine<string>): CommandLine<string | Buffer> {
+  if (!decoded.some((argument) => argument.includes(unreadable))) return decoded;
+  const raw = splitAtNul(readBytes("/proc/self/cmdline")).slice(-decoded.length);
+  const [program, ...rest] = raw;
+  const same = raw.length === decoded.length && raw.every((bytes, at) => bytes.toString() === decoded[at]);
+  return same && program !== undefined ? [program, ...rest] : decoded;
+}
+
+/** The environment of this process as its caller gave it, byte for byte, with these variables set in it. */
+export function callerEnvironment(changes: Readonly<Record<string, string>>): readonly Buffer[] {
+  const raw = readBytes("/proc/self/environ");
+  const given = raw.length > 0 ? splitAtNul(raw) : fromRuntime();
+  const names = new Set(Object.keys(changes));
+  const kept = given.filter((entry) => {
+    const end = entry.indexOf("=");
+    return end < 0 || !names.has(entry.toString("latin1", 0, end));
+  });
+  return [...kept, ...Object.entries(changes).map(([name, value]) => Buffer.from(`${name}=${value}`))];
+}
+
+function fromRuntime(): Buffer[] {
+  return Object.entries(process.env).map(([name, value]) => Buffer.from(`${name}=${value ?? ""}`));
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
+
+/** Each entry ends with a NUL. */
+function splitAtNul(bytes: Buffer): Buffer[] {
+  const entries: Buffer[] = [];
+  for (let from = 0; from < bytes.length; ) {
+    const found = bytes.indexOf(0, from);
+    const end = found < 0 ? bytes.length : found;
+    entries.push(bytes.subarray(from, end));
+    from = end + 1;
+  }
+  return entries;
+}
+
+/**
+ * The soft limit of open files that our parent has (proc_pid_limits(5)): the runtime raises its own to the hard one before any
+ * of our code runs. Null: it cannot be told, or is unlimited.
+ */
+export function parentOpenFilesLimit(): number | null {
+  const found = /^Max open files +(\d+)/m.exec(readProcText(`/proc/${process.ppid}/limits`) ?? "")?.[1];
+  return found === undefined ? null : Number(found);
+}
+
+/** These give their children the signals that they ignore themselves; Python and Node do not. */
+const shells = /^(?:ba|da|z|k|mk|a|c|tc|fi)?sh$/;
+
+/** Whether our caller ignores a signal and passes that on: asked where the runtime ignores it for itself. */
+export function parentShellIgnores(signal: number): boolean {
+  const status = readProcText(`/proc/${process.ppid}/status`) ?? "";
+  if (!shells.test(/^Name:\t(.*)$/m.exec(status)?.[1] ?? "")) return false;
+  const ignored = BigInt(`0x${/^SigIgn:\t([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  return ((ignored >> BigInt(signal - 1)) & 1n) === 1n;
+}
