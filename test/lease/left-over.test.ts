@@ -28,10 +28,13 @@ const workerOf = ({ root }: StoreSite) => Number(readFileSync(join(root, "worker
 
 withSessions("a worker that has left the command's group keeps the lock until it ends", async () => {
   const site = await storeSite();
-  const run = await trainlock(["run", ...site.args, "--", ...leavingWorker(site, 60)], site);
-  expect(run).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/go on \(\d+\): the lock is kept/) });
+  const run = startTrainlock(["run", ...site.args, "--", ...leavingWorker(site, 60)], site);
+  await expect
+    .poll(run.stderr, { timeout: 5000 })
+    .toMatch(/has ended, but left sleep 60 \(PID \d+\): keeping the lock/);
   expect((await trainlock(["check", ...site.args], site)).exitCode).toBe(1);
   process.kill(workerOf(site), "SIGKILL");
+  expect(await run.finished).toMatchObject({ exitCode: 0 });
   await expect.poll(async () => (await trainlock(["check", ...site.args], site)).exitCode).toBe(0);
 });
 
