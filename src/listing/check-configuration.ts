@@ -2,7 +2,7 @@ import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../site/layout.ts";
-import { refuseCollision } from "../stores/name-collision.ts";
+import { refuseCollision } from "../stores/claim-record.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";

@@ -7,7 +7,7 @@ import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
 import { asReleased, isReleased } from "../stores/claim-record.ts";
 import { acquireClaimLock } from "../stores/folder/claim-lock.ts";
-import { removeLockFile } from "../stores/folder/remove-lock-file.ts";
+import { removeLockFile } from "../stores/folder/lock-file.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { clearMarker } from "./clear-marker.ts";

@@ -6,11 +6,10 @@ import { configurationOf } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
 import { newOwnerRecord, withSection } from "../stores/claim-record.ts";
-import { acquireClaimLock, keepsEverybodyOut } from "../stores/folder/claim-lock.ts";
+import { acquireClaimLock, excludesAllHosts } from "../stores/folder/claim-lock.ts";
 import type { KernelLock } from "../stores/folder/kernel-lock.ts";
-import { moveAway, succeed } from "../stores/folder/marker-succession.ts";
-import { removeMarker } from "../stores/folder/marker-takeover.ts";
-import { freeLockState } from "../stores/folder/owners-lock-file.ts";
+import { interpretFreeLock } from "../stores/folder/lock-file.ts";
+import { electSuccessor, removeDeadMarker, removeMarker } from "../stores/folder/marker-takeover.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { randomHex } from "../system/random.ts";
 import type { LockReport } from "./lock-report.ts";
@@ -28,7 +27,7 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
       path: lock.path,
       lockPath: kernel.path,
       weightsDir,
-      kernelLock: freeLockState(record, kernel),
+      kernelLock: interpretFreeLock(record, kernel),
       record,
       recordProblem: problem,
       marker,
@@ -39,9 +38,9 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
   try {
     const marker = readMarker(weightsDir);
     if (marker === null || !(await mayClearMarker(marker))) return false;
-    const removed = keepsEverybodyOut(kernel)
+    const removed = excludesAllHosts(kernel)
       ? removeMarker(weightsDir, marker)
-      : await removeAsHeir(kernel, weightsDir, marker, mayClearMarker);
+      : await removeAsSuccessor(kernel, weightsDir, marker, mayClearMarker);
     return removed === "removed";
   } finally {
     kernel.release();
@@ -58,7 +57,7 @@ async function lockForMarker(layout: Layout, weightsDir: string): Promise<Kernel
 }
 
 /** Where no kernel lock keeps a takeover away, it is kept away as one takeover keeps away the next. */
-async function removeAsHeir(
+async function removeAsSuccessor(
   kernel: KernelLock,
   weightsDir: string,
   marker: MarkerFacts,
@@ -71,11 +70,11 @@ async function removeAsHeir(
     if (!kernel.excludes) kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
   };
   const judge = async (successor: MarkerFacts) => ((await mayClearMarker(successor)) ? null : "alive");
-  const succession = await succeed(weightsDir, marker, process.pid, announce, judge);
-  if (succession === "changed" || "objection" in succession) return "changed";
+  const takeover = await electSuccessor(weightsDir, marker, process.pid, announce, judge);
+  if (takeover === "changed" || "objection" in takeover) return "changed";
   try {
-    return moveAway(weightsDir, succession);
+    return removeDeadMarker(weightsDir, takeover);
   } finally {
-    succession.heir.remove();
+    takeover.successor.remove();
   }
 }

@@ -6,7 +6,7 @@ import { configurationOf, type OwnerRecord, type RecordReading } from "../model/
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
 import { isReleased } from "../stores/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
-import { readLockRecord } from "../stores/folder/lock-record.ts";
+import { readLockRecord } from "../stores/folder/lock-file.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";

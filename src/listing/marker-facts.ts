@@ -3,11 +3,9 @@ import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
-import { keepsKernelLocks } from "../stores/folder/claim-lock.ts";
+import { keepsKernelLocks, recordsOfClaims } from "../stores/folder/claim-lock.ts";
 import { probeKernelLock } from "../stores/folder/kernel-lock-probe.ts";
-import { readLockRecord } from "../stores/folder/lock-record.ts";
-import { recordsOfClaims } from "../stores/folder/no-kernel-lock.ts";
-import { freeLockState } from "../stores/folder/owners-lock-file.ts";
+import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */
@@ -46,7 +44,7 @@ const absent: KernelLockState = { state: "absent" };
 async function askOwnersLock(path: string, record: OwnerRecord | null): Promise<KernelLockState> {
   const { lock, stats } = await probeKernelLock(path);
   return lock.state === "free" && stats !== null
-    ? freeLockState(record, { inode: stats.ino, created: false, excludes: true })
+    ? interpretFreeLock(record, { inode: stats.ino, created: false, excludes: true })
     : lock;
 }
 

@@ -1,9 +1,16 @@
-import type { Configuration } from "../model/configuration.ts";
+import { type Configuration, describeConfiguration } from "../model/configuration.ts";
+import { EnvironmentError } from "../model/errors.ts";
 import type { Holder } from "../model/holder.ts";
 import { inodeNumber } from "../model/inode.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { normalizeDataset } from "../model/name-parts.ts";
-import { type OwnerRecord, type RecordReading, recordFormat } from "../model/owner-record.ts";
+import {
+  belongsToAnother,
+  configurationOf,
+  type OwnerRecord,
+  type RecordReading,
+  recordFormat,
+} from "../model/owner-record.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -130,3 +137,14 @@ export const nobodyKnown: Holder = {
   generation: null,
   command: null,
 };
+
+/** Two configurations whose names come out the same must not take one another's lock for their own. */
+export function refuseCollision(record: OwnerRecord, configuration: Configuration, path: string): void {
+  const theirs = configurationOf(record);
+  if (theirs === null || isReleased(record) || !belongsToAnother(record, configuration)) return;
+  throw new EnvironmentError(
+    `two configurations have the same lock name ${path}: it is held for ${describeConfiguration(theirs)}, ` +
+      `and asked for ${describeConfiguration(configuration)}`,
+    { code: "ERR_NAME_COLLISION", hint: "rename one of them, or wait until the other is done" },
+  );
+}

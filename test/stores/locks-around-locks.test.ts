@@ -5,7 +5,7 @@ import { defaultLayout } from "../../src/site/layout.ts";
 import { bothStores } from "../../src/stores/both-stores.ts";
 import { nobodyKnown } from "../../src/stores/claim-record.ts";
 import { leadRanks } from "../../src/stores/ranks/lead-ranks.ts";
-import { rankWordPath, readRankWord } from "../../src/stores/ranks/rank-status.ts";
+import { rankStatusPath, readRankStatus } from "../../src/stores/ranks/rank-status.ts";
 import type { Attempt, HeldLock, LockStore } from "../../src/stores/store.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
@@ -87,8 +87,8 @@ test("rank 0 tells the others of a lock that it got by waiting", async () => {
   const layout = defaultLayout(await temporaryRoot());
   const leading = leadRanks(files, layout, configuration, { rank: 0, size: 2, key: "k" }, 0);
   expect(await (await waitedAttempt(leading.store)).acquire()).toMatchObject({ kind: "held" });
-  const path = rankWordPath(layout.kernelLockPath(configuration), "k");
-  expect(readRankWord(path)?.word).toMatchObject({ state: "held", token: "0".repeat(32) });
+  const path = rankStatusPath(layout.kernelLockPath(configuration), "k");
+  expect(readRankStatus(path)?.status).toMatchObject({ state: "held", token: "0".repeat(32) });
 });
 
 test.each([

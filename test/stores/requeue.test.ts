@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { SchedulerJob } from "../../src/model/owner-record.ts";
-import { isEarlierRun } from "../../src/stores/folder/requeue.ts";
+import { isEarlierRun } from "../../src/stores/folder/judge-owner.ts";
 
 const ours: SchedulerJob = { kind: "slurm", jobId: "4711", arrayIndex: "3", restartCount: 2, submittedAt: null };
 

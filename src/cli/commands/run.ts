@@ -7,7 +7,7 @@ import type { RunOutcome, RunRequest } from "../../run/run-request.ts";
 import { type RunOf, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
-import { isRankWord } from "../../stores/ranks/rank-status.ts";
+import { isRankStatus } from "../../stores/ranks/rank-status.ts";
 import type { Busy } from "../../stores/store.ts";
 import { errnoName } from "../../system/libc/errno.ts";
 import { dieOfInterrupt, signalNumber } from "../../system/processes/signals.ts";
@@ -142,7 +142,7 @@ function warnOfRanks({ rank, size }: Launch): void {
 }
 
 function showLocked({ holder, verdict, evidence, path }: Busy): void {
-  if (isRankWord(path)) {
+  if (isRankStatus(path)) {
     say("SKIP: rank 0 of this launch was turned away");
     return;
   }

@@ -1,4 +1,4 @@
-import { isRankWord } from "../../stores/ranks/rank-status.ts";
+import { isRankStatus } from "../../stores/ranks/rank-status.ts";
 import type { Busy } from "../../stores/store.ts";
 import { say, sayInPlace } from "../output.ts";
 import { durationText } from "../units.ts";
@@ -62,7 +62,7 @@ export function showWait(quiet: boolean, onTerminal: boolean): WaitProgress {
 }
 
 function waitText({ holder, verdict, path }: Busy): string {
-  if (isRankWord(path)) return "rank 0 of this launch";
+  if (isRankStatus(path)) return "rank 0 of this launch";
   const since = holder.acquiredAt === null ? "" : `, since ${printable(holder.acquiredAt)}`;
   const doubt = verdict.status === "active" ? "" : ` [${verdict.label}]`;
   return `${holderText(holder)}${since}${doubt}`;

@@ -1,8 +1,19 @@
-import { dirname } from "node:path";
+import { closeSync, constants, openSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { largestRecordBytes, type RecordReading } from "../../model/owner-record.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { kernelLockStem } from "../../site/layout.ts";
 import { type SettledMount, settledMount } from "../../site/lock-scope.ts";
 import { mountOf } from "../../system/files/mounts.ts";
-import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
-import { noKernelLock } from "./no-kernel-lock.ts";
+import { readUpTo } from "../../system/files/read-regular-file.ts";
+import { makeSharedFolder, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { asSystemError, isErrno } from "../../system/libc/errno.ts";
+import { randomHex } from "../../system/random.ts";
+import { acquireKernelLock, type KernelLock, writeWhole } from "./kernel-lock.ts";
+import { readLockRecord, requireLockRecord } from "./lock-file.ts";
+import { discard } from "./temporary-file.ts";
+
+const claimSuffix = ".claim";
 
 /** How a claim gets the lock under which it changes a marker: a kernel lock, or the stand-in for none. */
 export type AcquireClaimLock = (lockPath: string) => Promise<KernelLock | "busy">;
@@ -30,8 +41,78 @@ export function keepsKernelLocks(lockDir: string): boolean {
 }
 
 /** Whether holding this lock keeps out every host that could change the same marker. */
-export function keepsEverybodyOut({ path, excludes }: KernelLock): boolean {
+export function excludesAllHosts({ path, excludes }: KernelLock): boolean {
   if (!excludes) return false;
   const { lockScope, shared } = mountOfLocks(dirname(path));
   return lockScope === "cluster" || shared === false;
+}
+
+/**
+ * Stands in for the kernel lock where there is none to be had: keeps nobody out and proves nothing, so that a claim is its
+ * marker alone. What would go into the lock file goes into one of its own beside it: many may write at once here, and no crash
+ * must leave a marker that nothing describes. Throws an EnvironmentError when the lock file cannot be read.
+ */
+function noKernelLock(path: string): KernelLock {
+  const previous = requireLockRecord(path);
+  let own: { readonly path: string; readonly fd: number } | null = null;
+  return {
+    path,
+    excludes: false,
+    descriptors: [],
+    // No file has this number, so that no host with kernel locks takes a free one for this claim's.
+    inode: 0n,
+    created: true,
+    previous,
+    records: () => [previous, ...recordsOfClaims(path)],
+    isInPlace: () => true,
+    read: () => (own === null ? { kind: "none" } : parseOwnerRecord(readUpTo(own.fd, largestRecordBytes + 1))),
+    write: (record) => {
+      own ??= createOwn(path);
+      writeWhole(own.fd, own.path, record);
+    },
+    release: () => {
+      if (own === null) return;
+      discard(own.path);
+      closeSync(own.fd);
+      own = null;
+    },
+  };
+}
+
+/** The records of claims without kernel locks, crashed ones among them. */
+export function recordsOfClaims(lockPath: string): RecordReading[] {
+  return claimFiles(lockPath).map(readLockRecord);
+}
+
+/** Called by the process that has just got the marker: records of claims that crashed before are of no use any more. */
+export function sweepClaimFiles(kernel: KernelLock, isOwn: (reading: RecordReading) => boolean): void {
+  for (const path of claimFiles(kernel.path)) if (!isOwn(readLockRecord(path))) discard(path);
+}
+
+function claimFiles(lockPath: string): string[] {
+  const folder = dirname(lockPath);
+  const stem = `${kernelLockStem(lockPath)}.`;
+  try {
+    const own = (name: string) => name.startsWith(stem) && /^[0-9a-f]{16}\.claim$/.test(name.slice(stem.length));
+    return readdirSync(folder)
+      .filter(own)
+      .map((name) => join(folder, name));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw asSystemError("list", folder, error);
+  }
+}
+
+function createOwn(lockPath: string): { path: string; fd: number } {
+  const folder = dirname(lockPath);
+  const path = join(folder, `${kernelLockStem(lockPath)}.${randomHex(8)}${claimSuffix}`);
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  try {
+    makeSharedFolder(folder);
+    const fd = openSync(path, flags, 0o664);
+    shareAsFolderAsks(fd, path);
+    return { path, fd };
+  } catch (error) {
+    throw asSystemError("create", path, error);
+  }
 }

@@ -8,9 +8,8 @@ import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { holderFrom, isReleased } from "../claim-record.ts";
-import { outOfReach, whoLocks } from "./lock-holder.ts";
-import { readLockFile } from "./lock-record.ts";
-import { ownerRunsHere } from "./marker-witness.ts";
+import { readLockFile } from "./lock-file.ts";
+import { findLockHolder, outOfReach, ownerRunsHere } from "./lock-holder.ts";
 import { describesMarker, readMarker, requireMarkerRecord } from "./read-marker.ts";
 
 /** A claim as others know it, who are not the process that made it. */
@@ -77,11 +76,11 @@ async function lookAtLocks(
   if (record.trainlock?.lockInode !== inodeNumber(file.ino))
     return answer(false, `its lock file ${lockPath} was replaced by another`, record);
   if (unseen === null) {
-    const witness = await whoLocks(lockPath, file, record);
-    if (witness.by === "changed") return answer(false, `its lock file ${lockPath} was replaced by another`, record);
-    if (witness.by === "nobody") return answer(false, "nobody holds its kernel lock any more", record);
-    if (witness.by === "unknown") return answer(null, `its kernel lock cannot be asked: ${witness.why}`, record);
-    if (witness.by === "somebody" && !isWritten)
+    const holder = await findLockHolder(lockPath, file, record);
+    if (holder.by === "changed") return answer(false, `its lock file ${lockPath} was replaced by another`, record);
+    if (holder.by === "nobody") return answer(false, "nobody holds its kernel lock any more", record);
+    if (holder.by === "unknown") return answer(null, `its kernel lock cannot be asked: ${holder.why}`, record);
+    if (holder.by === "somebody" && !isWritten)
       return answer(null, `somebody has emptied ${lockPath}, and it is locked, perhaps by another`, record);
   }
   const fault = markerFault(weightsDir, record);

@@ -4,29 +4,20 @@ import { inodeNumber } from "../../model/inode.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { requireWithin } from "../../system/files/within.ts";
+import { errnoOf } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
-import {
-  asReleased,
-  generationOf,
-  holderFrom,
-  isReleased,
-  newOwnerRecord,
-  nobodyKnown,
-  withSection,
-} from "../claim-record.ts";
-import { refuseCollision } from "../name-collision.ts";
+import { asReleased, generationOf, newOwnerRecord, withSection } from "../claim-record.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
-import { type AcquireClaimLock, acquireClaimLock, keepsEverybodyOut } from "./claim-lock.ts";
+import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
 import { holdClaim } from "./held-claim.ts";
+import { busyKernelLock, judgeRecord, knowingRequeue, type MarkerContext } from "./judge-owner.ts";
 import type { KernelLock } from "./kernel-lock.ts";
-import { kernelHolder } from "./kernel-lock-probe.ts";
-import type { MarkerContext } from "./marker-owner.ts";
+import type { PlacedMarker } from "./marker.ts";
+import { sweepSuccessors } from "./marker-takeover.ts";
 import { requireMarkerRecord } from "./read-marker.ts";
-import { knowingRequeue } from "./requeue.ts";
-import { sweepCrashed } from "./sweep-crashed.ts";
 import { takeMarker } from "./take-marker.ts";
-import { prepareWeightsDir, writeMarkerRecord } from "./temporary-file.ts";
+import { prepareWeightsDir, sweepTemporaryFiles, writeMarkerRecord } from "./temporary-file.ts";
 
 export interface ClaimOptions {
   /** How often a holder looks at its locks, milliseconds. */
@@ -93,7 +84,7 @@ async function acquireClaim(
   try {
     // The file system may have changed during the wait: a link may lead out of the root by now.
     if (waited !== null) requireWithin(layout.root, weightsDir);
-    const busy = await foreignRecord(kernel, layout, configuration, examine);
+    const busy = await judgeRecord(kernel, layout, configuration, examine);
     if (busy !== null) return { busy };
     prepareWeightsDir(weightsDir, kernel.excludes);
     const generation = 1 + highestGeneration(kernel, weightsDir);
@@ -114,7 +105,7 @@ async function acquireClaim(
       throw error;
     }
     taken = true;
-    if (!keepsEverybodyOut(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
+    if (!excludesAllHosts(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
     return { lock: holdClaim(kernel, marker.placed, weightsDir, complete, checkEveryMs) };
   } finally {
     if (!taken) kernel.release();
@@ -125,43 +116,17 @@ function highestGeneration(kernel: KernelLock, weightsDir: string): number {
   return Math.max(...[...kernel.records(), requireMarkerRecord(weightsDir)].map(generationOf));
 }
 
-function busyKernelLock(path: string, weightsDir: string, configuration: Configuration): Busy {
-  const { record, pid } = kernelHolder(path, weightsDir);
-  if (record !== null) refuseCollision(record, configuration, path);
-  return {
-    holder: holderFrom(record, pid) ?? nobodyKnown,
-    verdict: { status: "active", label: "ACTIVE" },
-    evidence: [{ source: "kernel-lock", says: "alive", detail: "the kernel lock is held" }],
-    path,
-  };
-}
-
 /**
- * We hold the kernel lock, yet its last owner did not sign off. Where flock reaches everybody that is proof of its death;
- * where it does not (see docs/file-systems.md), the owner may live on another host.
+ * Removes what crashed claims left, once a claim has the marker without a lock that excludes all hosts. Nothing of it is in
+ * anybody's way, so that no failure matters.
  */
-async function foreignRecord(
-  kernel: KernelLock,
-  layout: Layout,
-  configuration: Configuration,
-  examine: Examine,
-): Promise<Busy | null> {
-  if (kernel.previous.kind !== "record" || isReleased(kernel.previous.record)) return null;
-  const record = kernel.previous.record;
-  refuseCollision(record, configuration, kernel.path);
-  const { verdict, evidence } = await examine({
-    kind: "fcntl",
-    name: layout.displayName(configuration),
-    path: kernel.path,
-    lockPath: kernel.path,
-    weightsDir: layout.weightsDir(configuration),
-    kernelLock: { state: kernel.excludes ? "free" : "none" },
-    record,
-    recordProblem: null,
-    marker: null,
-    pid: record.pid,
-    startedAt: record.acquiredAt,
-  });
-  if (verdict.status === "stale") return null;
-  return { holder: holderFrom(record, null) ?? nobodyKnown, verdict, evidence, path: kernel.path };
+function sweepCrashed(kernel: KernelLock, weightsDir: string, marker: PlacedMarker, token: string): void {
+  try {
+    sweepClaimFiles(kernel, (found) => found.kind === "record" && found.record.trainlock?.token === token);
+    sweepSuccessors(weightsDir, marker);
+    // A contender that loses its temporary file by this makes another, and then finds ours in place.
+    sweepTemporaryFiles(weightsDir, true);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
 }

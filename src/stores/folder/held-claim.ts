@@ -6,7 +6,7 @@ import { errnoOf } from "../../system/libc/errno.ts";
 import { asReleased, generationOf, withChild, withSection } from "../claim-record.ts";
 import type { HeldLock } from "../store.ts";
 import { scheduleChecks } from "./check-schedule.ts";
-import { keepsEverybodyOut } from "./claim-lock.ts";
+import { excludesAllHosts } from "./claim-lock.ts";
 import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
 import { type PlacedMarker, placeMarker } from "./marker.ts";
 import { readMarkerRecord } from "./read-marker.ts";
@@ -24,7 +24,7 @@ export function holdClaim(
   let marker = markerPlaced;
   let record = taken;
   const orphans: KernelLock[] = [];
-  const excludesAll = keepsEverybodyOut(kernelTaken);
+  const excludesAll = excludesAllHosts(kernelTaken);
   const token = taken.trainlock?.token ?? "";
   const generation = taken.trainlock?.generation ?? 0;
   const lost = new AbortController();

@@ -10,7 +10,7 @@ import { tryFlock, unlockFlock } from "../../system/libc/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
 import { isReleased } from "../claim-record.ts";
 import { keepsKernelLocks } from "./claim-lock.ts";
-import { readLockFile, readLockRecord } from "./lock-record.ts";
+import { readLockFile, readLockRecord } from "./lock-file.ts";
 import { readMarkerRecord } from "./read-marker.ts";
 
 /** A would-block that lasts longer is no other probe. Where a record says that somebody holds it, less will do. */

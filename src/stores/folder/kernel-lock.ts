@@ -20,7 +20,7 @@ const mostReplacements = 50;
 
 export interface KernelLock {
   readonly path: string;
-  /** False: a stand-in where there are no kernel locks, which keeps nobody out and proves nothing (no-kernel-lock.ts). */
+  /** False: a stand-in where there are no kernel locks, which keeps nobody out and proves nothing (claim-lock.ts). */
   readonly excludes: boolean;
   /** What a command inherits to keep the lock alive without its wrapper. */
   readonly descriptors: readonly number[];

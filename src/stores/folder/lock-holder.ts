@@ -11,6 +11,7 @@ import { isLockedByRange, tryFlock } from "../../system/libc/flock.ts";
 import { tryRangeLock } from "../../system/libc/range-lock.ts";
 import { holdsFlock } from "../../system/processes/flock-holders.ts";
 import { procHasOurPids } from "../../system/processes/proc-files.ts";
+import { processesWithToken, readProcess } from "../../system/processes/process-table.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 
 /** A would-block that lasts longer is no other tool that only looks. */
@@ -20,12 +21,12 @@ const probePatienceMs = 10;
  * Who keeps a file locked. `owner`: a process that its record names, seen in /proc. `changed`: the path leads to another
  * file than the one that was read.
  */
-export type Witness =
+export type LockHolder =
   | { readonly by: "owner" | "somebody" | "nobody" | "changed" }
   | { readonly by: "unknown"; readonly why: string };
 
 /** Asks who locks the file that was read at `path`; changes nothing on disk. */
-export async function whoLocks(path: string, read: BigIntStats, record: OwnerRecord): Promise<Witness> {
+export async function findLockHolder(path: string, read: BigIntStats, record: OwnerRecord): Promise<LockHolder> {
   const giveUpAt = performance.now() + probePatienceMs;
   for (let first = true; ; first = false) {
     const answer = askByLocking(path, read);
@@ -40,7 +41,7 @@ export async function whoLocks(path: string, read: BigIntStats, record: OwnerRec
  * By flock(2) and by byte range: a site may have declared the latter (`lock_primitive: ofd`), and the environment of a
  * command does not say so. Closing the file gives back what was got.
  */
-function askByLocking(path: string, read: BigIntStats): Witness {
+function askByLocking(path: string, read: BigIntStats): LockHolder {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
@@ -77,4 +78,19 @@ export function outOfReach(path: string, { hostname, trainlock }: OwnerRecord): 
   const mount = settledMount(dirname(path), mountOf(path));
   if (mount.shared === false) return null;
   return mount.lockScope === "cluster" && provesFor(mount.proof, hostname) ? null : mount.why;
+}
+
+/** Whether the owner of a claim without a kernel lock is seen on this kernel: its wrapper, or the command that outlives it. */
+export function ownerRunsHere({ pid, trainlock }: OwnerRecord): boolean {
+  const { bootId, pidNamespace } = thisHost();
+  if (pid === null || trainlock === null || trainlock.bootId === null) return false;
+  if (trainlock.bootId !== bootId || trainlock.pidNamespace !== pidNamespace) return false;
+  if (runsSince(pid, trainlock.startTimeTicks) || runsSince(trainlock.childPid, trainlock.childStartTimeTicks))
+    return true;
+  return trainlock.token !== null && processesWithToken(trainlock.token).length > 0;
+}
+
+function runsSince(pid: number | null, beganTicks: number | null): boolean {
+  const found = pid === null ? null : readProcess(pid);
+  return found?.kind === "alive" && found.facts.startTimeTicks === beganTicks;
 }

@@ -1,10 +1,18 @@
-import { type BigIntStats, lstatSync, renameSync, unlinkSync } from "node:fs";
+import { type BigIntStats, linkSync, lstatSync, readdirSync, renameSync, unlinkSync } from "node:fs";
+import { join } from "node:path";
+import { inodeNumber } from "../../model/inode.ts";
 import type { MarkerFacts } from "../../model/lock-facts.ts";
-import { markerPath } from "../../site/layout.ts";
+import { markerName, markerPath } from "../../site/layout.ts";
 import { ownerOf } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { exchangePaths } from "../../system/libc/exchange-files.ts";
-import { type Announce, type PlacedMarker, withUnfinishedMarker } from "./marker.ts";
+import { type Announce, type PlacedMarker, placeMarkerAt, withTemporaryMarker } from "./marker.ts";
+import { readMarker, readMarkerAt } from "./read-marker.ts";
+import { discard, temporaryPath } from "./temporary-file.ts";
+
+const successorSuffix = ".next";
+/** Successors that died, too. More of them are no crashes: something goes on making them. */
+const mostSuccessors = 50;
 
 /**
  * Puts our marker over a dead one without the path ever being free. `changed` when it is no longer the marker that was
@@ -17,22 +25,22 @@ export function replaceMarker(
   announce: Announce,
 ): PlacedMarker | "changed" {
   const path = markerPath(weightsDir);
-  return withUnfinishedMarker(path, pid, (unfinished, own) => {
+  return withTemporaryMarker(path, pid, (temporary, own) => {
     if (!isMarker(path, dead)) return "changed";
     announce(own.ino);
-    const exchanged = exchangePaths(unfinished, path);
+    const exchanged = exchangePaths(temporary, path);
     if (exchanged === "exchanged") {
       let taken = false;
       try {
-        taken = isMarker(unfinished, dead);
+        taken = isMarker(temporary, dead);
       } finally {
-        if (!taken) giveBack(unfinished, path);
+        if (!taken) returnMarker(temporary, path);
       }
       return taken ? "placed" : "changed";
     }
     if (exchanged === "unsupported") {
       if (!isMarker(path, dead)) return "changed";
-      renameSync(unfinished, path);
+      renameSync(temporary, path);
       return "placed";
     }
     if (exchanged.errno === "ENOENT") return "changed";
@@ -41,10 +49,10 @@ export function replaceMarker(
 }
 
 /**
- * Somebody replaced the dead marker between the last look and the exchange: the living one goes back to its place. Where
- * ours is gone from there, its owner has removed what it took for its own: it is done, and nothing is to be given back.
+ * Undoes an exchange: another process replaced the dead marker after the last look, and its living one belongs in that place.
+ * Where ours is gone from there, that process has removed it as its own: it is done, and there is nothing to return.
  */
-export function giveBack(living: string, path: string): void {
+export function returnMarker(living: string, path: string): void {
   const again = exchangePaths(living, path);
   if (again !== "exchanged" && (again === "unsupported" || again.errno !== "ENOENT")) renameSync(living, path);
 }
@@ -70,4 +78,125 @@ export function isMarker(path: string, judged: MarkerFacts): boolean {
     there.dev === judged.device &&
     there.mtimeNs === judged.modifiedNs
   );
+}
+
+/** The right to change one dead marker. One process at a time has it. */
+export interface Takeover {
+  /** The dead marker, and every successor of it that died before it was done: one of them stands in the marker's place. */
+  readonly dead: readonly MarkerFacts[];
+  readonly successor: PlacedMarker;
+}
+
+/**
+ * Elects the one process that may change a dead marker, where no kernel lock excludes all hosts. The right is a marker like
+ * any other, under a name that is derived from the dead one, so that only one process can place it. Where that process has
+ * died, too, its marker gets a successor in the same way. `judge` returns what speaks against taking over from a marker, null
+ * where its owner is dead. `changed`: another has taken over meanwhile.
+ */
+export async function electSuccessor<T>(
+  weightsDir: string,
+  dead: MarkerFacts,
+  pid: number,
+  announce: Announce,
+  judge: (successor: MarkerFacts) => Promise<T | null>,
+): Promise<Takeover | "changed" | { readonly objection: T }> {
+  const chain = [dead];
+  for (let last = dead; chain.length < mostSuccessors; chain.push(last)) {
+    const path = successorPath(weightsDir, last);
+    const successor = placeMarkerAt(path, pid, announce);
+    if (successor !== "occupied") return { dead: chain, successor };
+    const next = readMarkerAt(path);
+    // An exchange leaves the dead marker itself in the place of its successor.
+    if (next === null || chain.some((earlier) => isSame(earlier, next))) return "changed";
+    const objection = await judge(next);
+    if (objection !== null) return { objection };
+    last = next;
+  }
+  throw systemError("take over the marker", markerPath(weightsDir), "ELOOP");
+}
+
+/**
+ * Exchanges the successor's marker with the dead one, and checks what came out: a marker that was not judged is returned to
+ * its place. Where files cannot be exchanged `mayRename` decides: by a rename after one more look, or `unable`, and nothing is
+ * taken over.
+ */
+export function replaceDeadMarker(
+  weightsDir: string,
+  { dead, successor }: Takeover,
+  mayRename: boolean,
+): PlacedMarker | "changed" | "unable" {
+  const path = markerPath(weightsDir);
+  const there = dead.find((marker) => isMarker(path, marker));
+  if (there === undefined) return "changed";
+  const exchanged = exchangePaths(successor.path, path);
+  if (exchanged === "unsupported") {
+    if (!mayRename) return "unable";
+    if (!isMarker(path, there)) return "changed";
+    renameSync(successor.path, path);
+    return successor.knownAs(path);
+  }
+  if (exchanged !== "exchanged") {
+    if (exchanged.errno === "ENOENT") return "changed";
+    throw systemError("replace the marker", path, exchanged.errno);
+  }
+  let taken = false;
+  try {
+    taken = isMarker(successor.path, there);
+  } finally {
+    if (!taken) returnMarker(successor.path, path);
+  }
+  if (!taken) return "changed";
+  discard(successor.path);
+  return successor.knownAs(path);
+}
+
+/** Removes the dead marker by a rename, and checks what was moved: a marker that was not judged is returned if its place is free. */
+export function removeDeadMarker(weightsDir: string, { dead }: Takeover): "removed" | "changed" {
+  const path = markerPath(weightsDir);
+  const there = dead.find((marker) => isMarker(path, marker));
+  if (there === undefined) return "changed";
+  const away = temporaryPath(weightsDir);
+  try {
+    renameSync(path, away);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return "changed";
+    throw asSystemError("remove", path, error, `${ownerOf(path)}; ${ownerOf(weightsDir)}`);
+  }
+  if (!isMarker(away, there)) {
+    returnIfFree(away, path);
+    return "changed";
+  }
+  discard(away);
+  for (const marker of dead) discard(successorPath(weightsDir, marker));
+  return "removed";
+}
+
+/** ENOENT: a process that got the place meanwhile has swept the file. */
+function returnIfFree(away: string, path: string): void {
+  try {
+    linkSync(away, path);
+  } catch (error) {
+    if (isErrno(error, "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) renameSync(away, path);
+    else if (!isErrno(error, "EEXIST", "ENOENT")) throw asSystemError("put back", path, error);
+  }
+  discard(away);
+}
+
+/** Called by the process that has just got the marker: all successors but its own are of markers that are gone. */
+export function sweepSuccessors(weightsDir: string, own: PlacedMarker): void {
+  const marker = readMarker(weightsDir);
+  if (marker === null || inodeNumber(marker.inode) !== inodeNumber(own.inode)) return;
+  const mine = successorPath(weightsDir, marker);
+  for (const name of readdirSync(weightsDir)) {
+    const path = join(weightsDir, name);
+    if (name.startsWith(`${markerName}.`) && name.endsWith(successorSuffix) && path !== mine) discard(path);
+  }
+}
+
+function successorPath(weightsDir: string, { inode, modifiedNs }: MarkerFacts): string {
+  return join(weightsDir, `${markerName}.${inodeNumber(inode)}.${modifiedNs}${successorSuffix}`);
+}
+
+function isSame(one: MarkerFacts, other: MarkerFacts): boolean {
+  return one.inode === other.inode && one.device === other.device && one.modifiedNs === other.modifiedNs;
 }

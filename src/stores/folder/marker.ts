@@ -4,7 +4,7 @@ import { markerPath } from "../../site/layout.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
-import { createUnfinished, discard, markerError, unlessSwept } from "./temporary-file.ts";
+import { createTemporary, discard, markerError, unlessSwept } from "./temporary-file.ts";
 
 /**
  * A marker that this process placed, known by its inode. It is kept open: a file system gives the inode number of a removed
@@ -31,12 +31,12 @@ export function placeMarker(weightsDir: string, pid: number, announce: Announce)
 
 /** The same under another name of that folder. */
 export function placeMarkerAt(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
-  return withUnfinishedMarker(path, pid, (unfinished, own) => {
+  return withTemporaryMarker(path, pid, (temporary, own) => {
     announce(own.ino);
     try {
-      linkSync(unfinished, path);
+      linkSync(temporary, path);
     } catch (error) {
-      // Over NFS a link may succeed and its answer be lost: what the file system shows counts, not the return code.
+      // Over NFS a link may electSuccessor and its answer be lost: what the file system shows counts, not the return code.
       if (leadsTo(path, own)) return "placed";
       if (isErrno(error, "EEXIST")) return "occupied";
       if (isErrno(error, "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) return placeWithoutLinks(path, pid, announce);
@@ -75,23 +75,23 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
 
 /**
  * Makes a complete marker under a name of its own. `placed` by `use` means that it has got the real one. Where flock does not
- * reach other hosts, a claim there may sweep the unfinished file away in between: then all begins again.
+ * reach other hosts, a claim there may sweep the temporary file away in between: then all begins again.
  */
-export function withUnfinishedMarker<T extends "occupied" | "changed">(
+export function withTemporaryMarker<T extends "occupied" | "changed">(
   path: string,
   pid: number,
   use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
 ): PlacedMarker | T {
-  return unlessSwept(() => withOneUnfinished(path, pid, use));
+  return unlessSwept(() => withOneTemporary(path, pid, use));
 }
 
-function withOneUnfinished<T extends "occupied" | "changed">(
+function withOneTemporary<T extends "occupied" | "changed">(
   wanted: string,
   pid: number,
   use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
 ): PlacedMarker | T {
   const weightsDir = dirname(wanted);
-  const { path, fd } = createUnfinished(weightsDir, Buffer.from(`${pid}\n`));
+  const { path, fd } = createTemporary(weightsDir, Buffer.from(`${pid}\n`));
   let keepOpen = false;
   try {
     const own = fstatSync(fd, { bigint: true });

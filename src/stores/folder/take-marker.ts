@@ -4,11 +4,10 @@ import type { OwnerRecord } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { asReleased, withSection } from "../claim-record.ts";
 import type { Busy } from "../store.ts";
-import { keepsEverybodyOut } from "./claim-lock.ts";
+import { excludesAllHosts } from "./claim-lock.ts";
+import { busyMarker, judgeMarker, type MarkerContext, type MarkerOwner } from "./judge-owner.ts";
 import { type Announce, type PlacedMarker, placeMarker } from "./marker.ts";
-import { busyMarker, type MarkerContext, type MarkerOwner, markerOwner } from "./marker-owner.ts";
-import { putHeirInPlace, succeed } from "./marker-succession.ts";
-import { replaceMarker } from "./marker-takeover.ts";
+import { electSuccessor, replaceDeadMarker, replaceMarker } from "./marker-takeover.ts";
 import { readMarker } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
 
@@ -55,21 +54,21 @@ async function takeOver(
   announce: Announce,
 ): Promise<Taken | { readonly busy: Busy }> {
   const { kernel, weightsDir } = context;
-  const owner = await markerOwner(context, marker);
+  const owner = await judgeMarker(context, marker);
   try {
     if (owner.busy !== null) return { busy: owner.busy };
     // The lock file is about to speak of our marker: what it said of the dead one must outlive a crash in between.
     if (kernel.excludes && owner.record !== null && owner.onlyElsewhere)
       writeMarkerRecord(weightsDir, serializeOwnerRecord(owner.record));
-    if (!keepsEverybodyOut(kernel)) return await takeOverAsHeir(context, marker, owner, pid, announce);
+    if (!excludesAllHosts(kernel)) return await takeOverAsSuccessor(context, marker, owner, pid, announce);
     return replaceMarker(weightsDir, marker, pid, announce);
   } finally {
     owner.otherLock?.release();
   }
 }
 
-/** Where no kernel lock keeps all other contenders away, only one of them becomes the heir. */
-async function takeOverAsHeir(
+/** Where no kernel lock keeps all other contenders away, only one of them becomes the successor. */
+async function takeOverAsSuccessor(
   context: MarkerContext,
   marker: MarkerFacts,
   { record, examined }: MarkerOwner,
@@ -78,18 +77,18 @@ async function takeOverAsHeir(
 ): Promise<Taken | { readonly busy: Busy }> {
   const { weightsDir } = context;
   const judge = async (successor: MarkerFacts): Promise<Busy | null> => {
-    const { busy, otherLock } = await markerOwner(context, successor);
+    const { busy, otherLock } = await judgeMarker(context, successor);
     otherLock?.release();
     return busy;
   };
-  const succession = await succeed(weightsDir, marker, pid, announce, judge);
-  if (succession === "changed") return "changed";
-  if ("objection" in succession) return { busy: succession.objection };
+  const takeover = await electSuccessor(weightsDir, marker, pid, announce, judge);
+  if (takeover === "changed") return "changed";
+  if ("objection" in takeover) return { busy: takeover.objection };
   let placed: PlacedMarker | "changed" | "unable" = "changed";
   try {
-    placed = putHeirInPlace(weightsDir, succession, context.kernel.excludes);
+    placed = replaceDeadMarker(weightsDir, takeover, context.kernel.excludes);
   } finally {
-    if (typeof placed === "string") succession.heir.remove();
+    if (typeof placed === "string") takeover.successor.remove();
   }
   if (placed !== "unable") return placed;
   const detail =

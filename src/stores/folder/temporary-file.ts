@@ -7,13 +7,13 @@ import { asSystemError, errnoOf, isErrno, systemError } from "../../system/libc/
 import { thisHost } from "../../system/processes/this-host.ts";
 import { randomHex } from "../../system/random.ts";
 
-const unfinishedSuffix = ".tmp";
+const temporarySuffix = ".tmp";
 /** Long after any claim has finished, whatever the clocks of hosts and file server differ by. */
 const abandonedAfterMs = 3_600_000;
 
 /** A complete file in a weights dir, under a name that nobody looks at, to be linked or renamed to its own. */
-export function createUnfinished(weightsDir: string, content: Buffer): { path: string; fd: number } {
-  const path = unfinishedPath(weightsDir);
+export function createTemporary(weightsDir: string, content: Buffer): { path: string; fd: number } {
+  const path = temporaryPath(weightsDir);
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
@@ -30,12 +30,12 @@ export function createUnfinished(weightsDir: string, content: Buffer): { path: s
 }
 
 /** A name that nobody looks at, and that is swept should we die. */
-export function unfinishedPath(weightsDir: string): string {
-  return join(weightsDir, `${unfinishedPrefix()}${randomHex(8)}${unfinishedSuffix}`);
+export function temporaryPath(weightsDir: string): string {
+  return join(weightsDir, `${temporaryPrefix()}${randomHex(8)}${temporarySuffix}`);
 }
 
 /** Names this kernel by its boot id: which claims the kernel lock has shown to be over is known of these alone. */
-function unfinishedPrefix(): string {
+function temporaryPrefix(): string {
   return `${markerName}.${(thisHost().bootId ?? "00000000").slice(0, 8)}`;
 }
 
@@ -75,7 +75,7 @@ export function writeMarkerRecord(weightsDir: string, record: Buffer): void {
 }
 
 function writeRecordOnce(weightsDir: string, record: Buffer): void {
-  const { path, fd } = createUnfinished(weightsDir, record);
+  const { path, fd } = createTemporary(weightsDir, record);
   try {
     renameSync(path, markerRecordPath(weightsDir));
   } catch (error) {
@@ -90,11 +90,11 @@ function writeRecordOnce(weightsDir: string, record: Buffer): void {
  * Removes what crashed claims left behind: those of this kernel, where a lock that is ours now shows that they are over, at
  * once; those of others, which may be under way there, when they are old.
  */
-export function sweepUnfinished(weightsDir: string, ownAreOver: boolean): void {
+export function sweepTemporaryFiles(weightsDir: string, ownAreOver: boolean): void {
   for (const name of readdirSync(weightsDir)) {
-    if (!name.startsWith(`${markerName}.`) || !name.endsWith(unfinishedSuffix)) continue;
+    if (!name.startsWith(`${markerName}.`) || !name.endsWith(temporarySuffix)) continue;
     const path = join(weightsDir, name);
-    if ((ownAreOver && name.startsWith(unfinishedPrefix())) || isAbandoned(path)) discard(path);
+    if ((ownAreOver && name.startsWith(temporaryPrefix())) || isAbandoned(path)) discard(path);
   }
 }
 
@@ -107,7 +107,7 @@ function isAbandoned(path: string): boolean {
 export function prepareWeightsDir(weightsDir: string, excludes: boolean): void {
   makeSharedFolder(weightsDir);
   try {
-    sweepUnfinished(weightsDir, excludes);
+    sweepTemporaryFiles(weightsDir, excludes);
   } catch (error) {
     throw markerError(weightsDir, error);
   }

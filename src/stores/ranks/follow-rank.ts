@@ -7,18 +7,18 @@ import { readProcess, startedBy } from "../../system/processes/process-table.ts"
 import { thisHost } from "../../system/processes/this-host.ts";
 import { bothLocks } from "../both-stores.ts";
 import { nobodyKnown } from "../claim-record.ts";
-import { readLockRecord } from "../folder/lock-record.ts";
+import { readLockRecord } from "../folder/lock-file.ts";
 import { readMarkerRecord } from "../folder/read-marker.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import type { Launch } from "./launch.ts";
-import { type RankWord, rankWordPath, readRankWord, writePresence } from "./rank-status.ts";
+import { type RankStatus, rankStatusPath, readRankStatus, writePresence } from "./rank-status.ts";
 
 const pollMs = 200;
 const watchMs = 1000;
 /** Ranks start within moments of each other; a rank 0 that was never started under trainlock says nothing for ever. */
 const silenceMs = 600_000;
-/** A last word older than this when we start is that of another launch of the same name. */
-const staleWordMs = 120_000;
+/** A last status older than this when we start is that of another launch of the same name. */
+const staleStatusMs = 120_000;
 
 export interface Joining {
   /** How long a rank may go on when rank 0 has ended, milliseconds. */
@@ -40,25 +40,25 @@ export function joinRank(
   { graceMs, address, join }: Joining,
 ): LockStore {
   const lockPath = layout.kernelLockPath(configuration);
-  const path = rankWordPath(lockPath, launch.key);
+  const path = rankStatusPath(lockPath, launch.key);
   const weightsDir = layout.weightsDir(configuration);
   const startedAtMs = Date.now();
   const silentSince = performance.now();
 
-  const current = (): RankWord | null => {
-    const found = readRankWord(path);
+  const current = (): RankStatus | null => {
+    const found = readRankStatus(path);
     if (found === null) return null;
-    const isLast = found.word.state === "over" || found.word.state === "lost";
-    return isLast && found.writtenAtMs < startedAtMs - staleWordMs ? null : found.word;
+    const isLast = found.status.state === "over" || found.status.state === "lost";
+    return isLast && found.writtenAtMs < startedAtMs - staleStatusMs ? null : found.status;
   };
   const busy: Busy = { holder: nobodyKnown, verdict: { status: "active", label: "ACTIVE" }, evidence: [], path };
 
   const acquire = async (): Promise<Acquisition> => {
-    const word = current();
-    if (word === null || word.state === "asking") return { kind: "busy", busy, wait };
-    if (word.state === "over" || word.state === "lost" || word.token === null)
+    const status = current();
+    if (status === null || status.state === "asking") return { kind: "busy", busy, wait };
+    if (status.state === "over" || status.state === "lost" || status.token === null)
       return { kind: "busy", busy, wait: null };
-    const leased = await join?.(word.token);
+    const leased = await join?.(status.token);
     if (leased === null) {
       // Rank 0 says soon what has become of it.
       await sleep(pollMs);
@@ -67,16 +67,16 @@ export function joinRank(
     writePresence(path, launch.rank, "running");
     // A store's claims leave no record in the folder, and one that is there is another's from before.
     const records = layout.store === null ? { weightsDir, lockPath } : null;
-    const held = joined(path, records, { ...word, token: word.token }, graceMs);
+    const held = joined(path, records, { ...status, token: status.token }, graceMs);
     const release = async () => leave(held, path, launch.rank);
     const lock = { ...held, address, release };
     return { kind: "held", lock: leased === undefined ? lock : bothLocks(leased, lock) };
   };
   const wait: Wait = async (signal) => {
     while (!signal.aborted) {
-      const word = current();
-      if (word !== null && word.state !== "asking") return { acquire, giveUp: () => undefined };
-      if (word === null && performance.now() - silentSince > silenceMs) throw silence(path);
+      const status = current();
+      if (status !== null && status.state !== "asking") return { acquire, giveUp: () => undefined };
+      if (status === null && performance.now() - silentSince > silenceMs) throw silence(path);
       await sleepUnlessAborted(pollMs, signal);
     }
     return null;
@@ -99,7 +99,7 @@ function isGone({ pid, trainlock }: OwnerRecord): boolean {
 async function leave(held: { release(): Promise<void> }, path: string, rank: number): Promise<void> {
   await held.release();
   // Where rank 0 is over, nobody reads it any more.
-  if (readRankWord(path)?.word.state !== "over") writePresence(path, rank, "ended");
+  if (readRankStatus(path)?.status.state !== "over") writePresence(path, rank, "ended");
 }
 
 function silence(path: string): EnvironmentError {
@@ -112,14 +112,14 @@ function silence(path: string): EnvironmentError {
 function joined(
   path: string,
   records: { readonly weightsDir: string; readonly lockPath: string } | null,
-  word: RankWord & { readonly token: string },
+  status: RankStatus & { readonly token: string },
   graceMs: number,
 ) {
-  const { token, generation } = word;
+  const { token, generation } = status;
   const lost = new AbortController();
   let endedAt: number | null = null;
   const look = () => {
-    const state = readRankWord(path)?.word.state;
+    const state = readRankStatus(path)?.status.state;
     if (state === "ended" || state === "over") endedAt ??= performance.now();
     const beside = records === null ? null : recordIn(readMarkerRecord(records.weightsDir).reading);
     // The command is noted there first: a wrapper that was killed soon has noted it nowhere else.

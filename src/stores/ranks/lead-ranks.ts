@@ -5,12 +5,12 @@ import { sleep } from "../../system/clock/sleep.ts";
 import { type Acquisition, type Attempt, type HeldLock, type LockStore, waitThen } from "../store.ts";
 import type { Launch } from "./launch.ts";
 import {
-  type RankWord,
-  rankWordPath,
+  type RankStatus,
+  rankStatusPath,
   readPresence,
   removePresence,
-  sweepRankWords,
-  writeRankWord,
+  sweepRankStatuses,
+  writeRankStatus,
 } from "./rank-status.ts";
 
 /** Ranks start within moments of each other: who has not joined by then never will. */
@@ -19,7 +19,7 @@ const pollMs = 100;
 
 export interface Leading {
   readonly store: LockStore;
-  /** The last word: without it, ranks that have not begun would wait for one. */
+  /** The last status: without it, ranks that have not begun would wait for one. */
   conclude(): void;
 }
 
@@ -35,11 +35,11 @@ export function leadRanks(
   patienceMs: number,
 ): Leading {
   const lockPath = layout.kernelLockPath(configuration);
-  const path = rankWordPath(lockPath, launch.key);
-  let word: RankWord = { state: "asking", token: null, generation: 0 };
-  const say = (change: Partial<RankWord>) => {
-    word = { ...word, ...change };
-    writeRankWord(path, word);
+  const path = rankStatusPath(lockPath, launch.key);
+  let status: RankStatus = { state: "asking", token: null, generation: 0 };
+  const say = (change: Partial<RankStatus>) => {
+    status = { ...status, ...change };
+    writeRankStatus(path, status);
   };
   const sayLost = () => {
     try {
@@ -96,11 +96,11 @@ export function leadRanks(
 
   say({});
   removePresence(path);
-  sweepRankWords(lockPath);
+  sweepRankStatuses(lockPath);
   return {
     store: { acquire: async (...request) => announce(await store.acquire(...request)) },
     conclude: () => {
-      if (word.state !== "lost") say({ state: "over" });
+      if (status.state !== "lost") say({ state: "over" });
       removePresence(path);
     },
   };

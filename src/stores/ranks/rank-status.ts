@@ -6,8 +6,8 @@ import { readRegularFile } from "../../system/files/read-regular-file.ts";
 import { makeSharedFolder } from "../../system/files/shared-permissions.ts";
 import { writeByRename } from "../../system/files/write-by-rename.ts";
 
-const wordSuffix = ".ranks";
-const largestWordBytes = 4096;
+const statusSuffix = ".ranks";
+const largestStatusBytes = 4096;
 const forgetAfterMs = 86_400_000;
 
 /**
@@ -15,70 +15,70 @@ const forgetAfterMs = 86_400_000;
  * command is over, and it holds the lock for those that are not. `lost`: stop. `over`: it was turned away, there was nothing
  * to do, or all is done.
  */
-export interface RankWord {
+export interface RankStatus {
   readonly state: "asking" | "held" | "ended" | "lost" | "over";
   readonly token: string | null;
   readonly generation: number;
 }
 
-const wordSchema = v.object({
+const statusSchema = v.object({
   state: v.picklist(["asking", "held", "ended", "lost", "over"]),
   token: v.nullable(v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/))),
   generation: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
 });
 
 /** Beside the kernel lock file, one a launch. */
-export function rankWordPath(lockPath: string, launchKey: string): string {
-  return join(dirname(lockPath), `${kernelLockStem(lockPath)}.${launchKey}${wordSuffix}`);
+export function rankStatusPath(lockPath: string, launchKey: string): string {
+  return join(dirname(lockPath), `${kernelLockStem(lockPath)}.${launchKey}${statusSuffix}`);
 }
 
-export function isRankWord(path: string): boolean {
-  return path.endsWith(wordSuffix);
+export function isRankStatus(path: string): boolean {
+  return path.endsWith(statusSuffix);
 }
 
-export function writeRankWord(path: string, word: RankWord): void {
+export function writeRankStatus(path: string, status: RankStatus): void {
   makeSharedFolder(dirname(path));
-  writeByRename(path, Buffer.from(`${JSON.stringify(word)}\n`));
+  writeByRename(path, Buffer.from(`${JSON.stringify(status)}\n`));
 }
 
 /** Null when nothing readable is there. */
-export function readRankWord(path: string): { readonly word: RankWord; readonly writtenAtMs: number } | null {
-  const file = readRegularFile(path, largestWordBytes);
+export function readRankStatus(path: string): { readonly status: RankStatus; readonly writtenAtMs: number } | null {
+  const file = readRegularFile(path, largestStatusBytes);
   if (file.kind !== "file") return null;
   try {
-    const parsed = v.safeParse(wordSchema, JSON.parse(file.bytes.toString("utf8")));
-    return parsed.success ? { word: parsed.output, writtenAtMs: Number(file.stats.mtimeMs) } : null;
+    const parsed = v.safeParse(statusSchema, JSON.parse(file.bytes.toString("utf8")));
+    return parsed.success ? { status: parsed.output, writtenAtMs: Number(file.stats.mtimeMs) } : null;
   } catch {
     return null;
   }
 }
 
 /** Says what a rank that has joined is doing: the lock is kept until none of them runs. */
-export function writePresence(wordPath: string, rank: number, state: "running" | "ended"): void {
-  writeByRename(`${wordPath}.${rank}`, Buffer.from(`${state}\n`));
+export function writePresence(statusPath: string, rank: number, state: "running" | "ended"): void {
+  writeByRename(`${statusPath}.${rank}`, Buffer.from(`${state}\n`));
 }
 
 /** How many ranks have joined, and how many of them run. */
-export function readPresence(wordPath: string): { readonly joined: number; readonly running: number } {
-  const states = presencePaths(wordPath).map((path) => {
-    const file = readRegularFile(path, largestWordBytes);
+export function readPresence(statusPath: string): { readonly joined: number; readonly running: number } {
+  const states = presencePaths(statusPath).map((path) => {
+    const file = readRegularFile(path, largestStatusBytes);
     return file.kind === "file" ? file.bytes.toString("latin1").trim() : "running";
   });
   return { joined: states.length, running: states.filter((state) => state === "running").length };
 }
 
-export function removePresence(wordPath: string): void {
-  for (const path of presencePaths(wordPath)) rmSync(path, { force: true });
+export function removePresence(statusPath: string): void {
+  for (const path of presencePaths(statusPath)) rmSync(path, { force: true });
 }
 
-function presencePaths(wordPath: string): string[] {
-  const stem = `${basename(wordPath)}.`;
-  const names = readdirSync(dirname(wordPath)).filter((name) => name.startsWith(stem));
-  return names.filter((name) => /^\d+$/.test(name.slice(stem.length))).map((name) => join(dirname(wordPath), name));
+function presencePaths(statusPath: string): string[] {
+  const stem = `${basename(statusPath)}.`;
+  const names = readdirSync(dirname(statusPath)).filter((name) => name.startsWith(stem));
+  return names.filter((name) => /^\d+$/.test(name.slice(stem.length))).map((name) => join(dirname(statusPath), name));
 }
 
 /** Removes what launches of this configuration left days ago. */
-export function sweepRankWords(lockPath: string): void {
+export function sweepRankStatuses(lockPath: string): void {
   const folder = dirname(lockPath);
   const stem = `${kernelLockStem(lockPath)}.`;
   try {
