@@ -1,6 +1,6 @@
 // Compiles src/cli/main.ts into dist/trainlock, one file that needs neither Node nor Bun nor a package folder.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,6 +28,8 @@ execFileSync(
     // The executable starts in users' folders: their .env and bunfig.toml are not ours to read.
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
+    // An option of any kind lets the runtime start in a working folder that was removed; this one has no effect on us.
+    "--compile-exec-argv=--no-deprecation",
     `--define=TRAINLOCK_VERSION=${JSON.stringify(version)}`,
     "--outfile",
     unfinished,
@@ -35,4 +37,33 @@ execFileSync(
   ],
   { cwd: project, stdio: ["ignore", "ignore", "inherit"] },
 );
+ignoreUsersRuntimeSettings(unfinished);
 renameSync(unfinished, target);
+
+/**
+ * Users of Bun set variables for it, and the runtime in the executable would obey: another program would run in trainlock's place,
+ * or every call exit with 1, which says "locked". Here they have other names of the same length; src/cli/memory-limit.ts uses one.
+ */
+function ignoreUsersRuntimeSettings(path) {
+  const bytes = readFileSync(path);
+  for (const name of ["BUN_OPTIONS", "BUN_BE_BUN", "BUN_JSC_", "BUN_INSPECT"])
+    replaceAll(bytes, Buffer.from(name), "TLR_");
+  // The prefix of the engine's options is compared letter by letter: cmpb $'B',(%r14), then 1 to 7 bytes after it.
+  const letters = [...Buffer.from("UN_JSC_")].map((letter, at) => [0x75, null, 0x41, 0x80, 0x7e, at + 1, letter]);
+  const comparison = [0x3e, 0x42, ...letters.flat()];
+  let patched = 0;
+  for (let at = bytes.indexOf(comparison[1]); at > 0; at = bytes.indexOf(comparison[1], at + 1)) {
+    if (!comparison.every((byte, offset) => byte === null || bytes[at - 1 + offset] === byte)) continue;
+    for (const [index, letter] of [..."TLR"].entries()) bytes[at + 7 * index] = letter.charCodeAt(0);
+    patched += 1;
+  }
+  writeFileSync(path, bytes);
+  const env = { BUN_JSC_unknown: "1", BUN_OPTIONS: "--unknown", BUN_BE_BUN: "1", BUN_INSPECT: "1" };
+  const said = execFileSync(path, ["--version"], { env, encoding: "utf8" });
+  if (said.trim() !== version)
+    throw new Error(`the runtime obeys its users' variables (${patched} comparisons changed)`);
+}
+
+function replaceAll(bytes, name, start) {
+  for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1)) bytes.write(start, at, "latin1");
+}

@@ -1,0 +1,33 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { configuration } from "../support/configuration.ts";
+import { finish } from "../support/running-process.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { environment, executable, trainlock } from "../support/trainlock.ts";
+
+test.each([
+  { BUN_OPTIONS: "--version" },
+  { BUN_OPTIONS: "--no-such-option" },
+  { BUN_BE_BUN: "1" },
+  { BUN_JSC_useJIT: "0" },
+  { BUN_JSC_noSuchOption: "1" },
+  { BUN_INSPECT: "1" },
+])("what users set for Bun changes no exit code, and reaches the command: %j", async (env) => {
+  const of = configuration(await temporaryRoot());
+  expect(await trainlock(["check", ...of.args], { env })).toMatchObject({ exitCode: 0, stdout: `FREE ${of.name}\n` });
+  const [[name, value] = []] = Object.entries(env);
+  const run = await trainlock(["run", ...of.args, "--", "printenv", String(name)], { env });
+  expect(run).toEqual({ exitCode: 0, signal: null, stdout: `${value}\n`, stderr: "" });
+  const held = await trainlock(["held", ...of.args, "--generation", "1"], { env });
+  expect(held).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("is not held") });
+});
+
+test("in a working folder that was removed, each command works", async () => {
+  const of = configuration(await temporaryRoot());
+  const gone = join(of.root, "gone");
+  const args = of.args.join(" ");
+  const script = `mkdir ${gone}; cd ${gone}; rmdir ../gone; t=${executable}
+    $t check ${args}; echo $?; $t list --root ${of.root}; echo $?; $t run ${args} -- $t held; echo $?`;
+  const { stdout } = await finish("bash", ["-c", script], { env: environment() });
+  expect(stdout).toBe(`FREE ${of.name}\n0\nNo active training locks\n0\n0\n`);
+});
