@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { EnvironmentError } from "../model/errors.ts";
-import type { LockPrimitive } from "../site/site-config.ts";
+import type { LockPrimitive } from "../system/libc/flock.ts";
 
 export interface ChildHolder {
   /** Sends it a line, and waits for one that says THERE. False: it has ended by itself, and its lock proves nothing. */

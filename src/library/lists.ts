@@ -79,10 +79,9 @@ const nobodyListens = () => undefined;
 
 async function list(options: ListOptions, kinds: ListRequest["kinds"]): Promise<LockJson[]> {
   const { verifyPid = true, onUnreadable = nobodyListens } = options;
-  const examine = makeExamine();
-  return (await listLocks({ layout: openLayout(options), kinds, verify: verifyPid, examine, onUnreadable })).map(
-    lockJson,
-  );
+  const layout = openLayout(options);
+  const examine = examineOf(layout);
+  return (await listLocks({ layout, kinds, verify: verifyPid, examine, onUnreadable })).map(lockJson);
 }
 
 async function clear(options: ClearOptions, kinds: ClearRequest["kinds"]): Promise<ClearedLocks> {

@@ -61,7 +61,7 @@ async function removeLock(layout: Layout, lock: LockReport, mayClear: MayClear):
     case "file":
       return clearMarker(layout, lock, mayClear);
     case "fcntl":
-      return clearKernelLock(lock, mayClear);
+      return clearKernelLock(layout, lock, mayClear);
     case "etcd":
       return (await openRemoteLocks(layout))?.clear(lock.path, mayClear) ?? false;
   }
@@ -71,8 +71,8 @@ async function removeLock(layout: Layout, lock: LockReport, mayClear: MayClear):
  * The file stays, as it does at every release; its record is signed off, so that it is a lock no more. Where nobody can lock
  * it, it was left from times when somebody could, and goes.
  */
-async function clearKernelLock(lock: LockReport, mayClear: MayClear): Promise<boolean> {
-  const kernel = await acquireClaimLock(lock.path);
+async function clearKernelLock(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
+  const kernel = await acquireClaimLock(lock.path, layout.site.lockPrimitive);
   if (kernel === "busy") return false;
   try {
     const reading = kernel.previous;

@@ -53,7 +53,7 @@ async function lockForMarker(layout: Layout, weightsDir: string): Promise<Kernel
   const marker = readMarker(weightsDir);
   const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => []).record;
   const owner = record === null ? null : configurationOf(record);
-  return acquireClaimLock(owner === null ? path : layout.kernelLockPath(owner));
+  return acquireClaimLock(owner === null ? path : layout.kernelLockPath(owner), layout.site.lockPrimitive);
 }
 
 /** Where no kernel lock keeps a takeover away, it is kept away as one takeover keeps away the next. */

@@ -19,7 +19,7 @@ interface Found extends ProbedKernelLock {
 export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): Promise<LockFacts[]> {
   const paths = lockFiles(layout.lockDir, onUnreadable);
   const probed = await Promise.all(
-    paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path)) })),
+    paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) })),
   );
   for (const { path, lock, reading } of probed) {
     if (lock.state === "unknown" && !isUnsigned(reading)) onUnreadable(path, lock.why);
@@ -43,7 +43,7 @@ export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable
 
 /** The kernel lock of one configuration, unless it is free and signed off. */
 export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir: string): Promise<LockFacts | null> {
-  const found: Found = { path, ...(await probeKernelLock(path)) };
+  const found: Found = { path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) };
   if (!isLock(found) && found.lock.state !== "unknown") return null;
   const record = writtenRecord(found) ?? (found.lock.state === "held" ? unreleasedMarkerRecord(weightsDir) : null);
   const pid =

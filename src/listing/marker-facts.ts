@@ -22,7 +22,7 @@ export async function markerFacts(
   const { record, problem } = recordOfMarker(weightsDir, marker, () => recordsAt(lockPath));
   const owner = record === null ? null : configurationOf(record);
   const ownerLockPath = owner === null ? lockPath : layout.kernelLockPath(owner);
-  const kernelLock = owner !== null && verify ? await askOwnersLock(ownerLockPath, record) : absent;
+  const kernelLock = owner !== null && verify ? await askOwnersLock(layout, ownerLockPath, record) : absent;
   const modified = localIso(Number(marker.modifiedNs / 1000n));
   return {
     kind: "file",
@@ -41,8 +41,8 @@ export async function markerFacts(
 
 const absent: KernelLockState = { state: "absent" };
 
-async function askOwnersLock(path: string, record: OwnerRecord | null): Promise<KernelLockState> {
-  const { lock, stats } = await probeKernelLock(path);
+async function askOwnersLock(layout: Layout, path: string, record: OwnerRecord | null): Promise<KernelLockState> {
+  const { lock, stats } = await probeKernelLock(path, layout.site.lockPrimitive);
   return lock.state === "free" && stats !== null
     ? interpretFreeLock(record, { inode: stats.ino, created: false, excludes: true })
     : lock;

@@ -8,7 +8,6 @@ import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { declarePermissions, ownerOf } from "../system/files/shared-permissions.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { asSystemError } from "../system/libc/errno.ts";
-import { lockByRange } from "../system/libc/flock.ts";
 import { groupNumber } from "../system/processes/groups.ts";
 import { declaredLayout } from "./declared-layout.ts";
 import { defaultLayout, defaultLockDir, type Layout } from "./layout.ts";
@@ -66,7 +65,6 @@ export function openSite(site: Site & StoreChoice, env: Environment = process.en
     const gid = config.group === null ? null : groupNumber(config.group, `${file}:${config.lines.group ?? 1}`);
     for (const top of [root, lockDir]) declarePermissions(top, { gid, fileMode: config.mode });
   }
-  if (config.lockPrimitive === "ofd") lockByRange(lockDir);
   const whose = found === null ? null : { file: found, rootUid };
   const store = storeInForce(
     site,

@@ -1,11 +1,10 @@
 import type { Dimension } from "../model/dimensions.ts";
+import type { LockPrimitive } from "../system/libc/flock.ts";
 import type { StoreDeclaration } from "./store-settings.ts";
 import type { Template } from "./template.ts";
 
 export const schedulers = ["auto", "lsf", "slurm", "pbs", "sge", "none"] as const;
 export type SchedulerChoice = (typeof schedulers)[number];
-export const lockPrimitives = ["flock", "ofd"] as const;
-export type LockPrimitive = (typeof lockPrimitives)[number];
 
 /** How this site's hosts are reached by ssh(1). A closed set: a file in a shared folder must not name programs to run. */
 export interface SshSettings {

@@ -1,5 +1,6 @@
 import { durationMs } from "../model/durations.ts";
-import { emptySiteConfig, lockPrimitives, type SiteConfig, schedulers } from "./site-config.ts";
+import { lockPrimitives } from "../system/libc/flock.ts";
+import { emptySiteConfig, type SiteConfig, schedulers } from "./site-config.ts";
 import { readDimensions } from "./site-file-dimensions.ts";
 import { readInnerPath } from "./site-file-path.ts";
 import { readStore } from "./site-file-store.ts";

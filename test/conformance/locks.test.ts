@@ -22,7 +22,7 @@ conformance(
     const pathOf = (configuration: Configuration) => layout.kernelLockPath(configuration);
     return {
       attempt: async (configuration): Promise<Attempt> => {
-        const taken = await acquireKernelLock(pathOf(configuration));
+        const taken = await acquireKernelLock(pathOf(configuration), "flock");
         if (taken === "busy") return { kind: "busy", holderPid: kernelHolder(pathOf(configuration), null).pid };
         const record = recordOf(layout, configuration);
         taken.write(serializeOwnerRecord(record));
@@ -33,7 +33,7 @@ conformance(
         };
         return { kind: "held", held: heldOnce(release) };
       },
-      isShown: async (configuration) => (await probeKernelLock(pathOf(configuration))).lock.state === "held",
+      isShown: async (configuration) => (await probeKernelLock(pathOf(configuration), "flock")).lock.state === "held",
       takeAway: (configuration) => takeKernelLock(layout, configuration),
     };
   },
@@ -119,7 +119,7 @@ function heldOnce(release: () => void) {
 async function takeKernelLock(layout: Layout, configuration: Configuration) {
   const path = layout.kernelLockPath(configuration);
   rmSync(path, { force: true });
-  const taken = await acquireKernelLock(path);
+  const taken = await acquireKernelLock(path, "flock");
   if (taken === "busy") throw new Error(`${path} was just removed, and is held`);
   const successor: KernelLock = taken;
   return { stillHas: () => successor.isInPlace(), giveBack: () => successor.release() };

@@ -4,7 +4,7 @@ import { markerPath } from "../../site/layout.ts";
 import { sleepUnlessAborted, withJitter } from "../../system/clock/sleep.ts";
 import { mountOf } from "../../system/files/mounts.ts";
 import { watchName } from "../../system/files/watch-name.ts";
-import { isLockedByRange, tryFlock } from "../../system/libc/flock.ts";
+import { type LockPrimitive, tryLock } from "../../system/libc/flock.ts";
 import { waitForFlock } from "../../system/processes/blocking-flock.ts";
 import { readProcess } from "../../system/processes/process-table.ts";
 import type { Busy } from "../store.ts";
@@ -18,6 +18,7 @@ const askAgainMs = { process: 2000, others: 60_000 } as const;
 export interface Place {
   readonly lockPath: string;
   readonly weightsDir: string;
+  readonly primitive: LockPrimitive;
 }
 
 /**
@@ -31,28 +32,29 @@ export async function awaitRelease(place: Place, busy: Busy, signal: AbortSignal
     return null;
   }
   // flock(1) waits for flock(2) alone.
-  if (local && !isLockedByRange(place.lockPath)) {
+  if (local && place.primitive === "flock") {
     const queue = { works: true };
-    const lock = await waitForKernelLock(place.lockPath, async (fd) => {
+    const lock = await waitForKernelLock(place.lockPath, place.primitive, async (fd) => {
       const how = await waitForFlock(fd, signal);
       queue.works = how !== "unsupported";
       return how === "locked";
     });
     if (lock !== null || queue.works) return lock;
   }
-  return pollForLock(place.lockPath, signal);
+  return pollForLock(place, signal);
 }
 
 function isKernelLockHeld({ lockPath }: Place, { path, evidence }: Busy): boolean {
   return path === lockPath && evidence.some(({ source, says }) => source === "kernel-lock" && says === "alive");
 }
 
-async function pollForLock(path: string, signal: AbortSignal): Promise<KernelLock | null> {
+async function pollForLock({ lockPath, primitive }: Place, signal: AbortSignal): Promise<KernelLock | null> {
   while (!signal.aborted) {
     await sleepUnlessAborted(withJitter(pollMs), signal);
     if (signal.aborted) return null;
     // Opened anew each time: that is when NFS looks whether the name still leads to the same file.
-    const lock = await waitForKernelLock(path, async (fd) => tryFlock(fd, path, "exclusive") === "locked");
+    const take = async (fd: number) => tryLock(primitive, fd, lockPath, "exclusive") === "locked";
+    const lock = await waitForKernelLock(lockPath, primitive, take);
     if (lock !== null) return lock;
   }
   return null;

@@ -8,6 +8,7 @@ import { mountOf } from "../../system/files/mounts.ts";
 import { readUpTo } from "../../system/files/read-regular-file.ts";
 import { makeSharedFolder, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
+import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { randomHex } from "../../system/random.ts";
 import { acquireKernelLock, type KernelLock, writeWhole } from "./kernel-lock.ts";
 import { readLockRecord, requireLockRecord } from "./lock-file.ts";
@@ -16,11 +17,11 @@ import { discard } from "./temporary-file.ts";
 const claimSuffix = ".claim";
 
 /** How a claim gets the lock under which it changes a marker: a kernel lock, or the stand-in for none. */
-export type AcquireClaimLock = (lockPath: string) => Promise<KernelLock | "busy">;
+export type AcquireClaimLock = (lockPath: string, primitive: LockPrimitive) => Promise<KernelLock | "busy">;
 
 /** A kernel lock wherever the file system is said to have them: that it then fails is a fault, never a reason to do without. */
-export const acquireClaimLock: AcquireClaimLock = async (lockPath) =>
-  keepsKernelLocks(dirname(lockPath)) ? acquireKernelLock(lockPath) : noKernelLock(lockPath);
+export const acquireClaimLock: AcquireClaimLock = async (lockPath, primitive) =>
+  keepsKernelLocks(dirname(lockPath)) ? acquireKernelLock(lockPath, primitive) : noKernelLock(lockPath);
 
 /** For stores that keep everybody out by other means, and for file systems whose locks tell nothing. */
 export const withoutKernelLock: AcquireClaimLock = async (lockPath) => noKernelLock(lockPath);
@@ -70,6 +71,7 @@ function noKernelLock(path: string): KernelLock {
       own ??= createOwn(path);
       writeWhole(own.fd, own.path, record);
     },
+    lockAgain: async () => noKernelLock(path),
     release: () => {
       if (own === null) return;
       discard(own.path);

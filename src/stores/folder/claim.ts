@@ -46,7 +46,11 @@ export function claimStore(
     ({ configuration, command }: Claimant, busy: Busy): Wait =>
     async (signal) => {
       const { awaitRelease } = await import("./await-release.ts");
-      const place = { lockPath: layout.kernelLockPath(configuration), weightsDir: layout.weightsDir(configuration) };
+      const place = {
+        lockPath: layout.kernelLockPath(configuration),
+        weightsDir: layout.weightsDir(configuration),
+        primitive: layout.site.lockPrimitive,
+      };
       const kernel = await awaitRelease(place, busy, signal);
       if (kernel === null && signal.aborted) return null;
       return {
@@ -78,7 +82,7 @@ async function acquireClaim(
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
   if (waited === null) requireWithin(layout.root, weightsDir);
-  const kernel = waited ?? (await acquireLock(lockPath));
+  const kernel = waited ?? (await acquireLock(lockPath, layout.site.lockPrimitive));
   if (kernel === "busy") return { busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;
   try {

@@ -7,7 +7,7 @@ import { asReleased, generationOf, withChild, withSection } from "../claim-recor
 import type { HeldLock } from "../store.ts";
 import { scheduleChecks } from "./check-schedule.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
-import { acquireKernelLock, type KernelLock } from "./kernel-lock.ts";
+import type { KernelLock } from "./kernel-lock.ts";
 import { type PlacedMarker, placeMarker } from "./marker.ts";
 import { readMarkerRecord } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
@@ -52,7 +52,7 @@ export function holdClaim(
   /** A lock file unlinked under us is made and locked again at once, before anybody else takes the name for free. */
   const keepKernelLock = async (): Promise<boolean> => {
     if (kernel.isInPlace()) return true;
-    const again = await acquireKernelLock(kernel.path);
+    const again = await kernel.lockAgain();
     if (again === "busy") {
       lose(`${kernel.path} was removed, and somebody else has locked a new one`);
       return false;

@@ -87,7 +87,7 @@ export async function judgeMarker(
   const { record, beside, problem } = recordOfMarker(weightsDir, marker, () => kernel.records());
   const owner = record === null ? null : configurationOf(record);
   const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
-  const otherLock = ownerPath === kernel.path ? null : await acquireLock(ownerPath);
+  const otherLock = ownerPath === kernel.path ? null : await acquireLock(ownerPath, layout.site.lockPrimitive);
   const held = otherLock === null ? kernel : otherLock;
   const state: KernelLockState = held === "busy" ? { state: "held" } : interpretFreeLock(record, held);
   const examined = await examine({

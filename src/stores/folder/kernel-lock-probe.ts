@@ -6,7 +6,7 @@ import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { errnoOf, isErrno } from "../../system/libc/errno.ts";
-import { tryFlock, unlockFlock } from "../../system/libc/flock.ts";
+import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
 import { isReleased } from "../claim-record.ts";
 import { keepsKernelLocks } from "./claim-lock.ts";
@@ -29,7 +29,7 @@ export interface ProbedKernelLock {
  * waits for all processors (10 ms and more), and it knows neither other hosts nor other containers; it stands in only for
  * files that may not be opened.
  */
-export async function probeKernelLock(path: string): Promise<ProbedKernelLock> {
+export async function probeKernelLock(path: string, primitive: LockPrimitive): Promise<ProbedKernelLock> {
   const file = readLockFile(path);
   const none = !keepsKernelLocks(dirname(path));
   if (file.kind === "absent")
@@ -43,11 +43,11 @@ export async function probeKernelLock(path: string): Promise<ProbedKernelLock> {
   const reading = parseOwnerRecord(file.bytes);
   if (none) return { lock: { state: "none" }, reading, stats: file.stats };
   const recorded = reading.kind === "record" && !isReleased(reading.record);
-  const lock = await askByLocking(path, recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded);
+  const lock = await askByLocking(path, primitive, recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded);
   return { lock, reading, stats: file.stats };
 }
 
-async function askByLocking(path: string, patienceMs: number): Promise<KernelLockState> {
+async function askByLocking(path: string, primitive: LockPrimitive, patienceMs: number): Promise<KernelLockState> {
   const giveUpAt = performance.now() + patienceMs;
   for (;;) {
     let fd: number;
@@ -58,8 +58,8 @@ async function askByLocking(path: string, patienceMs: number): Promise<KernelLoc
       return { state: "unknown", why: errnoOf(error) ?? String(error) };
     }
     try {
-      if (tryFlock(fd, path, "shared") === "locked") {
-        unlockFlock(fd);
+      if (tryLock(primitive, fd, path, "shared") === "locked") {
+        unlock(primitive, fd);
         return { state: "free" };
       }
       if (performance.now() >= giveUpAt) return { state: "held" };

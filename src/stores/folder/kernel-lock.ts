@@ -9,7 +9,7 @@ import { readUpTo, specialFileAt } from "../../system/files/read-regular-file.ts
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
-import { tryFlock, unlockFlock } from "../../system/libc/flock.ts";
+import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 
 /** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
 const probePatienceMs = 100;
@@ -37,6 +37,8 @@ export interface KernelLock {
   read(): RecordReading;
   /** Replaces the record in one write: a reader sees the old one or the new one. */
   write(record: Buffer): void;
+  /** Locks, in the same way, the file that has this name now. For a lock that is not in place any more. */
+  lockAgain(): Promise<KernelLock | "busy">;
   /** Unlocks for every process that inherited the descriptor. The file stays: see docs/protocol.md. */
   release(): void;
 }
@@ -45,12 +47,16 @@ export interface KernelLock {
 export type WaitForLock = (fd: number) => Promise<boolean>;
 
 /** Takes the kernel lock once `wait` has got it. Null when it has not, or when the name leads to another file by then. */
-export async function waitForKernelLock(path: string, wait: WaitForLock): Promise<KernelLock | null> {
+export async function waitForKernelLock(
+  path: string,
+  primitive: LockPrimitive,
+  wait: WaitForLock,
+): Promise<KernelLock | null> {
   const { fd, created } = openLockFile(path);
   let keep = false;
   try {
     if (!(await wait(fd))) return null;
-    const lock = lockedFile(path, fd, created);
+    const lock = lockedFile(path, primitive, fd, created);
     keep = await isSettled(lock);
     return keep ? lock : null;
   } finally {
@@ -59,18 +65,18 @@ export async function waitForKernelLock(path: string, wait: WaitForLock): Promis
 }
 
 /** Takes the kernel lock of one file. `busy` after 100 ms of would-block; anything else that fails is thrown. */
-export async function acquireKernelLock(path: string): Promise<KernelLock | "busy"> {
+export async function acquireKernelLock(path: string, primitive: LockPrimitive): Promise<KernelLock | "busy"> {
   const giveUpAt = performance.now() + probePatienceMs;
   for (let replaced = 0; replaced < mostReplacements; ) {
     const { fd, created } = openLockFile(path);
     let keep = false;
     try {
-      if (tryFlock(fd, path, "exclusive") === "busy") {
+      if (tryLock(primitive, fd, path, "exclusive") === "busy") {
         if (performance.now() >= giveUpAt) return "busy";
         await sleep(withJitter(10));
         continue;
       }
-      const lock = lockedFile(path, fd, created);
+      const lock = lockedFile(path, primitive, fd, created);
       if (await isSettled(lock)) {
         keep = true;
         return lock;
@@ -134,7 +140,7 @@ function notPlain(path: string, what: string): EnvironmentError {
   return systemError("use the lock file", path, "EINVAL", undefined, what);
 }
 
-function lockedFile(path: string, fd: number, created: boolean): KernelLock {
+function lockedFile(path: string, primitive: LockPrimitive, fd: number, created: boolean): KernelLock {
   const read = (): RecordReading =>
     parseOwnerRecord(readFresh(fd, path, (fresh) => readUpTo(fresh, largestRecordBytes + 1)));
   const own = fstatSync(fd, { bigint: true });
@@ -150,8 +156,9 @@ function lockedFile(path: string, fd: number, created: boolean): KernelLock {
     isInPlace: () => isOpen(fd, own) && leadsTo(path, own),
     read,
     write: (record) => writeWhole(fd, path, record),
+    lockAgain: () => acquireKernelLock(path, primitive),
     release: () => {
-      unlockFlock(fd);
+      unlock(primitive, fd);
       closeSync(fd);
     },
   };

@@ -7,7 +7,7 @@ import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { mountOf } from "../../system/files/mounts.ts";
 import { sameFile } from "../../system/files/same-file.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
-import { isLockedByRange, tryFlock } from "../../system/libc/flock.ts";
+import { tryFlock } from "../../system/libc/flock.ts";
 import { tryRangeLock } from "../../system/libc/range-lock.ts";
 import { holdsFlock } from "../../system/processes/flock-holders.ts";
 import { procHasOurPids } from "../../system/processes/proc-files.ts";
@@ -52,9 +52,7 @@ function askByLocking(path: string, read: BigIntStats): LockHolder {
   }
   try {
     if (!sameFile(fstatSync(fd, { bigint: true }), read)) return { by: "changed" };
-    const taken =
-      tryFlock(fd, path, "shared") === "busy" ||
-      (!isLockedByRange(path) && tryRangeLock(fd, path, "shared") === "busy");
+    const taken = tryFlock(fd, path, "shared") === "busy" || tryRangeLock(fd, path, "shared") === "busy";
     return { by: taken ? "somebody" : "nobody" };
   } catch (error) {
     return { by: "unknown", why: messageOf(error) };

@@ -68,21 +68,31 @@ function groupAsFolderAsks(folder: Stats, site: DeclaredPermissions | null): num
 
 /** Makes a folder and the missing ones above it, each with the mode and group of the one it lies in. */
 export function makeSharedFolder(path: string): void {
+  const missing: string[] = [];
+  let folder = path;
+  while (makeOneFolder(folder) === "nothing above") {
+    missing.push(folder);
+    folder = dirname(folder);
+  }
+  for (const below of missing.reverse()) {
+    // /proc answers so for a folder that is there: one may be made nowhere in it.
+    if (makeOneFolder(below) === "nothing above") {
+      throw systemError("make the folder", below, "ENOENT", undefined, ownerOf(dirname(below)));
+    }
+  }
+}
+
+function makeOneFolder(path: string): "made" | "nothing above" {
   try {
     mkdirSync(path, 0o777);
   } catch (error) {
-    if (isErrno(error, "EEXIST")) {
-      requireFolder(path);
-      return;
-    }
-    if (!isErrno(error, "ENOENT")) throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
-    const parent = dirname(path);
-    if (parent === path) throw systemError("make the folder", path, "ENOENT", error);
-    makeSharedFolder(parent);
-    makeSharedFolder(path);
-    return;
+    if (isErrno(error, "ENOENT") && dirname(path) !== path) return "nothing above";
+    if (!isErrno(error, "EEXIST")) throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
+    requireFolder(path);
+    return "made";
   }
   shareFolder(path);
+  return "made";
 }
 
 function requireFolder(path: string): void {

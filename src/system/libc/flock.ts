@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import { dirname } from "node:path";
 import { errnoName, systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { tryRangeLock, unlockRange } from "./range-lock.ts";
@@ -7,15 +6,24 @@ import { tryRangeLock, unlockRange } from "./range-lock.ts";
 /** Operations of flock(2), from sys/file.h. */
 const operations = { shared: 1, exclusive: 2, doNotWait: 4, unlock: 8 } as const;
 
-const rangeLocked = new Set<string>();
+/** How a site's lock files are locked: by flock(2), or by a byte-range lock of the open file (`lock_primitive: ofd`). */
+export const lockPrimitives = ["flock", "ofd"] as const;
+export type LockPrimitive = (typeof lockPrimitives)[number];
 
-/** From now on, files in this folder are locked by byte range, as the site declares (`lock_primitive: ofd`). */
-export function lockByRange(folder: string): void {
-  rangeLocked.add(folder);
+/** Tries a lock of the given kind without waiting. Neither kind sees the other: a site uses one of them everywhere. */
+export function tryLock(
+  primitive: LockPrimitive,
+  fd: number,
+  path: string,
+  kind: "shared" | "exclusive",
+): "locked" | "busy" {
+  return primitive === "ofd" ? tryRangeLock(fd, path, kind) : tryFlock(fd, path, kind);
 }
 
-export function isLockedByRange(path: string): boolean {
-  return rangeLocked.size > 0 && rangeLocked.has(dirname(path));
+/** Releases the lock for every process that has inherited this descriptor, not for this one alone. */
+export function unlock(primitive: LockPrimitive, fd: number): void {
+  if (primitive === "ofd") unlockRange(fd);
+  else libc().flock(fd, operations.unlock);
 }
 
 /**
@@ -23,17 +31,10 @@ export function isLockedByRange(path: string): boolean {
  * names file and errno, because a file system without locks must never look like a lock that is held (flock(2)).
  */
 export function tryFlock(fd: number, path: string, kind: "shared" | "exclusive"): "locked" | "busy" {
-  if (isLockedByRange(path)) return tryRangeLock(fd, path, kind);
   for (;;) {
     const result = libc().flock(fd, operations[kind] | operations.doNotWait);
     if (result >= 0) return "locked";
     if (-result === constants.errno.EWOULDBLOCK) return "busy";
     if (-result !== constants.errno.EINTR) throw systemError("lock", path, errnoName(-result));
   }
-}
-
-/** Gives the lock back for every process that has inherited this descriptor, not for this one alone. */
-export function unlockFlock(fd: number): void {
-  libc().flock(fd, operations.unlock);
-  if (rangeLocked.size > 0) unlockRange(fd);
 }
