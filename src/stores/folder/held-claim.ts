@@ -13,6 +13,7 @@ import { readMarkerRecord } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
 
 /** Keeps a claim that was just taken: looks after both locks, tells when they are lost, gives them back. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: the claim's state is shared by all functions in it; to become a class.
 export function holdClaim(
   kernelTaken: KernelLock,
   markerPlaced: PlacedMarker,

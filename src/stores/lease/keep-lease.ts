@@ -52,6 +52,7 @@ const mostRequests = 16;
  * was, and gives up what cannot be proved before the lease may have ended. A renewal counts from when it was sent, and only
  * once a quorum has answered after it: a leader that was voted out renews leases that it no longer decides about.
  */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: the lease's state is shared by all functions in it; to become a class.
 export function keepLease(
   client: EtcdClient,
   times: LeaseTimes,

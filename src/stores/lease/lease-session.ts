@@ -77,6 +77,7 @@ interface Mine {
   readonly events: ClaimEvents;
 }
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: the session's state is shared by all functions in it; to become a class.
 export function openSession(options: SessionOptions): LeaseSession {
   const { address, access, loginToken = () => null, ttlMs, guard, keeperCommand = ownKeeperCommand() } = options;
   const times = leaseTimes(ttlMs);
