@@ -19,15 +19,18 @@ export interface EvidenceOptions {
 
 export function addEvidenceOptions(command: Command): Command {
   return command
-    .option("--ssh-timeout <duration>", "how long a host may take to accept an ssh connection (5s)")
-    .option("--verify-timeout <duration>", "how long asking other hosts and the scheduler may take in all (10s)")
+    .option("--ssh-timeout <duration>", "time limit for a host to accept an ssh connection (5s)")
+    .option(
+      "--verify-timeout <duration>",
+      "time limit for all questions to other hosts and the scheduler together (10s)",
+    )
     .addOption(
       new Option(
         "--scheduler <name>",
         "which scheduler to ask (else what the record names, else what is installed)",
       ).choices(schedulers),
     )
-    .option("--hosts <list>", "hosts to look for a PID of no known host on, separated by commas");
+    .option("--hosts <list>", "hosts to search when a lock names a PID but no host, separated by commas");
 }
 
 /** One call's way to examine locks, as its options have it, else its site. */

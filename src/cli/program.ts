@@ -18,7 +18,8 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   __keeper: async () => (await import("./commands/keeper.ts")).addKeeperCommand,
   completion: async () => (await import("./commands/completion.ts")).addCompletionCommand,
 };
-/** Speaks of all the others, so it needs them all. */
+const helpWidthColumns = 80;
+/** Describes all the other commands, so it needs them all. */
 const completionName = "completion";
 
 /**
@@ -33,17 +34,22 @@ export async function makeProgram(
   const program = new Command("trainlock")
     .description("Train every configuration once: locks for training jobs on a shared folder.")
     .version(version, "--version", "print the version")
-    .helpOption("--help", "show help")
+    .helpOption("-h, --help", "show help")
     .helpCommand(false)
     .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "trainlock: ")) })
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, "trainlock: ")),
+      // Long lines are hard to read, so help does not use the whole of a wide terminal.
+      getOutHelpWidth: () => Math.min(process.stdout.columns ?? helpWidthColumns, helpWidthColumns),
+      getErrHelpWidth: () => Math.min(process.stderr.columns ?? helpWidthColumns, helpWidthColumns),
+    })
     .configureHelp({ showGlobalOptions: false });
   const alone = called !== undefined && called !== completionName && Object.hasOwn(commands, called);
   const wanted = Object.entries(commands).filter(([name]) => (alone ? name === called : called !== "--version"));
   for (const [, load] of wanted) (await load())(program, done);
-  for (const command of program.commands) command.helpOption("--help", "show help").copyInheritedSettings(program);
+  for (const command of program.commands) command.helpOption("-h, --help", "show help").copyInheritedSettings(program);
   program.addHelpText(
     "after",
     helpEnd(

@@ -17,7 +17,7 @@ interface ClearOptions extends SiteOptions, KindOptions, EvidenceOptions {
 }
 
 export function addClearCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program.command("clear").description("remove stale locks; without --no-dry-run only say which");
+  const command = program.command("clear").description("show stale locks; with --no-dry-run, remove them");
   addEvidenceOptions(addJsonOption(addKindOptions(addSiteOptions(command))))
     .option("--no-dry-run", "remove them")
     .option(

@@ -18,7 +18,7 @@ interface ConfigOptions extends SiteOptions, ConfigurationOptions {}
 export function addConfigCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command("config")
-    .description("print what is in force and who says so; with a configuration, its names as well");
+    .description("print each setting in force and its source; with a configuration, its paths too");
   addJsonOption(addSiteOptions(addConfigurationOptions(command)))
     .addHelpText(
       "after",

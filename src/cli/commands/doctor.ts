@@ -15,13 +15,13 @@ interface DoctorOptions extends SiteOptions {
 }
 
 export function addDoctorCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program.command("doctor").description("find out whether locks work here, and how far they reach");
+  const command = program.command("doctor").description("test whether locks work here, and between which hosts");
   addJsonOption(addSiteOptions(command))
     .option(
       "--hosts <list>",
       "prove it with these hosts, separated by commas (else those of the site's file, or of the allocation)",
     )
-    .option("--timeout <duration>", "for each question (10s)")
+    .option("--timeout <duration>", "time limit for each test (10s)")
     .addHelpText(
       "after",
       helpEnd(

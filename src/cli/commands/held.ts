@@ -21,7 +21,7 @@ interface HeldOptions extends SiteOptions, ConfigurationOptions {
 export function addHeldCommand(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command("held")
-    .description("in a command started by `run`: say whether its lock still is held, before a checkpoint is written");
+    .description("inside `run`: check that the lock is still held, before writing a checkpoint");
   addJsonOption(addSiteOptions(addConfigurationOptions(command)))
     .option("--generation <number>", "the claim must have this one; without it, the one of TRAINLOCK_GENERATION")
     .addHelpText(

@@ -7,9 +7,7 @@ import { printable } from "../show/printable.ts";
 import { addPlaceOptions, type SiteOptions } from "../site-options.ts";
 
 export function addInitCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program
-    .command("init")
-    .description("write a commented trainlock.yaml, in which nothing is in force yet");
+  const command = program.command("init").description("write a trainlock.yaml in which every setting is a comment");
   addPlaceOptions(command)
     .addHelpText(
       "after",

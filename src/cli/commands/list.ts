@@ -39,10 +39,10 @@ export function kindsFrom({ fileOnly, fcntlOnly }: KindOptions): ListRequest["ki
 }
 
 export function addListCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program.command("list").description("list every lock under the root, with its verdict");
+  const command = program.command("list").description("list every lock under the root and whether it is active");
   addEvidenceOptions(addJsonOption(addKindOptions(addSiteOptions(command))))
-    .option("-v, --verbose", "the evidence behind each verdict, line by line")
-    .option("--no-verify-pid", "ask nobody: every lock is shown as UNVERIFIED (faster)")
+    .option("-v, --verbose", "print the evidence behind each verdict, one line each")
+    .option("--no-verify-pid", "check no process or host: show every lock as UNVERIFIED (faster)")
     .option("--watch", "list again every 2 s until Ctrl-C")
     .addHelpText(
       "after",

@@ -28,14 +28,14 @@ export interface RunOptions extends SiteOptions, ConfigurationOptions, EvidenceO
 
 export function addRunOptions(command: Command): Command {
   return command
-    .option("--wait [duration]", "wait for the lock, at most so long (30s, 10m, 2h, 1d), or without end")
+    .option("--wait [duration]", "wait for the lock, at most this long (30s, 10m, 2h, 1d); without a value, no limit")
     .addOption(
-      new Option("--on-locked <what>", "when another has it: exit 75, or skip with exit 0")
+      new Option("--on-locked <what>", "when another job holds the lock: fail with exit 75, or skip with exit 0")
         .choices(["fail", "skip"])
         .default("fail"),
     )
-    .option("--done-when <glob>", "a file in the weights dir that shows it to be trained; may be repeated", collect)
-    .option("--done-min-size <size>", "what such a file has at least (default: 1K)")
+    .option("--done-when <glob>", "a file in the weights dir that proves training is done; may be repeated", collect)
+    .option("--done-min-size <size>", "the least size of a --done-when file (default: 1K)")
     .option(
       "--done-file <name>",
       "write this file into the weights dir when the command ends with 0; where it is, skip",
@@ -59,12 +59,12 @@ export function addRunOptions(command: Command): Command {
       ).choices(["kill", "wait", "leave"]),
     )
     .option("--die-with-wrapper", "when trainlock itself is killed, end the command and all it started")
-    .option("--check-every <duration>", "how often to look whether the lock still is ours", "30s")
-    .option("--ttl <duration>", "in a store: how long the lock outlives a holder that the store does not hear of (60s)")
-    .option("--also-marker", "in a store: place the marker as well, for jobs that know nothing else")
-    .option("--no-also-marker", "in a store: do not (else where such jobs may be)")
-    .option("--status <file>", "write the outcome there as JSON, by rename")
-    .option("--quiet", "no progress, on a terminal either");
+    .option("--check-every <duration>", "how often to check that the lock is still held", "30s")
+    .option("--ttl <duration>", "in a store: the lock expires this long after the last renewal (60s)")
+    .option("--also-marker", "in a store: also write the marker, for jobs that only know markers")
+    .option("--no-also-marker", "in a store: write no marker (default: write one where such jobs may run)")
+    .option("--status <file>", "write the outcome to this file as JSON (replaced in one step)")
+    .option("--quiet", "print no progress, not even on a terminal");
 }
 
 export function waitMsFrom({ wait }: RunOptions): number {
