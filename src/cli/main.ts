@@ -1,6 +1,7 @@
 import { CommanderError } from "commander";
 import { exitCodes, messageOf, TrainlockError } from "../model/errors.ts";
 import { errnoOf } from "../system/libc/errno.ts";
+import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
 import { say } from "./output.ts";
 import { makeProgram } from "./program.ts";
 import { printable } from "./show/printable.ts";
@@ -11,6 +12,7 @@ declare const TRAINLOCK_VERSION: string;
 async function main(): Promise<number> {
   let exitCode: number = exitCodes.ok;
   try {
+    restartUnderMemoryLimit();
     const program = await makeProgram(TRAINLOCK_VERSION, process.argv[2], (code) => {
       exitCode = code;
     });

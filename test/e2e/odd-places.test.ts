@@ -31,3 +31,16 @@ test("in a working folder that was removed, each command works", async () => {
   const { stdout } = await finish("bash", ["-c", script], { env: environment() });
   expect(stdout).toBe(`FREE ${of.name}\n0\nNo active training locks\n0\n0\n`);
 });
+
+test.each([2048, 1024, 512])(
+  "with %i MB of virtual memory, run and check work, and the command gets bytes and variables as given",
+  async (megabytes) => {
+    const of = configuration(await temporaryRoot());
+    const args = of.args.join(" ");
+    const script = `ulimit -v $((${megabytes} * 1024)); t=${executable}; export LATIN=$'caf\\xe9' EMPTY=
+    $t run ${args} -- env LC_ALL=C bash -c 'printf "%s|" "$LATIN" "$0" "\${EMPTY-unset}" | od -An -tx1; env | grep -cE "RESTART|TLR_"' $'\\xff'
+    $t check ${args}; echo $?; $t held ${args} --generation 7; echo $?`;
+    const { stdout } = await finish("bash", ["-c", script], { env: environment() });
+    expect(stdout).toBe(` 63 61 66 e9 7c ff 7c 7c\n0\nFREE ${of.name}\n0\n1\n`);
+  },
+);

@@ -4,6 +4,49 @@ import { readProcText } from "./proc-files.ts";
 /** Marks what a decoder could not read as UTF-8. */
 const unreadable = "�";
 
+/** What a second start of this program is given by the first (memory-limit.ts); no command sees either. */
+export const restartVariable = "TRAINLOCK_RESTART";
+/** The runtime's BUN_JSC_… under the name that the build gives it. */
+export const smallReservation = { name: "TLR_JSC_jitMemoryReservationSize", value: "33554432" } as const;
+
+/** Arguments and environment in base64, where they are not what the runtime makes of them. */
+export interface Carried {
+  readonly arguments: readonly string[];
+  readonly environment: readonly string[];
+}
+
+/** For a second start by way of the runtime, which passes on text alone; null where text is all there is. */
+export function carryCaller(): Carried | null {
+  const all = [...givenArguments(), ...givenEnvironment()];
+  const asText = all.every((entry) => Buffer.from(entry.toString()).equals(entry));
+  const isPlain = asText && givenEnvironment().length === Object.keys(process.env).length;
+  if (isPlain) return null;
+  const inBase64 = (entries: readonly Buffer[]) => entries.map((entry) => entry.toString("base64"));
+  return { arguments: inBase64(givenArguments()), environment: inBase64(givenEnvironment()) };
+}
+
+function carriedHere(): Carried | null {
+  const text = process.env[restartVariable];
+  try {
+    return text === undefined || process.env[smallReservation.name] === undefined ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function givenArguments(): Buffer[] {
+  const carried = carriedHere();
+  if (carried !== null) return carried.arguments.map((entry) => Buffer.from(entry, "base64"));
+  return splitAtNul(readBytes("/proc/self/cmdline"));
+}
+
+function givenEnvironment(): Buffer[] {
+  const carried = carriedHere();
+  if (carried !== null) return carried.environment.map((entry) => Buffer.from(entry, "base64"));
+  const raw = readBytes("/proc/self/environ");
+  return raw.length > 0 ? splitAtNul(raw) : fromRuntime();
+}
+
 type CommandLine<Text> = readonly [Text, ...Text[]];
 
 /**
@@ -12,7 +55,7 @@ type CommandLine<Text> = readonly [Text, ...Text[]];
  */
 export function callerArguments(decoded: CommandLine<string>): CommandLine<string | Buffer> {
   if (!decoded.some((argument) => argument.includes(unreadable))) return decoded;
-  const raw = splitAtNul(readBytes("/proc/self/cmdline")).slice(-decoded.length);
+  const raw = givenArguments().slice(-decoded.length);
   const [program, ...rest] = raw;
   const same = raw.length === decoded.length && raw.every((bytes, at) => bytes.toString() === decoded[at]);
   return same && program !== undefined ? [program, ...rest] : decoded;
@@ -20,10 +63,8 @@ export function callerArguments(decoded: CommandLine<string>): CommandLine<strin
 
 /** The environment of this process as its caller gave it, byte for byte, with these variables set in it. */
 export function callerEnvironment(changes: Readonly<Record<string, string>>): readonly Buffer[] {
-  const raw = readBytes("/proc/self/environ");
-  const given = raw.length > 0 ? splitAtNul(raw) : fromRuntime();
-  const names = new Set(Object.keys(changes));
-  const kept = given.filter((entry) => {
+  const names = new Set([...Object.keys(changes), restartVariable, smallReservation.name]);
+  const kept = givenEnvironment().filter((entry) => {
     const end = entry.indexOf("=");
     return end < 0 || !names.has(entry.toString("latin1", 0, end));
   });

@@ -24,11 +24,15 @@ export const forwardedSignals = [
   "SIGCONT",
 ] as const satisfies readonly NodeJS.Signals[];
 
+/** glibc keeps these for its threads, and posix_spawn(3) leaves them ignored unless told otherwise. */
+const internalSignals = [32, 33];
+
 /** Signals that this process was started with as ignored, as `nohup` does: they stay so, for the command as well. */
 export function ignoredSignals(): ReadonlySet<number> {
   const mask = /^SigIgn:\s*([0-9a-f]+)/m.exec(readProcText("/proc/self/status") ?? "")?.[1] ?? "0";
   const bits = BigInt(`0x${mask}`);
-  return new Set(Object.values(constants.signals).filter((signal) => (bits >> BigInt(signal - 1)) & 1n));
+  const numbers = [...Object.values(constants.signals), ...internalSignals];
+  return new Set(numbers.filter((signal) => (bits >> BigInt(signal - 1)) & 1n));
 }
 
 /**
@@ -37,7 +41,8 @@ export function ignoredSignals(): ReadonlySet<number> {
  */
 export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): readonly number[] {
   const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber).filter((signal) => !parentShellIgnores(signal));
-  return [...byRuntime, ...[signalNumber("SIGTTOU")].filter((signal) => !ignoredAtStart.has(signal))];
+  const byUs = [signalNumber("SIGTTOU"), ...internalSignals].filter((signal) => !ignoredAtStart.has(signal));
+  return [...byRuntime, ...byUs];
 }
 
 export function signalNumber(name: NodeJS.Signals): number {
