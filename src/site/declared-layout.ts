@@ -21,7 +21,7 @@ export function declaredLayout(
   const plain = defaultLayout(root, lockDir, site, store);
   if (site.weights.length === 0 && dimensions.length === 0) return plain;
   const vocabulary: Vocabulary = { dimensions, datasets };
-  const templates = site.weights.length === 0 ? [defaultTemplate(site)] : site.weights;
+  const templates = templatesOf(site);
   const templateFor = (configuration: Configuration): Template => {
     const template = templates.find(({ conditions }) => holds(conditions, configuration));
     if (template !== undefined) return template;
@@ -70,6 +70,11 @@ export function declaredLayout(
     },
     configurationOfWeightsDir: configurationOf,
   };
+}
+
+/** The templates in force: those of the site, else the one that every site has. */
+export function templatesOf(site: SiteConfig): readonly Template[] {
+  return site.weights.length === 0 ? [defaultTemplate(site)] : site.weights;
 }
 
 /** What protocol and Python script have, the site's dimensions at the end. */

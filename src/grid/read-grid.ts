@@ -1,0 +1,106 @@
+import { extname } from "node:path";
+import { EnvironmentError, UsageError } from "../model/errors.ts";
+import { readYaml } from "../site/yaml-reader.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { type Block, expandBlock } from "./block.ts";
+import { distinctRows } from "./distinct-rows.ts";
+import type { FieldReader } from "./fields.ts";
+import { type Grid, mostRows, type Row } from "./grid.ts";
+import { blockOfSelection, type Selection, selectRows } from "./selection.ts";
+import { readJsonLines, readTable } from "./table-grid.ts";
+import { readBlocks } from "./yaml-grid.ts";
+
+/** A row a line of a table takes some 100 bytes; a block of YAML describes thousands of rows in as many. */
+const largestBytes = { yaml: 4 * 2 ** 20, table: 64 * 2 ** 20 } as const;
+
+/** Where the rows come from: a file, the site's own grid, or the options of the call alone. */
+export type GridSource =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "text"; readonly file: string; readonly text: string; readonly format: GridFormat }
+  | { readonly kind: "options" };
+
+export type GridFormat = "yaml" | "csv" | "tsv" | "jsonl";
+
+/**
+ * The rows of a grid: those that the options select, each once. Nothing of a grid is run. Throws a UsageError with file, line
+ * and key for a mistake; an EnvironmentError for a file that cannot be read.
+ */
+export async function readGrid(reader: FieldReader, source: GridSource, selection: Selection): Promise<Grid> {
+  if (source.kind === "options") {
+    return { file: null, rows: distinctRows(reader.layout, expandBlock(reader, blockOfSelection(selection))) };
+  }
+  const { file, text, format } = source.kind === "text" ? source : readGridFile(source.path);
+  const rows = distinctRows(reader.layout, await readRows(reader, file, text, format));
+  return { file, rows: selection.size === 0 ? rows : selectRows(reader, rows, selection) };
+}
+
+async function readRows(reader: FieldReader, file: string, text: string, format: GridFormat): Promise<Row[]> {
+  switch (format) {
+    case "yaml":
+      return expandBlocks(
+        reader,
+        file,
+        readBlocks(reader, file, readYaml(text, file, "docs/grids.md describes grids")),
+      );
+    case "csv":
+      return readTable(reader, file, text, [",", ";"]);
+    case "tsv":
+      return readTable(reader, file, text, ["\t"]);
+    case "jsonl":
+      return readJsonLines(reader, file, text);
+  }
+}
+
+function expandBlocks(reader: FieldReader, file: string, blocks: readonly Block[]): Row[] {
+  const rows: Row[] = [];
+  for (const block of blocks) {
+    for (const row of expandBlock(reader, block)) rows.push(row);
+    if (rows.length > mostRows) {
+      throw new UsageError(`${file}: the grid has more than ${mostRows} rows`, {
+        code: "ERR_GRID",
+        hint: `the limit is passed at ${block.place}; split the grid`,
+      });
+    }
+  }
+  return rows;
+}
+
+const formats: Readonly<Record<string, GridFormat>> = {
+  ".yaml": "yaml",
+  ".yml": "yaml",
+  ".csv": "csv",
+  ".tsv": "tsv",
+  ".jsonl": "jsonl",
+};
+
+/** The text of a grid file. Throws a UsageError for a name that tells no format, an EnvironmentError where it cannot be read. */
+export function readGridFile(path: string): { file: string; text: string; format: GridFormat } {
+  const format = formats[extname(path).toLowerCase()];
+  if (format === undefined) {
+    throw new UsageError(`${path}: not a grid by its name`, {
+      code: "ERR_GRID",
+      hint: `a grid file ends in ${Object.keys(formats).join(", ")}`,
+    });
+  }
+  const limit = format === "yaml" ? largestBytes.yaml : largestBytes.table;
+  const reading = readRegularFile(path, limit);
+  if (reading.kind === "absent") {
+    throw new UsageError(`there is no grid file ${path}`, { code: "ERR_GRID", hint: "give the path of a grid file" });
+  }
+  if (reading.kind !== "file") {
+    throw new EnvironmentError(`cannot read the grid ${path}: ${reading.why}`, {
+      code: "ERR_GRID_FILE",
+      hint: "make it a regular file that you can read",
+    });
+  }
+  if (reading.bytes.length > limit) {
+    throw new UsageError(`${path}: larger than ${limit / 2 ** 20} MiB`, {
+      code: "ERR_GRID",
+      hint: format === "yaml" ? "write lists instead of single rows, or a .csv table" : "split the grid",
+    });
+  }
+  if (reading.bytes.includes(0)) {
+    throw new UsageError(`${path}: contains NUL bytes`, { code: "ERR_GRID", hint: "a grid is text in UTF-8" });
+  }
+  return { file: path, text: reading.bytes.toString("utf8"), format };
+}

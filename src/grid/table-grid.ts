@@ -1,0 +1,141 @@
+import { UsageError } from "../model/errors.ts";
+import { makeRow } from "./block.ts";
+import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
+import { mostRows, noSettings, type Row } from "./grid.ts";
+
+/**
+ * The rows of a table with a header: comma, semicolon or tab between cells, quotes as spreadsheets write them (RFC 4180), a
+ * byte order mark allowed. Throws a UsageError with the line.
+ */
+export async function readTable(
+  reader: FieldReader,
+  file: string,
+  text: string,
+  delimiters: readonly string[],
+): Promise<Row[]> {
+  // Loaded only where there is a table: most calls have none.
+  const { parse } = await import("csv-parse/sync");
+  const rows: Row[] = [];
+  let columns: readonly string[] | null = null;
+  let wrong: UsageError | null = null;
+  const take = (record: readonly string[], line: number) => {
+    const place = `${file}:${line}`;
+    if (columns === null) columns = readHeader(reader, place, record);
+    else rows.push(rowOfCells(reader, place, columns, record));
+    if (rows.length > mostRows) throw tooMany(place);
+  };
+  try {
+    parse(text, {
+      bom: true,
+      delimiter: delimiterOf(text, delimiters),
+      relax_column_count: true,
+      skip_empty_lines: true,
+      trim: true,
+      // Nothing is kept but the row: a record with its place takes ten times the memory.
+      on_record: (record: readonly string[], { lines }) => {
+        try {
+          if (wrong === null) take(record, lines);
+        } catch (error) {
+          if (!(error instanceof UsageError)) throw error;
+          wrong = error;
+        }
+        return null;
+      },
+    });
+  } catch (error) {
+    throw wrong ?? faulty(file, error);
+  }
+  if (wrong !== null) throw wrong;
+  if (columns === null) throw new UsageError(`${file}: no header`, { code: "ERR_GRID", hint: "name the fields first" });
+  return rows;
+}
+
+/** The delimiter that the header has most of: spreadsheets of some countries write semicolons. */
+function delimiterOf(text: string, delimiters: readonly string[]): string {
+  const header = text.slice(0, text.search(/[\r\n]|$/));
+  const count = (delimiter: string) => header.split(delimiter).length;
+  return [...delimiters].sort((a, b) => count(b) - count(a))[0] ?? ",";
+}
+
+function readHeader({ names: fields }: FieldReader, place: string, header: readonly string[]): readonly string[] {
+  const names = header.map((name) => name.trim().toLowerCase().replaceAll(/[ -]/g, "_"));
+  for (const [index, name] of names.entries()) {
+    if (!fields.includes(name)) throw noSuchField(place, header[index] ?? "", fields);
+    if (names.indexOf(name) !== index)
+      throw new UsageError(`${place}: the column ${name} stands twice`, { code: "ERR_GRID", hint: "keep one of them" });
+  }
+  return names;
+}
+
+function rowOfCells(reader: FieldReader, place: string, columns: readonly string[], record: readonly string[]): Row {
+  if (record.length > columns.length) {
+    throw new UsageError(`${place}: ${record.length} cells, but the header has ${columns.length}`, {
+      code: "ERR_GRID",
+      hint: 'put a value that contains the delimiter into quotes: "a,b"',
+    });
+  }
+  return rowOf(reader, place, new Map(columns.map((name, index) => [name, record[index] ?? ""])));
+}
+
+function rowOf(reader: FieldReader, place: string, texts: ReadonlyMap<string, string>): Row {
+  const values = new Map<string, FieldValue>();
+  for (const [field, text] of texts) {
+    try {
+      values.set(field, reader.parse(field, text));
+    } catch (error) {
+      throw atPlace(`${place}: ${field}`, error);
+    }
+  }
+  return makeRow(reader, { settings: noSettings, place }, values);
+}
+
+/** The rows of JSON Lines: an object a line whose keys are fields. Throws a UsageError with the line. */
+export function readJsonLines(reader: FieldReader, file: string, text: string): Row[] {
+  const rows: Row[] = [];
+  for (const [index, content] of text.split("\n").entries()) {
+    if (content.trim() === "") continue;
+    const place = `${file}:${index + 1}`;
+    rows.push(rowOf(reader, place, readObject(place, content, reader.names)));
+    if (rows.length > mostRows) throw tooMany(place);
+  }
+  return rows;
+}
+
+function readObject(place: string, content: string, fields: readonly string[]): ReadonlyMap<string, string> {
+  let object: unknown;
+  try {
+    object = JSON.parse(content);
+  } catch (error) {
+    throw faulty(place, error);
+  }
+  if (typeof object !== "object" || object === null || Array.isArray(object)) {
+    throw new UsageError(`${place}: expected an object of fields`, {
+      code: "ERR_GRID",
+      hint: 'for example {"strategy": "baseline", "dataset": "IDD-AW", "model": "pspnet_r50"}',
+    });
+  }
+  return new Map(
+    Object.entries(object).map(([name, value]) => {
+      if (!fields.includes(name)) throw noSuchField(place, name, fields);
+      if (value === null) return [name, "none"];
+      if (typeof value === "string" || typeof value === "number") return [name, String(value)];
+      throw new UsageError(`${place}: ${name}: expected a text, a number, or null`, { code: "ERR_GRID" });
+    }),
+  );
+}
+
+function tooMany(place: string): UsageError {
+  return new UsageError(`${place}: more than ${mostRows} rows`, { code: "ERR_GRID", hint: "split the grid" });
+}
+
+function noSuchField(place: string, name: string, fields: readonly string[]): UsageError {
+  return new UsageError(`${place}: no field is called ${JSON.stringify(name)}`, {
+    code: "ERR_GRID",
+    hint: `${nearestHint(name, fields)}; trainlock.yaml declares others under \`dimensions\``,
+  });
+}
+
+function faulty(place: string, error: unknown): UsageError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new UsageError(`${place}: ${why}`, { code: "ERR_GRID", hint: "docs/grids.md describes the formats" });
+}

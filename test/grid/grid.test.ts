@@ -1,0 +1,188 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { FieldReader } from "../../src/grid/fields.ts";
+import { readGrid } from "../../src/grid/read-grid.ts";
+import { readSelection } from "../../src/grid/selection.ts";
+import { openLayout } from "../../src/site/open-site.ts";
+
+function siteWith(text = "dimensions:\n  seed: { type: integer, prefix: _seed, optional: true }\n") {
+  const root = mkdtempSync(join(tmpdir(), "grid-"));
+  writeFileSync(join(root, "trainlock.yaml"), text);
+  return openLayout({ root }, {});
+}
+
+const layout = siteWith();
+
+async function rowsOf(
+  name: string,
+  text: string,
+  given: Record<string, string> = {},
+  sets: string[] = [],
+  site = layout,
+) {
+  const file = join(site.root, name);
+  writeFileSync(file, text);
+  const grid = await readGrid(
+    new FieldReader(site),
+    { kind: "file", path: file },
+    readSelection(new FieldReader(site), given, sets),
+  );
+  return grid.rows;
+}
+
+async function shortRows(...call: Parameters<typeof rowsOf>): Promise<string[]> {
+  return (await rowsOf(...call)).map(({ configuration: c }) =>
+    [c.strategy, c.dataset, c.model, c.ratio, c.stage, ...Object.values(c.dimensions)]
+      .filter((v) => v !== null)
+      .join(" "),
+  );
+}
+
+async function mistakeIn(...call: Parameters<typeof rowsOf>): Promise<string> {
+  try {
+    const rows = await rowsOf(...call);
+    return `no mistake: ${rows.length} rows`;
+  } catch (error) {
+    const { message, hint, exitCode } = error as { message: string; hint: string; exitCode: number };
+    return `${exitCode} ${message.replaceAll(`${(call[4] ?? layout).root}/`, "")} | ${hint}`;
+  }
+}
+
+test("a grid is the union of its blocks, each the product of its lists, in the order written", async () => {
+  const grid = `
+- strategy: [baseline, std_cutmix]
+  dataset: [BDD10k, IDD-AW]
+  model: pspnet_r50
+- strategy: [gen_TSIT, gen_cycleGAN]
+  dataset: IDD-AW
+  model: [pspnet_r50]
+  ratio: [0.25, none]
+  seed: 1..2
+  exclude: [{ strategy: gen_TSIT, ratio: 0.25 }, { strategy: gen_cycle*, seed: 2 }]
+- { strategy: baseline, dataset: IDD-AW, model: pspnet_r50 }
+`;
+  expect(await shortRows("grid.yaml", grid)).toEqual([
+    "baseline BDD10k pspnet_r50",
+    "baseline IDD-AW pspnet_r50",
+    "std_cutmix BDD10k pspnet_r50",
+    "std_cutmix IDD-AW pspnet_r50",
+    "gen_TSIT IDD-AW pspnet_r50 1",
+    "gen_TSIT IDD-AW pspnet_r50 2",
+    "gen_cycleGAN IDD-AW pspnet_r50 0.25 1",
+    "gen_cycleGAN IDD-AW pspnet_r50 1",
+  ]);
+});
+
+test("values are the text as written; a ratio is a number; none, null and nothing are absent", async () => {
+  const [row] = await rowsOf(
+    "text.yaml",
+    "- { strategy: 01, dataset: 1e5, model: '007', ratio: 0.50, aux_loss: ~, stage: null, seed: none }\n",
+  );
+  expect(row?.configuration).toEqual({
+    strategy: "01",
+    dataset: "1e5",
+    model: "007",
+    ratio: 0.5,
+    auxLoss: null,
+    stage: null,
+    dimensions: {},
+  });
+});
+
+test("tables of spreadsheets are read: comma, semicolon, tab, quotes, byte order mark, line ends of Windows", async () => {
+  const rows = ["baseline d m", "gen_x d m 0.5"];
+  expect(await shortRows("a.csv", "strategy,dataset,model,ratio\nbaseline,d,m,\ngen_x,d,m,0.5\n")).toEqual(rows);
+  expect(
+    await shortRows("b.csv", '\uFEFFStrategy;Dataset;Model;Ratio\r\n"baseline";d;m;\r\ngen_x;d;m;0.5\r\n'),
+  ).toEqual(rows);
+  expect(await shortRows("c.tsv", "strategy\tdataset\tmodel\tratio\nbaseline\td\tm\tnone\ngen_x\td\tm\t0.5")).toEqual(
+    rows,
+  );
+  const line = (strategy: string, ratio: number | null) =>
+    JSON.stringify({ strategy, dataset: "d", model: "m", ratio });
+  expect(await shortRows("d.jsonl", `${line("baseline", null)}\n\n${line("gen_x", 0.5)}\n`)).toEqual(rows);
+});
+
+test("options select rows of a file, and are a grid without one", async () => {
+  const grid = "- { strategy: [a, b], dataset: d, model: [m, n], ratio: [none, 0.5] }\n";
+  expect(await shortRows("s.yaml", grid, { strategy: "b", ratio: "none" })).toEqual(["b d m", "b d n"]);
+  expect(await shortRows("s.yaml", grid, { model: "n*", ratio: "0.50" })).toEqual(["a d n 0.5", "b d n 0.5"]);
+  const selection = readSelection(new FieldReader(layout), { strategy: "a,b", dataset: "d", model: "m" }, [
+    "seed=1..2",
+  ]);
+  const alone = await readGrid(new FieldReader(layout), { kind: "options" }, selection);
+  expect(alone.rows.map(({ configuration }) => [configuration.strategy, configuration.dimensions.seed])).toEqual([
+    ["a", 1],
+    ["a", 2],
+    ["b", 1],
+    ["b", 2],
+  ]);
+});
+
+test("a mistake names file, line and key, and the way out", async () => {
+  const block = (more: string) => `- strategy: [a, b]\n  dataset: d\n  model: m\n${more}`;
+  expect(await mistakeIn("x.yaml", block("  modle: n\n"))).toMatch(/^2 x.yaml:4: .*modle.*did you mean model/);
+  expect(await mistakeIn("x.yaml", block("  seed: 3..1\n"))).toMatch(
+    /^2 x.yaml:4: seed: the range 3..1 goes backwards \| write 1..3/,
+  );
+  expect(await mistakeIn("x.yaml", block("  ratio: 1.5\n"))).toMatch(/^2 x.yaml:4: ratio: .*1.5.*0 to 1/);
+  expect(await mistakeIn("x.yaml", block("  exclude: [{ strategy: gen_x }]\n"))).toMatch(
+    /^2 x.yaml:4: strategy: no row has "gen_x"/,
+  );
+  expect(await mistakeIn("x.yaml", "- { strategy: a, dataset: d }\n")).toMatch(/^2 x.yaml:1: model is missing/);
+  expect(await mistakeIn("x.yaml", "- { strategy: ../up, dataset: d, model: m }\n")).toMatch(
+    /^2 x.yaml:1: strategy: .*contains/,
+  );
+  expect(await mistakeIn("x.yaml", block("  done: { when: ../x.pth }\n"))).toMatch(
+    /^2 x.yaml:4: .*inside the weights dir/,
+  );
+  expect(await mistakeIn("x.yaml", block("  needs: ['{rooot}/x']\n"))).toMatch(/^2 x.yaml:4: /);
+  expect(await mistakeIn("x.yaml", block("  submit: [rm]\n"))).toMatch(/^2 x.yaml:4: /);
+  expect(await mistakeIn("x.csv", "strategy,dataset,modell\na,d,m\n")).toMatch(
+    /^2 x.csv:1: .*modell.*did you mean model/,
+  );
+  expect(await mistakeIn("x.csv", "strategy,dataset,model\na,d,m,n\n")).toMatch(/^2 x.csv:2: 4 cells/);
+  expect(await mistakeIn("x.jsonl", '{"strategy": "a"\n')).toMatch(/^2 x.jsonl:1: /);
+  expect(await mistakeIn("x.txt", "")).toMatch(/^2 x.txt: not a grid by its name/);
+  expect(await mistakeIn("s.yaml", block(""), { strategy: "c" })).toMatch(/^2 --strategy: strategy: no row has "c"/);
+});
+
+test("two rows with one weights dir or one lock name are refused, with the line that parts them", async () => {
+  const stages = await mistakeIn("p.yaml", "- { strategy: a, dataset: d, model: m, stage: [1, 2] }\n");
+  expect(stages).toMatch(/one weights dir.*stage 1.*stage 2.*WEIGHTS_STAGE_\{stage\|bare\}.*when: \{ stage: given \}/);
+  const line = / (- \{ path.*)$/.exec(stages)?.[1] ?? "";
+  const parted = siteWith(
+    `weights:\n  ${line}\n  - "WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}"\n`,
+  );
+  const both = "- { strategy: a, dataset: d, model: m, stage: [1, 2, none] }\n";
+  expect(await shortRows("p.yaml", both, {}, [], parted)).toEqual(["a d m 1", "a d m 2", "a d m"]);
+  const names = await mistakeIn(
+    "l.yaml",
+    "- { strategy: a_b, dataset: c, model: m }\n- { strategy: a, dataset: b_c, model: m }\n",
+  );
+  expect(names).toMatch(/l.yaml:2: two rows have one lock name.*l.yaml:1/);
+});
+
+test("hostile files end with a clear error, in bounded time and memory", async () => {
+  const cycle = "- &a\n  strategy: &l [x, *l]\n  dataset: d\n  model: *a\n";
+  expect(await mistakeIn("cycle.yaml", cycle)).toMatch(/^2 cycle.yaml:/);
+  const bomb =
+    "- &a [x,x,x,x,x,x,x,x,x]\n- &b [*a,*a,*a,*a,*a,*a,*a,*a]\n- &c [*b,*b,*b,*b,*b,*b]\n- {strategy: *c, dataset: d, model: m}\n";
+  expect(await mistakeIn("bomb.yaml", bomb)).toMatch(/^2 bomb.yaml:/);
+  expect(await mistakeIn("many.yaml", "- { strategy: s, dataset: d, model: m, seed: 1..9999999 }\n")).toMatch(
+    /9999999 values/,
+  );
+  expect(
+    await mistakeIn("many.yaml", "- { strategy: s, dataset: d, model: m, seed: 1..10000, stage: 1..1000 }\n"),
+  ).toMatch(/10000000 rows, more than/);
+  expect(await mistakeIn("nul.csv", "strategy,dataset,model\na\0,d,m\n")).toMatch(/NUL/);
+  expect(await mistakeIn("no.yaml", "- {strategy: [a, b}\n")).toMatch(/^2 no.yaml:1: not valid YAML/);
+  expect(await mistakeIn("empty.yaml", "")).toMatch(/^2 empty.yaml:1/);
+});
+
+test("a hundred thousand rows are read", async () => {
+  const lines = Array.from({ length: 100_000 }, (_, index) => `s${index},d,m`).join("\n");
+  expect(await rowsOf("large.csv", `strategy,dataset,model\n${lines}\n`)).toHaveLength(100_000);
+});
