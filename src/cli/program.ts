@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   held: async () => (await import("./commands/held.ts")).addHeldCommand,
   list: async () => (await import("./commands/list.ts")).addListCommand,
   clear: async () => (await import("./commands/clear.ts")).addClearCommand,
+  plan: async () => (await import("./commands/plan.ts")).addPlanCommand,
   init: async () => (await import("./commands/init.ts")).addInitCommand,
   config: async () => (await import("./commands/config.ts")).addConfigCommand,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,

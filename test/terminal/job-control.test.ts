@@ -1,16 +1,13 @@
-import { existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
-import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable, trainlock } from "../support/trainlock.ts";
-import { until } from "../support/until.ts";
 import { startTerminal, type Terminal } from "./terminal.ts";
 
-const test = requiresPrograms("tmux", "bash", "python3", "less", "make", "xargs");
+const test = requiresPrograms("tmux", "bash", "python3", "less");
 
 interface Shell extends Terminal {
   readonly of: TestConfiguration;
@@ -35,8 +32,6 @@ curses.wrapper(main)
 `;
 
 const isFree = async ({ of }: Shell) => (await trainlock(["check", ...of.args])).exitCode === 0;
-
-const readLinesOf = (path: string) => (existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : []);
 
 describe("run at a terminal", () => {
   test("says when it starts and when it has ended", async () => {
@@ -91,30 +86,6 @@ describe("run at a terminal", () => {
     const screen = await at.shows(/^code=130$/m);
     expect(screen).not.toMatch(/^round 2$|^over$/m);
   });
-
-  const launches = {
-    "make -j2": "printf 'all: 1 2\\n1 2:\\n\\t@$(TRAIN) --ratio 0.$@ -- bash train.sh $@\\n' > Makefile; make -j2",
-    "xargs -P2": "printf '1\\n2\\n' | xargs -I{} -P2 sh -c '$TRAIN --ratio 0.{} -- bash train.sh {}'",
-    "a script around two of a pipeline":
-      "bash -c '$TRAIN --ratio 0.1 -- bash train.sh 1 | $TRAIN --ratio 0.2 -- bash train.sh 2; exit'",
-  };
-  for (const [name, launch] of Object.entries(launches)) {
-    test(`one Ctrl-C reaches both trainings of ${name}, however they end`, async () => {
-      const at = await shell();
-      // One dies of it, the other saves and ends well.
-      const script = "[ $1 = 1 ] && exec sleep 1000; trap 'echo saved; exit 0' INT; while :; do sleep 0.1; done";
-      await writeFile(join(at.of.root, "train.sh"), `echo began $1; echo $$ >> pids; ${script}`);
-      at.type(`cd ${at.of.root}; export TRAIN='${[executable, "run", ...at.of.args].join(" ")}'; clear`);
-      at.type(launch);
-      await until("both", () => (readLinesOf(join(at.of.root, "pids")).length === 2 ? true : null));
-      at.press("C-c");
-      await at.shows(/saved/);
-      const pids = readLinesOf(join(at.of.root, "pids")).map(Number);
-      await until("the end of both", () => (pids.some(isRunning) ? null : true));
-      at.type("echo over");
-      await at.shows(/^over$/m);
-    });
-  }
 
   test("Ctrl-Z stops it, bg and fg continue it, and the lock is held all along", async () => {
     const at = await shell();

@@ -1,15 +1,15 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
-import { explainFailedStart } from "../../run/failed-start.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
-import { exitCodeOf, runCommand } from "../../run/run-command.ts";
+import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
 import type { RunOutcome, RunRequest } from "../../run/run-request.ts";
 import { type RunOf, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
 import { isRankStatus } from "../../stores/ranks/rank-status.ts";
 import type { Busy } from "../../stores/store.ts";
+import { errnoName } from "../../system/libc/errno.ts";
 import { dieOfInterrupt, signalNumber } from "../../system/processes/signals.ts";
 import { addEvidenceOptions, examineFrom } from "../evidence-options.ts";
 import { say } from "../output.ts";
@@ -127,15 +127,13 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
     case "interrupted":
       return exitCodes.signalBase + signalNumber(outcome.signal);
     case "not started":
-      return showFailedStart(program, outcome.errno);
+      if (isNotFound(outcome.errno)) {
+        say(`trainlock: ${printable(program)}: command not found`);
+        return exitCodes.notFound;
+      }
+      say(`trainlock: ${printable(program)}: cannot be executed: ${errnoName(outcome.errno)}`);
+      return exitCodes.cannotExecute;
   }
-}
-
-function showFailedStart(program: string, errno: number): number {
-  const { missing, why, hint } = explainFailedStart(program, errno);
-  say(`trainlock: ${printable(program)}: ${printable(why)}`);
-  if (hint !== null) say(`  ${printable(hint)}`);
-  return missing ? exitCodes.notFound : exitCodes.cannotExecute;
 }
 
 function warnOfRanks({ rank, size }: Launch): void {

@@ -194,8 +194,3 @@ export function ownGroup(): number {
 export function ignoreSignal(signal: number): void {
   libc().symbols.signal(signal, 1n);
 }
-
-/** SIG_DFL of signal(7). */
-export function resetSignal(signal: number): void {
-  libc().symbols.signal(signal, 0n);
-}

@@ -1,6 +1,5 @@
 import { constants } from "node:os";
 import { parentShellIgnores } from "./caller.ts";
-import { ignoreSignal, resetSignal } from "./command-process.ts";
 import { readProcText } from "./proc-files.ts";
 
 /**
@@ -27,26 +26,13 @@ export const forwardedSignals = [
 
 /** glibc keeps these for its threads, and posix_spawn(3) leaves them ignored unless told otherwise. */
 const internalSignals = [32, 33];
-/** SIGRTMIN to SIGRTMAX of glibc. The runtime knows none of them, so none can be passed on. */
-const realTimeSignals = Array.from({ length: 31 }, (_, index) => 34 + index);
-/** At these the runtime prints a page about a crash of its own, also when somebody has sent them. */
-const faultSignals = ["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGABRT"] as const;
 
 /** Signals that this process was started with as ignored, as `nohup` does: they stay so, for the command as well. */
 export function ignoredSignals(): ReadonlySet<number> {
   const mask = /^SigIgn:\s*([0-9a-f]+)/m.exec(readProcText("/proc/self/status") ?? "")?.[1] ?? "0";
   const bits = BigInt(`0x${mask}`);
-  const numbers = [...Object.values(constants.signals), ...internalSignals, ...realTimeSignals];
+  const numbers = [...Object.values(constants.signals), ...internalSignals];
   return new Set(numbers.filter((signal) => (bits >> BigInt(signal - 1)) & 1n));
-}
-
-/**
- * From now on this process outlives real-time signals, and dies of a fault without a word. Its command keeps the lock then; a page
- * about a crash would be about none.
- */
-export function calmSignals(): void {
-  for (const signal of realTimeSignals) ignoreSignal(signal);
-  for (const signal of faultSignals) resetSignal(signalNumber(signal));
 }
 
 /**
@@ -55,8 +41,7 @@ export function calmSignals(): void {
  */
 export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): readonly number[] {
   const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber).filter((signal) => !parentShellIgnores(signal));
-  const ours = [signalNumber("SIGTTOU"), ...internalSignals, ...realTimeSignals];
-  const byUs = ours.filter((signal) => !ignoredAtStart.has(signal));
+  const byUs = [signalNumber("SIGTTOU"), ...internalSignals].filter((signal) => !ignoredAtStart.has(signal));
   return [...byRuntime, ...byUs];
 }
 

@@ -1,0 +1,37 @@
+import type { PlannedRow } from "../../grid/plan.ts";
+import type { Configuration } from "../../model/configuration.ts";
+
+/** A word as a shell takes it, quoted where it has to be. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** `--strategy baseline --dataset IDD-AW --model pspnet_r50`, ready for a shell. */
+export function configurationFlags(configuration: Configuration): string {
+  const { strategy, dataset, model, ratio, auxLoss, stage, dimensions } = configuration;
+  const given: [string, string | number | null][] = [
+    ["--strategy", strategy],
+    ["--dataset", dataset],
+    ["--model", model],
+    ["--ratio", ratio],
+    ["--aux-loss", auxLoss],
+    ["--stage", stage],
+  ];
+  const fixed = given.flatMap(([flag, value]) => (value === null ? [] : [`${flag} ${shellWord(String(value))}`]));
+  const own = Object.entries(dimensions).map(([name, value]) => `--set ${shellWord(`${name}=${value}`)}`);
+  return [...fixed, ...own].join(" ");
+}
+
+/** The command to type next, by what is left; null: nothing is. */
+export function nextCommand(rows: readonly PlannedRow[]): string | null {
+  const first = (...states: PlannedRow["state"][]) => rows.find(({ state }) => states.includes(state));
+  const trainable = first("free", "stale");
+  if (trainable !== undefined) return `trainlock run ${configurationFlags(trainable.configuration)} -- COMMAND`;
+  const finished = rows.find(({ state, doneBy }) => state === "unknown" && doneBy !== null);
+  if (finished !== undefined) {
+    return `trainlock clear ${configurationFlags(finished.configuration)} --force --no-dry-run`;
+  }
+  const unclear = first("unknown", "failed", "blocked");
+  if (unclear !== undefined) return `trainlock why ${shellWord(unclear.name)}`;
+  return first("running", "queued") === undefined ? null : "trainlock list";
+}

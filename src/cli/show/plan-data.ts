@@ -1,0 +1,68 @@
+import type { Plan, PlannedRow } from "../../grid/plan.ts";
+import { lockJson } from "../../listing/lock-json.ts";
+import { fieldOf } from "../../site/condition.ts";
+
+/** The plan as one JSON document. The names are a contract. */
+export function planJson({ rows, counts }: Plan, grid: string | null, at: Date): unknown {
+  return { grid, at: at.toISOString(), counts, rows: rows.map(rowJson) };
+}
+
+function rowJson(row: PlannedRow): unknown {
+  const { name, configuration, state, weightsDir, lock, progress, ends } = row;
+  return {
+    name,
+    configuration,
+    state,
+    reason: row.reason,
+    doneBy: row.doneBy,
+    weightsDir,
+    lock: lock === null ? null : lockJson(lock),
+    progress,
+    attempts: ends.attempts,
+    interruptions: ends.interruptions,
+    lastExit: ends.lastExit,
+    job: lock?.holder?.jobId ?? null,
+    log: null,
+  };
+}
+
+/** The plan as lines of cells between tabs, with a header: what `cut`, `awk` and spreadsheets read. */
+export function planTsv({ rows }: Plan, fields: readonly string[]): string {
+  const header = ["name", ...fields, "state", "user", "job", "host", "since", "step", "of", ...endNames, "weights_dir"];
+  const lines = rows.map(({ name, configuration, state, lock, progress, ends, weightsDir }) => [
+    name,
+    ...fields.map((field) => fieldOf(configuration, field)),
+    state,
+    lock?.holder?.user,
+    lock?.holder?.jobId,
+    lock?.holder?.hostname,
+    lock?.startedAt,
+    progress?.step,
+    progress?.of,
+    ends.attempts,
+    ends.interruptions,
+    ends.lastExit,
+    weightsDir,
+  ]);
+  return [header, ...lines].map((cells) => `${cells.map(cellText).join("\t")}\n`).join("");
+}
+
+const endNames = ["attempts", "interruptions", "last_exit"];
+
+/** A tab or line end in a cell would make two of it. */
+function cellText(value: string | number | null | undefined): string {
+  return String(value ?? "").replaceAll(
+    /\p{Cc}/gu,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}
+
+/** `{strategy} {model}` with the values of a row; what is no field stays as it is. */
+export function formatRow(format: string, row: PlannedRow, fields: readonly string[]): string {
+  return format.replaceAll(/\{([a-z_0-9]+)\}/gi, (braces, name: string) => {
+    if (name === "name") return row.name;
+    if (name === "state") return row.state;
+    if (name === "weights_dir") return row.weightsDir;
+    return fields.includes(name) ? String(fieldOf(row.configuration, name) ?? "") : braces;
+  });
+}

@@ -1,0 +1,110 @@
+import { basename } from "node:path";
+import type { Plan, PlannedRow } from "../../grid/plan.ts";
+import { type RowState, rowStates } from "../../grid/row-state.ts";
+import { durationText } from "../units.ts";
+import type { Paint } from "./paint.ts";
+import { printable } from "./printable.ts";
+
+const columns = 80;
+const stateWidth = Math.max(...rowStates.map((state) => state.length));
+const gap = "  ";
+
+/** One line a row. On a terminal of 80 columns the evidence is cut, never name or state; in a pipe nothing is. */
+export function planLines(
+  rows: readonly PlannedRow[],
+  paint: Paint,
+  cut: boolean,
+  withEvidence: boolean,
+  nowMs: number = Date.now(),
+): string {
+  const nameWidth = Math.min(Math.max(0, ...rows.map(({ name }) => printable(name).length)), columns - stateWidth - 24);
+  return rows
+    .map((row) => {
+      const name = printable(row.name).padEnd(nameWidth);
+      const head = `${row.state.padEnd(stateWidth)}${gap}${name}${gap}`;
+      const detail = detailOf(row, nowMs);
+      const left = columns - head.length;
+      const shown = !cut || detail.length <= left ? detail : left < 8 ? "" : `${detail.slice(0, left - 1)}…`;
+      const line = `${paintState(row.state, paint)}${head.slice(row.state.length)}${shown}`.trimEnd();
+      return `${line}\n${withEvidence ? evidenceText(row) : ""}`;
+    })
+    .join("");
+}
+
+/** One line a finding, as `list -v` prints them, and where the row trains. */
+function evidenceText({ lock, weightsDir }: PlannedRow): string {
+  const findings = (lock?.evidence ?? []).map(
+    ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${printable(detail)}`,
+  );
+  return [`weights dir: ${printable(weightsDir)}`, ...findings].map((line) => `    ${line}\n`).join("");
+}
+
+function paintState(state: RowState, paint: Paint): string {
+  if (state === "running") return paint.green(state);
+  if (state === "failed" || state === "stale") return paint.red(state);
+  return state === "unknown" || state === "blocked" ? paint.yellow(state) : state;
+}
+
+/** What is behind the state, in a few words. */
+export function detailOf(row: PlannedRow, nowMs: number): string {
+  switch (row.state) {
+    case "running":
+      return [holderOf(row), sinceOf(row, nowMs), progressOf(row)].filter((text) => text !== "").join(", ");
+    case "unknown":
+      return [
+        printable(row.reason ?? afterDash(row.lock?.verdict.label ?? "")),
+        ...(row.doneBy === null ? [] : [`its checkpoint ${printable(basename(row.doneBy))} is there`]),
+      ].join("; ");
+    case "done":
+      return `${printable(basename(row.doneBy ?? ""))}${lastExitOf(row)}`;
+    case "blocked":
+      return printable(row.reason ?? "");
+    case "failed":
+      return `${row.ends.attempts} of its attempts failed${lastExitOf(row)}`;
+    case "stale":
+      return [printable(afterDash(row.lock?.verdict.label ?? "")), progressOf(row)]
+        .filter((text) => text !== "")
+        .join(", ");
+    default:
+      return [interruptionsOf(row), progressOf(row)].filter((text) => text !== "").join(", ");
+  }
+}
+
+function lastExitOf({ ends: { lastExit } }: PlannedRow): string {
+  return lastExit === null || lastExit === 0 ? "" : ` (last exit ${lastExit})`;
+}
+
+function interruptionsOf({ ends: { interruptions } }: PlannedRow): string {
+  return interruptions === 0 ? "" : `interrupted ${interruptions === 1 ? "once" : `${interruptions} times`}`;
+}
+
+function holderOf({ lock }: PlannedRow): string {
+  if (lock?.holder == null) return lock?.pid == null ? "" : `PID ${lock.pid}`;
+  const { user, jobId, hostname, pid } = lock.holder;
+  const place = [jobId === null ? `PID ${pid ?? lock.pid ?? "unknown"}` : `job ${printable(jobId)}`];
+  if (hostname !== null) place.push(`on ${printable(hostname)}`);
+  return [...(user === null ? [] : [printable(user)]), place.join(" ")].join(", ");
+}
+
+function sinceOf({ lock }: PlannedRow, nowMs: number): string {
+  const startedMs = lock?.startedAt == null ? Number.NaN : Date.parse(lock.startedAt);
+  return startedMs <= nowMs ? durationText(nowMs - startedMs) : "";
+}
+
+function progressOf({ progress }: PlannedRow): string {
+  if (progress === null) return "";
+  return progress.of === null ? `step ${progress.step}` : `${progress.step}/${progress.of}`;
+}
+
+function afterDash(label: string): string {
+  return label.replace(/^[A-Z]+ - /, "");
+}
+
+/** `36 configurations: 20 done, 4 running, 5 free   (14:02:11, 0.2 s)`: the counts that are not zero. */
+export function countsLine({ rows, counts }: Plan, at: Date, tookMs: number): string {
+  const order: readonly RowState[] = ["done", "running", "queued", "stale", "unknown", "blocked", "failed", "free"];
+  const parts = order.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));
+  const what = rows.length === 1 ? "1 configuration" : `${rows.length} configurations`;
+  const time = `(${at.toLocaleTimeString("sv")}, ${(tookMs / 1000).toFixed(1)} s)`;
+  return `${what}${parts.length === 0 ? "" : `: ${parts.join(", ")}`}   ${time}\n`;
+}

@@ -1,0 +1,66 @@
+import { readdirSync } from "node:fs";
+import { basename, dirname, relative, sep } from "node:path";
+import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
+import { type OnUnreadable, weightsFolders } from "../listing/weights-folders.ts";
+import type { Configuration } from "../model/configuration.ts";
+import { nameProblem } from "../model/names.ts";
+import { configurationOf, recordIn } from "../model/owner-record.ts";
+import { type DoneRule, findDone } from "../run/done-rule.ts";
+import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
+import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { noSettings, type Row } from "./grid.ts";
+
+/**
+ * Every configuration of a site that has a lock, an owner record or what shows it to be done, by name. What cannot be led
+ * back to a configuration, or not be looked into, goes to `onUnreadable` and is left out.
+ */
+export async function knownRows(layout: Layout, rule: DoneRule, onUnreadable: OnUnreadable): Promise<Row[]> {
+  const byFolder = new Map<string, Configuration>();
+  for (const { record } of await kernelLockFacts(layout, onUnreadable)) {
+    const configuration = record === null ? null : configurationOf(record);
+    if (configuration !== null) byFolder.set(layout.weightsDir(configuration), configuration);
+  }
+  for (const folder of await weightsFolders(layout, onUnreadable)) {
+    if (!(await isKnown(folder, rule, onUnreadable))) continue;
+    const configuration = configurationOfFolder(layout, folder);
+    if (configuration !== null) byFolder.set(folder, configuration);
+    else onUnreadable(folder, "it leads back to no configuration");
+  }
+  const rows = [...byFolder].map(([folder, configuration]) => ({ configuration, settings: noSettings, place: folder }));
+  const nameOf = ({ configuration }: Row) => layout.displayName(configuration);
+  return rows.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+async function isKnown(folder: string, rule: DoneRule, onUnreadable: OnUnreadable): Promise<boolean> {
+  try {
+    const names = readdirSync(folder);
+    if (names.includes(markerName) || names.includes(markerRecordName)) return true;
+    return names.length > 0 && (await findDone(folder, rule)) !== null;
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTDIR")) onUnreadable(folder, errnoOf(error) ?? String(error));
+    return false;
+  }
+}
+
+/** The configuration that trains in a folder: by the site's templates, its owner record, or the folder's own names. */
+function configurationOfFolder(layout: Layout, folder: string): Configuration | null {
+  const byTemplate = layout.configurationOfWeightsDir(folder);
+  if (byTemplate !== null) return byTemplate;
+  const record = recordIn(readMarkerRecord(folder).reading);
+  const recorded = record === null ? null : configurationOf(record);
+  const leadsHere = (candidate: Configuration | null) =>
+    candidate !== null && layout.weightsDir(candidate) === folder ? candidate : null;
+  return leadsHere(recorded) ?? leadsHere(configurationByNames(layout, folder));
+}
+
+/** What the default layout's names say: the model's folder ends with its ratio and auxiliary loss. */
+function configurationByNames({ root }: Layout, folder: string): Configuration | null {
+  if (relative(root, folder).split(sep).length < 3) return null;
+  const [, model = "", ratio, auxLoss] = /^(.+?)(?:_ratio(\d+p\d\d))?(?:_aux-(.+))?$/s.exec(basename(folder)) ?? [];
+  const dataset = basename(dirname(folder)).replace(/_cd$/, "");
+  const strategy = basename(dirname(dirname(folder)));
+  if ([strategy, dataset, model].some((name) => nameProblem(name) !== null)) return null;
+  const share = ratio === undefined ? null : Number(ratio.replace("p", "."));
+  return { strategy, dataset, model, ratio: share, auxLoss: auxLoss ?? null, stage: null, dimensions: {} };
+}

@@ -1,0 +1,66 @@
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import type { Configuration } from "../model/configuration.ts";
+import { fieldOf } from "../site/condition.ts";
+import type { Layout } from "../site/layout.ts";
+import type { FieldReader } from "./fields.ts";
+import type { Need } from "./grid.ts";
+
+/** Whether the configuration that a row needs is done. */
+export type IsDone = (configuration: Configuration) => Promise<boolean>;
+
+/** Finds out what rows need and is not there. One question a path and a configuration, however many rows need it. */
+export class NeedChecker {
+  readonly #reader: FieldReader;
+  readonly #isDone: IsDone;
+  readonly #paths = new Map<string, boolean>();
+
+  constructor(reader: FieldReader, isDone: IsDone) {
+    this.#reader = reader;
+    this.#isDone = isDone;
+  }
+
+  /** The first need of a row that is not there, in words; null: all are. */
+  async missing(configuration: Configuration, needs: readonly Need[]): Promise<string | null> {
+    for (const need of needs) {
+      if (need.kind === "path") {
+        const path = neededPath(this.#reader.layout, configuration, need.pattern);
+        if (!this.#exists(path)) return `needs ${path}, which is not there`;
+      } else {
+        const needed = this.#neededRow(configuration, need.fields);
+        if (!(await this.#isDone(needed))) return `needs ${this.#reader.layout.displayName(needed)}, which is not done`;
+      }
+    }
+    return null;
+  }
+
+  #exists(path: string): boolean {
+    const known = this.#paths.get(path) ?? existsSync(path);
+    this.#paths.set(path, known);
+    return known;
+  }
+
+  /** The row itself with other values in the named fields. */
+  #neededRow(configuration: Configuration, fields: Readonly<Record<string, string>>): Configuration {
+    const names = this.#reader.names;
+    return this.#reader.compose(
+      new Map(
+        names.map((name) => [
+          name,
+          Object.hasOwn(fields, name) ? this.#reader.parse(name, fields[name] ?? "none") : fieldOf(configuration, name),
+        ]),
+      ),
+    );
+  }
+}
+
+/** A needed path with the row's values in the place of its braces; below the root where it is not absolute. */
+export function neededPath(layout: Layout, configuration: Configuration, pattern: string): string {
+  const path = pattern.replaceAll(/\{([^{}]*)\}/g, (_, name: string) => {
+    if (name === "root") return layout.root;
+    if (name === "weights_dir") return layout.weightsDir(configuration);
+    if (name === "name") return layout.displayName(configuration);
+    return String(fieldOf(configuration, name) ?? "");
+  });
+  return isAbsolute(path) ? path : join(layout.root, path);
+}

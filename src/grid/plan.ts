@@ -1,0 +1,131 @@
+import type { LockReport } from "../listing/lock-report.ts";
+import type { Configuration } from "../model/configuration.ts";
+import type { Examine } from "../model/examine.ts";
+import { type DoneRule, findDone } from "../run/done-rule.ts";
+import type { FieldReader } from "./fields.ts";
+import type { Row } from "./grid.ts";
+import { lookAtRows, type RowLook } from "./look-at-rows.ts";
+import { NeedChecker } from "./needs.ts";
+import { checkpointProgress, type Progress } from "./progress.ts";
+import { countStates, noEnds, type RowEnds, type RowFacts, type RowState, stateOf } from "./row-state.ts";
+
+/** One row of a plan: its configuration, the state that it is in, and what says so. */
+export interface PlannedRow {
+  readonly name: string;
+  readonly configuration: Configuration;
+  readonly state: RowState;
+  readonly weightsDir: string;
+  /** The lock that decides, the surest first; null: there is none. */
+  readonly lock: LockReport | null;
+  readonly progress: Progress | null;
+  readonly ends: RowEnds;
+  /** The file that shows it to be done, also where somebody holds the row; null: there is none. */
+  readonly doneBy: string | null;
+  /** Why the row is unknown or blocked, in words; null where the lock says it. */
+  readonly reason: string | null;
+}
+
+export interface Plan {
+  readonly rows: readonly PlannedRow[];
+  readonly counts: Readonly<Record<RowState, number>>;
+}
+
+export interface PlanRequest {
+  readonly reader: FieldReader;
+  readonly rows: readonly Row[];
+  readonly examine: Examine;
+  /** The done rule in force for a row. */
+  readonly ruleOf: (row: Row) => DoneRule;
+  /** How many failed runs make a row `failed`, where its block says nothing. */
+  readonly maxAttempts: number;
+}
+
+/** What state each row is in. Looks at each folder once, and changes nothing. */
+export async function planRows(request: PlanRequest): Promise<Plan> {
+  const { reader, rows, examine, ruleOf } = request;
+  const { layout } = reader;
+  const looks = await lookAtRows(
+    layout,
+    rows.map(({ configuration }) => configuration),
+    examine,
+  );
+  const done = await Promise.all(
+    rows.map(async (row, index) => {
+      const look = looks[index];
+      return look === undefined || look.names === null ? null : findDone(look.weightsDir, ruleOf(row));
+    }),
+  );
+  const needs = new NeedChecker(reader, doneAmong(request, looks, done));
+  const planned = await Promise.all(
+    rows.map(async (row, index): Promise<PlannedRow> => {
+      const look = looks[index] ?? unseen;
+      const missing =
+        row.settings.needs.length === 0 ? null : await needs.missing(row.configuration, row.settings.needs);
+      const facts: RowFacts = {
+        locks: look.locks,
+        problem: look.problem,
+        doneBy: done[index] ?? null,
+        queued: null,
+        missing,
+        ends: noEnds,
+        maxAttempts: row.settings.maxAttempts ?? request.maxAttempts,
+      };
+      return plannedRow(request, row, look, facts);
+    }),
+  );
+  return { rows: planned, counts: countStates(planned.map(({ state }) => state)) };
+}
+
+const unseen: RowLook = { weightsDir: "", names: null, locks: [], problem: "it was not looked at" };
+
+function plannedRow({ reader, ruleOf }: PlanRequest, row: Row, look: RowLook, facts: RowFacts): PlannedRow {
+  const state = stateOf(facts);
+  return {
+    name: reader.layout.displayName(row.configuration),
+    configuration: row.configuration,
+    state,
+    weightsDir: look.weightsDir,
+    lock: decidingLock(look.locks),
+    progress: checkpointProgress(look.names ?? [], ruleOf(row).patterns),
+    ends: facts.ends,
+    doneBy: facts.doneBy,
+    reason: state === "unknown" ? look.problem : state === "blocked" ? facts.missing : null,
+  };
+}
+
+function decidingLock(locks: readonly LockReport[]): LockReport | null {
+  const order = ["active", "unknown", "unverified", "stale"];
+  const rank = ({ verdict }: LockReport) => order.indexOf(verdict.status);
+  return [...locks].sort((a, b) => rank(a) - rank(b))[0] ?? null;
+}
+
+/** Whether a configuration is done: as the grid's own row says, else under the site's rule. */
+function doneAmong(
+  { reader, rows, examine, ruleOf }: PlanRequest,
+  looks: readonly RowLook[],
+  done: readonly (string | null)[],
+) {
+  const { layout } = reader;
+  const known = new Map(rows.map((row, index) => [layout.weightsDir(row.configuration), index]));
+  const others = new Map<string, Promise<boolean>>();
+  const lookAtOther = async (configuration: Configuration): Promise<boolean> => {
+    const row: Row = { configuration, settings: { done: null, needs: [], submit: [], maxAttempts: null }, place: "" };
+    const [look] = await lookAtRows(layout, [configuration], examine);
+    if (look === undefined || look.names === null || isInUse(look)) return false;
+    return (await findDone(look.weightsDir, ruleOf(row))) !== null;
+  };
+  return async (configuration: Configuration): Promise<boolean> => {
+    const folder = layout.weightsDir(configuration);
+    const index = known.get(folder);
+    const look = index === undefined ? undefined : looks[index];
+    if (index !== undefined && look !== undefined) return (done[index] ?? null) !== null && !isInUse(look);
+    const before = others.get(folder) ?? lookAtOther(configuration);
+    others.set(folder, before);
+    return before;
+  };
+}
+
+/** A match counts only while nobody holds the configuration, and nobody may. */
+function isInUse({ locks, problem }: RowLook): boolean {
+  return problem !== null || locks.some(({ verdict }) => verdict.status !== "stale");
+}

@@ -1,0 +1,141 @@
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { isRunning } from "../support/process-state.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+
+const flags = (root: string, strategy: string, model = "m") =>
+  ["--root", root, "--strategy", strategy, "--dataset", "D", "--model", model] as const;
+
+async function statesOf(root: string, grid: string, ...more: string[]): Promise<Record<string, string>> {
+  const file = join(root, "grid.yaml");
+  writeFileSync(file, grid);
+  const { stdout, stderr } = await trainlock(["plan", file, "--root", root, "--json", "--scheduler", "none", ...more]);
+  if (stdout === "") throw new Error(stderr);
+  const { rows, counts } = JSON.parse(stdout) as {
+    rows: { name: string; state: string }[];
+    counts: Record<string, number>;
+  };
+  for (const [state, count] of Object.entries(counts)) {
+    expect([state, rows.filter((row) => row.state === state).length]).toEqual([state, count]);
+  }
+  return Object.fromEntries(rows.map(({ name, state }) => [name.split("/")[0], state]));
+}
+
+test("each state is shown from its real cause; text, JSON and TSV agree", async () => {
+  const root = await temporaryRoot();
+  const make = (size: number) => ["--", "sh", "-c", `head -c ${size} /dev/zero > "$TRAINLOCK_WEIGHTS_DIR/final.pth"`];
+  await trainlock(["run", ...flags(root, "trained"), ...make(4096)]);
+  await trainlock(["run", ...flags(root, "torn"), ...make(12)]);
+  await holdWithRun(flags(root, "held"));
+  const dead = await holdWithLastingCommand(flags(root, "dead"));
+  dead.kill("SIGKILL");
+  process.kill(dead.commandPid, "SIGKILL");
+  await until("the end of the command", () => (isRunning(dead.commandPid) ? null : true));
+  const odd = join(root, "WEIGHTS", "odd", "d_cd", "m");
+  mkdirSync(odd, { recursive: true });
+  writeFileSync(join(odd, ".training_lock"), "two\nlines 12\n");
+  const grid = `
+- strategy: [trained, torn, held, dead, odd, new]
+  dataset: D
+  model: m
+- { strategy: waits, dataset: D, model: m, needs: ["{root}/inputs/{strategy}"] }
+- { strategy: trained, dataset: D, model: m, ratio: 0.5, needs: [{ ratio: none }] }
+- { strategy: held, dataset: D, model: m, ratio: 0.5, needs: [{ ratio: none }] }
+`;
+  const expected = { torn: "free", dead: "stale", odd: "unknown", new: "free", waits: "blocked" };
+  const states = await statesOf(root, grid, "--done-when", "final.pth");
+  expect(states).toMatchObject({ ...expected, trained: "free", held: "blocked" });
+  const file = join(root, "grid.yaml");
+  const call = ["plan", file, "--root", root, "--scheduler", "none", "--done-when", "final.pth"];
+  const tsv = await trainlock([...call, "--tsv"]);
+  const [header, ...lines] = tsv.stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split("\t"));
+  const column = header?.indexOf("state") ?? -1;
+  const text = await trainlock(call);
+  expect(text.exitCode).toBe(0);
+  const shown = text.stdout.split("\n").map((line) => line.split(/\s+/));
+  for (const [index, line] of lines.entries()) expect(shown[index]?.slice(0, 2)).toEqual([line[column], line[0]]);
+  expect(text.stdout).toMatch(/\n\nNext: trainlock run --strategy \S+ --dataset D --model m/);
+  expect(text.stdout).toMatch(
+    /\n9 configurations: 1 done, 1 running, 1 stale, 1 unknown, 2 blocked, 3 free {3}\(\d\d:\d\d:\d\d, /,
+  );
+  expect(text.stdout.split("\n")[2]).toMatch(/^running +held\/d\/m +\S+, PID \d+ on /);
+});
+
+test("a checkpoint does not count while somebody holds the configuration", async () => {
+  const root = await temporaryRoot();
+  const holder = await holdWithRun(flags(root, "s"));
+  writeFileSync(join(root, "WEIGHTS", "s", "d_cd", "m", "final.pth"), Buffer.alloc(4096));
+  const grid = "- { strategy: s, dataset: D, model: m }\n";
+  expect(await statesOf(root, grid, "--done-when", "final.pth")).toEqual({ s: "running" });
+  holder.closeInput();
+  await holder.finished;
+  expect(await statesOf(root, grid, "--done-when", "final.pth")).toEqual({ s: "done" });
+});
+
+test("--require done exits with 1 until all rows are done; --state selects; nothing on disk is changed", async () => {
+  const root = await temporaryRoot();
+  const grid = join(root, "grid.yaml");
+  writeFileSync(grid, "- { strategy: [a, b], dataset: D, model: m }\n");
+  const plan = (...more: string[]) => trainlock(["plan", grid, "--root", root, "--done-when", "x.pth", ...more]);
+  const before = readdirSync(root);
+  expect(await plan("--require", "done")).toMatchObject({ exitCode: 1 });
+  expect((await plan("--state", "free", "--format", "{strategy}:{state}:{nothing}")).stdout).toBe(
+    "a:free:{nothing}\nb:free:{nothing}\n",
+  );
+  expect((await plan("--by", "strategy,model")).stdout).toMatch(/^strategy \\ model {2}m\na +0\/1\nb +0\/1\n/);
+  expect(readdirSync(root)).toEqual(before);
+  for (const strategy of ["a", "b"]) {
+    await trainlock([
+      "run",
+      ...flags(root, strategy),
+      "--",
+      "sh",
+      "-c",
+      'head -c 2k /dev/zero > "$TRAINLOCK_WEIGHTS_DIR/x.pth"',
+    ]);
+  }
+  const done = await plan("--require", "done");
+  expect(done).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringContaining("Next: nothing, all is done\n2 configurations: 2 done "),
+  });
+});
+
+test("--adopt writes the grid of the folders that exist, and that grid has the same rows", async () => {
+  const root = await temporaryRoot();
+  for (const strategy of ["a", "b"]) {
+    for (const model of ["m", "n"]) await trainlock(["run", ...flags(root, strategy, model), "--", "true"]);
+  }
+  await trainlock(["run", ...flags(root, "gen_x"), "--ratio", "0.5", "--", "true"]);
+  const old = join(root, "WEIGHTS", "old", "d_cd", "m_ratio0p25");
+  mkdirSync(old, { recursive: true });
+  writeFileSync(join(old, ".training_lock"), "123\n");
+  const adopted = await trainlock(["plan", "--root", root, "--adopt"]);
+  expect(adopted.stdout).toBe(
+    [
+      "- strategy: [a, b]\n  dataset: D\n  model: [m, n]\n",
+      "- strategy: gen_x\n  dataset: D\n  model: m\n  ratio: 0.5\n",
+      "- strategy: old\n  dataset: d\n  model: m\n  ratio: 0.25\n",
+    ].join(""),
+  );
+  const names = Object.keys(await statesOf(root, adopted.stdout));
+  expect(names).toEqual(["a", "b", "gen_x", "old"]);
+});
+
+test("a row that cannot be looked at is unknown, and the others are shown", async () => {
+  const root = await temporaryRoot();
+  const grid = join(root, "grid.yaml");
+  writeFileSync(grid, "- { strategy: [a, b], dataset: D, model: m }\n");
+  mkdirSync(join(root, "WEIGHTS", "a", "d_cd"), { recursive: true });
+  // A link that leads nowhere stands for any folder that does not open.
+  symlinkSync("m", join(root, "WEIGHTS", "a", "d_cd", "m"));
+  const planned = await trainlock(["plan", grid, "--root", root]);
+  expect(planned.stdout).toMatch(/^unknown +a\/d\/m +cannot look into .*ELOOP\nfree +b\/d\/m\n/);
+  expect(planned.exitCode).toBe(3);
+});
