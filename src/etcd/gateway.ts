@@ -62,7 +62,7 @@ export function gateway(address: EtcdAddress, access: EtcdAccess, token: string 
         loggedIn.withToken(endpoint, { ...limits, timeoutMs }, async (token, leftMs) => {
           const { signal } = limits;
           const request = { endpoint, path: `/v3${path}`, body, token, needsLeader, timeoutMs: leftMs, signal };
-          const reply = await post(connected, request, largestBytes);
+          const reply = await post(connected, request, largestBytes, limits.once);
           if (reply.dateMs !== null) onClock?.(reply.dateMs - Date.now());
           return answerIn(endpoint, request.path, reply, answer);
         }),

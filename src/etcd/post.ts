@@ -10,26 +10,34 @@ export interface Reply {
 }
 
 /**
- * One request and its whole answer. An idle connection that the server closed meanwhile is no failure: the request goes out
- * once more, over a new one. Throws an EtcdError, also for an answer of more than `largestBytes`, or the signal's reason.
+ * Sends one request and returns its whole answer. A request that went over an idle connection, and got no answer because the
+ * server closed it, is sent once more over a new connection: no failure, but the server may have carried out the first one.
+ * With `once` it is a failure, and the next call gets a new connection. Throws an EtcdError, also for an answer of more than
+ * `largestBytes`, or the signal's reason.
  */
-export async function post(connections: Connections, request: Request, largestBytes: number): Promise<Reply> {
-  const began = performance.now();
-  const first = await attempt(connections, request, largestBytes);
-  if (first !== "stale") return first;
-  connections.closeIdle();
-  const timeoutMs = request.timeoutMs - (performance.now() - began);
-  const second = await attempt(connections, { ...request, timeoutMs }, largestBytes, true);
-  if (second === "stale") throw new Error("the last attempt has an outcome");
-  return second;
-}
-
-function attempt(
+export async function post(
   connections: Connections,
   request: Request,
   largestBytes: number,
-  last = false,
-): Promise<Reply | "stale"> {
+  once = false,
+): Promise<Reply> {
+  const began = performance.now();
+  const first = await attempt(connections, request, largestBytes);
+  if (!("stale" in first)) return first;
+  connections.closeIdle();
+  if (once) throw first.stale;
+  const timeoutMs = request.timeoutMs - (performance.now() - began);
+  const second = await attempt(connections, { ...request, timeoutMs }, largestBytes);
+  if ("stale" in second) throw second.stale;
+  return second;
+}
+
+/** An idle connection was gone when it was used again: what it failed with. */
+interface Stale {
+  readonly stale: unknown;
+}
+
+function attempt(connections: Connections, request: Request, largestBytes: number): Promise<Reply | Stale> {
   return new Promise((resolve, reject) => {
     let status = 0;
     let dateMs: number | null = null;
@@ -48,7 +56,7 @@ function attempt(
         reject(tooLarge(request.endpoint, largestBytes));
       },
       ended: () => resolve({ status, text: Buffer.concat(chunks).toString("utf8"), dateMs }),
-      failed: (error, stale) => (stale && !last ? resolve("stale") : reject(error)),
+      failed: (error, stale) => (stale ? resolve({ stale: error }) : reject(error)),
     });
   });
 }

@@ -48,3 +48,34 @@ for (const [reason, texts] of Object.entries(refusals)) {
     });
   }
 }
+
+/** A member that carries out the second request on each connection, and closes it without an answer. */
+async function memberThatHangsUp(): Promise<{ readonly endpoint: string; carriedOut(): number }> {
+  let carriedOut = 0;
+  const onConnection = new WeakMap<object, number>();
+  const server = createServer((request, response) => {
+    request.resume().on("end", () => {
+      carriedOut += 1;
+      const nth = (onConnection.get(request.socket) ?? 0) + 1;
+      onConnection.set(request.socket, nth);
+      if (nth > 1) request.socket.destroy();
+      else response.end('{"header":{"revision":"5"},"succeeded":true}');
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  return { endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, carriedOut: () => carriedOut };
+}
+
+test("a call that is made once is not sent again when its idle connection was closed; any other is", async () => {
+  const member = await memberThatHangsUp();
+  const etcd = clientAt([member.endpoint]);
+  await etcd.transact(nothing);
+  const asked = etcd.transact(nothing, { once: true });
+  await expect(asked).rejects.toMatchObject({ reason: "unreachable", mayHaveHappened: true });
+  expect(member.carriedOut()).toBe(2);
+
+  expect(await etcd.transact(nothing, { once: true })).toMatchObject({ done: true });
+  expect(await etcd.transact(nothing)).toMatchObject({ done: true });
+  expect(member.carriedOut()).toBe(5);
+});
