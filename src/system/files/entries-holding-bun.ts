@@ -38,7 +38,11 @@ function load() {
   };
 }
 
-/** With buffers of its own: a string and an exception for each of a hundred thousand names take three times as long. */
+/**
+ * By the system's own calls, into buffers of its own. A list of 100,000 empty folders takes 0.50 s this way and 0.75 s by the
+ * runtime's calls, which make a string and an exception for each (medians of 11 pairs; at 10,000 folders there is no
+ * difference to be seen).
+ */
 export function bunEntriesHolding(folder: string, wanted: Wanted): EntriesHolding {
   loaded ??= load();
   const { call, errno, entries, name, pointers } = loaded;
