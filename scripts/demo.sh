@@ -132,6 +132,9 @@ killed() {
 # gone PID: not there, or nobody has asked for its exit code yet.
 gone() { ! kill -0 "$1" 2>/dev/null || grep -q ') Z ' "/proc/$1/stat" 2>/dev/null; }
 
+# The jobs of the old kind are those that the tests start: they know nothing of trainlock.
+peers=test/support/peers
+lock_file() { echo "$TRAINLOCK_ROOT/training_locks/$1_idd_aw_unet.lock"; }
 weights() { echo "$TRAINLOCK_ROOT/WEIGHTS/$1/idd-aw_cd/unet"; }
 configuration() { printf '%s\n' --strategy "$1" --dataset IDD-AW --model unet; }
 mapfile -t baseline < <(configuration baseline)
@@ -154,14 +157,14 @@ fi
 
 title 'Two jobs of the old kind are running. Neither can see the lock of the other.'
 print_command export "TRAINLOCK_ROOT=$TRAINLOCK_ROOT"
-start "$output/bash" bash scripts/demo/noclobber-job.sh "$(weights baseline)" sleep 300
+start "$output/bash" bash "$peers/noclobber-job.sh" "$(weights baseline)/.training_lock" sleep 300
 bash_job=$job
 wait_until 'the marker of the bash job' test -s "$(weights baseline)/.training_lock"
 cat "$output/bash"
 if ((python)); then
-  start "$output/python" python3 scripts/demo/flock_job.py mixup IDD-AW unet 300
+  start "$output/python" python3 "$peers/flock_job.py" hold "$(lock_file mixup)" "${mixup[@]}" --seconds 300
   python_job=$job
-  wait_until 'the lock of the Python job' grep -q has "$output/python"
+  wait_until 'the lock of the Python job' grep -q HELD "$output/python"
   cat "$output/python"
 fi
 
@@ -181,8 +184,8 @@ wait_until 'the marker of the training' test -s "$(weights cutmix)/.training_loc
 
 title 'Whoever comes second is turned away, whichever lock it knows.'
 show 75 'is already training' trainlock run "${cutmix[@]}" -- "${training[@]}"
-show 0 'SKIP' bash scripts/demo/noclobber-job.sh "$(weights cutmix)" sleep 300
-((python)) && show 1 'locked by another' python3 scripts/demo/flock_job.py cutmix IDD-AW unet 300
+show 1 'SKIP' bash "$peers/noclobber-job.sh" "$(weights cutmix)/.training_lock" sleep 300
+((python)) && show 1 'locked by another' python3 "$peers/flock_job.py" hold "$(lock_file cutmix)" "${cutmix[@]}" --seconds 300
 show 0 "$(weights cutmix)/.training_lock" trainlock list
 show 0 'No stale locks found' trainlock clear
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A Python job that locks with fcntl.flock the way the training_lock.py of clusters does, faults included.
 
-  flock_job.py hold LOCK_FILE --strategy S --dataset D --model M [--ratio R] [--aux-loss A]
-      HELD and a wait until stdin closes or a signal arrives; or SKIP and exit code 1
+  flock_job.py hold LOCK_FILE --strategy S --dataset D --model M [--ratio R] [--aux-loss A] [--seconds N]
+      HELD and a wait until stdin closes, a signal arrives or N seconds are over; or SKIP and exit code 1
   flock_job.py is-locked LOCK_FILE
       LOCKED and exit code 1, or FREE and exit code 0
   flock_job.py list LOCK_DIR [--forever]
@@ -21,6 +21,7 @@ import pathlib
 import signal
 import socket
 import sys
+import time
 
 
 def try_lock(file):
@@ -59,7 +60,10 @@ def hold(arguments):
     file.flush()
     try:
         print("HELD", flush=True)
-        sys.stdin.read()
+        if arguments.seconds is None:
+            sys.stdin.read()
+        else:
+            time.sleep(arguments.seconds)
     finally:
         # Unlock, close, unlink: between the first and the last another process may lock the file and lose its name.
         fcntl.flock(file, fcntl.LOCK_UN)
@@ -121,6 +125,7 @@ def main():
         holding.add_argument(name, required=True)
     holding.add_argument("--ratio", type=float)
     holding.add_argument("--aux-loss")
+    holding.add_argument("--seconds", type=float)
     holding.set_defaults(action=hold)
 
     asking = commands.add_parser("is-locked")
