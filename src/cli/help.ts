@@ -1,5 +1,117 @@
-/** What every command's help ends with. */
-export function helpEnd(examples: readonly string[], exitCodes: Readonly<Record<string, string>>): string {
-  const codes = Object.entries(exitCodes).map(([code, meaning]) => `  ${code.padEnd(8)} ${meaning}`);
-  return `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}\n\nExit codes:\n${codes.join("\n")}`;
+import type { Command, Operand, Option } from "./command.ts";
+import { flagsOf } from "./parse-call.ts";
+
+// Long lines are hard to read, so help does not use the whole of a wide terminal.
+const widestColumns = 80;
+const narrowestColumns = 40;
+
+/** What `trainlock NAME --help` prints. */
+export function commandHelp(name: string, command: Command): string {
+  const { usage, summary, operands = {}, options = {}, notes, examples, exitCodes } = command;
+  const described = [...Object.entries(options).flatMap(optionRows), helpRow];
+  const widest = Math.max(...described.map(([term]) => term.length), ...Object.keys(operands).map((key) => key.length));
+  const given = Object.entries(operands).map(([key, each]) => [key, describe(each)] as const);
+  return [
+    `Usage: trainlock ${name} ${usage ?? usageOf(command)}`,
+    wrap(summary, columns()).join("\n"),
+    ...(given.length === 0 ? [] : [`Arguments:\n${rows(given, widest)}`]),
+    `Options:\n${rows(described, widest)}`,
+    ...(notes === undefined ? [] : [wrap(notes, columns()).join("\n")]),
+    helpEnd(examples, exitCodes),
+  ].join("\n\n");
+}
+
+/** What `trainlock --help` prints. */
+export function programHelp(commands: ReadonlyMap<string, Command>): string {
+  const shown = [...commands].filter(([, { hidden }]) => hidden !== true);
+  const named = shown.map(([name, { summary }]) => [name, summary] as const);
+  const options = [["--version", "print the version"], helpRow] as const;
+  const widest = Math.max(...[...named, ...options].map(([term]) => term.length));
+  return [
+    "Usage: trainlock COMMAND [options]",
+    "Train every configuration once: locks for training jobs on a shared folder.",
+    `Commands:\n${rows(named, widest)}`,
+    `Options:\n${rows(options, widest)}`,
+    helpEnd(
+      [
+        "trainlock run --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 -- python train.py",
+        "trainlock list",
+        "trainlock clear --no-dry-run",
+        "trainlock COMMAND --help",
+      ],
+      {
+        0: "done",
+        1: "check: locked; held: not held; doctor: found faults",
+        2: "the call is wrong",
+        3: "the environment is wrong",
+        other: "see trainlock COMMAND --help",
+      },
+    ),
+  ].join("\n\n");
+}
+
+const helpRow = ["-h, --help", "show help"] as const;
+
+function usageOf({ operands = {} }: Command): string {
+  const brackets = { one: ["<", ">"], optional: ["[", "]"], rest: ["<", "...>"] } as const;
+  const named = Object.entries(operands).map(([key, { form }]) => `${brackets[form][0]}${key}${brackets[form][1]}`);
+  return ["[options]", ...named].join(" ");
+}
+
+function optionRows([key, option]: [string, Option]): (readonly [string, string])[] {
+  const { short, form, placeholder } = option;
+  const value = form === "optional value" ? `[=${placeholder}]` : form === "value" ? ` ${placeholder}` : "";
+  return flagsOf(key, option).map(({ flag, description }) => {
+    const term = `${short === undefined ? "" : `-${short}, `}${flag}${value}`;
+    return [term, describe({ ...option, description })];
+  });
+}
+
+function describe({
+  description,
+  choices,
+  defaultText,
+}: Pick<Option, "description" | "choices" | "defaultText"> | (Operand & { defaultText?: never })): string {
+  const facts = [
+    ...(choices === undefined ? [] : [`choices: ${choices.join(", ")}`]),
+    ...(defaultText === undefined ? [] : [`default: ${defaultText}`]),
+  ];
+  return facts.length === 0 ? description : `${description} (${facts.join("; ")})`;
+}
+
+function helpEnd(examples: readonly string[], exitCodes: Readonly<Record<string, string>>): string {
+  const codes = rows(Object.entries(exitCodes), Math.max(6, ...Object.keys(exitCodes).map((code) => code.length)));
+  const calls = examples.map((call) => `  ${call.replaceAll("\n", "\n  ")}`);
+  return `Examples:\n${calls.join("\n")}\n\nExit codes:\n${codes}\n`;
+}
+
+/** Terms on the left, their descriptions beside them. */
+function rows(described: readonly (readonly [string, string])[], widest: number): string {
+  const indent = widest + 4;
+  const lines = described.map(([term, text]) => {
+    const [first = "", ...more] = wrap(text, columns() - indent);
+    return [`  ${term.padEnd(widest)}  ${first}`, ...more.map((line) => " ".repeat(indent) + line)].join("\n");
+  });
+  return lines.join("\n");
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const paragraph of text.split("\n")) {
+    let line = "";
+    for (const word of paragraph.split(" ")) {
+      if (line !== "" && line.length + 1 + word.length > width) {
+        lines.push(line);
+        line = "";
+      }
+      line = line === "" ? word : `${line} ${word}`;
+    }
+    lines.push(line);
+  }
+  return lines;
+}
+
+function columns(): number {
+  const terminal = process.stdout.columns || widestColumns;
+  return Math.max(narrowestColumns, Math.min(terminal, widestColumns));
 }

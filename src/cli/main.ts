@@ -1,32 +1,56 @@
-import { CommanderError } from "commander";
-import { exitCodes, messageOf, TrainlockError } from "../model/errors.ts";
+import { exitCodes, messageOf, TrainlockError, UsageError } from "../model/errors.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
-import { say } from "./output.ts";
-import { makeProgram } from "./program.ts";
+import { commandNames, loadCommand, loadCommands } from "./commands.ts";
+import { print, say } from "./output.ts";
+import { nearestHint, parseCall } from "./parse-call.ts";
 import { printable } from "./show/printable.ts";
 
 /** Set by the build. */
 declare const TRAINLOCK_VERSION: string;
 
-async function main(): Promise<number> {
-  let exitCode: number = exitCodes.ok;
+/** Returns the exit code of a call. */
+async function main([name, ...args]: readonly string[]): Promise<number> {
   try {
     restartUnderMemoryLimit();
-    const program = await makeProgram(TRAINLOCK_VERSION, process.argv[2], (code) => {
-      exitCode = code;
-    });
-    await program.parseAsync();
+    if (name === undefined) {
+      say((await programHelp()).trimEnd());
+      return exitCodes.usage;
+    }
+    if (name.startsWith("-")) return await programOption(name);
+    const command = await loadCommand(name);
+    if (command === null) throw unknownCommand(name);
+    const values = parseCall(name, command, args);
+    if (values !== null) return await command.execute(values, loadCommands);
+    // Loaded here: no other call should pay for it.
+    print((await import("./help.ts")).commandHelp(name, command));
+    return exitCodes.ok;
   } catch (error) {
     return exitCodeFor(error);
   }
-  return exitCode;
+}
+
+async function programOption(given: string): Promise<number> {
+  if (given === "--version") print(`${TRAINLOCK_VERSION}\n`);
+  else if (given === "--help" || given === "-h") print(await programHelp());
+  else {
+    const hint = nearestHint(given, ["--version", "--help"], "options follow a command, such as trainlock list --json");
+    throw new UsageError(`unknown option ${given}`, { hint });
+  }
+  return exitCodes.ok;
+}
+
+async function programHelp(): Promise<string> {
+  return (await import("./help.ts")).programHelp(await loadCommands());
+}
+
+function unknownCommand(name: string): UsageError {
+  const hint = nearestHint(name, commandNames(), "see trainlock --help");
+  return new UsageError(`unknown command ${JSON.stringify(name)}`, { hint });
 }
 
 /** The one place that turns an error into a message and an exit code. */
 function exitCodeFor(error: unknown): number {
-  // Help and version come this way too, with exit code 0; commander has written its message already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   if (error instanceof TrainlockError) {
     say(`trainlock: ${printable(error.message)}`);
     if (error.hint !== undefined) say(`  ${printable(error.hint)}`);
@@ -41,4 +65,4 @@ function exitCodeFor(error: unknown): number {
 }
 
 // Not awaited at the top level: the executable's bytecode knows no top-level await.
-void main().then((exitCode) => process.exit(exitCode));
+void main(process.argv.slice(2)).then((exitCode) => process.exit(exitCode));

@@ -1,4 +1,3 @@
-import { type Command, Option } from "commander";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
@@ -6,60 +5,38 @@ import { configurationFor, configVariable, openLayout } from "../site/open-site.
 import { rootVariables } from "../site/root.ts";
 import type { StoreChoice } from "../site/store-in-force.ts";
 import { storeVariables } from "../site/store-settings.ts";
-
-export interface SiteOptions {
-  readonly root?: string;
-  readonly lockDir?: string;
-  readonly config?: string;
-  readonly store?: string;
-  readonly color: boolean;
-  readonly json?: boolean;
-}
-
-export interface ConfigurationOptions {
-  readonly strategy?: string;
-  readonly dataset?: string;
-  readonly model?: string;
-  readonly ratio?: string;
-  readonly auxLoss?: string;
-  readonly stage?: string;
-  readonly set?: readonly string[];
-}
-
-export function addSiteOptions(command: Command): Command {
-  return addPlaceOptions(command).option(
-    "--store <address>",
-    `where locks are kept, such as etcd://host:2379 (else $${storeVariables.address}, else the site's file, else on the file system)`,
-  );
-}
+import { flag, negatedFlag, repeatedValue, type ValuesOf, value } from "./command.ts";
 
 /** Where the site is, and not yet what it says. */
-export function addPlaceOptions(command: Command): Command {
-  return command
-    .option("--root <dir>", `the shared folder (else $${rootVariables.join(", $")})`)
-    .option("--lock-dir <dir>", "the folder of the kernel locks (else training_locks in the root)")
-    .option("--config <file>", `the site's file (else $${configVariable}, else trainlock.yaml in the root)`)
-    .option("--no-color", "no colours, also on a terminal");
-}
+export const placeOptions = {
+  root: value("<dir>", `the shared folder (else $${rootVariables.join(", $")})`),
+  lockDir: value("<dir>", "the folder of the kernel locks (else training_locks in the root)"),
+  config: value("<file>", `the site's file (else $${configVariable}, else trainlock.yaml in the root)`),
+  color: negatedFlag("no colours, also on a terminal"),
+};
 
-export function addJsonOption(command: Command): Command {
-  return command.option("--json", "one JSON document on standard output");
-}
+export const siteOptions = {
+  ...placeOptions,
+  store: value(
+    "<address>",
+    `where locks are kept, such as etcd://host:2379 (else $${storeVariables.address}, else the site's file, else on the file system)`,
+  ),
+};
 
-export function addConfigurationOptions(command: Command): Command {
-  return command
-    .addOption(new Option("--strategy <name>", "training strategy, for example baseline"))
-    .addOption(new Option("--dataset <name>", "dataset, for example IDD-AW"))
-    .addOption(new Option("--model <name>", "model, for example deeplabv3plus_r50"))
-    .addOption(new Option("--ratio <number>", "share of generated data, 0 to 1"))
-    .addOption(new Option("--aux-loss <name>", "auxiliary loss"))
-    .addOption(new Option("--stage <stage>", "stage, a number or a name"))
-    .option("--set <name=value>", "a dimension that the site declares, for example seed=3; may be repeated", append);
-}
+export const jsonOption = { json: flag("one JSON document on standard output") };
 
-function append(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
-}
+export const configurationOptions = {
+  strategy: value("<name>", "training strategy, for example baseline"),
+  dataset: value("<name>", "dataset, for example IDD-AW"),
+  model: value("<name>", "model, for example deeplabv3plus_r50"),
+  ratio: value("<number>", "share of generated data, 0 to 1"),
+  auxLoss: value("<name>", "auxiliary loss"),
+  stage: value("<stage>", "stage, a number or a name"),
+  set: repeatedValue("<name=value>", "a dimension that the site declares, for example seed=3; may be repeated"),
+};
+
+export type SiteOptions = ValuesOf<typeof siteOptions>;
+export type ConfigurationOptions = ValuesOf<typeof configurationOptions>;
 
 export interface Opened {
   readonly configuration: Configuration;

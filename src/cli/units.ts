@@ -12,6 +12,13 @@ export function parseDuration(flag: string, text: string): number {
   return Number(number) * seconds * 1000;
 }
 
+/** The same, and more than 0. */
+export function parsePositiveDuration(flag: string, text: string): number {
+  const milliseconds = parseDuration(flag, text);
+  if (milliseconds > 0) return milliseconds;
+  throw new UsageError(`${flag} ${text} leaves no time`, { hint: "give more than 0" });
+}
+
 const bytesOf: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
 
 /** `4096`, `1K`, `20MiB`, in bytes. Throws a UsageError that names the flag. */

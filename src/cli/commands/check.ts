@@ -1,4 +1,3 @@
-import type { Command } from "commander";
 import { type CheckResult, checkConfiguration } from "../../listing/check-configuration.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import type { LockReport } from "../../listing/lock-report.ts";
@@ -6,62 +5,47 @@ import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
 import { findCheckpoint } from "../../run/done-rule.ts";
 import { nobodyKnown } from "../../stores/claim-record.ts";
-import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
-import { helpEnd } from "../help.ts";
+import { defineCommand, repeatedValue, type ValuesOf } from "../command.ts";
+import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { holderText } from "../show/lock-text.ts";
 import { printable } from "../show/printable.ts";
-import {
-  addConfigurationOptions,
-  addJsonOption,
-  addSiteOptions,
-  type ConfigurationOptions,
-  openWith,
-  type SiteOptions,
-} from "../site-options.ts";
+import { configurationOptions, jsonOption, openWith, siteOptions } from "../site-options.ts";
 
-interface CheckOptions extends SiteOptions, ConfigurationOptions, EvidenceOptions {
-  readonly doneWhen?: readonly string[];
-}
+const options = {
+  ...configurationOptions,
+  ...siteOptions,
+  ...jsonOption,
+  ...evidenceOptions,
+  doneWhen: repeatedValue(
+    "<glob>",
+    "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
+  ),
+};
 
-/** For options that may be repeated. */
-export function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
-}
+export const command = defineCommand({
+  summary: "say whether a configuration may be trained now",
+  options,
+  examples: [
+    "trainlock check --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50",
+    "trainlock check --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 --done-when 'iter_80000.pth'",
+  ],
+  exitCodes: {
+    0: "safe to proceed",
+    1: "locked, or not certain to be free",
+    2: "the call is wrong",
+    3: "the environment is wrong",
+    4: "already trained (with --done-when)",
+  },
+  execute: check,
+});
 
-export function addCheckCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program.command("check").description("say whether a configuration may be trained now");
-  addEvidenceOptions(addJsonOption(addSiteOptions(addConfigurationOptions(command))))
-    .option(
-      "--done-when <glob>",
-      "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
-      collect,
-    )
-    .addHelpText(
-      "after",
-      helpEnd(
-        [
-          "trainlock check --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50",
-          "trainlock check --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50 --done-when 'iter_80000.pth'",
-        ],
-        {
-          0: "safe to proceed",
-          1: "locked, or not certain to be free",
-          2: "the call is wrong",
-          3: "the environment is wrong",
-          4: "already trained (with --done-when)",
-        },
-      ),
-    )
-    .action(async (options: CheckOptions) => done(await check(options)));
-}
-
-async function check(options: CheckOptions): Promise<number> {
-  const { configuration, layout } = openWith(options);
-  const result = await checkConfiguration(layout, configuration, examineFrom(options, layout));
-  const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, options.doneWhen ?? []) : null;
+async function check(given: ValuesOf<typeof options>): Promise<number> {
+  const { configuration, layout } = openWith(given);
+  const result = await checkConfiguration(layout, configuration, examineFrom(given, layout));
+  const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, given.doneWhen ?? []) : null;
   const status = result.lockedBy !== null ? "locked" : checkpoint !== null ? "done" : "free";
-  if (options.json) {
+  if (given.json) {
     printJson({
       name: result.name,
       status,

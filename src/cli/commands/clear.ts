@@ -1,59 +1,55 @@
-import type { Command } from "commander";
 import { type ClearResult, clearLocks } from "../../listing/clear-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { exitCodes } from "../../model/errors.ts";
-import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
-import { helpEnd } from "../help.ts";
+import { defineCommand, flag, negatedFlag, type ValuesOf } from "../command.ts";
+import { evidenceOptions, examineFrom } from "../evidence-options.ts";
+import { kindOptions, kindsFrom } from "../kind-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { briefLockText } from "../show/lock-text.ts";
 import { type Paint, paintFor } from "../show/paint.ts";
 import { printable } from "../show/printable.ts";
-import { addJsonOption, addSiteOptions, layoutFrom, type SiteOptions } from "../site-options.ts";
-import { addKindOptions, type KindOptions, kindsFrom } from "./list.ts";
+import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
 
-interface ClearOptions extends SiteOptions, KindOptions, EvidenceOptions {
-  readonly dryRun: boolean;
-  readonly force?: boolean;
-}
+const options = {
+  ...siteOptions,
+  ...kindOptions,
+  ...jsonOption,
+  ...evidenceOptions,
+  dryRun: negatedFlag("remove them"),
+  force: flag("unknown locks as well: only when you are certain that nothing runs. Active ones are never removed"),
+};
 
-export function addClearCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program.command("clear").description("show stale locks; with --no-dry-run, remove them");
-  addEvidenceOptions(addJsonOption(addKindOptions(addSiteOptions(command))))
-    .option("--no-dry-run", "remove them")
-    .option(
-      "--force",
-      "unknown locks as well: only when you are certain that nothing runs. Active ones are never removed",
-    )
-    .addHelpText(
-      "after",
-      helpEnd(["trainlock clear", "trainlock clear --no-dry-run", "trainlock clear --file-only --force --no-dry-run"], {
-        0: "done",
-        2: "the call is wrong",
-        3: "something could not be read or removed; the rest is done",
-      }),
-    )
-    .action(async (options: ClearOptions) => done(await clear(options)));
-}
+export const command = defineCommand({
+  summary: "show stale locks; with --no-dry-run, remove them",
+  options,
+  examples: ["trainlock clear", "trainlock clear --no-dry-run", "trainlock clear --file-only --force --no-dry-run"],
+  exitCodes: {
+    0: "done",
+    2: "the call is wrong",
+    3: "something could not be read or removed; the rest is done",
+  },
+  execute: clear,
+});
 
-async function clear(options: ClearOptions): Promise<number> {
+async function clear(given: ValuesOf<typeof options>): Promise<number> {
   const unreadable = new Map<string, string>();
-  const layout = layoutFrom(options);
+  const layout = layoutFrom(given);
   const result = await clearLocks({
     layout,
-    kinds: kindsFrom(options),
-    dryRun: options.dryRun,
-    force: options.force ?? false,
-    examine: examineFrom(options, layout),
+    kinds: kindsFrom(given),
+    dryRun: given.dryRun,
+    force: given.force,
+    examine: examineFrom(given, layout),
     onUnreadable: (path, errno) => unreadable.set(path, errno),
   });
-  if (options.json) {
+  if (given.json) {
     printJson({
       dryRun: result.dryRun,
       removed: result.removed.map(lockJson),
       kept: result.kept.map(lockJson),
       failed: result.failed.map(({ lock, error }) => ({ lock: lockJson(lock), error: error.message })),
     });
-  } else print(clearText(result, paintFor(process.stdout, options.color)));
+  } else print(clearText(result, paintFor(process.stdout, given.color)));
   for (const lock of result.changed) {
     say(
       `trainlock: kept ${printable(lock.path)}: it has changed, or is in use, since it was found ${lock.verdict.label}`,

@@ -1,7 +1,7 @@
-import { Argument, type Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
-import { helpEnd } from "../help.ts";
+import { type Command, defineCommand, type LoadCommands, operandOf } from "../command.ts";
 import { print } from "../output.ts";
+import { flagsOf } from "../parse-call.ts";
 
 const shells = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof shells)[number];
@@ -17,43 +17,34 @@ interface Described {
   }[];
 }
 
-export function addCompletionCommand(program: Command, done: (exitCode: number) => void): void {
-  program
-    .command("completion")
-    .description("print a completion script for your shell")
-    .addArgument(new Argument("<shell>", "which shell").choices(shells))
-    .addHelpText(
-      "after",
-      helpEnd(
-        [
-          "source <(trainlock completion bash)            # in ~/.bashrc",
-          "source <(trainlock completion zsh)             # in ~/.zshrc, after compinit",
-          "trainlock completion fish > ~/.config/fish/completions/trainlock.fish",
-        ],
-        { 0: "printed", 2: "no such shell" },
-      ),
-    )
-    .action((shell: Shell) => {
-      print(scripts[shell](program.commands.filter((command) => !command.name().startsWith("_")).map(describe)));
-      done(exitCodes.ok);
-    });
+export const command = defineCommand({
+  summary: "print a completion script for your shell",
+  operands: { shell: operandOf("which shell", shells) },
+  examples: [
+    "source <(trainlock completion bash)            # in ~/.bashrc",
+    "source <(trainlock completion zsh)             # in ~/.zshrc, after compinit",
+    "trainlock completion fish > ~/.config/fish/completions/trainlock.fish",
+  ],
+  exitCodes: { 0: "printed", 2: "the call is wrong, for example no such shell" },
+  execute: ({ shell }, commands) => complete(shell, commands),
+});
+
+async function complete(shell: Shell, commands: LoadCommands): Promise<number> {
+  const shown = [...(await commands())].filter(([, { hidden }]) => hidden !== true);
+  print(scripts[shell](shown.map(([name, each]) => describe(name, each))));
+  return exitCodes.ok;
 }
 
-function describe(command: Command): Described {
-  const options = command.options.flatMap((option) =>
-    option.long === undefined || option.long === null
-      ? []
-      : [
-          {
-            flag: option.long,
-            description: option.description,
-            takesValue: option.required,
-            choices: option.argChoices ?? [],
-          },
-        ],
+function describe(name: string, { summary, options = {} }: Command): Described {
+  const described = Object.entries(options).flatMap(([key, option]) =>
+    flagsOf(key, option).map((each) => ({
+      ...each,
+      takesValue: option.form === "value",
+      choices: option.choices ?? [],
+    })),
   );
   const help = { flag: "--help", description: "show help", takesValue: false, choices: [] };
-  return { name: command.name(), description: command.description(), options: [...options, help] };
+  return { name, description: summary, options: [...described, help] };
 }
 
 const scripts: Record<Shell, (commands: readonly Described[]) => string> = {

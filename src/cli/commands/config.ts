@@ -1,42 +1,29 @@
-import type { Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
 import { type Setting, siteSettings } from "../../site/site-settings.ts";
-import { helpEnd } from "../help.ts";
+import { defineCommand, type ValuesOf } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { printable } from "../show/printable.ts";
-import {
-  addConfigurationOptions,
-  addJsonOption,
-  addSiteOptions,
-  type ConfigurationOptions,
-  openWith,
-  type SiteOptions,
-} from "../site-options.ts";
+import { configurationOptions, jsonOption, openWith, siteOptions } from "../site-options.ts";
 
-interface ConfigOptions extends SiteOptions, ConfigurationOptions {}
+const options = { ...configurationOptions, ...siteOptions, ...jsonOption };
 
-export function addConfigCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program
-    .command("config")
-    .description("print each setting in force and its source; with a configuration, its paths too");
-  addJsonOption(addSiteOptions(addConfigurationOptions(command)))
-    .addHelpText(
-      "after",
-      helpEnd(
-        [
-          "trainlock config --root /data",
-          "trainlock config --strategy baseline --dataset IDD-AW --model deeplabv3plus_r50",
-        ],
-        { 0: "printed", 2: "the call is wrong, or the site's file has a mistake", 3: "the environment is wrong" },
-      ),
-    )
-    .action((options: ConfigOptions) => done(config(options)));
-}
+type ConfigOptions = ValuesOf<typeof options>;
 
-function config(options: ConfigOptions): number {
-  const settings = siteSettings(options);
-  const names = namesOf(options);
-  if (options.json) printJson({ settings, names });
+export const command = defineCommand({
+  summary: "print each setting in force and its source; with a configuration, its paths too",
+  options,
+  examples: [
+    "trainlock config --root /data",
+    "trainlock config --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50",
+  ],
+  exitCodes: { 0: "printed", 2: "the call is wrong, or the site's file has a mistake", 3: "the environment is wrong" },
+  execute: config,
+});
+
+function config(given: ConfigOptions): number {
+  const settings = siteSettings(given);
+  const names = namesOf(given);
+  if (given.json) printJson({ settings, names });
   else print(settings.map(settingText).join("") + (names === null ? "" : `\n${namesText(names)}`));
   return exitCodes.ok;
 }
@@ -48,10 +35,10 @@ interface Names {
 }
 
 /** Null where no configuration is given: then only the site is asked about. */
-function namesOf(options: ConfigOptions): Names | null {
-  const { strategy, dataset, model } = options;
+function namesOf(given: ConfigOptions): Names | null {
+  const { strategy, dataset, model } = given;
   if (strategy === undefined && dataset === undefined && model === undefined) return null;
-  const { configuration, layout } = openWith(options);
+  const { configuration, layout } = openWith(given);
   return {
     name: layout.displayName(configuration),
     weightsDir: layout.weightsDir(configuration),

@@ -1,11 +1,15 @@
-import type { Command } from "commander";
 import { exitCodes } from "../../model/errors.ts";
+import { runKeeper } from "../../stores/lease/run-keeper.ts";
+import { defineCommand } from "../command.ts";
 
-/** The process that renews a lease beside `run`. Not for users: hidden, and free to change. */
-export function addKeeperCommand(program: Command, done: (exitCode: number) => void): void {
-  program.command("__keeper", { hidden: true }).action(async () => {
-    const { runKeeper } = await import("../../stores/lease/run-keeper.ts");
+/** The process that renews a lease beside `run`. */
+export const command = defineCommand({
+  hidden: true,
+  summary: "renew a lease",
+  examples: [],
+  exitCodes: { 0: "done" },
+  async execute() {
     await runKeeper();
-    done(exitCodes.ok);
-  });
-}
+    return exitCodes.ok;
+  },
+});

@@ -1,4 +1,3 @@
-import type { Command } from "commander";
 import { gridTextOf } from "../../grid/adopt.ts";
 import { FieldReader } from "../../grid/fields.ts";
 import type { Grid } from "../../grid/grid.ts";
@@ -10,8 +9,8 @@ import { readSelection, type Selection, selectRows } from "../../grid/selection.
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
 import { type DoneRule, smallestCheckpointBytes } from "../../run/done-rule.ts";
-import { addEvidenceOptions, type EvidenceOptions, examineFrom } from "../evidence-options.ts";
-import { helpEnd } from "../help.ts";
+import { defineCommand, flag, optionalOperand, repeatedValue, type ValuesOf, value } from "../command.ts";
+import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { nextCommand } from "../show/command-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
@@ -19,94 +18,74 @@ import { paintFor } from "../show/paint.ts";
 import { formatRow, planJson, planTsv } from "../show/plan-data.ts";
 import { countsLine, planLines } from "../show/plan-text.ts";
 import { printable } from "../show/printable.ts";
-import { addJsonOption, addSiteOptions, layoutFrom, type SiteOptions } from "../site-options.ts";
-import { collect } from "./check.ts";
+import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
 
 /** A terminal shows more rows than this as a matrix. */
 const mostLines = 200;
 
-interface PlanOptions extends SiteOptions, EvidenceOptions {
-  readonly strategy?: string;
-  readonly dataset?: string;
-  readonly model?: string;
-  readonly ratio?: string;
-  readonly auxLoss?: string;
-  readonly stage?: string;
-  readonly set?: readonly string[];
-  readonly doneWhen?: readonly string[];
-  readonly state?: string;
-  readonly by?: string;
-  readonly all?: boolean;
-  readonly tsv?: boolean;
-  readonly format?: string;
-  readonly require?: string;
-  readonly adopt?: boolean;
-  readonly verbose?: boolean;
-}
+const options = {
+  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or are one"),
+  dataset: value("<list>", "datasets"),
+  model: value("<list>", "models"),
+  ratio: value("<list>", "ratios; none: rows without one"),
+  auxLoss: value("<list>", "auxiliary losses"),
+  stage: value("<list>", "stages"),
+  set: repeatedValue("<name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated"),
+  ...siteOptions,
+  ...jsonOption,
+  ...evidenceOptions,
+  doneWhen: repeatedValue("<glob>", "a file in the weights dir that shows a row to be trained; may be repeated"),
+  state: value("<states>", `only rows in these states, separated by commas: ${rowStates.join(", ")}`),
+  by: value("<down,across>", "as a matrix of these two fields"),
+  all: flag("one line a row on a terminal, however many rows"),
+  verbose: flag("print the evidence behind each state", "v"),
+  tsv: flag("one line a row with tabs between the cells, and a header"),
+  format: value("<text>", "one line a row, with {strategy}, {name}, {state} and so on replaced"),
+  require: value("<state>", "exit with 1 until all rows are in this state: done"),
+  adopt: flag("print the grid file that has the configurations of the folders that exist"),
+};
 
-export function addPlanCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program
-    .command("plan")
-    .description("say what state each configuration of a grid is in, and what to do next")
-    .argument("[grid]", "grid file: .yaml, .csv, .tsv or .jsonl (else all configurations that are known)");
-  addEvidenceOptions(addJsonOption(addSiteOptions(addSelectionOptions(command))))
-    .option("--done-when <glob>", "a file in the weights dir that shows a row to be trained; may be repeated", collect)
-    .option("--state <states>", `only rows in these states, separated by commas: ${rowStates.join(", ")}`)
-    .option("--by <down,across>", "as a matrix of these two fields")
-    .option("--all", "one line a row on a terminal, however many rows")
-    .option("-v, --verbose", "print the evidence behind each state")
-    .option("--tsv", "one line a row with tabs between the cells, and a header")
-    .option("--format <text>", "one line a row, with {strategy}, {name}, {state} and so on replaced")
-    .option("--require <state>", "exit with 1 until all rows are in this state: done")
-    .option("--adopt", "print the grid file that has the configurations of the folders that exist")
-    .addHelpText("after", planHelpEnd)
-    .action(async (grid: string | undefined, options: PlanOptions) => done(await plan(grid, options)));
-}
+type PlanOptions = ValuesOf<typeof options>;
 
-const planHelpEnd = helpEnd(
-  [
+export const command = defineCommand({
+  summary: "say what state each configuration of a grid is in, and what to do next",
+  options,
+  operands: {
+    grid: optionalOperand("grid file: .yaml, .csv, .tsv or .jsonl (else all configurations that are known)"),
+  },
+  examples: [
     "trainlock plan grid.yaml",
     "trainlock plan grid.yaml --state free,stale --strategy 'gen_*'",
-    "trainlock plan --strategy baseline,std_mixup --dataset IDD-AW --model pspnet_r50",
+    "trainlock plan --strategy baseline,std_mixup --dataset IDD-AW \\\n    --model pspnet_r50",
     "trainlock plan grid.yaml --by strategy,model",
     "trainlock plan --adopt > grid.yaml",
     "trainlock plan grid.yaml --require done && bash evaluate.sh",
   ],
-  {
+  exitCodes: {
     0: "said",
     1: "--require done: not all rows are done",
     2: "the call or the grid is wrong",
     3: "no such root, or a row could not be looked at (the others are shown)",
   },
-);
+  execute: ({ grid, ...given }) => plan(grid, given),
+});
 
-function addSelectionOptions(command: Command): Command {
-  return command
-    .option("--strategy <list>", "strategies, separated by commas: they select rows of a grid, or are one")
-    .option("--dataset <list>", "datasets")
-    .option("--model <list>", "models")
-    .option("--ratio <list>", "ratios; none: rows without one")
-    .option("--aux-loss <list>", "auxiliary losses")
-    .option("--stage <list>", "stages")
-    .option("--set <name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated", collect);
-}
-
-async function plan(gridFile: string | undefined, options: PlanOptions): Promise<number> {
+async function plan(gridFile: string | undefined, given: PlanOptions): Promise<number> {
   const startedMs = Date.now();
-  const states = statesFrom(options.state);
-  if (options.require !== undefined && options.require !== "done")
-    throw new UsageError(`--require ${JSON.stringify(options.require)}: only done can be required`, {
+  const states = statesFrom(given.state);
+  if (given.require !== undefined && given.require !== "done")
+    throw new UsageError(`--require ${JSON.stringify(given.require)}: only done can be required`, {
       hint: "--require done",
     });
-  const layout = layoutFrom(options);
+  const layout = layoutFrom(given);
   const reader = new FieldReader(layout);
-  const rule: DoneRule = { patterns: options.doneWhen ?? [], smallestBytes: smallestCheckpointBytes, file: null };
+  const rule: DoneRule = { patterns: given.doneWhen ?? [], smallestBytes: smallestCheckpointBytes, file: null };
   const unreadable = new Map<string, string>();
-  const grid = await gridOf(reader, gridFile, selectionFrom(reader, options), rule, (path, why) => {
+  const grid = await gridOf(reader, gridFile, selectionFrom(reader, given), rule, (path, why) => {
     unreadable.set(path, why);
   });
   for (const [path, why] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${why}; it is left out`);
-  if (options.adopt) {
+  if (given.adopt) {
     const names = layout.site.dimensions.map(({ name }) => name);
     print(
       gridTextOf(
@@ -116,32 +95,32 @@ async function plan(gridFile: string | undefined, options: PlanOptions): Promise
     );
     return unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
   }
-  const examine = examineFrom(options, layout);
+  const examine = examineFrom(given, layout);
   const planned = await planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts: 1 });
   const rows = states === null ? planned.rows : planned.rows.filter(({ state }) => states.includes(state));
   const shown = { rows, counts: countStates(rows.map(({ state }) => state)) };
-  if (options.json) printJson(planJson(shown, grid.file, new Date()));
-  else print(textOf(options, reader, shown, startedMs));
+  if (given.json) printJson(planJson(shown, grid.file, new Date()));
+  else print(textOf(given, reader, shown, startedMs));
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   if (unseen || unreadable.size > 0) return exitCodes.environment;
-  return options.require === "done" && planned.counts.done < planned.rows.length ? exitCodes.locked : exitCodes.ok;
+  return given.require === "done" && planned.counts.done < planned.rows.length ? exitCodes.locked : exitCodes.ok;
 }
 
 function textOf(
-  options: PlanOptions,
+  given: PlanOptions,
   { names }: FieldReader,
   shown: Awaited<ReturnType<typeof planRows>>,
   startedMs: number,
 ): string {
   const { rows } = shown;
-  if (options.tsv) return planTsv(shown, names);
-  const { format } = options;
+  if (given.tsv) return planTsv(shown, names);
+  const { format } = given;
   if (format !== undefined) return rows.map((row) => `${formatRow(format, row, names)}\n`).join("");
   const onTerminal = process.stdout.isTTY === true;
-  const asMatrix = options.by !== undefined || (onTerminal && !options.all && rows.length > mostLines);
+  const asMatrix = given.by !== undefined || (onTerminal && !given.all && rows.length > mostLines);
   const table = asMatrix
-    ? matrixText(rows, ...axesFrom(options.by, names))
-    : planLines(rows, paintFor(process.stdout, options.color), onTerminal, options.verbose ?? false);
+    ? matrixText(rows, ...axesFrom(given.by, names))
+    : planLines(rows, paintFor(process.stdout, given.color), onTerminal, given.verbose);
   const next = nextCommand(rows);
   const head = table === "" ? "" : `${table}\n`;
   return `${head}Next: ${next ?? "nothing, all is done"}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
@@ -161,9 +140,9 @@ async function gridOf(
   return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
 }
 
-function selectionFrom(reader: FieldReader, options: PlanOptions): Selection {
-  const { strategy, dataset, model, ratio, auxLoss, stage } = options;
-  return readSelection(reader, { strategy, dataset, model, ratio, aux_loss: auxLoss, stage }, options.set ?? []);
+function selectionFrom(reader: FieldReader, given: PlanOptions): Selection {
+  const { strategy, dataset, model, ratio, auxLoss, stage } = given;
+  return readSelection(reader, { strategy, dataset, model, ratio, aux_loss: auxLoss, stage }, given.set ?? []);
 }
 
 function statesFrom(text: string | undefined): readonly RowState[] | null {

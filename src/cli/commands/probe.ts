@@ -1,27 +1,32 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
-import type { Command } from "commander";
 import { EnvironmentError, exitCodes } from "../../model/errors.ts";
 import { isErrno } from "../../system/libc/errno.ts";
 import { tryFlock } from "../../system/libc/flock.ts";
 import { tryRangeLock } from "../../system/libc/range-lock.ts";
+import { defineCommand, operand } from "../command.ts";
 import { print } from "../output.ts";
 
-/** What `doctor` runs in processes of their own, as any of it may hang. Not for users: hidden, and free to change. */
-export function addProbeCommand(program: Command, done: (exitCode: number) => void): void {
-  program
-    .command("__probe", { hidden: true })
-    .argument("<what>")
-    .argument("<subject>")
-    .argument("<path>")
-    .action(async (what: string, subject: string, path: string) => {
-      if (what === "hold") holdUntilInputEnds(subject === "ofd" ? tryRangeLock : tryFlock, path);
-      else {
-        const { probeHere } = await import("../../doctor/probes.ts");
-        print(`${JSON.stringify(await probeHere(subject, path))}\n`);
-      }
-      done(exitCodes.ok);
-    });
-}
+/** What `doctor` runs in processes of their own, as any of it may hang. */
+export const command = defineCommand({
+  hidden: true,
+  summary: "one test of doctor",
+  operands: {
+    what: operand("hold or run"),
+    subject: operand("a lock primitive, or the name of a test"),
+    path: operand("the file or folder to test"),
+  },
+  examples: [],
+  exitCodes: { 0: "done", 3: "the environment is wrong" },
+  async execute({ what, subject, path }) {
+    if (what === "hold") holdUntilInputEnds(subject === "ofd" ? tryRangeLock : tryFlock, path);
+    else {
+      // `run` holds a lock by this command, and then does not load doctor's tests.
+      const { probeHere } = await import("../../doctor/probes.ts");
+      print(`${JSON.stringify(await probeHere(subject, path))}\n`);
+    }
+    return exitCodes.ok;
+  },
+});
 
 function holdUntilInputEnds(take: typeof tryFlock, path: string): void {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o664);

@@ -1,5 +1,4 @@
 import { resolve } from "node:path";
-import type { Command } from "commander";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
@@ -11,37 +10,45 @@ import { isRankStatus } from "../../stores/ranks/rank-status.ts";
 import type { Busy } from "../../stores/store.ts";
 import { errnoName } from "../../system/libc/errno.ts";
 import { dieOfInterrupt, signalNumber } from "../../system/processes/signals.ts";
-import { addEvidenceOptions, examineFrom } from "../evidence-options.ts";
+import { defineCommand, restOperand } from "../command.ts";
+import { examineFrom } from "../evidence-options.ts";
 import { say } from "../output.ts";
 import { skipHolderText } from "../show/lock-text.ts";
 import { printable } from "../show/printable.ts";
 import { showProgress } from "../show/run-progress.ts";
-import { addConfigurationOptions, addSiteOptions, openWith } from "../site-options.ts";
-import { parseDuration } from "../units.ts";
-import {
-  addRunOptions,
-  checkEveryMsFrom,
-  doneRuleFrom,
-  environmentHelp,
-  type RunOptions,
-  runHelpEnd,
-  waitMsFrom,
-} from "./run-options.ts";
+import { openWith } from "../site-options.ts";
+import { doneRuleFrom, type RunOptions, runOptions } from "./run-options.ts";
 
-export function addRunCommand(program: Command, done: (exitCode: number) => void): void {
-  const command = program.command("run").description("run a command while holding the locks of a configuration");
-  addRunOptions(addEvidenceOptions(addSiteOptions(addConfigurationOptions(command))))
-    .argument("<command...>", "the command and its arguments, after --")
-    .usage("--strategy S --dataset D --model M [options] -- COMMAND [ARG...]")
-    .passThroughOptions()
-    .addHelpText("after", environmentHelp)
-    .addHelpText("after", runHelpEnd)
-    .action(async (argv: string[], options: RunOptions) => done(await run(argv, options)));
-}
+export const command = defineCommand({
+  summary: "run a command while holding the locks of a configuration",
+  options: runOptions,
+  operands: { command: restOperand("the command and its arguments, after --") },
+  stopsAtOperand: true,
+  usage: "--strategy S --dataset D --model M [options] \\\n           -- COMMAND [ARG...]",
+  notes:
+    "The command's environment has TRAINLOCK_WEIGHTS_DIR, TRAINLOCK_GENERATION, TRAINLOCK_TOKEN, TRAINLOCK_LOCK, " +
+    "TRAINLOCK_NAME and TRAINLOCK_PID. In it, `trainlock held` says whether the lock is still held.",
+  examples: [
+    "trainlock run --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 -- python train.py",
+    "trainlock run --strategy gen_IP2P --dataset IDD-AW \\\n    --model segformer_mit-b5 --ratio 0.5 --done-when 'iter_80000.pth' \\\n    --on-locked skip -- bash train.sh",
+    "trainlock run --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 --wait=2h -- bash train.sh",
+  ],
+  exitCodes: {
+    0: "the command's own 0; already trained; locked with --on-locked skip",
+    2: "the call is wrong",
+    3: "the environment is wrong, nothing was started",
+    74: "the lock was lost while the command ran, and the command was stopped",
+    75: "locked by another, the command was not started",
+    126: "the command cannot be executed",
+    127: "the command is not found",
+    "128+N": "the command died of signal N, or that signal ended the wait",
+    other: "the command's own",
+  },
+  execute: ({ command: argv, ...options }) => run(argv, options),
+});
 
-async function run(argv: string[], options: RunOptions): Promise<number> {
+async function run(argv: readonly string[], options: RunOptions): Promise<number> {
   const status = options.status === undefined ? null : resolve(options.status);
-  if (options.status === "") throw new UsageError("--status is empty", { hint: "name a file" });
   if (status !== null) requireWritableStatus(status);
   let of: RunOf = { name: null, configuration: null, generation: null, command: argv };
   const report = (outcome: RunOutcome | TrainlockError, exitCode: number) => {
@@ -66,7 +73,7 @@ async function run(argv: string[], options: RunOptions): Promise<number> {
 }
 
 async function runAndSettle(
-  [program, ...args]: string[],
+  [program, ...args]: readonly string[],
   options: RunOptions,
   know: (known: Partial<RunOf>) => void,
 ): Promise<{ readonly outcome: RunOutcome; readonly exitCode: number }> {
@@ -74,26 +81,25 @@ async function runAndSettle(
   const { configuration, layout } = openWith(options);
   know({ configuration, name: layout.displayName(configuration) });
   const limits = await checkLockReach(layout);
-  if (limits !== null && layout.store === null && options.quiet !== true) say(`trainlock: ${printable(limits)}`);
-  const progress = showProgress(options.quiet === true, options.onLost === "stop");
-  const killAfterMs = parseDuration("--kill-after", options.killAfter);
+  if (limits !== null && layout.store === null && !options.quiet) say(`trainlock: ${printable(limits)}`);
+  const progress = showProgress(options.quiet, options.onLost === "stop");
   const request: RunRequest = {
     layout,
     // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
     store: await openStore(layout, (facts) => examineFrom(options, layout)(facts), {
-      checkEveryMs: checkEveryMsFrom(options),
-      guard: { stops: options.onLost === "stop", killAfterMs },
+      checkEveryMs: options.checkEvery,
+      guard: { stops: options.onLost === "stop", killAfterMs: options.killAfter },
       onNote: progress.warning,
     }),
     configuration,
     argv: [program, ...args],
     done: doneRuleFrom(options),
     leads: true,
-    waitMs: waitMsFrom(options),
+    waitMs: options.wait ?? 0,
     onLost: options.onLost,
-    killAfterMs,
+    killAfterMs: options.killAfter,
     leftovers: options.leftovers ?? null,
-    dieWithWrapper: options.dieWithWrapper === true,
+    dieWithWrapper: options.dieWithWrapper,
     tell: {
       ...progress,
       held: (lock) => {
