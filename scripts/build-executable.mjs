@@ -28,8 +28,9 @@ execFileSync(
     // The executable starts in users' folders: their .env and bunfig.toml are not ours to read.
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
-    // An option of any kind lets the runtime start in a working folder that was removed; this one has no effect on us.
-    "--compile-exec-argv=--no-deprecation",
+    // An option of any kind lets the runtime start in a working folder that was removed. This one has no effect on us and costs
+    // nothing; --no-deprecation cost 4 ms of every start.
+    "--compile-exec-argv=--no-install",
     `--define=TRAINLOCK_VERSION=${JSON.stringify(version)}`,
     "--outfile",
     unfinished,
