@@ -49,7 +49,7 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
       kept: result.kept.map(lockJson),
       failed: result.failed.map(({ lock, error }) => ({ lock: lockJson(lock), error: error.message })),
     });
-  } else print(clearText(result, paintFor(process.stdout, given.color)));
+  } else print(clearText(result, paintFor(1, given.color)));
   for (const lock of result.changed) {
     say(
       `trainlock: kept ${printable(lock.path)}: it has changed, or is in use, since it was found ${lock.verdict.label}`,

@@ -41,7 +41,7 @@ async function doctor(given: ValuesOf<typeof options>): Promise<number> {
   const { allocationOf, examineSite, openInTime, otherHostsOf } = await import("../../doctor/doctor.ts");
   await openInTime(given, given.timeout ?? 10_000);
   const layout = layoutFrom(given);
-  const paint = paintFor(process.stdout, given.color);
+  const paint = paintFor(1, given.color);
   const findings = await examineSite({
     layout,
     hosts: given.hosts ?? (layout.site.hosts.length > 0 ? layout.site.hosts : otherHostsOf(allocationOf(process.env))),

@@ -5,7 +5,7 @@ import { sleep } from "../../system/clock/sleep.ts";
 import { defineCommand, flag, negatedFlag, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { kindOptions, kindsFrom } from "../kind-options.ts";
-import { print, printJson, say } from "../output.ts";
+import { isTerminal, print, printJson, say } from "../output.ts";
 import { listText } from "../show/lock-text.ts";
 import { paintFor } from "../show/paint.ts";
 import { printable } from "../show/printable.ts";
@@ -57,7 +57,7 @@ async function list(given: ValuesOf<typeof options>): Promise<number> {
     if (given.json) printJson({ total: locks.length, locks: locks.map(lockJson) });
     else {
       const head = given.watch ? watchHead() : "";
-      print(head + listText(locks, paintFor(process.stdout, given.color), given.verbose));
+      print(head + listText(locks, paintFor(1, given.color), given.verbose));
     }
     for (const [path, errno] of unreadable)
       say(`trainlock: cannot look into ${printable(path)}: ${errno}; its locks are not listed`);
@@ -68,5 +68,5 @@ async function list(given: ValuesOf<typeof options>): Promise<number> {
 
 function watchHead(): string {
   const head = `Every ${watchEveryMs / 1000} s, ${new Date().toLocaleTimeString("sv")} (Ctrl-C ends)\n\n`;
-  return process.stdout.isTTY ? overwriteScreen + head : head;
+  return isTerminal(1) ? overwriteScreen + head : head;
 }

@@ -11,7 +11,7 @@ import { nearest } from "../../model/nearest.ts";
 import { type DoneRule, smallestCheckpointBytes } from "../../run/done-rule.ts";
 import { defineCommand, flag, optionalOperand, repeatedValue, type ValuesOf, value } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
-import { print, printJson, say } from "../output.ts";
+import { isTerminal, print, printJson, say } from "../output.ts";
 import { nextCommand } from "../show/command-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
@@ -116,11 +116,11 @@ function textOf(
   if (given.tsv) return planTsv(shown, names);
   const { format } = given;
   if (format !== undefined) return rows.map((row) => `${formatRow(format, row, names)}\n`).join("");
-  const onTerminal = process.stdout.isTTY === true;
+  const onTerminal = isTerminal(1);
   const asMatrix = given.by !== undefined || (onTerminal && !given.all && rows.length > mostLines);
   const table = asMatrix
     ? matrixText(rows, ...axesFrom(given.by, names))
-    : planLines(rows, paintFor(process.stdout, given.color), onTerminal, given.verbose);
+    : planLines(rows, paintFor(1, given.color), onTerminal, given.verbose);
   const next = nextCommand(rows);
   const head = table === "" ? "" : `${table}\n`;
   return `${head}Next: ${next ?? "nothing, all is done"}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;

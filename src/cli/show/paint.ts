@@ -1,3 +1,5 @@
+import { isTerminal } from "../output.ts";
+
 type Colour = (text: string) => string;
 
 export interface Paint {
@@ -13,8 +15,8 @@ const sgr =
     `\x1b[${code}m${text}\x1b[0m`;
 
 /** Colours on a terminal only, and never where NO_COLOR is set (no-color.org) or `--no-color` is given. */
-export function paintFor(stream: { readonly isTTY?: boolean | undefined }, wanted: boolean): Paint {
+export function paintFor(fd: 1 | 2, wanted: boolean): Paint {
   const unwanted = !wanted || (process.env.NO_COLOR ?? "") !== "" || process.env.TERM === "dumb";
-  if (unwanted || stream.isTTY !== true) return { green: plain, red: plain, yellow: plain };
+  if (unwanted || !isTerminal(fd)) return { green: plain, red: plain, yellow: plain };
   return { green: sgr(32), red: sgr(31), yellow: sgr(33) };
 }

@@ -1,8 +1,7 @@
-import { isatty } from "node:tty";
 import type { RunEvents, RunOutcome } from "../../run/run-request.ts";
 import type { Busy } from "../../stores/store.ts";
 import { commandLineOf, type TreeProcess } from "../../system/processes/process-tree.ts";
-import { say } from "../output.ts";
+import { isTerminal, say } from "../output.ts";
 import { durationText } from "../units.ts";
 import { printable } from "./printable.ts";
 import { showWait } from "./wait-progress.ts";
@@ -13,7 +12,7 @@ export interface RunProgress extends RunEvents {
 
 /** What `run` says on the way: progress on a terminal, what must be known everywhere. */
 export function showProgress(quiet: boolean, stopsWhenLost: boolean): RunProgress {
-  const onTerminal = !quiet && isatty(2);
+  const onTerminal = !quiet && isTerminal(2);
   const wait = showWait(quiet, onTerminal);
   return {
     waiting: (busy: Busy) => wait.begin(busy),

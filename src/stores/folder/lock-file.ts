@@ -1,5 +1,5 @@
 import { linkSync, renameSync } from "node:fs";
-import { isDeepStrictEqual } from "node:util";
+import { createRequire } from "node:module";
 import { inodeNumber } from "../../model/inode.ts";
 import type { KernelLockState } from "../../model/lock-facts.ts";
 import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../../model/owner-record.ts";
@@ -55,6 +55,8 @@ export function removeLockFile(path: string, judged: RecordReading): boolean {
     if (isErrno(error, "ENOENT")) return false;
     throw asSystemError("remove", path, error);
   }
+  // Loaded here: it costs every start 2 ms, and few calls remove a lock file.
+  const { isDeepStrictEqual }: typeof import("node:util") = createRequire(import.meta.url)("node:util");
   const same = isDeepStrictEqual(readLockRecord(away), judged);
   if (!same) {
     try {
