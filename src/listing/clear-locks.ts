@@ -6,7 +6,7 @@ import { recordIn } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
 import { asReleased, isReleased } from "../stores/claim-record.ts";
-import { acquireClaimLock } from "../stores/folder/claim-lock.ts";
+import { acquireLockToClear } from "../stores/folder/claim-lock.ts";
 import { removeLockFile } from "../stores/folder/lock-file.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { asSystemError } from "../system/libc/errno.ts";
@@ -72,7 +72,7 @@ async function removeLock(layout: Layout, lock: LockReport, mayClear: MayClear):
  * it, it was left from times when somebody could, and goes.
  */
 async function clearKernelLock(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
-  const kernel = await acquireClaimLock(lock.path, layout.site.lockPrimitive);
+  const kernel = await acquireLockToClear(lock.path, layout.site.lockPrimitive);
   if (kernel === "busy") return false;
   try {
     const reading = kernel.previous;

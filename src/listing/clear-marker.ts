@@ -2,11 +2,11 @@ import { dirname } from "node:path";
 import type { MayClear } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
-import { configurationOf } from "../model/owner-record.ts";
+import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
-import { newOwnerRecord, withSection } from "../stores/claim-record.ts";
-import { acquireClaimLock, excludesAllHosts } from "../stores/folder/claim-lock.ts";
+import { generationOf, newOwnerRecord, withSection } from "../stores/claim-record.ts";
+import { acquireLockToClear, excludesAllHosts } from "../stores/folder/claim-lock.ts";
 import type { KernelLock } from "../stores/folder/kernel-lock.ts";
 import { interpretFreeLock } from "../stores/folder/lock-file.ts";
 import { electSuccessor, removeDeadMarker, removeMarker } from "../stores/folder/marker-takeover.ts";
@@ -39,7 +39,7 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
     const marker = readMarker(weightsDir);
     if (marker === null || !(await mayClearMarker(marker))) return false;
     const removed = excludesAllHosts(kernel)
-      ? removeMarker(weightsDir, marker)
+      ? removeUnderLock(kernel, weightsDir, marker)
       : await removeAsSuccessor(kernel, weightsDir, marker, mayClearMarker);
     return removed === "removed";
   } finally {
@@ -53,7 +53,34 @@ async function lockForMarker(layout: Layout, weightsDir: string): Promise<Kernel
   const marker = readMarker(weightsDir);
   const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => []).record;
   const owner = record === null ? null : configurationOf(record);
-  return acquireClaimLock(owner === null ? path : layout.kernelLockPath(owner), layout.site.lockPrimitive);
+  return acquireLockToClear(owner === null ? path : layout.kernelLockPath(owner), layout.site.lockPrimitive);
+}
+
+/**
+ * While the kernel lock is ours, its file describes the marker that takes the dead one's place for a moment: should we die in
+ * between, the next claim knows whose it was. Then the file has again what was in it. A file that cannot be read is left alone.
+ */
+function removeUnderLock(kernel: KernelLock, weightsDir: string, marker: MarkerFacts): "removed" | "changed" {
+  const { previous } = kernel;
+  const record = clearingRecord(kernel, weightsDir);
+  let written = false;
+  const announce = (inode: bigint) => {
+    if (previous.kind === "unreadable") return;
+    written = true;
+    kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
+  };
+  try {
+    return removeMarker(weightsDir, marker, process.pid, announce);
+  } finally {
+    if (written) kernel.write(previous.kind === "record" ? serializeOwnerRecord(previous.record) : Buffer.alloc(0));
+  }
+}
+
+/** Who clears, in place of an owner. Counts no further than what is written there. */
+function clearingRecord(kernel: KernelLock, weightsDir: string): OwnerRecord {
+  const generation = generationOf(kernel.previous);
+  const who = { configuration: null, token: randomHex(16), generation, lockInode: kernel.inode, command: null };
+  return newOwnerRecord({ ...who, weightsDir });
 }
 
 /** Where no kernel lock keeps a takeover away, it is kept away as one takeover keeps away the next. */
@@ -63,8 +90,7 @@ async function removeAsSuccessor(
   marker: MarkerFacts,
   mayClearMarker: (marker: MarkerFacts) => Promise<boolean>,
 ): Promise<"removed" | "changed"> {
-  const who = { configuration: null, token: randomHex(16), generation: 0, lockInode: kernel.inode, command: null };
-  const record = newOwnerRecord({ ...who, weightsDir });
+  const record = clearingRecord(kernel, weightsDir);
   // Should we die in between, nobody must be left wondering whose that was. A lock file is not ours to write, though.
   const announce = (inode: bigint) => {
     if (!kernel.excludes) kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));

@@ -23,6 +23,10 @@ export type AcquireClaimLock = (lockPath: string, primitive: LockPrimitive) => P
 export const acquireClaimLock: AcquireClaimLock = async (lockPath, primitive) =>
   keepsKernelLocks(dirname(lockPath)) ? acquireKernelLock(lockPath, primitive) : noKernelLock(lockPath);
 
+/** The same for a process that clears: it gives the lock back before any run has lost patience. */
+export const acquireLockToClear: AcquireClaimLock = async (lockPath, primitive) =>
+  keepsKernelLocks(dirname(lockPath)) ? acquireKernelLock(lockPath, primitive, false) : noKernelLock(lockPath);
+
 /** For stores that keep everybody out by other means, and for file systems whose locks tell nothing. */
 export const withoutKernelLock: AcquireClaimLock = async (lockPath) => noKernelLock(lockPath);
 

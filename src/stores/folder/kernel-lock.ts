@@ -64,8 +64,15 @@ export async function waitForKernelLock(
   }
 }
 
-/** Takes the kernel lock of one file. `busy` after 100 ms of would-block; anything else that fails is thrown. */
-export async function acquireKernelLock(path: string, primitive: LockPrimitive): Promise<KernelLock | "busy"> {
+/**
+ * Takes the kernel lock of one file. `busy` after 100 ms of would-block; anything else that fails is thrown. `toTrain`: false for
+ * a process that only changes what is written, and must not hold the lock for longer than a run is patient.
+ */
+export async function acquireKernelLock(
+  path: string,
+  primitive: LockPrimitive,
+  toTrain = true,
+): Promise<KernelLock | "busy"> {
   const giveUpAt = performance.now() + probePatienceMs;
   for (let replaced = 0; replaced < mostReplacements; ) {
     const { fd, created } = openLockFile(path);
@@ -77,7 +84,7 @@ export async function acquireKernelLock(path: string, primitive: LockPrimitive):
         continue;
       }
       const lock = lockedFile(path, primitive, fd, created);
-      if (await isSettled(lock)) {
+      if (toTrain ? await isSettled(lock) : lock.isInPlace()) {
         keep = true;
         return lock;
       }

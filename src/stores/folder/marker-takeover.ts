@@ -1,4 +1,4 @@
-import { type BigIntStats, linkSync, lstatSync, readdirSync, renameSync, unlinkSync } from "node:fs";
+import { type BigIntStats, linkSync, lstatSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { inodeNumber } from "../../model/inode.ts";
 import type { MarkerFacts } from "../../model/lock-facts.ts";
@@ -14,10 +14,7 @@ const successorSuffix = ".next";
 /** Successors that died, too. More of them are no crashes: something goes on making them. */
 const mostSuccessors = 50;
 
-/**
- * Puts our marker over a dead one without the path ever being free. `changed` when it is no longer the marker that was
- * judged; then nothing has changed hands.
- */
+/** Puts our marker over a dead one without the path ever being free. `changed`: it is no longer the marker that was judged. */
 export function replaceMarker(
   weightsDir: string,
   dead: MarkerFacts,
@@ -25,26 +22,44 @@ export function replaceMarker(
   announce: Announce,
 ): PlacedMarker | "changed" {
   const path = markerPath(weightsDir);
+  const placed = exchangeMarker(weightsDir, dead, pid, announce);
+  if (placed !== "unable") return placed;
   return withTemporaryMarker(path, pid, (temporary, own) => {
+    announce(own.ino);
+    if (!isMarker(path, dead)) return "changed";
+    renameSync(temporary, path);
+    return "placed";
+  });
+}
+
+/**
+ * Exchanges a marker of ours with a dead one, and checks what came out: a marker that was not judged is returned. `unable`
+ * where files cannot be exchanged.
+ */
+function exchangeMarker(
+  weightsDir: string,
+  dead: MarkerFacts,
+  pid: number,
+  announce: Announce,
+): PlacedMarker | "changed" | "unable" {
+  const path = markerPath(weightsDir);
+  return withTemporaryMarker<"changed" | "unable">(path, pid, (temporary, own) => {
     if (!isMarker(path, dead)) return "changed";
     announce(own.ino);
     const exchanged = exchangePaths(temporary, path);
-    if (exchanged === "exchanged") {
-      let taken = false;
-      try {
-        taken = isMarker(temporary, dead);
-      } finally {
-        if (!taken) returnMarker(temporary, path);
-      }
-      return taken ? "placed" : "changed";
+    if (exchanged === "unsupported") return "unable";
+    if (exchanged !== "exchanged") {
+      if (exchanged.errno === "ENOENT") return "changed";
+      const owners = `${ownerOf(path)}; ${ownerOf(weightsDir)}`;
+      throw systemError("replace the marker", path, exchanged.errno, undefined, owners);
     }
-    if (exchanged === "unsupported") {
-      if (!isMarker(path, dead)) return "changed";
-      renameSync(temporary, path);
-      return "placed";
+    let taken = false;
+    try {
+      taken = isMarker(temporary, dead);
+    } finally {
+      if (!taken) returnMarker(temporary, path);
     }
-    if (exchanged.errno === "ENOENT") return "changed";
-    throw systemError("replace the marker", path, exchanged.errno);
+    return taken ? "placed" : "changed";
   });
 }
 
@@ -57,17 +72,21 @@ export function returnMarker(living: string, path: string): void {
   if (again !== "exchanged" && (again === "unsupported" || again.errno !== "ENOENT")) renameSync(living, path);
 }
 
-/** Removes a marker that was judged, if it still is the one. */
-export function removeMarker(weightsDir: string, judged: MarkerFacts): "removed" | "changed" {
-  const path = markerPath(weightsDir);
-  if (!isMarker(path, judged)) return "changed";
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return "changed";
-    throw asSystemError("remove", path, error, `${ownerOf(path)}; ${ownerOf(weightsDir)}`);
-  }
-  return "removed";
+/**
+ * Removes a dead marker under the kernel lock of its configuration. A marker of ours takes its place first, by one exchange, so
+ * that what is removed in the end is ours, and a job that placed its marker meanwhile has it back. Where files cannot be
+ * exchanged the marker is renamed, checked, and returned by a link if it is another's.
+ */
+export function removeMarker(
+  weightsDir: string,
+  judged: MarkerFacts,
+  pid: number,
+  announce: Announce,
+): "removed" | "changed" {
+  const placed = exchangeMarker(weightsDir, judged, pid, announce);
+  if (placed === "changed") return "changed";
+  if (placed === "unable") return removeDeadMarker(weightsDir, { dead: [judged] });
+  return placed.remove() ? "removed" : "changed";
 }
 
 export function isMarker(path: string, judged: MarkerFacts): boolean {
@@ -151,7 +170,7 @@ export function replaceDeadMarker(
 }
 
 /** Removes the dead marker by a rename, and checks what was moved: a marker that was not judged is returned if its place is free. */
-export function removeDeadMarker(weightsDir: string, { dead }: Takeover): "removed" | "changed" {
+export function removeDeadMarker(weightsDir: string, { dead }: Pick<Takeover, "dead">): "removed" | "changed" {
   const path = markerPath(weightsDir);
   const there = dead.find((marker) => isMarker(path, marker));
   if (there === undefined) return "changed";

@@ -36,7 +36,7 @@ export function placeMarkerAt(path: string, pid: number, announce: Announce): Pl
     try {
       linkSync(temporary, path);
     } catch (error) {
-      // Over NFS a link may electSuccessor and its answer be lost: what the file system shows counts, not the return code.
+      // Over NFS a link may succeed and its answer be lost: what the file system shows counts, not the return code.
       if (leadsTo(path, own)) return "placed";
       if (isErrno(error, "EEXIST")) return "occupied";
       if (isErrno(error, "EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK")) return placeWithoutLinks(path, pid, announce);
@@ -77,7 +77,7 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
  * Makes a complete marker under a name of its own. `placed` by `use` means that it has got the real one. Where flock does not
  * reach other hosts, a claim there may sweep the temporary file away in between: then all begins again.
  */
-export function withTemporaryMarker<T extends "occupied" | "changed">(
+export function withTemporaryMarker<T extends "occupied" | "changed" | "unable">(
   path: string,
   pid: number,
   use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
@@ -85,7 +85,7 @@ export function withTemporaryMarker<T extends "occupied" | "changed">(
   return unlessSwept(() => withOneTemporary(path, pid, use));
 }
 
-function withOneTemporary<T extends "occupied" | "changed">(
+function withOneTemporary<T extends "occupied" | "changed" | "unable">(
   wanted: string,
   pid: number,
   use: (path: string, own: BigIntStats) => "placed" | PlacedMarker | T,
