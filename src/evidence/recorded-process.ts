@@ -1,14 +1,16 @@
 import type { Evidence } from "../model/evidence.ts";
 import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
 import { isRecordedChild } from "../model/recorded-child.ts";
-import { type ProcessReading, processesWithToken, readProcess } from "../system/processes/process-table.ts";
+import { type ProcessReading, readProcess } from "../system/processes/process-table.ts";
+import { commandLineOf } from "../system/processes/process-tree.ts";
 import { initialPidNamespace, thisHost } from "../system/processes/this-host.ts";
+import { trainingProcesses } from "../system/processes/training-processes.ts";
 
 /**
  * The process that a record names, where the record says on which kernel it ran. Host names are not asked: containers share
  * and reuse them, boot ids they cannot. The start time tells a process from a later one with its PID (proc(5), stat field 22).
  */
-export function recordedProcessEvidence(record: OwnerRecord | null): Evidence[] {
+export function recordedProcessEvidence(record: OwnerRecord | null, weightsDir: string | null): Evidence[] {
   const section = record?.trainlock ?? null;
   if (record === null || section === null || record.pid === null) return [];
   const host = thisHost();
@@ -18,8 +20,11 @@ export function recordedProcessEvidence(record: OwnerRecord | null): Evidence[] 
     return [{ source: "process", says: "unknown", because: "other container", detail }];
   }
   const owner = ownerEvidence(record.pid, section);
-  return owner.says === "alive" ? [owner] : [owner, ...childEvidence(section)];
+  return owner.says === "alive" ? [owner] : [owner, ...trainingEvidence(section, weightsDir ?? section.weightsDir)];
 }
+
+/** A tree may have hundreds of processes; a few are enough to look at. */
+const mostNamed = 3;
 
 const readings = new Map<number, ProcessReading>();
 
@@ -54,19 +59,18 @@ function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
 }
 
 /**
- * A command outlives a killed wrapper. Its environment carries the claim's token, which nothing else has; where that cannot
- * be read (another user's, or overwritten by a program that set its title), PID and start time tell.
+ * A training outlives a killed wrapper: as the recorded command, or as any process of its tree. Each is named, so that people
+ * can look at it.
  */
-function childEvidence(section: TrainlockSection): Evidence[] {
-  const { childPid, token } = section;
-  const alive = (pid: number, how: string): Evidence[] => [
-    { source: "process", says: "alive", detail: `its command runs on as process ${pid}${how}` },
-  ];
-  const carrier = token === null ? undefined : processesWithToken(token)[0];
-  if (carrier !== undefined) return alive(carrier, "");
-  const child = childPid === null ? null : readProcess(childPid);
-  if (childPid === null || child?.kind !== "alive") return [];
-  return isRecordedChild(section, child.facts.startTimeTicks) ? alive(childPid, ", by its start time") : [];
+function trainingEvidence(section: TrainlockSection, weightsDir: string | null): Evidence[] {
+  const { childPid } = section;
+  const alive = (detail: string): Evidence => ({ source: "process", says: "alive", detail });
+  const child = childPid === null ? null : readOnce(childPid);
+  if (childPid !== null && child?.kind === "alive" && isRecordedChild(section, child.facts.startTimeTicks))
+    return [alive(`its command runs on as process ${childPid}`)];
+  return trainingProcesses(section, weightsDir)
+    .slice(0, mostNamed)
+    .map((found) => alive(`process ${found.pid} of its training runs on: ${commandLineOf(found)}`));
 }
 
 /** A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. */

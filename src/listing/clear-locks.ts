@@ -7,7 +7,7 @@ import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
 import { asReleased, isReleased } from "../stores/claim-record.ts";
 import { acquireLockToClear } from "../stores/folder/claim-lock.ts";
-import { removeLockFile } from "../stores/folder/lock-file.ts";
+import { interpretFreeLock, removeLockFile } from "../stores/folder/lock-file.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { clearMarker } from "./clear-marker.ts";
@@ -85,7 +85,7 @@ async function clearKernelLock(layout: Layout, lock: LockReport, mayClear: MayCl
       path: lock.path,
       lockPath: lock.path,
       weightsDir: null,
-      kernelLock: { state: kernel.excludes ? "free" : "none" },
+      kernelLock: interpretFreeLock(record, kernel),
       record,
       recordProblem: reading.kind === "unreadable" ? reading.reason : null,
       marker: null,

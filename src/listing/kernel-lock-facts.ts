@@ -1,12 +1,12 @@
 import type { BigIntStats } from "node:fs";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { LockFacts } from "../model/lock-facts.ts";
+import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
 import { isReleased } from "../stores/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
-import { readLockRecord } from "../stores/folder/lock-file.ts";
+import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
@@ -72,13 +72,19 @@ function factsOf(
     path: lock.path,
     lockPath: lock.path,
     weightsDir,
-    kernelLock: lock.lock,
+    kernelLock: stateOf(lock, record),
     record,
     recordProblem: lock.reading.kind === "unreadable" ? lock.reading.reason : null,
     marker: null,
     pid: record?.pid ?? openedBy,
     startedAt: record?.acquiredAt ?? null,
   };
+}
+
+/** A free file tells nothing about an owner who had locked another one under this name. */
+function stateOf({ lock, stats }: Found, record: OwnerRecord | null): KernelLockState {
+  if (lock.state !== "free" || stats === null) return lock;
+  return interpretFreeLock(record, { inode: stats.ino, created: false, excludes: true });
 }
 
 function lockFiles(lockDir: string, onUnreadable: OnUnreadable): string[] {

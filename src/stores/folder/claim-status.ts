@@ -73,10 +73,13 @@ async function lookAtLocks(
   isWritten: boolean,
   unseen: string | null,
 ): Promise<Look> {
-  if (record.trainlock?.lockInode !== inodeNumber(file.ino))
-    return answer(false, `its lock file ${lockPath} was replaced by another`, record);
+  const isFirst = record.trainlock?.lockInode === inodeNumber(file.ino);
+  const replaced = () => answer(false, `its lock file ${lockPath} was replaced by another`, record);
+  // A file that the holder made again and wrote into counts only where the holder is seen to lock it.
+  if (!isFirst && !isWritten) return replaced();
   if (unseen === null) {
     const holder = await findLockHolder(lockPath, file, record);
+    if (!isFirst && holder.by !== "owner") return replaced();
     if (holder.by === "changed") return answer(false, `its lock file ${lockPath} was replaced by another`, record);
     if (holder.by === "nobody") return answer(false, "nobody holds its kernel lock any more", record);
     if (holder.by === "unknown") return answer(null, `its kernel lock cannot be asked: ${holder.why}`, record);

@@ -5,6 +5,7 @@ import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { requireWithin } from "../../system/files/within.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
+import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import { randomHex } from "../../system/random.ts";
 import { asReleased, generationOf, newOwnerRecord, withSection } from "../claim-record.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
@@ -109,6 +110,8 @@ async function acquireClaim(
       throw error;
     }
     taken = true;
+    // The last claim's: all of its processes were found to be gone.
+    removeNotedTree(weightsDir);
     if (!excludesAllHosts(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
     return { lock: holdClaim(kernel, marker.placed, weightsDir, complete, checkEveryMs) };
   } finally {

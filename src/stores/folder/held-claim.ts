@@ -63,7 +63,8 @@ export function holdClaim(
       lose(`${kernel.path} was removed, and another claim has been made since`);
       return false;
     }
-    record = withSection(record, { lockInode: inodeNumber(again.inode) });
+    // A command has inherited the old file: that the new one is free would prove nothing about it.
+    if (record.trainlock?.childPid === null) record = withSection(record, { lockInode: inodeNumber(again.inode) });
     again.write(serializeOwnerRecord(record));
     // The old one stays locked: a Python waiter polls on its descriptor, and must not win a lock that nobody else sees.
     orphans.push(kernel);

@@ -43,7 +43,7 @@ export async function judgeRecord(
     path: kernel.path,
     lockPath: kernel.path,
     weightsDir: layout.weightsDir(configuration),
-    kernelLock: { state: kernel.excludes ? "free" : "none" },
+    kernelLock: interpretFreeLock(record, kernel),
     record,
     recordProblem: null,
     marker: null,

@@ -11,8 +11,9 @@ import { tryFlock } from "../../system/libc/flock.ts";
 import { tryRangeLock } from "../../system/libc/range-lock.ts";
 import { holdsFlock } from "../../system/processes/flock-holders.ts";
 import { procHasOurPids } from "../../system/processes/proc-files.ts";
-import { processesWithToken, readProcess } from "../../system/processes/process-table.ts";
+import { readProcess } from "../../system/processes/process-table.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
+import { trainingProcesses } from "../../system/processes/training-processes.ts";
 
 /** A would-block that lasts longer is no other tool that only looks. */
 const probePatienceMs = 10;
@@ -85,7 +86,7 @@ export function ownerRunsHere({ pid, trainlock }: OwnerRecord): boolean {
   if (trainlock.bootId !== bootId || trainlock.pidNamespace !== pidNamespace) return false;
   if (runsSince(pid, trainlock.startTimeTicks) || runsSince(trainlock.childPid, trainlock.childStartTimeTicks))
     return true;
-  return trainlock.token !== null && processesWithToken(trainlock.token).length > 0;
+  return trainingProcesses(trainlock, trainlock.weightsDir).length > 0;
 }
 
 function runsSince(pid: number | null, beganTicks: number | null): boolean {

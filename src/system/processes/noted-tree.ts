@@ -1,5 +1,8 @@
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { isPid } from "../../model/owner-record.ts";
+import { parseJson } from "../../model/parse-json.ts";
+import { readRegularFile } from "../files/read-regular-file.ts";
 import { writeByRename } from "../files/write-by-rename.ts";
 import type { ProcessIdentity } from "./process-tree.ts";
 
@@ -13,6 +16,8 @@ export interface NotedTree {
 
 /** More are not noted: a record is read by everybody. */
 const mostNoted = 10_000;
+
+const largestNoteBytes = 1024 * 1024;
 
 /** Beside the owner record in the weights dir. */
 export function notedTreePath(weightsDir: string): string {
@@ -30,6 +35,24 @@ export function writeNotedTree(weightsDir: string, { token, bootId, pidNamespace
     })),
   };
   writeByRename(notedTreePath(weightsDir), Buffer.from(`${JSON.stringify(json)}\n`));
+}
+
+/** What is noted there for this claim on this boot and in this PID namespace; empty for anything else, whatever it holds. */
+export function readNotedTree(weightsDir: string, { token, bootId, pidNamespace }: Omit<NotedTree, "processes">) {
+  const file = readRegularFile(notedTreePath(weightsDir), largestNoteBytes);
+  const json = file.kind === "file" ? parseJson(file.bytes.toString("utf8")) : undefined;
+  if (!isObject(json) || json.token !== token || json.boot_id !== bootId || json.pid_namespace !== pidNamespace)
+    return [];
+  const processes: readonly unknown[] = Array.isArray(json.processes) ? json.processes.slice(0, mostNoted) : [];
+  return processes.flatMap((noted): ProcessIdentity[] => {
+    if (!isObject(noted)) return [];
+    const { pid, start_time_ticks: startTimeTicks } = noted;
+    return typeof pid === "number" && isPid(pid) && typeof startTimeTicks === "number" ? [{ pid, startTimeTicks }] : [];
+  });
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 export function removeNotedTree(weightsDir: string): void {

@@ -1,0 +1,53 @@
+import type { SchedulerJob, TrainlockSection } from "../../model/owner-record.ts";
+import { readNotedTree } from "./noted-tree.ts";
+import { readProcText } from "./proc-files.ts";
+import { processesWithToken } from "./process-table.ts";
+import { readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
+import { schedulerJob } from "./scheduler-job.ts";
+import { thisHost } from "./this-host.ts";
+
+/**
+ * The living processes of this host that belong to a claim's training, its wrapper aside: those that the wrapper noted beside
+ * the record, and those that carry the claim's token and are of the same job. A variable alone proves nothing: jobs that a
+ * training submits inherit it. The process that asks, what it started, and its ancestors never count: a job script that asks
+ * again after its training was killed must not wait for itself. None where the claim was made on another boot or in another
+ * PID namespace.
+ */
+export function trainingProcesses(section: TrainlockSection, weightsDir: string | null): TreeProcess[] {
+  const { token, bootId, pidNamespace } = section;
+  const host = thisHost();
+  if (token === null || bootId === null || bootId !== host.bootId || pidNamespace !== host.pidNamespace) return [];
+  const noted = weightsDir === null ? [] : readNotedTree(weightsDir, { token, bootId, pidNamespace });
+  const carriers = processesWithToken(token).filter((pid) => isOfJob(pid, section.scheduler));
+  const own = ancestorsOf(process.pid);
+  const found = new Map<number, TreeProcess>();
+  for (const identity of noted) {
+    const there = readTreeProcess(identity.pid);
+    if (there !== null && sameProcess(identity, there)) found.set(there.pid, there);
+  }
+  for (const pid of carriers) {
+    const there = readTreeProcess(pid);
+    if (there !== null) found.set(pid, there);
+  }
+  return [...found.values()].filter(({ pid, runs }) => runs && !own.has(pid) && !ancestorsOf(pid).has(process.pid));
+}
+
+/** A process and those above it, by PID. */
+function ancestorsOf(pid: number): ReadonlySet<number> {
+  const chain = new Set<number>();
+  for (let at = pid; at > 0 && !chain.has(at); at = readTreeProcess(at)?.parent ?? 0) chain.add(at);
+  return chain;
+}
+
+/** Whether a process runs in this very job: the same element, and no other run of it. Null: outside of any job. */
+function isOfJob(pid: number, job: SchedulerJob | null): boolean {
+  const text = readProcText(`/proc/${pid}/environ`);
+  if (text === null) return false;
+  const pairs = text.split("\0").map((pair): [string, string] => {
+    const at = pair.indexOf("=");
+    return [pair.slice(0, at), pair.slice(at + 1)];
+  });
+  const theirs = schedulerJob(Object.fromEntries(pairs));
+  if (theirs === null || job === null) return theirs === job;
+  return theirs.kind === job.kind && theirs.jobId === job.jobId && theirs.arrayIndex === job.arrayIndex;
+}

@@ -1,0 +1,88 @@
+import { spawn } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, onTestFinished, test } from "vitest";
+import { configuration } from "../support/configuration.ts";
+import { requiresPrograms } from "../support/requirements.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { startTrainlock, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+
+const withPython = requiresPrograms("python3");
+
+/** Starts a worker as Python's Popen does: descriptors closed, a session of its own where asked for, and says its PID. */
+const popen = (options: string) =>
+  `import subprocess, sys; p = subprocess.Popen(["sleep", "60"], close_fds=True, ${options}); print("WORKER", p.pid, flush=True); p.wait()`;
+
+async function trainAndKill(script: string) {
+  const of = configuration(await temporaryRoot());
+  const running = startTrainlock(["run", ...of.args, "--", "python3", "-c", script]);
+  await running.waitFor("WORKER");
+  await until("the worker to be noted or started", () => (/WORKER \d+\n/.test(running.stdout()) ? true : null));
+  const worker = Number(/WORKER (\d+)/.exec(running.stdout())?.[1]);
+  onTestFinished(() => {
+    try {
+      process.kill(worker, "SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+  });
+  // The wrapper looks at its tree about once a second.
+  await sleep(1500);
+  const record = JSON.parse(readFileSync(of.kernelLock, "utf8"));
+  running.kill("SIGKILL");
+  process.kill(record.trainlock.child_pid, "SIGKILL");
+  await running.finished;
+  return { of, worker };
+}
+
+const shapes = [
+  ["in a session of its own", "start_new_session=True"],
+  ["with a cleared environment", "start_new_session=True, env={'PATH': '/bin:/usr/bin'}"],
+  ["in its launcher's session", "stdin=subprocess.DEVNULL"],
+] as const;
+
+for (const [shape, options] of shapes) {
+  withPython(
+    `wrapper and launcher are killed: a worker ${shape}, without the lock's descriptor, keeps the lock`,
+    async () => {
+      const { of, worker } = await trainAndKill(popen(options));
+      const second = await trainlock(["run", ...of.args, "--", "true"]);
+      expect(second.exitCode).toBe(75);
+      const listed = await trainlock(["list", "-v", "--root", of.root]);
+      expect(listed.stdout).toContain(`process ${worker} of its training runs on: sleep 60`);
+      process.kill(worker, "SIGKILL");
+      await until("the lock to be free", async () =>
+        (await trainlock(["run", ...of.args, "--", "true"])).exitCode === 0 ? true : null,
+      );
+    },
+  );
+}
+
+test("a job that a training has submitted carries its token, and is no part of it", async () => {
+  const of = configuration(await temporaryRoot());
+  const script = 'echo "TOKEN $TRAINLOCK_TOKEN $$"; exec sleep 60';
+  const running = startTrainlock(["run", ...of.args, "--", "sh", "-c", script], { env: { SLURM_JOB_ID: "1" } });
+  await running.waitFor("TOKEN");
+  const [, token = "", command] = /TOKEN (\w+) (\d+)/.exec(running.stdout()) ?? [];
+  const submitted = spawn("sleep", ["60"], { env: { TRAINLOCK_TOKEN: token, SLURM_JOB_ID: "2" }, detached: true });
+  onTestFinished(() => void submitted.kill("SIGKILL"));
+  running.kill("SIGKILL");
+  process.kill(Number(command), "SIGKILL");
+  await running.finished;
+  await until("the lock to be free", async () =>
+    (await trainlock(["run", ...of.args, "--", "true"])).exitCode === 0 ? true : null,
+  );
+  expect(submitted.exitCode).toBeNull();
+});
+
+test("a noted tree of another claim, or of none, says nothing", async () => {
+  const of = configuration(await temporaryRoot());
+  await trainlock(["run", ...of.args, "--", "true"]);
+  const noted = `${of.weightsDir}/.training_lock.tree`;
+  for (const text of ["", "{", "[]", '{"token":"x","processes":[{"pid":1,"start_time_ticks":0}]}', "null"]) {
+    writeFileSync(noted, text);
+    expect((await trainlock(["run", ...of.args, "--", "true"])).exitCode).toBe(0);
+  }
+  rmSync(noted, { force: true });
+});
