@@ -8,7 +8,7 @@ import type { Layout } from "../site/layout.ts";
 import { generationOf, newOwnerRecord, withSection } from "../stores/claim-record.ts";
 import { acquireLockToClear, excludesAllHosts } from "../stores/folder/claim-lock.ts";
 import type { KernelLock } from "../stores/folder/kernel-lock.ts";
-import { interpretFreeLock } from "../stores/folder/lock-file.ts";
+import { interpretFreeLock, isOfAnotherClaim, readLockRecord } from "../stores/folder/lock-file.ts";
 import { electSuccessor, removeDeadMarker, removeMarker } from "../stores/folder/marker-takeover.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { randomHex } from "../system/random.ts";
@@ -53,7 +53,9 @@ async function lockForMarker(layout: Layout, weightsDir: string): Promise<Kernel
   const marker = readMarker(weightsDir);
   const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => []).record;
   const owner = record === null ? null : configurationOf(record);
-  return acquireLockToClear(owner === null ? path : layout.kernelLockPath(owner), layout.site.lockPrimitive);
+  const ownerPath = owner === null ? path : layout.kernelLockPath(owner);
+  const isAnothers = ownerPath !== path && isOfAnotherClaim(readLockRecord(ownerPath), record);
+  return acquireLockToClear(isAnothers ? path : ownerPath, layout.site.lockPrimitive);
 }
 
 /**

@@ -1,11 +1,16 @@
 import { dirname } from "node:path";
 import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
 import { keepsKernelLocks, recordsOfClaims } from "../stores/folder/claim-lock.ts";
 import { probeKernelLock } from "../stores/folder/kernel-lock-probe.ts";
-import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
+import {
+  interpretFreeLock,
+  isOfAnotherClaim,
+  readWrittenRecord,
+  type WrittenRecord,
+} from "../stores/folder/lock-file.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */
@@ -42,13 +47,16 @@ export async function markerFacts(
 const absent: KernelLockState = { state: "absent" };
 
 async function askOwnersLock(layout: Layout, path: string, record: OwnerRecord | null): Promise<KernelLockState> {
-  const { lock, stats } = await probeKernelLock(path, layout.site.lockPrimitive);
+  const { lock, stats, reading } = await probeKernelLock(path, layout.site.lockPrimitive);
+  // The claim of a marker that was copied or renamed is another than the one that holds its lock by now.
+  if (lock.state === "held" && isOfAnotherClaim(reading, record)) return absent;
   return lock.state === "free" && stats !== null
     ? interpretFreeLock(record, { inode: stats.ino, created: false, excludes: true })
     : lock;
 }
 
-function recordsAt(lockPath: string): RecordReading[] {
-  const inLockFile = readLockRecord(lockPath);
-  return keepsKernelLocks(dirname(lockPath)) ? [inLockFile] : [inLockFile, ...recordsOfClaims(lockPath)];
+function recordsAt(lockPath: string): WrittenRecord[] {
+  const inLockFile = readWrittenRecord(lockPath);
+  const found = inLockFile === null ? [] : [inLockFile];
+  return keepsKernelLocks(dirname(lockPath)) ? found : [...found, ...recordsOfClaims(lockPath)];
 }

@@ -11,7 +11,7 @@ import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { randomHex } from "../../system/random.ts";
 import { acquireKernelLock, type KernelLock, writeWhole } from "./kernel-lock.ts";
-import { readLockRecord, requireLockRecord } from "./lock-file.ts";
+import { readLockRecord, readWrittenRecord, requireLockRecord, type WrittenRecord } from "./lock-file.ts";
 import { discard } from "./temporary-file.ts";
 
 const claimSuffix = ".claim";
@@ -68,7 +68,7 @@ function noKernelLock(path: string): KernelLock {
     inode: 0n,
     created: true,
     previous,
-    records: () => [previous, ...recordsOfClaims(path)],
+    records: () => [readWrittenRecord(path), ...recordsOfClaims(path)].filter((found) => found !== null),
     isInPlace: () => true,
     read: () => (own === null ? { kind: "none" } : parseOwnerRecord(readUpTo(own.fd, largestRecordBytes + 1))),
     write: (record) => {
@@ -86,8 +86,8 @@ function noKernelLock(path: string): KernelLock {
 }
 
 /** The records of claims without kernel locks, crashed ones among them. */
-export function recordsOfClaims(lockPath: string): RecordReading[] {
-  return claimFiles(lockPath).map(readLockRecord);
+export function recordsOfClaims(lockPath: string): WrittenRecord[] {
+  return claimFiles(lockPath).flatMap((path) => readWrittenRecord(path) ?? []);
 }
 
 /** Called by the process that has just got the marker: records of claims that crashed before are of no use any more. */

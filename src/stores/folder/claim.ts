@@ -120,7 +120,8 @@ async function acquireClaim(
 }
 
 function highestGeneration(kernel: KernelLock, weightsDir: string): number {
-  return Math.max(...[...kernel.records(), requireMarkerRecord(weightsDir)].map(generationOf));
+  const elsewhere = kernel.records().map(({ reading }) => reading);
+  return Math.max(...[...elsewhere, requireMarkerRecord(weightsDir)].map(generationOf));
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Busy } from "../store.ts";
 import type { AcquireClaimLock } from "./claim-lock.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import { kernelHolder } from "./kernel-lock-probe.ts";
-import { interpretFreeLock } from "./lock-file.ts";
+import { interpretFreeLock, isOfAnotherClaim, readLockRecord } from "./lock-file.ts";
 import { recordOfMarker } from "./read-marker.ts";
 
 export function busyKernelLock(path: string, weightsDir: string, configuration: Configuration): Busy {
@@ -89,7 +89,10 @@ export async function judgeMarker(
   const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
   const otherLock = ownerPath === kernel.path ? null : await acquireLock(ownerPath, layout.site.lockPrimitive);
   const held = otherLock === null ? kernel : otherLock;
-  const state: KernelLockState = held === "busy" ? { state: "held" } : interpretFreeLock(record, held);
+  const state: KernelLockState =
+    held !== "busy"
+      ? interpretFreeLock(record, held)
+      : { state: isOfAnotherClaim(readLockRecord(ownerPath), record) ? "absent" : "held" };
   const examined = await examine({
     kind: "file",
     name: layout.displayName(configuration),

@@ -10,6 +10,7 @@ import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
+import type { WrittenRecord } from "./lock-file.ts";
 
 /** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
 const probePatienceMs = 100;
@@ -30,7 +31,7 @@ export interface KernelLock {
   /** What the file held when the lock was taken. */
   readonly previous: RecordReading;
   /** Everything that claims of this configuration have written outside its weights dir. */
-  records(): readonly RecordReading[];
+  records(): readonly WrittenRecord[];
   /** Whether the file is still open here, and the path still leads to it. Throws when that cannot be told. */
   isInPlace(): boolean;
   /** The record as it is now in the locked file. */
@@ -159,7 +160,7 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
     inode: own.ino,
     created,
     previous,
-    records: () => [previous],
+    records: () => [{ reading: previous, modifiedNs: own.mtimeNs, uid: Number(own.uid) }],
     isInPlace: () => isOpen(fd, own) && leadsTo(path, own),
     read,
     write: (record) => writeWhole(fd, path, record),

@@ -23,6 +23,22 @@ export function requireLockRecord(path: string): RecordReading {
   return recordIn(file);
 }
 
+/** A record that is written outside of a weights dir, with what its file says of when it was written, and by whom. */
+export interface WrittenRecord {
+  readonly reading: RecordReading;
+  /** Nanoseconds since the epoch, by the file server's clock. */
+  readonly modifiedNs: bigint;
+  /** User id of the file's owner. */
+  readonly uid: number;
+}
+
+/** The record in a lock file with its file's time and owner; null where there is none. */
+export function readWrittenRecord(path: string): WrittenRecord | null {
+  const file = readLockFile(path);
+  if (file.kind !== "file") return null;
+  return { reading: recordIn(file), modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) };
+}
+
 export function readLockFile(path: string): FileReading {
   return readRegularFile(path, largestRecordBytes, freshFlag(path));
 }
@@ -44,6 +60,16 @@ export function interpretFreeLock(
   const locked = record?.trainlock?.lockInode ?? null;
   const same = locked === null ? !file.created : locked === inodeNumber(file.inode);
   return { state: same ? "free" : "absent" };
+}
+
+/**
+ * Whether a lock file that somebody holds has the record of another claim than this one: then that it is held says nothing
+ * about this claim's owner. Whoever holds it writes its record at once.
+ */
+export function isOfAnotherClaim(held: RecordReading, record: OwnerRecord | null): boolean {
+  const token = record?.trainlock?.token ?? null;
+  const theirs = held.kind === "record" ? (held.record.trainlock?.token ?? null) : null;
+  return token !== null && theirs !== null && token !== theirs;
 }
 
 /** Removes a lock file that nobody can lock, by a rename: one that says something else by now goes back. */

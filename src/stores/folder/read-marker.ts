@@ -8,6 +8,7 @@ import { markerPath, markerRecordPath } from "../../site/layout.ts";
 import { type FileReading, readRegularFile } from "../../system/files/read-regular-file.ts";
 import { ownerOf } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
+import type { WrittenRecord } from "./lock-file.ts";
 
 /** Far more than any writer's one line; enough to show that a file is no marker. */
 const largestMarkerBytes = 64;
@@ -77,25 +78,30 @@ export interface TiedRecord {
 }
 
 /**
- * The record that describes this marker and no other: same inode, same PID, and written no earlier than the marker (both
- * times by the file server's clock, so that a reused inode number does not revive an old record). `elsewhere`, what is
- * written outside the weights dir, stands in when a crash came between placing the marker and writing the record beside it.
+ * The record that describes this marker and no other: same inode, same PID, written no earlier than the marker (both times by
+ * the file server's clock, so that a reused inode number does not revive an old record), and by a writer who may speak for it:
+ * the marker's owner, root, or the user who asks. `elsewhere`, what is written outside the weights dir, stands in when a crash
+ * came between placing the marker and writing the record beside it.
  */
 export function recordOfMarker(
   weightsDir: string,
   marker: MarkerFacts,
-  elsewhere: () => readonly RecordReading[],
+  elsewhere: () => readonly WrittenRecord[],
 ): TiedRecord {
   const beside = readMarkerRecord(weightsDir);
-  if (beside.reading.kind === "record" && describesMarker(beside.reading.record, marker)) {
-    const inTime = beside.modifiedNs === null || beside.modifiedNs >= marker.modifiedNs;
-    if (inTime) return { record: beside.reading.record, beside: true, problem: null };
-  }
+  const written: WrittenRecord[] = beside.file === null ? [] : [beside.file];
+  const tied = written.find((found) => isTied(found, marker));
+  if (tied?.reading.kind === "record") return { record: tied.reading.record, beside: true, problem: null };
   for (const found of elsewhere()) {
-    if (found.kind === "record" && describesMarker(found.record, marker))
-      return { record: found.record, beside: false, problem: null };
+    if (found.reading.kind === "record" && isTied(found, marker))
+      return { record: found.reading.record, beside: false, problem: null };
   }
   return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
+}
+
+function isTied({ reading, modifiedNs, uid }: WrittenRecord, marker: MarkerFacts): boolean {
+  if (reading.kind !== "record" || !describesMarker(reading.record, marker)) return false;
+  return modifiedNs >= marker.modifiedNs && (uid === marker.uid || uid === 0 || uid === process.geteuid?.());
 }
 
 /** Whether a record speaks of this marker: its inode and its PID. */
@@ -104,7 +110,8 @@ export function describesMarker(record: OwnerRecord, marker: MarkerFacts): boole
   return marker.pid !== null && inode === inodeNumber(marker.inode) && record.pid === marker.pid;
 }
 
-export function readMarkerRecord(weightsDir: string): { reading: RecordReading; modifiedNs: bigint | null } {
+/** `file`: the same with its file's time and owner; null where no record file can be read. */
+export function readMarkerRecord(weightsDir: string): { reading: RecordReading; file: WrittenRecord | null } {
   return interpretRecord(readRegularFile(markerRecordPath(weightsDir), largestRecordBytes));
 }
 
@@ -119,8 +126,9 @@ export function requireMarkerRecord(weightsDir: string): RecordReading {
   throw asSystemError("read the owner record", path, file.error, ownerOf(path));
 }
 
-function interpretRecord(file: FileReading): { reading: RecordReading; modifiedNs: bigint | null } {
-  if (file.kind === "absent") return { reading: { kind: "none" }, modifiedNs: null };
-  if (file.kind !== "file") return { reading: { kind: "unreadable", reason: file.why }, modifiedNs: null };
-  return { reading: parseOwnerRecord(file.bytes), modifiedNs: file.stats.mtimeNs };
+function interpretRecord(file: FileReading): ReturnType<typeof readMarkerRecord> {
+  if (file.kind === "absent") return { reading: { kind: "none" }, file: null };
+  if (file.kind !== "file") return { reading: { kind: "unreadable", reason: file.why }, file: null };
+  const reading = parseOwnerRecord(file.bytes);
+  return { reading, file: { reading, modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) } };
 }
