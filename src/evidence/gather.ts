@@ -12,7 +12,7 @@ export type Source = (facts: LockFacts) => Evidence[] | Promise<Evidence[]>;
 export const localSources: readonly Source[] = [
   kernelLockEvidence,
   ({ leased }) => leaseEvidence(leased),
-  ({ record, weightsDir }) => recordedProcessEvidence(record, weightsDir),
+  recordedProcessEvidence,
   ({ record }) => releasedEvidence(record?.trainlock?.releasedAt ?? null),
   ({ kind, record, marker, path }) =>
     kind === "file" && record === null && marker !== null ? markerEvidence(path, marker) : [],

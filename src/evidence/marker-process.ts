@@ -34,7 +34,13 @@ function ageSeconds(modifiedNs: bigint): number {
   return Date.now() / 1000 - Number(modifiedNs / 1_000_000n) / 1000;
 }
 
+/** PID 1 of a namespace is its init: every container has one, and on a host it writes no markers. */
+const initPid = 1;
+
 function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Evidence[] {
+  const inContainer = writerInContainer(marker, pid);
+  if (inContainer !== null) return [inContainer];
+  if (pid === initPid) return [unknown("other container", "PID 1 is the first process of any container")];
   const process = readProcess(pid);
   if (process.kind === "hidden") return [unknown("other container", `process ${pid} exists, but may not be looked at`)];
   if (process.kind === "alive") {
@@ -47,15 +53,29 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
   return [absentHere(path, marker, pid, what)];
 }
 
-let insideContainers: { readonly pids: ReadonlySet<number>; readonly askedAtMs: number } | undefined;
+/** A process that has this PID inside a container of this host, is the marker's owner's, and older than the marker. */
+function writerInContainer(marker: MarkerFacts, pid: number): Evidence | null {
+  for (const outer of pidsInside(pid, marker)) {
+    const found = readProcess(outer);
+    if (found.kind !== "alive" || matchWriter(found.facts, marker, outer).kind !== "writer") continue;
+    const detail = `process ${outer} is ${pid} inside a container of this host, and is older than the marker`;
+    return { source: "process", says: "alive", detail };
+  }
+  return null;
+}
 
-/** Asking every process costs; an answer serves for all markers that were read before it, whose writers had begun by then. */
-function isInsideContainer(pid: number, marker: MarkerFacts): boolean {
+let insideContainers: { readonly pids: ReadonlyMap<number, readonly number[]>; readonly askedAtMs: number } | undefined;
+
+/**
+ * The processes of this host that have a PID inside a container. Asking every process costs; an answer serves for all markers
+ * that were read before it, whose writers had begun by then.
+ */
+function pidsInside(pid: number, marker: MarkerFacts): readonly number[] {
   if (insideContainers === undefined || insideContainers.askedAtMs < marker.readAtMs) {
     const askedAtMs = performance.now();
     insideContainers = { pids: pidsInsideContainers(), askedAtMs };
   }
-  return insideContainers.pids.has(pid);
+  return insideContainers.pids.get(pid) ?? [];
 }
 
 /**
@@ -91,7 +111,7 @@ function absentHere(path: string, marker: MarkerFacts, pid: number, what: string
   if (mount.shared !== false) return unknown("remote process", `${what}; ${mount.why}`);
   if (!thisHost().inInitialPidNamespace) return unknown("other container", `${what}, as far as this container sees`);
   if (!seesAllProcesses()) return unknown("other container", `${what}, but /proc hides processes here`);
-  if (isInsideContainer(pid, marker))
+  if (pidsInside(pid, marker).length > 0)
     return unknown("other container", `${what}, but a container has a process of that PID`);
   return dead(`${what}, and ${mount.fileSystem} is this host's own`);
 }

@@ -1,20 +1,24 @@
 import type { Evidence } from "../model/evidence.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
 import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
 import { isRecordedChild } from "../model/recorded-child.ts";
+import { bootedAtMs } from "../system/clock/boot-clock.ts";
 import { type ProcessReading, readProcess } from "../system/processes/process-table.ts";
 import { commandLineOf } from "../system/processes/process-tree.ts";
 import { initialPidNamespace, thisHost } from "../system/processes/this-host.ts";
 import { trainingProcesses } from "../system/processes/training-processes.ts";
+import { isFromBeforeBoot, recordWrittenAtMs } from "./record-time.ts";
 
 /**
  * The process that a record names, where the record says on which kernel it ran. Host names are not asked: containers share
  * and reuse them, boot ids they cannot. The start time tells a process from a later one with its PID (proc(5), stat field 22).
  */
-export function recordedProcessEvidence(record: OwnerRecord | null, weightsDir: string | null): Evidence[] {
+export function recordedProcessEvidence({ record, weightsDir, path, kind }: LockFacts): Evidence[] {
   const section = record?.trainlock ?? null;
   if (record === null || section === null || record.pid === null) return [];
   const host = thisHost();
-  if (section.bootId === null || section.bootId !== host.bootId) return rebootEvidence(record, section);
+  if (section.bootId === null || section.bootId !== host.bootId)
+    return rebootEvidence(record, section, recordWrittenAtMs({ kind, path }));
   if (section.pidNamespace === null || section.pidNamespace !== host.pidNamespace) {
     const detail = `PID ${record.pid} belongs to another container on this host`;
     return [{ source: "process", says: "unknown", because: "other container", detail }];
@@ -73,14 +77,23 @@ function trainingEvidence(section: TrainlockSection, weightsDir: string | null):
     .map((found) => alive(`process ${found.pid} of its training runs on: ${commandLineOf(found)}`));
 }
 
-/** A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. */
-function rebootEvidence(record: OwnerRecord, section: TrainlockSection): Evidence[] {
+/**
+ * A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. Hosts
+ * that were copied from one image have one name and one machine id: a claim that is not older than this boot is another's.
+ */
+function rebootEvidence(record: OwnerRecord, section: TrainlockSection, writtenAtMs: number | null): Evidence[] {
   const host = thisHost();
   const sameHost =
     record.hostname === host.hostname && section.machineId !== null && section.machineId === host.machineId;
   const initial = host.inInitialPidNamespace && section.pidNamespace === initialPidNamespace;
-  if (section.bootId !== null && host.bootId !== null && sameHost && initial) {
+  const isOlder = isFromBeforeBoot(writtenAtMs, bootedAtMs());
+  if (section.bootId !== null && host.bootId !== null && sameHost && initial && isOlder) {
     return [{ source: "boot", says: "dead", because: "host rebooted", detail: "this host has booted since" }];
+  }
+  if (sameHost && !isOlder) {
+    const detail =
+      "a host of this name ran it on another boot, and the claim is not certain to be from before this boot";
+    return [{ source: "boot", says: "unknown", because: "remote process", detail }];
   }
   const where = record.hostname === null ? "another host" : `host ${record.hostname}`;
   return [

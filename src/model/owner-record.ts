@@ -8,6 +8,8 @@ export interface SchedulerJob {
   readonly kind: "lsf" | "slurm" | "pbs" | "sge";
   readonly jobId: string;
   readonly arrayIndex: string | null;
+  /** Slurm: the id of the whole array, by which people name an element (`4700_12`, whose own id is 4711). */
+  readonly arrayJobId?: string;
   /** How often the scheduler has requeued it: tells two runs of one job id apart. */
   readonly restartCount: number;
   readonly submittedAt: string | null;
@@ -109,4 +111,20 @@ export function configurationOf(record: OwnerRecord): Configuration | null {
   if (names.some((value) => nameProblem(value) !== null)) return null;
   if (ratio !== null && !(ratio >= 0 && ratio <= 1)) return null;
   return { strategy, dataset, model, ratio, auxLoss, stage: null, dimensions: {} };
+}
+
+/** A job as its scheduler spells it: `123[3]` of LSF, `4700_12` of Slurm, `123.3` of Grid Engine; else the recorded id. */
+export function spelledJobId({ jobId, trainlock }: OwnerRecord): string | null {
+  const job = trainlock?.scheduler ?? null;
+  if (job === null || job.arrayIndex === null || job.jobId !== jobId) return jobId;
+  switch (job.kind) {
+    case "lsf":
+      return `${job.jobId}[${job.arrayIndex}]`;
+    case "slurm":
+      return job.arrayJobId === undefined ? jobId : `${job.arrayJobId}_${job.arrayIndex}`;
+    case "sge":
+      return `${job.jobId}.${job.arrayIndex}`;
+    case "pbs":
+      return jobId;
+  }
 }

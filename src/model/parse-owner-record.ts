@@ -44,6 +44,7 @@ const schedulerSchema = v.object({
   kind: v.picklist(["lsf", "slurm", "pbs", "sge"]),
   job_id: jobId,
   array_index: optional(v.pipe(v.string(), v.regex(/^\d{1,9}$/))),
+  array_job_id: optional(jobId),
   restart_count: v.fallback(natural, 0),
   submitted_at: optional(text),
 });
@@ -108,6 +109,7 @@ function sectionFrom(raw: v.InferOutput<typeof sectionSchema>): TrainlockSection
       kind: scheduler.kind,
       jobId: scheduler.job_id,
       arrayIndex: scheduler.array_index,
+      ...(scheduler.array_job_id === null ? {} : { arrayJobId: scheduler.array_job_id }),
       restartCount: scheduler.restart_count,
       submittedAt: scheduler.submitted_at,
     },

@@ -42,6 +42,7 @@ function sectionJson(section: TrainlockSection) {
       kind: scheduler.kind,
       job_id: scheduler.jobId,
       array_index: scheduler.arrayIndex,
+      ...(scheduler.arrayJobId === undefined ? {} : { array_job_id: scheduler.arrayJobId }),
       restart_count: scheduler.restartCount,
       submitted_at: scheduler.submittedAt,
     },

@@ -10,6 +10,7 @@ import {
   type OwnerRecord,
   type RecordReading,
   recordFormat,
+  spelledJobId,
 } from "../model/owner-record.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
@@ -121,7 +122,7 @@ export function holderFrom(record: OwnerRecord | null, pid: number | null): Hold
     pid: record?.pid ?? pid,
     hostname: record?.hostname ?? null,
     user: record?.user ?? null,
-    jobId: record?.jobId ?? null,
+    jobId: record === null ? null : spelledJobId(record),
     acquiredAt: record?.acquiredAt ?? null,
     generation: record?.trainlock?.generation ?? null,
     command: record?.trainlock?.command ?? null,

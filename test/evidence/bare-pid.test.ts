@@ -13,6 +13,7 @@ const without42: HostReply = {
   askedAt: (takenAt + 100) * 1000,
   answer: {
     bootId: null,
+    bootedAtMs: null,
     hostname: null,
     machineId: null,
     pidNamespace: null,

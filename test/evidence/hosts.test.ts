@@ -21,6 +21,7 @@ const process42 = { uid: 1000, startTimeTicks: 500, zombie: false, ageTicks: 100
 function answer(change: Partial<HostAnswer> = {}): HostReply {
   const plain: HostAnswer = {
     bootId,
+    bootedAtMs: 1_900_000_000_000,
     hostname: "node01",
     machineId: "0".repeat(32),
     pidNamespace: initialPidNamespace,
@@ -36,12 +37,13 @@ const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" }
 const nobody = { processes: new Map() };
 
 describe("a process that was recorded with boot id and start time", () => {
-  function recorded(change: object = {}): RecordedOwner {
+  const dayMs = 86_400_000;
+  function recorded(change: object = {}, writtenAtMs = 1_900_000_000_000 - dayMs): RecordedOwner {
     const facts = { hostname: "node01", pid: 42, bootId, startTimeTicks: 500, ...change };
     const json = JSON.stringify(foreignRecord(configuration("/root"), facts, 1));
     const reading = parseOwnerRecord(Buffer.from(json));
     if (reading.kind !== "record" || reading.record.trainlock === null) throw new Error("no record");
-    return { kind: "recorded", host: "node01", pid: 42, section: reading.record.trainlock };
+    return { kind: "recorded", host: "node01", pid: 42, section: reading.record.trainlock, writtenAtMs };
   }
   test.each([
     ["runs", recorded(), answer(), "alive"],

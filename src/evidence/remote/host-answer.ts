@@ -13,6 +13,8 @@ export interface HostProcess {
 /** What a host told about itself and some of its processes. */
 export interface HostAnswer {
   readonly bootId: string | null;
+  /** When it booted by its own clock, milliseconds since the epoch; null: it does not say. */
+  readonly bootedAtMs: number | null;
   readonly hostname: string | null;
   /** As it stands in /etc/machine-id. */
   readonly machineId: string | null;
@@ -46,6 +48,7 @@ export function parseHostAnswer(text: string): HostAnswer | null {
   );
   return {
     bootId: /^[0-9a-f-]{36}$/.test(last("boot")) ? last("boot") : null,
+    bootedAtMs: /^\d{1,12}$/.test(last("btime")) ? Number(last("btime")) * 1000 : null,
     hostname: last("host") === "" ? null : last("host"),
     machineId: /^[0-9a-f]{32}$/.test(last("machine")) ? last("machine") : null,
     pidNamespace: Number(/^(?:pid:\[)?(\d+)\]?$/.exec(last("ns"))?.[1] ?? Number.NaN) || null,

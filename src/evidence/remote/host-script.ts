@@ -20,6 +20,7 @@ say() { echo "${answerPrefix} $*"; }
 first() { x=; { IFS= read -r x; } 2>/dev/null <"$1"; echo "$x"; }
 facts() {
   say boot "$(first /proc/sys/kernel/random/boot_id)"
+  while read -r k a; do [ "$k" = btime ] && say btime "$a"; done 2>/dev/null </proc/stat
   say host "$(first /proc/sys/kernel/hostname)"
   say machine "$(first /etc/machine-id)"
   ns=

@@ -1,6 +1,7 @@
 import { isHostName } from "../../model/host-name.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import type { OwnerRecord, TrainlockSection } from "../../model/owner-record.ts";
+import { recordWrittenAtMs } from "../record-time.ts";
 import type { RecordedJob } from "../schedulers/job-evidence.ts";
 import type { SchedulerKind } from "../schedulers/listed-job.ts";
 import { isoSeconds } from "../schedulers/times.ts";
@@ -11,6 +12,8 @@ export interface RecordedOwner {
   readonly host: string;
   readonly pid: number;
   readonly section: TrainlockSection;
+  /** When its record was written, milliseconds since the epoch by the file server's clock; null: not known. */
+  readonly writtenAtMs: number | null;
 }
 
 /** A PID that some job script or the Python tool left: on one host, or on none that is known. */
@@ -31,18 +34,20 @@ export interface Owner {
   readonly job: (RecordedJob & { readonly kind: SchedulerKind | null }) | null;
 }
 
-/** Who may be asked about elsewhere, of all that a lock tells. Pure. Host names that are none are not among it. */
-export function ownerOf({ kind, record, marker }: LockFacts): Owner {
-  if (record !== null) return { process: recordedProcess(record), job: recordedJob(record) };
+/** Who may be asked about elsewhere, of all that a lock tells. Host names that are none are not among it. */
+export function ownerOf(facts: LockFacts): Owner {
+  const { kind, record, marker } = facts;
+  if (record !== null) return { process: recordedProcess(record, facts), job: recordedJob(record) };
   if (kind !== "file" || marker === null || marker.pid === null) return { process: null, job: null };
   const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
   return { process: { kind: "bare", host: null, pid: marker.pid, uid: marker.uid, user: null, since }, job: null };
 }
 
-function recordedProcess(record: OwnerRecord): RecordedOwner | BareOwner | null {
+function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner | BareOwner | null {
   const { hostname, pid, trainlock: section } = record;
   if (hostname === null || !isHostName(hostname) || pid === null) return null;
-  if (section !== null && section.bootId !== null) return { kind: "recorded", host: hostname, pid, section };
+  if (section !== null && section.bootId !== null)
+    return { kind: "recorded", host: hostname, pid, section, writtenAtMs: recordWrittenAtMs(facts) };
   const since = isoSeconds(record.acquiredAt);
   return since === null ? null : { kind: "bare", host: hostname, pid, uid: null, user: record.user, since };
 }

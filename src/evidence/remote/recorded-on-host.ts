@@ -2,6 +2,7 @@ import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
 import { isRecordedChild } from "../../model/recorded-child.ts";
 import { hashedMachineId, initialPidNamespace } from "../../system/processes/this-host.ts";
+import { isFromBeforeBoot } from "../record-time.ts";
 import type { HostReply } from "./ask-host.ts";
 import type { HostAnswer } from "./host-answer.ts";
 import type { RecordedOwner } from "./owner.ts";
@@ -48,12 +49,13 @@ function runningCommand({ host, section }: RecordedOwner, answer: HostAnswer): E
 }
 
 /** A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. */
-function bootedSince({ host, section }: RecordedOwner, answer: HostAnswer): Evidence {
+function bootedSince({ host, section, writtenAtMs }: RecordedOwner, answer: HostAnswer): Evidence {
   const sameName = answer.hostname !== null && sameHost(answer.hostname, host);
   const machine = answer.machineId === null ? null : hashedMachineId(answer.machineId);
   const sameMachine = machine !== null && machine === section.machineId;
   const initial = section.pidNamespace === initialPidNamespace && answer.pidNamespace === initialPidNamespace;
-  if (answer.bootId !== null && sameName && sameMachine && initial) {
+  const isOlder = isFromBeforeBoot(writtenAtMs, answer.bootedAtMs);
+  if (answer.bootId !== null && sameName && sameMachine && initial && isOlder) {
     return { source: "ssh", says: "dead", because: "host rebooted", detail: `${host} has booted since` };
   }
   return doubt(`what answers as ${host} is not certain to be the host of the record`);

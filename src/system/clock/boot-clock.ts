@@ -60,3 +60,9 @@ export function clockMovedSinceBootSeconds(): number | null {
     return null;
   }
 }
+
+/** When this host booted, milliseconds since the epoch by today's clock: `btime` of proc_stat(5). Null: it cannot be told. */
+export function bootedAtMs(): number | null {
+  const seconds = /^btime (\d+)$/m.exec(readProcText("/proc/stat") ?? "")?.[1];
+  return seconds === undefined ? null : Number(seconds) * 1000;
+}

@@ -97,12 +97,15 @@ function readTokens(): Map<string, number[]> {
   return byToken;
 }
 
-/** All PIDs that processes of nested PID namespaces have inside these: `NSpid` of proc_pid_status(5), pid_namespaces(7). */
-export function pidsInsideContainers(): ReadonlySet<number> {
-  const inner = new Set<number>();
+/**
+ * The PIDs that processes of nested PID namespaces have inside these, each with their PIDs here: `NSpid` of
+ * proc_pid_status(5), pid_namespaces(7).
+ */
+export function pidsInsideContainers(): ReadonlyMap<number, readonly number[]> {
+  const inner = new Map<number, number[]>();
   for (const pid of listedPids()) {
     const numbers = /^NSpid:\t(.*)$/m.exec(readProcText(`/proc/${pid}/status`) ?? "")?.[1]?.split("\t") ?? [];
-    for (const number of numbers.slice(1)) inner.add(Number(number));
+    for (const number of numbers.slice(1)) inner.set(Number(number), [...(inner.get(Number(number)) ?? []), pid]);
   }
   return inner;
 }

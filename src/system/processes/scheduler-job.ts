@@ -27,7 +27,9 @@ export function schedulerJob(env: Environment): SchedulerJob | null {
   }
   const slurm = id(env.SLURM_JOB_ID);
   if (slurm !== undefined) {
+    const array = id(env.SLURM_ARRAY_JOB_ID);
     return {
+      ...(array === undefined ? {} : { arrayJobId: array }),
       kind: "slurm",
       jobId: slurm,
       arrayIndex: index(env.SLURM_ARRAY_TASK_ID),

@@ -1,0 +1,152 @@
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { describe, expect, test } from "vitest";
+import { isFromBeforeBoot } from "../../src/evidence/record-time.ts";
+import type { OwnerRecord, SchedulerJob } from "../../src/model/owner-record.ts";
+import { spelledJobId } from "../../src/model/owner-record.ts";
+import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
+import { foreignRecord } from "../support/foreign-lock.ts";
+import { isRunning } from "../support/process-state.ts";
+import { requiresPrograms } from "../support/requirements.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+
+async function labels(root: string): Promise<Record<string, string>> {
+  const { stdout } = await trainlock(["list", "--file-only", "--root", root, "--scheduler", "none", "--json"]);
+  const { locks } = JSON.parse(stdout) as { locks: { name: string; label: string }[] };
+  return Object.fromEntries(locks.map(({ name, label }) => [name, label]));
+}
+
+async function killBoth(holder: { commandPid: number; kill(signal: NodeJS.Signals): void }): Promise<void> {
+  holder.kill("SIGKILL");
+  process.kill(holder.commandPid, "SIGKILL");
+  await until("the end of the command", () => (isRunning(holder.commandPid) ? null : true));
+}
+
+const renamed = (of: TestConfiguration) => configuration(of.root, of.strategy, of.dataset, `${of.model}_old`);
+
+describe("a marker whose folder has another name now", () => {
+  test("is dead when its owner is, though its old name is trained again", async () => {
+    const of = configuration(await temporaryRoot());
+    await killBoth(await holdWithLastingCommand(of.args));
+    renameSync(of.weightsDir, renamed(of).weightsDir);
+    await holdWithRun(of.args);
+    expect(await labels(of.root)).toEqual({
+      [of.name]: "ACTIVE",
+      [renamed(of).name]: "STALE - PID not running",
+    });
+    expect((await trainlock(["run", ...renamed(of).args, "--", "true"])).exitCode).toBe(0);
+  });
+
+  test("is cleared while its old name is trained", async () => {
+    const of = configuration(await temporaryRoot());
+    await killBoth(await holdWithLastingCommand(of.args));
+    renameSync(of.weightsDir, renamed(of).weightsDir);
+    await holdWithRun(of.args);
+    await trainlock(["clear", "--root", of.root, "--no-dry-run"]);
+    expect([existsSync(renamed(of).marker), existsSync(of.marker)]).toEqual([false, true]);
+  });
+
+  test("is never free while its own owner lives", async () => {
+    const of = configuration(await temporaryRoot());
+    await holdWithRun(of.args);
+    cpSync(of.weightsDir, renamed(of).weightsDir, { recursive: true, preserveTimestamps: true });
+    expect(await labels(of.root)).not.toHaveProperty(renamed(of).name, expect.stringMatching(/^STALE/));
+  });
+});
+
+describe("a record that does not belong to a marker", () => {
+  /** A live job's marker, and a record beside it that says that its owner is dead. */
+  async function withRecord(change: (of: TestConfiguration) => void): Promise<Record<string, string>> {
+    const of = configuration(await temporaryRoot());
+    await writeMarker(of, `${process.pid}\n`);
+    const dead = { hostname: "node01", pid: process.pid, startTimeTicks: 5 };
+    const record = foreignRecord(of, dead, statSync(of.marker).ino);
+    writeFileSync(of.markerRecord, JSON.stringify(record));
+    change(of);
+    return labels(of.root);
+  }
+  const ownName = "baseline/idd-aw/deeplabv3plus_r50";
+
+  test("because it is older: the inode was given again", async () => {
+    const found = await withRecord(({ markerRecord }) => utimesSync(markerRecord, 1_700_000_000, 1_700_000_000));
+    expect(found).toEqual({ [ownName]: "ACTIVE" });
+  });
+
+  requiresPrograms("root")("because a stranger wrote it", async () => {
+    const found = await withRecord(({ marker, markerRecord }) => {
+      // The marker stays the asker's own; its record is neither its owner's nor root's.
+      chownSync(markerRecord, 65_534, 65_534);
+      expect(statSync(marker).uid).toBe(0);
+    });
+    expect(found).toEqual({ [ownName]: "ACTIVE" });
+  });
+});
+
+describe("PID 1 in a marker", () => {
+  test("is no proof of life, nor of death: unknown, and cleared with --force alone", async () => {
+    const of = configuration(await temporaryRoot());
+    await writeMarker(of, "1\n");
+    expect(await labels(of.root)).toEqual({ [of.name]: "UNKNOWN - other container" });
+    expect((await trainlock(["check", ...of.args, "--scheduler", "none"])).exitCode).toBe(1);
+    await trainlock(["clear", "--root", of.root, "--no-dry-run", "--scheduler", "none"]);
+    expect(existsSync(of.marker)).toBe(true);
+    await trainlock(["clear", "--root", of.root, "--no-dry-run", "--force", "--scheduler", "none"]);
+    expect(existsSync(of.marker)).toBe(false);
+  });
+});
+
+test("a lock file that its holder made again: the record goes on to name the one that the command has inherited", async () => {
+  const of = configuration(await temporaryRoot());
+  await holdWithRun(of.args);
+  const inherited = statSync(of.kernelLock).ino;
+  rmSync(of.kernelLock);
+  await until("the lock file to be there again", () => (existsSync(of.kernelLock) ? true : null));
+  await until("its record", () => (readFileSync(of.kernelLock, "utf8").includes("}\n") ? true : null));
+  expect(statSync(of.kernelLock).ino).not.toBe(inherited);
+  expect(JSON.parse(readFileSync(of.kernelLock, "utf8")).trainlock.lock_inode).toBe(inherited);
+});
+
+describe("a reboot is believed of a claim that is certainly older", () => {
+  const bootedAtMs = 1_900_000_000_000;
+  test.each([
+    ["written a day before the boot", bootedAtMs - 86_400_000, true],
+    ["written within the hour before it", bootedAtMs - 600_000, false],
+    ["written after it, by a copy of the host", bootedAtMs + 600_000, false],
+    ["of no known time", null, false],
+  ])("%s", (_, writtenAtMs, believed) => {
+    expect(isFromBeforeBoot(writtenAtMs, bootedAtMs)).toBe(believed);
+  });
+});
+
+describe("an element of a job array is named as its scheduler spells it", () => {
+  const job = (change: Partial<SchedulerJob>): SchedulerJob => ({
+    kind: "lsf",
+    jobId: "123",
+    arrayIndex: "3",
+    restartCount: 0,
+    submittedAt: null,
+    ...change,
+  });
+  test.each([
+    [job({}), "123[3]"],
+    [job({ arrayIndex: null }), "123"],
+    [job({ kind: "slurm", jobId: "4711", arrayJobId: "4700", arrayIndex: "12" }), "4700_12"],
+    [job({ kind: "slurm", jobId: "4711", arrayIndex: null }), "4711"],
+    [job({ kind: "sge" }), "123.3"],
+    [job({ kind: "pbs", jobId: "123[3].server" }), "123[3].server"],
+  ])("%j", (scheduler, spelled) => {
+    const record = { jobId: scheduler.jobId, trainlock: { scheduler } } as unknown as OwnerRecord;
+    expect(spelledJobId(record)).toBe(spelled);
+  });
+});
