@@ -47,10 +47,18 @@ export async function checkConfiguration(
       hint: "check the file's owner and mode, and the mount",
     });
   }
-  for (const each of [kernelLock, found[2]]) {
-    if (each?.record) refuseCollision(each.record, configuration, each.path);
-  }
-  const locks = await Promise.all(found.filter((facts) => facts !== null).map((facts) => judged(facts, examine)));
+  const locks = await Promise.all(
+    found
+      .filter((facts) => facts !== null)
+      .map(async (facts) => {
+        const lock = await judged(facts, examine);
+        const isInTheWay = lock.verdict.status !== "stale";
+        // A marker may be that of a sibling with the same folder; a lock of this name is this configuration's or nobody's.
+        if (isInTheWay && facts.kind !== "file" && facts.record)
+          refuseCollision(facts.record, configuration, facts.path);
+        return lock;
+      }),
+  );
   const active = locks.find(({ verdict }) => verdict.status === "active");
   return {
     name: layout.displayName(configuration),

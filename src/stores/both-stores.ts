@@ -52,6 +52,10 @@ export function bothLocks(remote: HeldLock, files: HeldLock): HeldLock {
     recordChild: async (pid) => {
       await Promise.all([remote.recordChild(pid), files.recordChild(pid)]);
     },
+    recordTree: (processes) => {
+      remote.recordTree?.(processes);
+      files.recordTree?.(processes);
+    },
     check: async () => {
       await Promise.all([remote.check(), files.check()]);
     },

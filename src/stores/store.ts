@@ -41,6 +41,33 @@ export interface HeldLock {
   release(outcome?: { readonly exitCode: number | null }): Promise<void>;
 }
 
+/** A held lock with another address or another way to release it; all else is passed on as it is at each moment. */
+export function changedLock(lock: HeldLock, change: Partial<Pick<HeldLock, "address" | "release">>): HeldLock {
+  const { recordTree, catchUp } = lock;
+  return {
+    get token() {
+      return lock.token;
+    },
+    // A lease that was claimed again has another.
+    get generation() {
+      return lock.generation;
+    },
+    get lost() {
+      return lock.lost;
+    },
+    get descriptors() {
+      return lock.descriptors;
+    },
+    address: change.address ?? lock.address,
+    recordChild: (pid) => lock.recordChild(pid),
+    ...(recordTree === undefined ? {} : { recordTree: (processes) => recordTree.call(lock, processes) }),
+    check: () => lock.check(),
+    ...(catchUp === undefined ? {} : { catchUp: () => catchUp.call(lock) }),
+    assertHeld: () => lock.assertHeld(),
+    release: change.release ?? ((outcome) => lock.release(outcome)),
+  };
+}
+
 export type Acquisition = { readonly kind: "held"; readonly lock: HeldLock } | BusyAnswer;
 
 export interface BusyAnswer {

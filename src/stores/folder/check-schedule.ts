@@ -6,44 +6,60 @@ const earlyChecksMs = [25, 250] as const;
 const watchFromMs = 1000;
 /** And from then on, this often, unless told otherwise. */
 export const steadyCheckMs = 30_000;
-/** Between being told of a change and looking: a tool that empties the file in a loop must not keep us busy. */
+/** Between the report of a change and the look: a tool that empties the file in a loop must not keep us busy. */
 const afterChangeMs = 25;
+/** What is missing, and may come back: a training that makes its folder anew has its marker again within a second. */
+const againMs = 500;
 
 /**
  * Runs `check` on the holder's schedule until stopped, and when one of `files` changes on this host: a lock file that is
- * unlinked is made again before anybody else has looked for it. Keeps no process alive by itself.
+ * unlinked is made again before anybody else has looked for it. `check` resolves with false where something is missing, and is
+ * run again soon. Keeps no process alive by itself.
  */
-export function scheduleChecks(
-  check: () => Promise<void>,
-  everyMs: number,
-  files: readonly string[],
-): { stop(): void } {
-  let stopped = false;
-  let watching: { stop(): void } | null = null;
-  const timers = new Set<NodeJS.Timeout>();
-  const later = (ms: number, work: () => void) => {
+export class CheckSchedule {
+  readonly #check: () => Promise<boolean>;
+  readonly #files: readonly string[];
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #steady: NodeJS.Timeout;
+  #stopped = false;
+  #watching: { stop(): void } | null = null;
+
+  constructor(check: () => Promise<boolean>, everyMs: number, files: readonly string[]) {
+    this.#check = check;
+    this.#files = files;
+    for (const delay of earlyChecksMs) this.#later(delay, () => void this.#check());
+    this.#later(watchFromMs, () => void this.#checkAndWatch());
+    this.#steady = setInterval(() => void this.#checkSteadily(), everyMs);
+    this.#steady.unref();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#watching?.stop();
+    clearInterval(this.#steady);
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #later(ms: number, work: () => void): void {
     const timer = setTimeout(() => {
-      timers.delete(timer);
+      this.#timers.delete(timer);
       work();
     }, ms);
     timer.unref();
-    timers.add(timer);
-  };
-  const checkAndWatch = async () => {
-    await check();
+    this.#timers.add(timer);
+  }
+
+  /** Files that are whole are still watched. */
+  async #checkSteadily(): Promise<void> {
+    if (!(await this.#check()) && !this.#stopped) this.#later(againMs, () => void this.#checkAndWatch());
+  }
+
+  async #checkAndWatch(): Promise<void> {
+    const isWhole = await this.#check();
+    if (this.#stopped) return;
     // Watched anew each time: a file that was healed is another one.
-    if (!stopped) watching = watchFiles(files, () => later(afterChangeMs, () => void checkAndWatch()));
-  };
-  for (const delay of earlyChecksMs) later(delay, () => void check());
-  later(watchFromMs, () => void checkAndWatch());
-  const steady = setInterval(() => void check(), everyMs);
-  steady.unref();
-  return {
-    stop: () => {
-      stopped = true;
-      watching?.stop();
-      clearInterval(steady);
-      for (const timer of timers) clearTimeout(timer);
-    },
-  };
+    this.#watching?.stop();
+    this.#watching = watchFiles(this.#files, () => this.#later(afterChangeMs, () => void this.#checkAndWatch()));
+    if (!isWhole) this.#later(againMs, () => void this.#checkAndWatch());
+  }
 }

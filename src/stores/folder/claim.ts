@@ -11,7 +11,7 @@ import { asReleased, generationOf, newOwnerRecord, withSection } from "../claim-
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
-import { holdClaim } from "./held-claim.ts";
+import { HeldClaim } from "./held-claim.ts";
 import { busyKernelLock, judgeRecord, knowingRequeue, type MarkerContext } from "./judge-owner.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import type { PlacedMarker } from "./marker.ts";
@@ -113,7 +113,8 @@ async function acquireClaim(
     // The last claim's: all of its processes were found to be gone.
     removeNotedTree(weightsDir);
     if (!excludesAllHosts(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
-    return { lock: holdClaim(kernel, marker.placed, weightsDir, complete, checkEveryMs) };
+    const claim = { kernel, marker: marker.placed, weightsDir, record: complete };
+    return { lock: new HeldClaim(claim, checkEveryMs) };
   } finally {
     if (!taken) kernel.release();
   }

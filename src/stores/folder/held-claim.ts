@@ -1,168 +1,246 @@
-import { LockLostError } from "../../model/errors.ts";
+import { lstatSync } from "node:fs";
+import { LockLostError, messageOf } from "../../model/errors.ts";
 import { inodeNumber } from "../../model/inode.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
+import { markerRecordPath } from "../../site/layout.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { asReleased, generationOf, withChild, withSection } from "../claim-record.ts";
 import type { HeldLock } from "../store.ts";
-import { scheduleChecks } from "./check-schedule.ts";
+import { CheckSchedule } from "./check-schedule.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import { type PlacedMarker, placeMarker } from "./marker.ts";
-import { readMarkerRecord } from "./read-marker.ts";
+import { replaceMarker } from "./marker-takeover.ts";
+import { readMarker, readMarkerRecord } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
 
-/** Keeps a claim that was just taken: looks after both locks, tells when they are lost, gives them back. */
-// biome-ignore lint/complexity/noExcessiveLinesPerFunction: the claim's state is shared by all functions in it; to become a class.
-export function holdClaim(
-  kernelTaken: KernelLock,
-  markerPlaced: PlacedMarker,
-  weightsDir: string,
-  taken: OwnerRecord,
-  checkEveryMs: number,
-): HeldLock {
-  let kernel = kernelTaken;
-  let marker = markerPlaced;
-  let record = taken;
-  const orphans: KernelLock[] = [];
-  const excludesAll = excludesAllHosts(kernelTaken);
-  const token = taken.trainlock?.token ?? "";
-  const generation = taken.trainlock?.generation ?? 0;
-  const lost = new AbortController();
-  let released = false;
-  /** Checks, notes and the release come one after another: each changes the same two files. */
-  let turn: Promise<void> = Promise.resolve();
-  const inTurn = (work: () => Promise<void>): Promise<void> => {
-    const mine = turn.then(work);
-    turn = mine.catch(() => undefined);
+/** What a claim has taken. */
+export interface TakenClaim {
+  readonly kernel: KernelLock;
+  readonly marker: PlacedMarker;
+  readonly weightsDir: string;
+  readonly record: OwnerRecord;
+}
+
+/** A claim of the folder's store: looks after kernel lock, marker and records, reports a loss, and releases all of it. */
+export class HeldClaim implements HeldLock {
+  readonly token: string;
+  readonly generation: number;
+  readonly address: string;
+  readonly descriptors: readonly number[];
+  readonly #weightsDir: string;
+  readonly #excludesAll: boolean;
+  readonly #lost = new AbortController();
+  readonly #checks: CheckSchedule;
+  /** Lock files that were unlinked under this claim. They stay locked: see `#keepKernelLock`. */
+  readonly #orphans: KernelLock[] = [];
+  #kernel: KernelLock;
+  #marker: PlacedMarker;
+  #record: OwnerRecord;
+  #released = false;
+  /** Of the record beside the marker, as this claim has written it. */
+  #recordInode: bigint | null;
+  /** Checks, changes of the record and the release come one after another: each changes the same two files. */
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor({ kernel, marker, weightsDir, record }: TakenClaim, checkEveryMs: number) {
+    this.token = record.trainlock?.token ?? "";
+    this.generation = record.trainlock?.generation ?? 0;
+    this.address = kernel.path;
+    this.descriptors = kernel.descriptors;
+    this.#weightsDir = weightsDir;
+    this.#excludesAll = excludesAllHosts(kernel);
+    this.#kernel = kernel;
+    this.#marker = marker;
+    this.#record = record;
+    this.#recordInode = this.#inodeBeside();
+    this.#checks = new CheckSchedule(() => this.#inTurn(() => this.#check()), checkEveryMs, [kernel.path, marker.path]);
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  recordChild(pid: number): Promise<void> {
+    return this.#inTurn(async () => {
+      // The record beside the marker follows at the first check: a rename costs a short command more than its run.
+      this.#record = withChild(this.#record, pid);
+      this.#kernel.write(serializeOwnerRecord(this.#record));
+    });
+  }
+
+  async check(): Promise<void> {
+    await this.#inTurn(() => this.#check());
+  }
+
+  assertHeld(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#released) throw new LockLostError("the lock has been released");
+      if (!this.lost.aborted) {
+        await this.#look().catch((error: unknown) => {
+          throw errnoOf(error) === undefined ? error : cannotTell(error);
+        });
+      }
+      this.lost.throwIfAborted();
+    });
+  }
+
+  release(outcome?: { readonly exitCode: number | null }): Promise<void> {
+    return this.#inTurn(async () => this.#release(outcome?.exitCode ?? null));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.then(
+      () => undefined,
+      () => undefined,
+    );
     return mine;
-  };
+  }
 
-  const isOurs = (reading: RecordReading) => reading.kind === "record" && reading.record.trainlock?.token === token;
-  const isComplete = (reading: RecordReading) => {
-    const found = reading.kind === "record" ? reading.record.trainlock : null;
-    const own = record.trainlock;
-    const same = (key: "markerInode" | "lockInode" | "childPid") => found?.[key] === own?.[key];
-    return isOurs(reading) && same("markerInode") && same("lockInode") && same("childPid");
-  };
-  const lose = (why: string) => {
-    checks.stop();
-    lost.abort(new LockLostError(why));
-  };
-
-  /** A lock file unlinked under us is made and locked again at once, before anybody else takes the name for free. */
-  const keepKernelLock = async (): Promise<boolean> => {
-    if (kernel.isInPlace()) return true;
-    const again = await kernel.lockAgain();
-    if (again === "busy") {
-      lose(`${kernel.path} was removed, and somebody else has locked a new one`);
+  /** Resolves with false where something is missing that comes back by itself, so that it has to be looked at again soon. */
+  async #check(): Promise<boolean> {
+    if (this.#released || this.lost.aborted) return true;
+    try {
+      await this.#look();
+      return true;
+    } catch (error) {
+      // A file system that does not answer, or is away, proves no loss.
+      if (errnoOf(error) === undefined) throw error;
       return false;
     }
-    if (generationOf(again.previous) > generation) {
+  }
+
+  async #look(): Promise<void> {
+    if (!(await this.#keepKernelLock())) return;
+    this.#keepMarker();
+    if (!this.lost.aborted) this.#keepRecords();
+  }
+
+  #lose(why: string): void {
+    this.#checks.stop();
+    this.#lost.abort(new LockLostError(why));
+  }
+
+  /** A lock file unlinked under us is made and locked again at once, before anybody else takes the name for free. */
+  async #keepKernelLock(): Promise<boolean> {
+    if (this.#kernel.isInPlace()) return true;
+    const { path } = this.#kernel;
+    // Throws where the folder is away, too: a holder never makes that one again, and it may come back as it was.
+    const again = await this.#kernel.lockAgain();
+    if (again === "busy") {
+      this.#lose(`${path} was removed, and somebody else has locked a new one`);
+      return false;
+    }
+    if (generationOf(again.previous) > this.generation) {
       again.release();
-      lose(`${kernel.path} was removed, and another claim has been made since`);
+      this.#lose(`${path} was removed, and another claim has been made since`);
       return false;
     }
     // A command has inherited the old file: that the new one is free would prove nothing about it.
-    if (record.trainlock?.childPid === null) record = withSection(record, { lockInode: inodeNumber(again.inode) });
-    again.write(serializeOwnerRecord(record));
+    if (this.#record.trainlock?.childPid === null)
+      this.#record = withSection(this.#record, { lockInode: inodeNumber(again.inode) });
+    again.write(serializeOwnerRecord(this.#record));
     // The old one stays locked: a Python waiter polls on its descriptor, and must not win a lock that nobody else sees.
-    orphans.push(kernel);
-    kernel = again;
+    this.#orphans.push(this.#kernel);
+    this.#kernel = again;
     return true;
-  };
+  }
 
-  const keepMarker = () => {
-    const where = marker.where();
+  #keepMarker(): void {
+    const where = this.#marker.where();
     if (where === "in place") return;
-    const again = where === "gone" ? placeMarker(weightsDir, record.pid ?? process.pid, rememberMarker) : "occupied";
-    if (again === "occupied") return lose(`${marker.path} is another's`);
-    marker.remove();
-    marker = again;
-  };
-  const rememberMarker = (inode: bigint) => {
-    record = withSection(record, { markerInode: inodeNumber(inode) });
-    kernel.write(serializeOwnerRecord(record));
-  };
-
-  const keepRecords = () => {
-    if (!isComplete(kernel.read())) kernel.write(serializeOwnerRecord(record));
-    if (!isComplete(readMarkerRecord(weightsDir).reading)) writeMarkerRecord(weightsDir, serializeOwnerRecord(record));
-  };
-
-  const look = async () => {
-    if (!(await keepKernelLock())) return;
-    keepMarker();
-    if (!lost.signal.aborted) keepRecords();
-  };
-  const check = async () => {
-    if (released || lost.signal.aborted) return;
-    try {
-      await look();
-    } catch (error) {
-      // A file system that does not answer proves no loss; the next check asks again.
-      if (errnoOf(error) === undefined) throw error;
+    const again = where === "gone" ? this.#placeAgain() : this.#replaceCopy();
+    if (again === null) {
+      this.#lose(`${this.#marker.path} is another's`);
+      return;
     }
-  };
-  const assertHeld = async () => {
-    if (released) throw new LockLostError("the lock has been released");
-    if (!lost.signal.aborted) {
-      await look().catch((error: unknown) => {
-        throw errnoOf(error) === undefined ? error : cannotTell(error);
-      });
-    }
-    lost.signal.throwIfAborted();
-  };
-  const checks = scheduleChecks(() => inTurn(check), checkEveryMs, [kernelTaken.path, markerPlaced.path]);
+    this.#marker.remove();
+    this.#marker = again;
+  }
 
-  const release = async (exitCode: number | null) => {
-    if (released) return;
-    released = true;
-    checks.stop();
-    record = asReleased(record, exitCode);
-    const closing = serializeOwnerRecord(record);
-    const closeBeside = (content: Buffer) => {
-      if (isOurs(readMarkerRecord(weightsDir).reading)) writeMarkerRecord(weightsDir, content);
-    };
-    // The record first: a marker that outlives a crash in between is known to be given back. Where such a marker may be taken
-    // over before we have removed it, the record must not speak of it yet, and is a successor's once it is removed.
-    attempt(() =>
-      closeBeside(excludesAll ? closing : serializeOwnerRecord(withSection(record, { markerInode: null }))),
-    );
+  #placeAgain(): PlacedMarker | null {
+    const placed = placeMarker(this.#weightsDir, this.#pid(), (inode) => this.#rememberMarker(inode));
+    return placed === "occupied" ? this.#replaceCopy() : placed;
+  }
+
+  /**
+   * A folder that was copied has copies of our marker and of our record, both other files than ours. A marker alone that has our
+   * PID is another's: every container has its own PIDs.
+   */
+  #replaceCopy(): PlacedMarker | null {
+    const there = readMarker(this.#weightsDir);
+    const isCopied =
+      this.#isOurs(readMarkerRecord(this.#weightsDir).reading) && this.#inodeBeside() !== this.#recordInode;
+    if (there === null || there.pid !== this.#pid() || !isCopied) return null;
+    const replaced = replaceMarker(this.#weightsDir, there, this.#pid(), (inode) => this.#rememberMarker(inode));
+    return replaced === "changed" ? null : replaced;
+  }
+
+  #rememberMarker(inode: bigint): void {
+    this.#record = withSection(this.#record, { markerInode: inodeNumber(inode) });
+    this.#kernel.write(serializeOwnerRecord(this.#record));
+  }
+
+  #pid(): number {
+    return this.#record.pid ?? process.pid;
+  }
+
+  #keepRecords(): void {
+    const record = serializeOwnerRecord(this.#record);
+    if (!this.#isComplete(this.#kernel.read())) this.#kernel.write(record);
+    if (this.#isComplete(readMarkerRecord(this.#weightsDir).reading)) return;
+    writeMarkerRecord(this.#weightsDir, record);
+    this.#recordInode = this.#inodeBeside();
+  }
+
+  #inodeBeside(): bigint | null {
+    return lstatSync(markerRecordPath(this.#weightsDir), { bigint: true, throwIfNoEntry: false })?.ino ?? null;
+  }
+
+  #isOurs(reading: RecordReading): boolean {
+    return reading.kind === "record" && reading.record.trainlock?.token === this.token;
+  }
+
+  #isComplete(reading: RecordReading): boolean {
+    const found = reading.kind === "record" ? reading.record.trainlock : null;
+    const own = this.#record.trainlock;
+    const same = (key: "markerInode" | "lockInode" | "childPid") => found?.[key] === own?.[key];
+    return this.#isOurs(reading) && same("markerInode") && same("lockInode") && same("childPid");
+  }
+
+  /**
+   * The record first: a marker that outlives a crash in between is known to be released. Where such a marker may be taken over
+   * before we have removed it, the record must not describe it yet, and is a successor's once it is removed.
+   */
+  #release(exitCode: number | null): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#checks.stop();
+    this.#record = asReleased(this.#record, exitCode);
+    const closing = serializeOwnerRecord(this.#record);
+    const withoutMarker = serializeOwnerRecord(withSection(this.#record, { markerInode: null }));
+    attempt(() => this.#writeBeside(this.#excludesAll ? closing : withoutMarker));
     let isGone = false;
     attempt(() => {
-      isGone = marker.remove();
+      isGone = this.#marker.remove();
     });
-    if (!isGone && !excludesAll) attempt(() => closeBeside(closing));
-    attempt(() => kernel.write(closing));
-    for (const held of [kernel, ...orphans]) attempt(() => held.release());
-  };
+    if (!isGone && !this.#excludesAll) attempt(() => this.#writeBeside(closing));
+    attempt(() => this.#kernel.write(closing));
+    for (const held of [this.#kernel, ...this.#orphans]) attempt(() => held.release());
+  }
 
-  return {
-    token,
-    generation,
-    address: kernelTaken.path,
-    lost: lost.signal,
-    descriptors: kernelTaken.descriptors,
-    recordChild: (pid) =>
-      inTurn(async () => {
-        // The record beside the marker follows at the first check: a rename costs a short command more than its run.
-        record = withChild(record, pid);
-        kernel.write(serializeOwnerRecord(record));
-      }),
-    check: () => inTurn(check),
-    assertHeld: () => inTurn(assertHeld),
-    release: (outcome) => inTurn(() => release(outcome?.exitCode ?? null)),
-  };
+  #writeBeside(record: Buffer): void {
+    if (this.#isOurs(readMarkerRecord(this.#weightsDir).reading)) writeMarkerRecord(this.#weightsDir, record);
+  }
 }
 
 function cannotTell(error: unknown): LockLostError {
-  return new LockLostError(
-    `it cannot be told whether the lock is held: ${error instanceof Error ? error.message : error}`,
-  );
+  return new LockLostError(`it cannot be told whether the lock is held: ${messageOf(error)}`);
 }
 
-/** Giving back must not stop half way: a full disk keeps a record from being written, not a lock from being freed. */
+/** A release must not stop half way: a full disk keeps a record from being written, not a lock from being freed. */
 function attempt(step: () => void): void {
   try {
     step();

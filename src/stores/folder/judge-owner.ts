@@ -36,7 +36,6 @@ export async function judgeRecord(
 ): Promise<Busy | null> {
   if (kernel.previous.kind !== "record" || isReleased(kernel.previous.record)) return null;
   const record = kernel.previous.record;
-  refuseCollision(record, configuration, kernel.path);
   const { verdict, evidence } = await examine({
     kind: "fcntl",
     name: layout.displayName(configuration),
@@ -51,6 +50,8 @@ export async function judgeRecord(
     startedAt: record.acquiredAt,
   });
   if (verdict.status === "stale") return null;
+  // Another configuration's lock of this name keeps this one away for as long as its owner may live.
+  refuseCollision(record, configuration, kernel.path);
   return { holder: holderFrom(record, null) ?? nobodyKnown, verdict, evidence, path: kernel.path };
 }
 

@@ -38,7 +38,10 @@ export interface KernelLock {
   read(): RecordReading;
   /** Replaces the record in one write: a reader sees the old one or the new one. */
   write(record: Buffer): void;
-  /** Locks, in the same way, the file that has this name now. For a lock that is not in place any more. */
+  /**
+   * Locks, in the same way, the file that has this name now. For a lock that is not in place any more. Throws where its folder
+   * is not there: a folder that was here is away, and is not made again.
+   */
   lockAgain(): Promise<KernelLock | "busy">;
   /** Unlocks for every process that inherited the descriptor. The file stays: see docs/protocol.md. */
   release(): void;
@@ -73,10 +76,11 @@ export async function acquireKernelLock(
   path: string,
   primitive: LockPrimitive,
   toTrain = true,
+  mayMakeFolder = true,
 ): Promise<KernelLock | "busy"> {
   const giveUpAt = performance.now() + probePatienceMs;
   for (let replaced = 0; replaced < mostReplacements; ) {
-    const { fd, created } = openLockFile(path);
+    const { fd, created } = openLockFile(path, mayMakeFolder);
     let keep = false;
     try {
       if (tryLock(primitive, fd, path, "exclusive") === "busy") {
@@ -108,7 +112,7 @@ async function isSettled(lock: KernelLock): Promise<boolean> {
   return lock.isInPlace();
 }
 
-function openLockFile(path: string): { fd: number; created: boolean } {
+function openLockFile(path: string, mayMakeFolder = true): { fd: number; created: boolean } {
   const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
   for (;;) {
     try {
@@ -116,7 +120,7 @@ function openLockFile(path: string): { fd: number; created: boolean } {
       shareAsFolderAsks(fd, path);
       return { fd, created: true };
     } catch (error) {
-      if (isErrno(error, "ENOENT")) {
+      if (mayMakeFolder && isErrno(error, "ENOENT")) {
         makeSharedFolder(dirname(path));
         continue;
       }
@@ -164,7 +168,7 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
     isInPlace: () => isOpen(fd, own) && leadsTo(path, own),
     read,
     write: (record) => writeWhole(fd, path, record),
-    lockAgain: () => acquireKernelLock(path, primitive),
+    lockAgain: () => acquireKernelLock(path, primitive, true, false),
     release: () => {
       unlock(primitive, fd);
       closeSync(fd);

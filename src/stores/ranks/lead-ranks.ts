@@ -2,7 +2,7 @@ import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep } from "../../system/clock/sleep.ts";
-import { type Acquisition, type Attempt, type HeldLock, type LockStore, waitThen } from "../store.ts";
+import { type Acquisition, type Attempt, changedLock, type HeldLock, type LockStore, waitThen } from "../store.ts";
 import type { Launch } from "./launch.ts";
 import {
   type RankStatus,
@@ -60,23 +60,19 @@ export function leadRanks(
     }
   };
 
-  const leading = (lock: HeldLock): HeldLock => ({
-    ...lock,
-    // A lease that was claimed again has another.
-    get generation() {
-      return lock.generation;
-    },
-    release: async (outcome) => {
-      try {
-        if (!lock.lost.aborted) {
-          say({ state: "ended" });
-          await outlastOthers();
+  const leading = (lock: HeldLock): HeldLock =>
+    changedLock(lock, {
+      release: async (outcome) => {
+        try {
+          if (!lock.lost.aborted) {
+            say({ state: "ended" });
+            await outlastOthers();
+          }
+        } finally {
+          await lock.release(outcome);
         }
-      } finally {
-        await lock.release(outcome);
-      }
-    },
-  });
+      },
+    });
 
   const announce = async (acquisition: Acquisition): Promise<Acquisition> => {
     if (acquisition.kind === "busy") {
