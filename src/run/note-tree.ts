@@ -50,6 +50,11 @@ export class TreeNotes {
   }
 
   remove(): void {
-    if (this.#written) removeNotedTree(this.#weightsDir);
+    if (!this.#written) return;
+    try {
+      removeNotedTree(this.#weightsDir);
+    } catch {
+      // Its token tells every reader whose it was.
+    }
   }
 }

@@ -104,14 +104,14 @@ async function acquireClaim(
       complete = withSection(complete, { generation: sure });
       if (sure > generation) kernel.write(serializeOwnerRecord(complete));
       writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));
+      // The last claim's: all of its processes were found to be gone.
+      removeNotedTree(weightsDir);
     } catch (error) {
       marker.placed.remove();
       kernel.write(serializeOwnerRecord(asReleased(complete, null)));
       throw error;
     }
     taken = true;
-    // The last claim's: all of its processes were found to be gone.
-    removeNotedTree(weightsDir);
     if (!excludesAllHosts(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
     const claim = { kernel, marker: marker.placed, weightsDir, record: complete };
     return { lock: new HeldClaim(claim, checkEveryMs) };

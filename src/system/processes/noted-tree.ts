@@ -4,6 +4,7 @@ import { isPid } from "../../model/owner-record.ts";
 import { parseJson } from "../../model/parse-json.ts";
 import { readRegularFile } from "../files/read-regular-file.ts";
 import { writeByRename } from "../files/write-by-rename.ts";
+import { asSystemError, isErrno } from "../libc/errno.ts";
 import type { ProcessIdentity } from "./process-tree.ts";
 
 /** What a wrapper noted of its command's process tree; docs/protocol.md, "The process tree". */
@@ -55,10 +56,12 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null;
 }
 
+/** Removes what an earlier claim noted. Throws an EnvironmentError where the file system refuses. */
 export function removeNotedTree(weightsDir: string): void {
+  const path = notedTreePath(weightsDir);
   try {
-    unlinkSync(notedTreePath(weightsDir));
-  } catch {
-    // Its token tells every reader whose it was.
+    unlinkSync(path);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw asSystemError("remove", path, error);
   }
 }
