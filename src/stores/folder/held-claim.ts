@@ -40,7 +40,7 @@ export class HeldClaim implements HeldLock {
   #record: OwnerRecord;
   #released = false;
   /** Of the record beside the marker, as this claim has written it. */
-  #recordInode: bigint | null;
+  #recordInode: bigint | null = null;
   /** Checks, changes of the record and the release come one after another: each changes the same two files. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -54,7 +54,6 @@ export class HeldClaim implements HeldLock {
     this.#kernel = kernel;
     this.#marker = marker;
     this.#record = record;
-    this.#recordInode = this.#inodeBeside();
     this.#checks = new CheckSchedule(() => this.#inTurn(() => this.#check()), checkEveryMs, [kernel.path, marker.path]);
   }
 
@@ -171,8 +170,8 @@ export class HeldClaim implements HeldLock {
    */
   #replaceCopy(): PlacedMarker | null {
     const there = readMarker(this.#weightsDir);
-    const isCopied =
-      this.#isOurs(readMarkerRecord(this.#weightsDir).reading) && this.#inodeBeside() !== this.#recordInode;
+    const isOtherFile = this.#recordInode !== null && this.#inodeBeside() !== this.#recordInode;
+    const isCopied = isOtherFile && this.#isOurs(readMarkerRecord(this.#weightsDir).reading);
     if (there === null || there.pid !== this.#pid() || !isCopied) return null;
     const replaced = replaceMarker(this.#weightsDir, there, this.#pid(), (inode) => this.#rememberMarker(inode));
     return replaced === "changed" ? null : replaced;
@@ -190,7 +189,10 @@ export class HeldClaim implements HeldLock {
   #keepRecords(): void {
     const record = serializeOwnerRecord(this.#record);
     if (!this.#isComplete(this.#kernel.read())) this.#kernel.write(record);
-    if (this.#isComplete(readMarkerRecord(this.#weightsDir).reading)) return;
+    if (this.#isComplete(readMarkerRecord(this.#weightsDir).reading)) {
+      this.#recordInode ??= this.#inodeBeside();
+      return;
+    }
     writeMarkerRecord(this.#weightsDir, record);
     this.#recordInode = this.#inodeBeside();
   }
