@@ -1,40 +1,26 @@
 import { gridTextOf } from "../../grid/adopt.ts";
-import { FieldReader } from "../../grid/fields.ts";
-import type { Grid } from "../../grid/grid.ts";
-import { knownRows } from "../../grid/known-rows.ts";
-import { planRows } from "../../grid/plan.ts";
-import { readGrid } from "../../grid/read-grid.ts";
+import type { FieldReader } from "../../grid/fields.ts";
+import type { Plan } from "../../grid/plan.ts";
 import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
-import { readSelection, type Selection, selectRows } from "../../grid/selection.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
-import { type DoneRule, smallestCheckpointBytes } from "../../run/done-rule.ts";
-import { defineCommand, flag, optionalOperand, repeatedValue, type ValuesOf, value } from "../command.ts";
-import { evidenceOptions, examineFrom } from "../evidence-options.ts";
+import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { isTerminal, print, printJson, say } from "../output.ts";
+import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { nextCommand } from "../show/command-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
 import { formatRow, planJson, planTsv } from "../show/plan-data.ts";
 import { countsLine, planLines } from "../show/plan-text.ts";
 import { printable } from "../show/printable.ts";
-import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
+import { jsonOption } from "../site-options.ts";
 
 /** A terminal shows more rows than this as a matrix. */
 const mostLines = 200;
 
 const options = {
-  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or are one"),
-  dataset: value("<list>", "datasets"),
-  model: value("<list>", "models"),
-  ratio: value("<list>", "ratios; none: rows without one"),
-  auxLoss: value("<list>", "auxiliary losses"),
-  stage: value("<list>", "stages"),
-  set: repeatedValue("<name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated"),
-  ...siteOptions,
+  ...planSourceOptions,
   ...jsonOption,
-  ...evidenceOptions,
-  doneWhen: repeatedValue("<glob>", "a file in the weights dir that shows a row to be trained; may be repeated"),
   state: value("<states>", `only rows in these states, separated by commas: ${rowStates.join(", ")}`),
   by: value("<down,across>", "as a matrix of these two fields"),
   all: flag("one line a row on a terminal, however many rows"),
@@ -77,13 +63,10 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
     throw new UsageError(`--require ${JSON.stringify(given.require)}: only done can be required`, {
       hint: "--require done",
     });
-  const layout = layoutFrom(given);
-  const reader = new FieldReader(layout);
-  const rule: DoneRule = { patterns: given.doneWhen ?? [], smallestBytes: smallestCheckpointBytes, file: null };
-  const unreadable = new Map<string, string>();
-  const grid = await gridOf(reader, gridFile, selectionFrom(reader, given), rule, (path, why) => {
-    unreadable.set(path, why);
-  });
+  const source = openPlanSource(gridFile, given);
+  const { layout, reader } = source;
+  const inForce = await source.rows();
+  const { grid, unreadable } = inForce;
   for (const [path, why] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${why}; it is left out`);
   if (given.adopt) {
     const names = layout.site.dimensions.map(({ name }) => name);
@@ -95,8 +78,7 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
     );
     return unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
   }
-  const examine = examineFrom(given, layout);
-  const planned = await planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts: 1 });
+  const planned = await source.look(inForce);
   const rows = states === null ? planned.rows : planned.rows.filter(({ state }) => states.includes(state));
   const shown = { rows, counts: countStates(rows.map(({ state }) => state)) };
   if (given.json) printJson(planJson(shown, grid.file, new Date()));
@@ -106,12 +88,7 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   return given.require === "done" && planned.counts.done < planned.rows.length ? exitCodes.locked : exitCodes.ok;
 }
 
-function textOf(
-  given: PlanOptions,
-  { names }: FieldReader,
-  shown: Awaited<ReturnType<typeof planRows>>,
-  startedMs: number,
-): string {
+function textOf(given: PlanOptions, { names }: FieldReader, shown: Plan, startedMs: number): string {
   const { rows } = shown;
   if (given.tsv) return planTsv(shown, names);
   const { format } = given;
@@ -124,25 +101,6 @@ function textOf(
   const next = nextCommand(rows);
   const head = table === "" ? "" : `${table}\n`;
   return `${head}Next: ${next ?? "nothing, all is done"}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
-}
-
-async function gridOf(
-  reader: FieldReader,
-  file: string | undefined,
-  selection: Selection,
-  rule: DoneRule,
-  onUnreadable: (path: string, why: string) => void,
-): Promise<Grid> {
-  if (file !== undefined) return readGrid(reader, { kind: "file", path: file }, selection);
-  if (["strategy", "dataset", "model"].every((field) => selection.has(field)))
-    return readGrid(reader, { kind: "options" }, selection);
-  const known = await knownRows(reader.layout, rule, onUnreadable);
-  return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
-}
-
-function selectionFrom(reader: FieldReader, given: PlanOptions): Selection {
-  const { strategy, dataset, model, ratio, auxLoss, stage } = given;
-  return readSelection(reader, { strategy, dataset, model, ratio, aux_loss: auxLoss, stage }, given.set ?? []);
 }
 
 function statesFrom(text: string | undefined): readonly RowState[] | null {

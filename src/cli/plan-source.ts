@@ -1,0 +1,98 @@
+import { statSync } from "node:fs";
+import { FieldReader } from "../grid/fields.ts";
+import type { Grid } from "../grid/grid.ts";
+import { knownRows } from "../grid/known-rows.ts";
+import { type Plan, planRows } from "../grid/plan.ts";
+import { readGrid } from "../grid/read-grid.ts";
+import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
+import { type DoneRule, smallestCheckpointBytes } from "../run/done-rule.ts";
+import type { Layout } from "../site/layout.ts";
+import { repeatedValue, type ValuesOf, value } from "./command.ts";
+import { evidenceOptions, examineFrom } from "./evidence-options.ts";
+import { layoutFrom, siteOptions } from "./site-options.ts";
+
+/** What every command that looks at the rows of a grid takes. */
+export const planSourceOptions = {
+  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or are one"),
+  dataset: value("<list>", "datasets"),
+  model: value("<list>", "models"),
+  ratio: value("<list>", "ratios; none: rows without one"),
+  auxLoss: value("<list>", "auxiliary losses"),
+  stage: value("<list>", "stages"),
+  set: repeatedValue("<name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated"),
+  ...siteOptions,
+  ...evidenceOptions,
+  doneWhen: repeatedValue("<glob>", "a file in the weights dir that shows a row to be trained; may be repeated"),
+};
+
+type PlanSourceOptions = ValuesOf<typeof planSourceOptions>;
+
+/** The rows of a call's grid, to be looked at once or again and again. */
+export interface PlanSource {
+  readonly layout: Layout;
+  readonly reader: FieldReader;
+  /** The rows in force. Throws a UsageError for a mistake in the grid. */
+  rows(): Promise<RowsInForce>;
+  /** What state each of them is in now. */
+  look(rows: RowsInForce): Promise<Plan>;
+}
+
+export interface RowsInForce {
+  readonly grid: Grid;
+  /** Folders that could not be looked into, with the reason: what they hold is left out. */
+  readonly unreadable: ReadonlyMap<string, string>;
+}
+
+/** Opens the site of a call, and its grid: a file, the options alone, or all configurations that are known. */
+export function openPlanSource(gridFile: string | undefined, given: PlanSourceOptions): PlanSource {
+  const layout = layoutFrom(given);
+  const reader = new FieldReader(layout);
+  const rule: DoneRule = { patterns: given.doneWhen ?? [], smallestBytes: smallestCheckpointBytes, file: null };
+  const selection = selectionFrom(reader, given);
+  const examine = examineFrom(given, layout);
+  let read: { version: string; grid: Grid } | null = null;
+  return {
+    layout,
+    reader,
+    rows: async () => {
+      const unreadable = new Map<string, string>();
+      // A grid of 100,000 rows is read again only if its file is another.
+      const version = gridFile === undefined ? null : versionOf(gridFile);
+      if (version !== null && version === read?.version) return { grid: read.grid, unreadable };
+      const onUnreadable = (path: string, why: string) => unreadable.set(path, why);
+      const grid = await gridOf(reader, gridFile, selection, rule, onUnreadable);
+      if (version !== null) read = { version, grid };
+      return { grid, unreadable };
+    },
+    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts: 1 }),
+  };
+}
+
+/** Tells one content of a file from the next; null where it cannot be told. */
+function versionOf(path: string): string | null {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+  } catch {
+    return null;
+  }
+}
+
+async function gridOf(
+  reader: FieldReader,
+  file: string | undefined,
+  selection: Selection,
+  rule: DoneRule,
+  onUnreadable: (path: string, why: string) => void,
+): Promise<Grid> {
+  if (file !== undefined) return readGrid(reader, { kind: "file", path: file }, selection);
+  if (["strategy", "dataset", "model"].every((field) => selection.has(field)))
+    return readGrid(reader, { kind: "options" }, selection);
+  const known = await knownRows(reader.layout, rule, onUnreadable);
+  return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
+}
+
+function selectionFrom(reader: FieldReader, given: PlanSourceOptions): Selection {
+  const { strategy, dataset, model, ratio, auxLoss, stage } = given;
+  return readSelection(reader, { strategy, dataset, model, ratio, aux_loss: auxLoss, stage }, given.set ?? []);
+}
