@@ -5,7 +5,7 @@ import { type ClearRequest, clearLocks } from "../listing/clear-locks.ts";
 import { type ListRequest, listLocks } from "../listing/list-locks.ts";
 import { type LockJson, lockJson } from "../listing/lock-json.ts";
 import type { Examine } from "../model/examine.ts";
-import { isPid } from "../model/owner-record.ts";
+import { isPid } from "../model/pid.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout, type Site } from "../site/open-site.ts";
 import { readProcess } from "../system/processes/process-table.ts";

@@ -134,6 +134,7 @@ describe("an element of a job array is named as its scheduler spells it", () => 
     kind: "lsf",
     jobId: "123",
     arrayIndex: "3",
+    arrayJobId: null,
     restartCount: 0,
     submittedAt: null,
     ...change,

@@ -2,7 +2,14 @@ import { expect, test } from "vitest";
 import type { SchedulerJob } from "../../src/model/owner-record.ts";
 import { isEarlierRun } from "../../src/stores/folder/judge-owner.ts";
 
-const ours: SchedulerJob = { kind: "slurm", jobId: "4711", arrayIndex: "3", restartCount: 2, submittedAt: null };
+const ours: SchedulerJob = {
+  kind: "slurm",
+  jobId: "4711",
+  arrayIndex: "3",
+  arrayJobId: null,
+  restartCount: 2,
+  submittedAt: null,
+};
 
 test("an earlier run is the same job and element, started fewer times", () => {
   expect(isEarlierRun({ ...ours, restartCount: 1 }, ours)).toBe(true);

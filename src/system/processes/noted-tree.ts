@@ -1,7 +1,7 @@
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { isPid } from "../../model/owner-record.ts";
 import { parseJson } from "../../model/parse-json.ts";
+import { isPid } from "../../model/pid.ts";
 import { readRegularFile } from "../files/read-regular-file.ts";
 import { writeByRename } from "../files/write-by-rename.ts";
 import { asSystemError, isErrno } from "../libc/errno.ts";

@@ -21,25 +21,32 @@ export function schedulerJob(env: Environment): SchedulerJob | null {
       jobId: lsf,
       // LSF sets index 0 for what is no array.
       arrayIndex: arrayIndex === "0" ? null : arrayIndex,
+      arrayJobId: null,
       restartCount: count(env.LSB_REQUEUE_NUM),
       submittedAt: null,
     };
   }
   const slurm = id(env.SLURM_JOB_ID);
   if (slurm !== undefined) {
-    const array = id(env.SLURM_ARRAY_JOB_ID);
     return {
-      ...(array === undefined ? {} : { arrayJobId: array }),
       kind: "slurm",
       jobId: slurm,
       arrayIndex: index(env.SLURM_ARRAY_TASK_ID),
+      arrayJobId: id(env.SLURM_ARRAY_JOB_ID) ?? null,
       restartCount: count(env.SLURM_RESTART_COUNT),
       submittedAt: null,
     };
   }
   const pbs = id(env.PBS_JOBID);
   if (pbs !== undefined) {
-    return { kind: "pbs", jobId: pbs, arrayIndex: index(env.PBS_ARRAY_INDEX), restartCount: 0, submittedAt: null };
+    return {
+      kind: "pbs",
+      jobId: pbs,
+      arrayIndex: index(env.PBS_ARRAY_INDEX),
+      arrayJobId: null,
+      restartCount: 0,
+      submittedAt: null,
+    };
   }
   const sge = env.SGE_ROOT === undefined ? undefined : id(env.JOB_ID);
   if (sge !== undefined) {
@@ -47,6 +54,7 @@ export function schedulerJob(env: Environment): SchedulerJob | null {
       kind: "sge",
       jobId: sge,
       arrayIndex: index(env.SGE_TASK_ID),
+      arrayJobId: null,
       restartCount: count(env.RESTARTED),
       submittedAt: null,
     };

@@ -1,0 +1,139 @@
+import * as v from "valibot";
+import type { DimensionValues } from "./dimensions.ts";
+import { nameProblem } from "./names.ts";
+import { isPid } from "./pid.ts";
+import { type Field, lenient, objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
+
+const text = v.pipe(v.string(), v.minLength(1), v.maxLength(16_384));
+/** The bash writer quotes its numbers. */
+const numeric = v.union([v.number(), v.pipe(v.string(), v.regex(/^-?\d+(\.\d+)?$/), v.transform(Number))]);
+const finite = v.pipe(numeric, v.finite());
+const integer = v.pipe(v.number(), v.safeInteger());
+const natural = v.pipe(integer, v.minValue(0));
+const pid = v.pipe(numeric, v.check(isPid));
+/** Job ids may be numbers or names such as `123[4]` and `77.server`; anything else is no job id. */
+const jobId = v.pipe(
+  v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/),
+);
+/** What becomes part of a path: a record that holds anything else speaks of no configuration of ours. */
+const name = v.pipe(
+  v.string(),
+  v.check((value) => nameProblem(value) === null),
+);
+const dimensionName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]{0,63}$/));
+
+const inode: Field<bigint> = {
+  read: v.pipe(
+    v.union([natural, v.pipe(v.string(), v.regex(/^\d{1,20}$/))]),
+    v.transform((value) => BigInt(value)),
+  ),
+  /** As a text where a number of JSON would not hold it exactly. */
+  write: (value) => (value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value)),
+};
+
+const dimensions: Field<DimensionValues> = {
+  /** Absent in records of sites without dimensions, and of versions before them. */
+  read: v.fallback(v.record(dimensionName, v.union([v.pipe(v.number(), v.finite(), v.minValue(0)), name])), {}),
+  write: (values) => (Object.keys(values).length === 0 ? undefined : values),
+};
+
+const configuration = objectOf({
+  strategy: plain(name),
+  dataset: plain(name),
+  model: plain(name),
+  ratio: orNull(plain(v.pipe(finite, v.minValue(0), v.maxValue(1)))),
+  auxLoss: orNull(plain(name)),
+  stage: orNull(plain(v.union([natural, name]))),
+  dimensions,
+});
+
+const schedulerFields = {
+  kind: plain(v.picklist(["lsf", "slurm", "pbs", "sge"])),
+  jobId: plain(jobId),
+  arrayIndex: orNull(plain(v.pipe(v.string(), v.regex(/^\d{1,9}$/)))),
+  /** Slurm: the id of the whole array, by which people name an element (`4700_12`, whose own id is 4711). */
+  arrayJobId: { read: lenient(jobId), write: (id: string | null) => id ?? undefined },
+  /** How often the scheduler has requeued it: tells two runs of one job id apart. */
+  restartCount: plain(v.fallback(natural, 0)),
+  submittedAt: orNull(plain(text)),
+};
+
+const sectionFields = {
+  format: plain(v.pipe(integer, v.minValue(1))),
+  /** 128 random bits in hex: names one claim, whatever PIDs and inodes do. */
+  token: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)))),
+  generation: plain(v.fallback(natural, 0)),
+  configuration: orNull(configuration),
+  bootId: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/)))),
+  machineId: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f]{16,64}$/)))),
+  /** Inode of the PID namespace the owner's PIDs belong to. */
+  pidNamespace: orNull(plain(natural)),
+  /** Field 22 of `/proc/PID/stat`: clock ticks from boot to the owner's start. */
+  startTimeTicks: orNull(plain(natural)),
+  scheduler: orNull(objectOf(schedulerFields)),
+  childPid: orNull(plain(pid)),
+  /** The same of the command; null in records of versions that did not write it. */
+  childStartTimeTicks: orNull(plain(natural)),
+  /** Program and options; the values of secrets are left out. */
+  command: orNull<readonly string[]>({ read: v.array(v.string()), write: boundedCommand }),
+  weightsDir: orNull(plain(text)),
+  /** Some network file systems use all 64 bits of it. */
+  markerInode: orNull(inode),
+  /** The lock file that its owner locked: one that was made after an unlink proves nothing about that owner. 0: it locked none. */
+  lockInode: orNull(inode),
+  releasedAt: orNull(plain(text)),
+  exitCode: orNull(plain(integer)),
+};
+
+const section = objectOf(sectionFields);
+
+const recordFields = {
+  strategy: orNull(plain(text)),
+  dataset: orNull(plain(text)),
+  model: orNull(plain(text)),
+  ratio: orNull(plain(finite)),
+  auxLoss: orNull(plain(text)),
+  jobId: {
+    read: v.pipe(
+      lenient(jobId),
+      v.transform((id) => (id === "unknown" ? null : id)),
+    ),
+    write: (id: string | null) => id ?? "unknown",
+  },
+  hostname: orNull(plain(text)),
+  pid: orNull(plain(pid)),
+  user: orNull(plain(text)),
+  /** `started` is what the bash writer calls it. */
+  acquiredAt: { ...orNull(plain(text)), olderKey: "started" },
+  /** What trainlock adds to the keys that the older writers use. Null for the older writers. */
+  trainlock: {
+    read: lenient(section.read),
+    write: (own: ValuesOf<typeof sectionFields> | null) => (own === null ? undefined : section.write(own)),
+  },
+};
+
+/**
+ * The one description of an owner record: its type, how it is read and how it is written follow from it. The older writers' keys
+ * come first, so that their readers keep working.
+ */
+export const ownerRecord = objectOf(recordFields);
+
+/** Where a job runs, as its scheduler's environment names it. */
+export type SchedulerJob = ValuesOf<typeof schedulerFields>;
+export type TrainlockSection = ValuesOf<typeof sectionFields>;
+/** Who holds or last held a lock. Every field may be absent: old writers know less, and files lie. */
+export type OwnerRecord = ValuesOf<typeof recordFields>;
+
+/** A command line may be megabytes; a record that its own reader would refuse is worse than a shortened one. */
+function boundedCommand(command: readonly string[]): readonly string[] {
+  const longest = 8 * 1024;
+  let left = longest;
+  const kept: string[] = [];
+  for (const argument of command) {
+    if (left < argument.length + 8) return [...kept, "…"];
+    kept.push(argument);
+    left -= argument.length + 8;
+  }
+  return kept;
+}
