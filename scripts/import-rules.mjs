@@ -13,8 +13,9 @@ export const mayImport = {
   etcd: ["model", "system"],
   evidence: ["model", "system", "site"],
   stores: ["model", "system", "site", "etcd"],
+  progress: ["model", "system", "site"],
   ...inTurn(
-    ["model", "system", "site", "etcd", "evidence", "stores"],
+    ["model", "system", "site", "etcd", "evidence", "stores", "progress"],
     ["history", "run", "listing", "grid", "board", "doctor", "library", "cli"],
   ),
 };

@@ -5,6 +5,7 @@ import { knownRows } from "../grid/known-rows.ts";
 import { type Plan, planRows } from "../grid/plan.ts";
 import { readGrid } from "../grid/read-grid.ts";
 import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
+import { ProgressReader } from "../progress/progress-reader.ts";
 import { type DoneRule, smallestCheckpointBytes } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
 import { repeatedValue, type ValuesOf, value } from "./command.ts";
@@ -50,6 +51,7 @@ export function openPlanSource(gridFile: string | undefined, given: PlanSourceOp
   const rule: DoneRule = { patterns: given.doneWhen ?? [], smallestBytes: smallestCheckpointBytes, file: null };
   const selection = selectionFrom(reader, given);
   const examine = examineFrom(given, layout);
+  const progress = new ProgressReader(layout.site.progress);
   let read: { version: string; grid: Grid } | null = null;
   return {
     layout,
@@ -64,7 +66,7 @@ export function openPlanSource(gridFile: string | undefined, given: PlanSourceOp
       if (version !== null) read = { version, grid };
       return { grid, unreadable };
     },
-    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts: 1 }),
+    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts: 1, progress }),
   };
 }
 

@@ -1,12 +1,14 @@
 import type { LockReport } from "../listing/lock-report.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
+import { checkpointProgress } from "../progress/checkpoints.ts";
+import type { Progress } from "../progress/progress.ts";
+import type { ProgressReader } from "../progress/progress-reader.ts";
 import { type DoneRule, findDone } from "../run/done-rule.ts";
 import type { FieldReader } from "./fields.ts";
 import type { Row } from "./grid.ts";
 import { lookAtRows, type RowLook } from "./look-at-rows.ts";
 import { NeedChecker } from "./needs.ts";
-import { checkpointProgress, type Progress } from "./progress.ts";
 import { countStates, noEnds, type RowEnds, type RowFacts, type RowState, stateOf } from "./row-state.ts";
 
 /** One row of a plan: its configuration, the state that it is in, and what says so. */
@@ -38,6 +40,8 @@ export interface PlanRequest {
   readonly ruleOf: (row: Row) => DoneRule;
   /** How many failed runs make a row `failed`, where its block says nothing. */
   readonly maxAttempts: number;
+  /** Reads how far the running rows are. */
+  readonly progress: ProgressReader;
 }
 
 /** What state each row is in. Looks at each folder once, and changes nothing. */
@@ -78,15 +82,19 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
 
 const unseen: RowLook = { weightsDir: "", names: null, locks: [], problem: "it was not looked at" };
 
-function plannedRow({ reader, ruleOf }: PlanRequest, row: Row, look: RowLook, facts: RowFacts): PlannedRow {
+function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: RowLook, facts: RowFacts): PlannedRow {
   const state = stateOf(facts);
+  const names = look.names ?? [];
+  const { patterns } = ruleOf(row);
   return {
     name: reader.layout.displayName(row.configuration),
     configuration: row.configuration,
     state,
     weightsDir: look.weightsDir,
     lock: decidingLock(look.locks),
-    progress: checkpointProgress(look.names ?? [], ruleOf(row).patterns),
+    // Of what nobody trains now, the checkpoints tell from where it would go on.
+    progress:
+      state === "running" ? progress.read(look.weightsDir, names, patterns) : checkpointProgress(names, patterns),
     ends: facts.ends,
     doneBy: facts.doneBy,
     reason: state === "unknown" ? look.problem : state === "blocked" ? facts.missing : null,

@@ -57,6 +57,11 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #   ssh: 5s
 #   scheduler: 10s
 
+## How far a training is, if its folder tells it in no way that is known (see docs/grids.md): a log, and what stands in its lines.
+# progress:
+#   file: train.log           # in the weights dir; * in the name: the one written last
+#   line: "Iter {step}/{of}"
+
 ## Where locks are kept, if not on the file system: an etcd cluster. The address alone (store: etcd://etcd1:2379), or more.
 ## Passwords are in files that only their readers can read; TRAINLOCK_STORE_PASSWORD_FILE may name one as well.
 # store:

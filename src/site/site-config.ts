@@ -1,5 +1,6 @@
 import type { Dimension } from "../model/dimensions.ts";
 import type { LockPrimitive } from "../system/libc/flock.ts";
+import type { ProgressDeclaration } from "./progress-declaration.ts";
 import type { StoreDeclaration } from "./store-settings.ts";
 import type { Template } from "./template.ts";
 
@@ -39,6 +40,7 @@ export interface SiteConfig {
   readonly ssh: SshSettings;
   readonly timeouts: SiteTimeouts;
   readonly store: StoreDeclaration | null;
+  readonly progress: ProgressDeclaration | null;
   /** The line on which each setting stands, by its key: `timeouts.ssh`. */
   readonly lines: Readonly<Record<string, number>>;
 }
@@ -56,6 +58,7 @@ export const emptySiteConfig: SiteConfig = {
   ssh: { user: null, port: null, jumpHost: null },
   timeouts: { probeMs: 10_000, sshMs: 5_000, schedulerMs: 10_000 },
   store: null,
+  progress: null,
   lines: {},
 };
 

@@ -1,5 +1,6 @@
 import { durationMs } from "../model/durations.ts";
 import { lockPrimitives } from "../system/libc/flock.ts";
+import { readProgressDeclaration } from "./progress-declaration.ts";
 import { emptySiteConfig, type SiteConfig, schedulers } from "./site-config.ts";
 import { readDimensions } from "./site-file-dimensions.ts";
 import { readInnerPath } from "./site-file-path.ts";
@@ -21,6 +22,7 @@ const keys = [
   "ssh",
   "timeouts",
   "store",
+  "progress",
 ] as const;
 
 /** Reads and checks the text of a site's file; `file` names it in messages. Throws a UsageError with line and key. */
@@ -52,6 +54,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     ssh: take("ssh", (value) => readSsh(value, lines), ssh),
     timeouts: take("timeouts", (value) => readTimeouts(value, lines), timeouts),
     store: take("store", (value) => readStore(value, lines), null),
+    progress: take("progress", readProgressDeclaration, null),
     lines,
   };
 }

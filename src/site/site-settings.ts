@@ -58,6 +58,7 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
   const { datasets, dimensions, weights, ssh, timeouts } = config;
   const defaultWeights = "WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}";
   const suffix = dimensions.length === 0 ? "" : "{dimensions}";
+  const { progress } = config;
   return [
     ["lock_primitive", config.lockPrimitive],
     ["datasets", datasets],
@@ -73,5 +74,6 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ...(["probe", "ssh", "scheduler"] as const).map(
       (key) => [`timeouts.${key}`, `${(timeouts[`${key}Ms`] ?? emptySiteConfig.timeouts.probeMs) / 1000}s`] as const,
     ),
+    ["progress", progress === null ? null : `${progress.line} in ${progress.file}`],
   ];
 }

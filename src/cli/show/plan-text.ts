@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import type { Plan, PlannedRow } from "../../grid/plan.ts";
 import { type RowState, rowStates } from "../../grid/row-state.ts";
+import { quietMs } from "../../progress/progress.ts";
 import { durationText } from "../units.ts";
 import type { Paint } from "./paint.ts";
 import { printable } from "./printable.ts";
@@ -49,7 +50,9 @@ function paintState(state: RowState, paint: Paint): string {
 export function detailOf(row: PlannedRow, nowMs: number): string {
   switch (row.state) {
     case "running":
-      return [holderOf(row), sinceOf(row, nowMs), progressOf(row)].filter((text) => text !== "").join(", ");
+      return [holderOf(row), sinceOf(row, nowMs), progressOf(row), quietOf(row, nowMs)]
+        .filter((text) => text !== "")
+        .join(", ");
     case "unknown":
       return [
         printable(row.reason ?? afterDash(row.lock?.verdict.label ?? "")),
@@ -94,6 +97,11 @@ function sinceOf({ lock }: PlannedRow, nowMs: number): string {
 function progressOf({ progress }: PlannedRow): string {
   if (progress === null) return "";
   return progress.of === null ? `step ${progress.step}` : `${progress.step}/${progress.of}`;
+}
+
+function quietOf({ progress }: PlannedRow, nowMs: number): string {
+  const silentMs = progress === null ? null : quietMs(progress, nowMs);
+  return silentMs === null ? "" : `quiet for ${durationText(silentMs)}`;
 }
 
 function afterDash(label: string): string {

@@ -14,6 +14,24 @@ export type FileReading =
  * and reads nothing but a regular file: whoever can write the folder can plant anything under the name.
  */
 export function readRegularFile(path: string, limit: number, extraFlags = 0): FileReading {
+  const opening = openRegularFile(path, extraFlags);
+  if (opening.kind !== "opened") return opening;
+  const { fd, stats } = opening;
+  try {
+    return { kind: "file", bytes: readUpTo(fd, limit + 1), stats };
+  } catch (error) {
+    return failed(error, true);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+type FileOpening =
+  | Exclude<FileReading, { kind: "file" }>
+  | { readonly kind: "opened"; readonly fd: number; readonly stats: BigIntStats };
+
+/** The same up to the first read; the caller closes what was opened. */
+export function openRegularFile(path: string, extraFlags = 0): FileOpening {
   const special = specialFileAt(path);
   if (special !== null) return { kind: "unreadable", why: "not a regular file", stats: special };
   let fd: number;
@@ -28,13 +46,12 @@ export function readRegularFile(path: string, limit: number, extraFlags = 0): Fi
   }
   try {
     const stats = fstatSync(fd, { bigint: true });
-    if (stats.isDirectory()) return { kind: "unreadable", why: "a folder", stats };
-    if (!stats.isFile()) return { kind: "unreadable", why: "not a regular file", stats };
-    return { kind: "file", bytes: readUpTo(fd, limit + 1), stats };
-  } catch (error) {
-    return failed(error, true);
-  } finally {
+    if (stats.isFile()) return { kind: "opened", fd, stats };
     closeSync(fd);
+    return { kind: "unreadable", why: stats.isDirectory() ? "a folder" : "not a regular file", stats };
+  } catch (error) {
+    closeSync(fd);
+    return failed(error, true);
   }
 }
 
@@ -52,7 +69,7 @@ export function specialFileAt(path: string): BigIntStats | null {
   }
 }
 
-function failed(error: unknown, opened: boolean): FileReading {
+function failed(error: unknown, opened: boolean): Extract<FileReading, { kind: "failed" }> {
   return { kind: "failed", why: `not readable (${errnoOf(error) ?? String(error)})`, error, opened };
 }
 
