@@ -1,6 +1,6 @@
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
-import { checkConfiguration } from "../listing/check-configuration.ts";
+import { checkConfiguration, lookAtFiles } from "../listing/check-configuration.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { LockLostError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
@@ -79,7 +79,9 @@ export class TrainingLock {
       if (!this.#held.lost.aborted) return true;
       await this.release();
     }
-    const store = await openStore(this.#layout, this.#examine);
+    const store = await openStore(this.#layout, this.#examine, {
+      lookAtFiles: (of) => lookAtFiles(this.#layout, of, this.#examine),
+    });
     const acquisition = await acquireOrWait({ store, configuration: this.#configuration, command: null, waitMs });
     if (acquisition.kind === "busy") return false;
     this.#held = acquisition.lock;

@@ -1,9 +1,11 @@
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
 import type { Layout } from "../site/layout.ts";
-import { refuseCollision } from "../stores/claim-record.ts";
+import { nobodyKnown, refuseCollision } from "../stores/claim-record.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
+import type { Busy } from "../stores/store.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { kernelLockFactsOf } from "./kernel-lock-facts.ts";
 import { judged } from "./list-locks.ts";
@@ -31,15 +33,35 @@ export async function checkConfiguration(
   examine: Examine,
 ): Promise<CheckResult> {
   const remote = await openRemoteLocks(layout);
+  const found = await Promise.all([filesOf(layout, configuration), remote?.of(configuration) ?? null]);
+  const locks = await judgeLocks(found.flat(), configuration, examine);
+  return {
+    name: layout.displayName(configuration),
+    weightsDir: layout.weightsDir(configuration),
+    lockedBy: surest(locks),
+    stale: locks.filter(({ verdict }) => verdict.status === "stale"),
+    locks,
+  };
+}
+
+/** Who has a configuration by the files alone; null: nobody. Throws as {@link checkConfiguration} does. */
+export async function lookAtFiles(
+  layout: Layout,
+  configuration: Configuration,
+  examine: Examine,
+): Promise<Busy | null> {
+  const lock = surest(await judgeLocks(await filesOf(layout, configuration), configuration, examine));
+  return lock && { ...lock, holder: lock.holder ?? nobodyKnown };
+}
+
+async function filesOf(layout: Layout, configuration: Configuration): Promise<(LockFacts | null)[]> {
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
-  const found = await Promise.all([
+  const [kernelLock, marker] = await Promise.all([
     kernelLockFactsOf(layout, lockPath, weightsDir),
     markerFacts(layout, weightsDir, true, lockPath),
-    remote?.of(configuration) ?? null,
   ]);
-  const [kernelLock] = found;
   if (kernelLock?.kernelLock.state === "unknown") {
     // A file system that keeps no locks must not look like one that keeps this lock for somebody.
     throw new EnvironmentError(`cannot tell whether ${kernelLock.path} is locked: ${kernelLock.kernelLock.why}`, {
@@ -47,7 +69,15 @@ export async function checkConfiguration(
       hint: "check the file's owner and mode, and the mount",
     });
   }
-  const locks = await Promise.all(
+  return [kernelLock, marker];
+}
+
+function judgeLocks(
+  found: readonly (LockFacts | null)[],
+  configuration: Configuration,
+  examine: Examine,
+): Promise<LockReport[]> {
+  return Promise.all(
     found
       .filter((facts) => facts !== null)
       .map(async (facts) => {
@@ -59,12 +89,10 @@ export async function checkConfiguration(
         return lock;
       }),
   );
+}
+
+/** The lock that keeps others away, an active one first; null: none does. */
+function surest(locks: readonly LockReport[]): LockReport | null {
   const active = locks.find(({ verdict }) => verdict.status === "active");
-  return {
-    name: layout.displayName(configuration),
-    weightsDir,
-    lockedBy: active ?? locks.find(({ verdict }) => verdict.status === "unknown") ?? null,
-    stale: locks.filter(({ verdict }) => verdict.status === "stale"),
-    locks,
-  };
+  return active ?? locks.find(({ verdict }) => verdict.status === "unknown") ?? null;
 }

@@ -72,5 +72,5 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #   key: /etc/trainlock/client-key.pem
 #   user: trainlock
 #   password_file: /etc/trainlock/password
-#   also_marker: auto         # true, false, or auto: place the marker as well, for jobs that know nothing else
+#   also_marker: auto         # true, false, or auto (where the root can be written): lock the files as well
 `;

@@ -1,7 +1,7 @@
 import type { BigIntStats } from "node:fs";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
 import { thisHost } from "../system/processes/this-host.ts";
-import { type StoreDeclaration, type StoreSettings, storeVariables } from "./store-settings.ts";
+import { passwordVariable, type StoreDeclaration, type StoreSettings, storeVariables } from "./store-settings.ts";
 
 /** A site's file that declares a store. */
 export interface StoreFile {
@@ -58,13 +58,19 @@ export function requireWhole(settings: StoreSettings, origins: StoreOrigins): vo
 }
 
 /**
- * A file in a shared folder may say where a password or key goes, or which file is sent as one, only if no stranger can have
- * written that: it belongs to this user, root or the root's owner, and nobody else may write it.
+ * A file in a shared folder may say where a password or key goes, one of the environment too, or which file is sent as one, only
+ * if no stranger can have written that: it belongs to this user, root or the root's owner, and nobody else may write it.
  */
-export function requireOwnSecrets(settings: StoreSettings, origins: StoreOrigins, { path, found }: StoreFile): void {
+export function requireOwnSecrets(
+  settings: StoreSettings,
+  origins: StoreOrigins,
+  { path, found }: StoreFile,
+  env: Readonly<Record<string, string | undefined>>,
+): void {
   const secrets = (["keyFile", "passwordFile"] as const).filter((key) => settings[key] !== null);
+  const hasSecret = secrets.length > 0 || (env[passwordVariable] ?? "") !== "";
   const deciding = [...secrets, "address", "caFile"] as const;
-  if (found === null || secrets.length === 0 || !deciding.some((key) => origins[key].startsWith(`${path}:`))) return;
+  if (found === null || !hasSecret || !deciding.some((key) => origins[key].startsWith(`${path}:`))) return;
   const trusted = [0, thisHost().uid, found.rootUid].includes(Number(found.file.uid));
   if (trusted && (Number(found.file.mode) & 0o022) === 0) return;
   throw new EnvironmentError(`${path} decides where a password or key goes, and others may write it`, {

@@ -66,7 +66,7 @@ export function storeInForce(
   if (address === null) return refuseForNothing(origins);
   const settings = { ...values, address, ttlMs: values.ttlMs ?? defaultTtlMs };
   requireWhole(settings, origins);
-  if (file !== null) requireOwnSecrets(settings, origins, file);
+  if (file !== null) requireOwnSecrets(settings, origins, file, env);
   return { settings, origins };
 }
 

@@ -30,6 +30,9 @@ export const storeVariables = {
   passwordFile: "TRAINLOCK_STORE_PASSWORD_FILE",
 } as const satisfies Partial<Record<keyof StoreSettings, string>>;
 
+/** Holds the password itself. It is no setting, for settings are shown. */
+export const passwordVariable = "TRAINLOCK_STORE_PASSWORD";
+
 export const defaultTtlMs = 60_000;
 const leastTtlMs = 5000;
 const mostTtlMs = 3_600_000;

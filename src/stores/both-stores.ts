@@ -1,29 +1,54 @@
 import type { Configuration } from "../model/configuration.ts";
-import { type Acquisition, type Attempt, attemptAt, type HeldLock, type LockStore, waitThen } from "./store.ts";
+import { sleepUnlessAborted } from "../system/clock/sleep.ts";
+import {
+  type Acquisition,
+  type Attempt,
+  attemptAt,
+  type Busy,
+  type HeldLock,
+  type LockStore,
+  type Wait,
+  waitThen,
+} from "./store.ts";
+
+/** What becomes of the files of a configuration whose key is held: they are locked too, left alone, or somebody has them. */
+export type FilesPlan = "lock" | "leave" | Busy;
+
+/** How often files are looked at that cannot be locked here, and that somebody else holds. */
+const lookAgainMs = 5000;
 
 /**
  * A remote store and the locks on the file system as one claim: the remote one first, so that only its holder touches files.
- * Whoever knows the files alone, old jobs too, is excluded and excludes. `wanted` says where there is any need for files.
+ * Whoever knows the files alone, old jobs too, is excluded and excludes. `plan` is asked once the remote lock is held.
  */
 export function bothStores(
   remote: LockStore,
   files: LockStore,
-  wanted: (configuration: Configuration) => boolean = () => true,
+  plan: (configuration: Configuration) => Promise<FilesPlan> = async () => "lock",
 ): LockStore {
   return {
     acquire: async (configuration, command) => {
+      const begin = () => claimBoth(remote.acquire(configuration, command), null);
       /** `waited`: the attempt at the files, where it was them that were waited for. */
       const claimBoth = async (atRemote: Promise<Acquisition>, waited: Attempt | null): Promise<Acquisition> => {
         const first = await atRemote.catch((error: unknown) => {
           waited?.giveUp();
           throw error;
         });
-        if (first.kind === "busy" || !wanted(configuration)) waited?.giveUp();
-        if (first.kind === "busy")
+        if (first.kind === "busy") {
+          waited?.giveUp();
           return { ...first, wait: waitThen(first.wait, (attempt) => claimBoth(attempt.acquire(), null)) };
-        if (!wanted(configuration)) return first;
+        }
         const { lock } = first;
+        let left = waited;
         try {
+          const planned = await plan(configuration);
+          if (planned === "leave") return first;
+          if (planned !== "lock") {
+            await lock.release();
+            return { kind: "busy", busy: planned, wait: lookAgain(begin) };
+          }
+          left = null;
           const second = await (waited ?? attemptAt(files, configuration, command)).acquire(lock.token);
           if (second.kind === "held") return { kind: "held", lock: bothLocks(lock, second.lock) };
           await lock.release();
@@ -32,10 +57,20 @@ export function bothStores(
         } catch (error) {
           await lock.release();
           throw error;
+        } finally {
+          left?.giveUp();
         }
       };
-      return claimBoth(remote.acquire(configuration, command), null);
+      return begin();
     },
+  };
+}
+
+/** Files that cannot be locked here have no queue to wait in. */
+function lookAgain(acquire: () => Promise<Acquisition>): Wait {
+  return async (signal) => {
+    await sleepUnlessAborted(lookAgainMs, signal);
+    return signal.aborted ? null : { acquire, giveUp: () => undefined };
   };
 }
 

@@ -1,7 +1,5 @@
-import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe } from "vitest";
-import { configuration } from "../support/configuration.ts";
 import { contendAsUsual, type Fault, faultTest } from "./fault.ts";
 import type { Holding, Scene } from "./scene.ts";
 import { sharedStage } from "./stage.ts";
@@ -90,13 +88,12 @@ const faults: Fault[] = [
     },
   },
   {
-    name: "wrapper and keeper are killed, and the command is not, with a weights dir: the file's lock still excludes",
+    name: "wrapper and keeper are killed, and the command is not, with the marker: the file's lock still excludes",
     always: true,
     needsKeeper: true,
     claim: "any",
     contend: async (scene, round) => {
-      mkdirSync(configuration(scene.root, "baseline", "ACDC", "m").weightsDir, { recursive: true });
-      await contendAsUsual(scene, round);
+      await contendAsUsual(scene, round, { options: ["--also-marker"] });
     },
     strike: async (scene, holder) => {
       kill(scene, holder, scene.keeperOf(holder));

@@ -34,7 +34,7 @@ const trainlock: Tool = {
   env: {},
   argv: ({ executable, root, endpoints, prefix, waits, options, command }) => [
     ...[executable, "run", "--root", root, ...configuration, "--store", `etcd://${endpoints.join(",")}${prefix}`],
-    ...["--ttl", `${ttlMs / 1000}s`, ...(waits ? ["--wait=2m"] : []), ...options, "--", ...command],
+    ...["--ttl", `${ttlMs / 1000}s`, ...(waits ? ["--wait=2m"] : []), "--no-also-marker", ...options, "--", ...command],
   ],
 };
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { expect } from "vitest";
 import { put } from "../etcd/client-for.ts";
 import { executable, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
@@ -25,7 +25,7 @@ etcdTest("a run turns away another root's run, and names its holder", async () =
 
 etcdTest("list shows it in a section of its own, and as JSON; afterwards nothing is left", async () => {
   const site = await storeSite();
-  const holder = await holdWithRun(site.args, site);
+  const holder = await holdWithRun([...site.args, "--no-also-marker"], site);
   const { stdout } = await trainlock(["list", "--root", site.root], site);
   const address = `${site.env.TRAINLOCK_STORE}/locks/baseline_idd_aw_deeplabv3plus_r50`;
   expect(stdout).toMatch(
@@ -167,9 +167,10 @@ etcdTest("clear never takes a lock whose lease is alive, however it is forced", 
   expect((await site.etcd.get(site.lockKey)).entry).not.toBeNull();
 });
 
-etcdTest("nothing is written to the root but by the command", async () => {
+etcdTest("where the marker is declined, only the weights dir is made", async () => {
   const site = await storeSite();
-  await trainlock(["run", ...site.args, "--", "true"], site);
-  expect(existsSync(site.weightsDir)).toBe(false);
+  const { stderr } = await trainlock(["run", ...site.args, "--no-also-marker", "--", "true"], site);
+  expect(stderr).toContain("jobs that know only the kernel lock and the marker are neither seen nor kept out");
+  expect(readdirSync(site.weightsDir)).toEqual([]);
   expect(existsSync(site.lockDir)).toBe(false);
 });

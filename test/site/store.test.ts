@@ -207,6 +207,22 @@ describe("a file that was found in the root, and that others may have written", 
     expect(await config(root, ["--store", "etcds://mine"], secret)).toMatchObject({ exitCode: 0 });
   });
 
+  test.each([
+    ["the address", "store: etcd://elsewhere\n", {}],
+    ["the authority", "store:\n  address: etcds://elsewhere\n  ca: /ca\n", { TRAINLOCK_STORE: "etcds://mine" }],
+    ["address and user", "store:\n  address: etcd://elsewhere\n  user: alice\n", {}],
+  ])("%s that it names gets no password of the environment", async (_, text, env) => {
+    const { root, file } = await site(text);
+    const password = { TRAINLOCK_STORE_USER: "alice", TRAINLOCK_STORE_PASSWORD: "secret", ...env };
+    expect(await config(root, [], password)).toMatchObject({ exitCode: 0 });
+    chmodSync(file, 0o666);
+    const refused = { exitCode: 3, stdout: "", stderr: expect.stringContaining(refusal) };
+    expect(await config(root, [], password)).toMatchObject(refused);
+    expect(await trainlock(["list", "--root", root], { env: password })).toMatchObject(refused);
+    expect(await trainlock(["check", ...configuration(root).args], { env: password })).toMatchObject(refused);
+    expect(await config(root, [], { ...password, TRAINLOCK_STORE_PASSWORD: "" })).toMatchObject({ exitCode: 0 });
+  });
+
   requiresPrograms("root")("nor when it belongs to a stranger", async () => {
     const { root, file } = await site(all);
     chownSync(file, 12345, 0);

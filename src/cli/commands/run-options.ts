@@ -57,7 +57,8 @@ export const runOptions = {
   ttl: value("<duration>", "in a store: the lock expires this long after the last renewal (60s)"),
   alsoMarker: eitherFlag(
     "in a store: also write the marker, for jobs that only know markers",
-    "in a store: write no marker (default: write one where such jobs may run)",
+    "in a store: write neither marker nor kernel lock; jobs that only know these are neither seen nor kept out " +
+      "(default: write both wherever the root can be written)",
   ),
   status: value("<file>", "write the outcome to this file as JSON (replaced in one step)", parseStatusFile),
   quiet: flag("print no progress, not even on a terminal"),

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
+import type { Examine } from "../../model/examine.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
 import type { RunOutcome, RunRequest } from "../../run/run-request.ts";
@@ -83,13 +84,17 @@ async function runAndSettle(
   const limits = await checkLockReach(layout);
   if (limits !== null && layout.store === null && !options.quiet) say(`trainlock: ${printable(limits)}`);
   const progress = showProgress(options.quiet, options.onLost === "stop");
+  // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
+  const examine: Examine = (facts) => examineFrom(options, layout)(facts);
   const request: RunRequest = {
     layout,
-    // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
-    store: await openStore(layout, (facts) => examineFrom(options, layout)(facts), {
+    store: await openStore(layout, examine, {
       checkEveryMs: options.checkEvery,
       guard: { stops: options.onLost === "stop", killAfterMs: options.killAfter },
       onNote: progress.warning,
+      // Seldom needed, and not loaded before.
+      lookAtFiles: async (of) =>
+        (await import("../../listing/check-configuration.ts")).lookAtFiles(layout, of, examine),
     }),
     configuration,
     argv: [program, ...args],

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { etcdAccess } from "../../etcd/access.ts";
 import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
 import type { EtcdClient } from "../../etcd/client.ts";
@@ -9,7 +8,9 @@ import type { Configuration } from "../../model/configuration.ts";
 import type { Examine } from "../../model/examine.ts";
 import type { Layout } from "../../site/layout.ts";
 import type { StoreSettings } from "../../site/store-settings.ts";
-import { bothStores } from "../both-stores.ts";
+import { canWriteIn, makeSharedFolder } from "../../system/files/shared-permissions.ts";
+import { requireWithin } from "../../system/files/within.ts";
+import { bothStores, type FilesPlan } from "../both-stores.ts";
 import { claimStore } from "../folder/claim.ts";
 import type { HeldLock, LockStore } from "../store.ts";
 import type { StoreOptions } from "../store-options.ts";
@@ -53,12 +54,12 @@ export function remoteAddressOf(layout: Layout, settings: StoreSettings, configu
   return keyAddress(address, claimKeys(address, layout, configuration).lock);
 }
 
-/** Claims on etcd, with the file system's locks beside them where old jobs may be: where there is a weights dir. */
+/** Claims on etcd, with the file system's locks beside them wherever these can be written: old jobs know nothing else. */
 export function remoteLockStore(
   layout: Layout,
   settings: StoreSettings,
   examine: Examine,
-  { guard = null, onNote = () => undefined, ...claimOptions }: StoreOptions,
+  { guard = null, onNote = () => undefined, lookAtFiles = async () => null, ...claimOptions }: StoreOptions,
 ): LockStore {
   const { ttlMs, alsoMarker } = settings;
   const remote = openCluster(settings);
@@ -68,7 +69,31 @@ export function remoteLockStore(
   sessions.set(remote, session);
   const leases = leaseStore({ layout, ...remote, session, examine, onNote });
   const files = claimStore(layout, examine, claimOptions);
-  return bothStores(leases, files, (of) => alsoMarker ?? existsSync(layout.weightsDir(of)));
+  return bothStores(leases, files, (of) => planFiles({ layout, alsoMarker, lookAtFiles, onNote }, of));
+}
+
+type FilesRequest = Pick<StoreSettings, "alsoMarker"> &
+  Required<Pick<StoreOptions, "lookAtFiles" | "onNote">> & { readonly layout: Layout };
+
+/** Also makes the weights dir, which the command is promised. Says what is given up where the files are not locked. */
+async function planFiles(
+  { layout, alsoMarker, lookAtFiles, onNote }: FilesRequest,
+  configuration: Configuration,
+): Promise<FilesPlan> {
+  const weightsDir = layout.weightsDir(configuration);
+  requireWithin(layout.root, weightsDir);
+  const unwritable = [layout.lockDir, weightsDir].find((folder) => !canWriteIn(folder));
+  if (alsoMarker === true || (alsoMarker === null && unwritable === undefined)) return "lock";
+  const busy = alsoMarker === null ? await lookAtFiles(configuration) : null;
+  if (busy !== null) return busy;
+  if (canWriteIn(weightsDir)) makeSharedFolder(weightsDir);
+  const notKeptOut = "jobs that know only the kernel lock and the marker are";
+  onNote(
+    alsoMarker === false
+      ? `no marker, as asked for: ${notKeptOut} neither seen nor kept out`
+      : `no marker, for ${unwritable} cannot be written here: ${notKeptOut} not kept out`,
+  );
+  return "leave";
 }
 
 export function joinRemote(

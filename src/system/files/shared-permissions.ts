@@ -1,4 +1,15 @@
-import { chmodSync, chownSync, fchmodSync, fchownSync, fstatSync, mkdirSync, type Stats, statSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { asSystemError, errnoOf, isErrno, systemError } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
@@ -64,6 +75,16 @@ export function shareAsFolderAsks(fd: number, path: string): void {
 function groupAsFolderAsks(folder: Stats, site: DeclaredPermissions | null): number | null {
   if (site !== null && site.gid !== null) return site.gid;
   return (folder.mode & 0o020) === 0 ? null : folder.gid;
+}
+
+/** Whether this user can make entries in a folder, or make the folder where it is not there. Asked anew each time. */
+export function canWriteIn(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return statSync(folder).isDirectory();
+  } catch (error) {
+    return isErrno(error, "ENOENT") && dirname(folder) !== folder && canWriteIn(dirname(folder));
+  }
 }
 
 /** Makes a folder and the missing ones above it, each with the mode and group of the one it lies in. */
