@@ -3,6 +3,7 @@ import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { provesFor, type SettledMount, settledMount } from "../site/lock-scope.ts";
 import { mountOf } from "../system/files/mounts.ts";
+import { livingInPlaceOf } from "../system/processes/living-process.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 
 /**
@@ -21,7 +22,7 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
   });
   switch (kernelLock.state) {
     case "held":
-      return [{ source: "kernel-lock", says: "alive", detail: "the kernel lock is held" }];
+      return [heldEvidence(facts)];
     case "none":
       return [finding("no kernel lock can be had there, so the marker alone speaks for its owner")];
     case "absent":
@@ -36,6 +37,14 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
       return [{ source: "kernel-lock", says: "dead", because, detail: `the kernel lock is free, and ${reach}` }];
     }
   }
+}
+
+/** Whoever the lock names may have ended: then one that has inherited the lock is named. */
+function heldEvidence({ record, weightsDir, lockPath }: LockFacts): Evidence {
+  const living = record === null ? null : livingInPlaceOf(record, weightsDir, lockPath);
+  const detail = "the kernel lock is held";
+  if (living === null) return { source: "kernel-lock", says: "alive", detail };
+  return { source: "kernel-lock", says: "alive", detail: `${detail}, by process ${living.pid}`, living };
 }
 
 /** Why a free lock proves that this owner is gone; null when it does not. */

@@ -1,8 +1,10 @@
 import type { Evidence } from "../model/evidence.ts";
+import type { LivingProcess } from "../model/holder.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
 import { isRecordedChild } from "../model/recorded-child.ts";
 import { bootedAtMs } from "../system/clock/boot-clock.ts";
+import { asLiving } from "../system/processes/living-process.ts";
 import { type ProcessReading, readProcess } from "../system/processes/process-table.ts";
 import { commandLineOf } from "../system/processes/process-tree.ts";
 import { initialPidNamespace, thisHost } from "../system/processes/this-host.ts";
@@ -68,13 +70,20 @@ function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
  */
 function trainingEvidence(section: TrainlockSection, weightsDir: string | null): Evidence[] {
   const { childPid } = section;
-  const alive = (detail: string): Evidence => ({ source: "process", says: "alive", detail });
+  const alive = (detail: string, living: LivingProcess): Evidence => ({
+    source: "process",
+    says: "alive",
+    detail,
+    living,
+  });
   const child = childPid === null ? null : readOnce(childPid);
   if (childPid !== null && child?.kind === "alive" && isRecordedChild(section, child.facts.startTimeTicks))
-    return [alive(`its command runs on as process ${childPid}`)];
+    return [alive(`its command runs on as process ${childPid}`, asLiving(childPid))];
   return trainingProcesses(section, weightsDir)
     .slice(0, mostNamed)
-    .map((found) => alive(`process ${found.pid} of its training runs on: ${commandLineOf(found)}`));
+    .map((found) =>
+      alive(`process ${found.pid} of its training runs on: ${commandLineOf(found)}`, asLiving(found.pid)),
+    );
 }
 
 /**

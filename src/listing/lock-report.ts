@@ -30,7 +30,7 @@ export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly 
 
 /** Of a bare PID nothing else is written, but it may have been found running. */
 function holderOf({ kind, record, pid }: LockFacts, evidence: readonly Evidence[]): Holder | null {
-  if (record !== null || kind === "fcntl") return holderFrom(record, pid);
+  if (record !== null || kind === "fcntl") return holderFrom(record, pid, evidence);
   const where = evidence.flatMap((item) => (item.says === "alive" && item.where ? [item.where] : []))[0];
   return where === undefined ? null : { ...nobodyKnown, pid, hostname: where.host, jobId: where.jobId };
 }

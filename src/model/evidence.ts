@@ -1,3 +1,5 @@
+import type { LivingProcess } from "./holder.ts";
+
 /** Who was asked. */
 export type EvidenceSource =
   | "kernel-lock"
@@ -30,6 +32,8 @@ export type Evidence =
       readonly detail: string;
       /** Where it was found, for a lock that does not say so itself. */
       readonly where?: { readonly host: string; readonly jobId: string | null };
+      /** The process that keeps the lock in place of the one that the lock names, which has ended. */
+      readonly living?: LivingProcess;
     }
   | { readonly source: EvidenceSource; readonly says: "dead"; readonly because: DeathReason; readonly detail: string }
   | {
@@ -38,6 +42,11 @@ export type Evidence =
       readonly because: DoubtReason;
       readonly detail: string;
     };
+
+/** The process that was found in a dead holder's place; null: none was, or the holder itself lives. */
+export function livingIn(evidence: readonly Evidence[]): LivingProcess | null {
+  return evidence.flatMap((item) => (item.says === "alive" && item.living ? [item.living] : []))[0] ?? null;
+}
 
 export type Verdict =
   | { readonly status: "active"; readonly label: "ACTIVE" }

@@ -1,5 +1,6 @@
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
+import { type Evidence, livingIn } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
 import { inodeNumber } from "../model/inode.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
@@ -115,8 +116,12 @@ export function isReleased(record: OwnerRecord): boolean {
   return record.trainlock !== null && record.trainlock.releasedAt !== null;
 }
 
-/** What a record, or a bare PID without one, tells about a holder. */
-export function holderFrom(record: OwnerRecord | null, pid: number | null): Holder | null {
+/** What a record, or a bare PID without one, tells about a holder, and who was found to live in its place. */
+export function holderFrom(
+  record: OwnerRecord | null,
+  pid: number | null,
+  evidence: readonly Evidence[] = [],
+): Holder | null {
   if (record === null && pid === null) return null;
   return {
     pid: record?.pid ?? pid,
@@ -126,6 +131,7 @@ export function holderFrom(record: OwnerRecord | null, pid: number | null): Hold
     acquiredAt: record?.acquiredAt ?? null,
     generation: record?.trainlock?.generation ?? null,
     command: record?.trainlock?.command ?? null,
+    living: livingIn(evidence),
   };
 }
 
@@ -137,6 +143,7 @@ export const nobodyKnown: Holder = {
   acquiredAt: null,
   generation: null,
   command: null,
+  living: null,
 };
 
 /** Two configurations whose names come out the same must not take one another's lock for their own. */

@@ -64,6 +64,7 @@ describe("list", () => {
       acquiredAt: time,
       generation: holder.generation,
       command: expect.arrayContaining(["sh", "-c"]),
+      living: null,
     };
     const active = {
       name: of.name,

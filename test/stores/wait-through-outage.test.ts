@@ -17,7 +17,16 @@ const lock: HeldLock = {
   assertHeld: nothing,
   release: nothing,
 };
-const holder = { pid: 1, hostname: "a", user: "b", jobId: null, acquiredAt: null, generation: 1, command: null };
+const holder = {
+  pid: 1,
+  hostname: "a",
+  user: "b",
+  jobId: null,
+  acquiredAt: null,
+  generation: 1,
+  command: null,
+  living: null,
+};
 const held: Acquisition = { kind: "held", lock };
 const busy: BusyAnswer = {
   kind: "busy",

@@ -8,7 +8,7 @@ import { nobodyKnown } from "../../stores/claim-record.ts";
 import { defineCommand, repeatedValue, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { print, printJson, say } from "../output.ts";
-import { holderText } from "../show/lock-text.ts";
+import { holderText, livingText } from "../show/lock-text.ts";
 import { printable } from "../show/printable.ts";
 import { configurationOptions, jsonOption, openWith, siteOptions } from "../site-options.ts";
 
@@ -69,6 +69,7 @@ function showCheck(result: CheckResult, checkpoint: string | null, configuration
 /** The block that users of the Python script know; an uncertain lock adds why it counts. */
 function lockedText(configuration: Configuration, lock: LockReport): string {
   const holder = lock.holder ?? { ...nobodyKnown, pid: lock.pid };
+  const living = livingText(holder);
   const uncertain = lock.verdict.status === "unknown";
   const doubts = lock.evidence.map(({ detail }) => printable(detail)).join("; ");
   return [
@@ -78,6 +79,7 @@ function lockedText(configuration: Configuration, lock: LockReport): string {
     `  Dataset: ${printable(configuration.dataset)}`,
     `  Model: ${printable(configuration.model)}`,
     `  Held by: ${holderText(holder)}`,
+    ...(living === null ? [] : [`  Living: ${living}`]),
     ...(lock.startedAt === null ? [] : [`  Since: ${printable(lock.startedAt)}`]),
     ...(uncertain ? [`  Status: ${lock.verdict.label} (${doubts})`] : []),
     "Skipping to avoid duplicate training.",

@@ -14,7 +14,7 @@ import { dieOfInterrupt, signalNumber } from "../../system/processes/signals.ts"
 import { defineCommand, restOperand } from "../command.ts";
 import { examineFrom } from "../evidence-options.ts";
 import { say } from "../output.ts";
-import { skipHolderText } from "../show/lock-text.ts";
+import { livingText, skipHolderText } from "../show/lock-text.ts";
 import { printable } from "../show/printable.ts";
 import { showProgress } from "../show/run-progress.ts";
 import { openWith } from "../site-options.ts";
@@ -158,6 +158,8 @@ function showLocked({ holder, verdict, evidence, path }: Busy): void {
     return;
   }
   say(`SKIP: Another job (${skipHolderText(holder)}) is already training this model`);
+  const living = livingText(holder);
+  if (living !== null) say(`trainlock: ${living}`);
   if (verdict.status === "active") return;
   say(
     `trainlock: ${printable(path)} [${verdict.label}]: ${evidence.map(({ detail }) => printable(detail)).join("; ")}`,

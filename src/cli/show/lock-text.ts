@@ -25,7 +25,8 @@ export function listText(locks: readonly LockReport[], paint: Paint, withEvidenc
 function lockText(lock: LockReport, paint: Paint): string {
   const details = lock.kind === "file" ? markerDetails(lock) : kernelLockDetails(lock);
   const middle = details.length === 0 ? "" : `    ${details.join(", ")}\n`;
-  return `${headText(lock, paint)}${middle}${placeText(lock)}`;
+  const living = lock.holder === null ? null : livingText(lock.holder);
+  return `${headText(lock, paint)}${middle}${placeText(lock)}${living === null ? "" : `    Living: ${living}\n`}`;
 }
 
 /** Name and verdict, where it lies, and why: what `clear` shows of a lock. */
@@ -52,15 +53,18 @@ function paintVerdict({ status, label }: Verdict, paint: Paint): string {
   return colours[status](label);
 }
 
-function markerDetails({ pid, startedAt }: LockReport): string[] {
-  return [`PID: ${pid ?? "none"}`, ...(startedAt === null ? [] : [`Started: ${printable(startedAt)}`])];
+function markerDetails({ pid, startedAt, holder }: LockReport): string[] {
+  return [
+    `PID: ${holder?.living?.pid ?? pid ?? "none"}`,
+    ...(startedAt === null ? [] : [`Started: ${printable(startedAt)}`]),
+  ];
 }
 
 function kernelLockDetails({ pid, startedAt, holder }: LockReport): string[] {
   const known = (title: string, value: string | number | null | undefined) =>
     value === null || value === undefined ? [] : [`${title}: ${printable(String(value))}`];
   return [
-    ...known("PID", pid),
+    ...known("PID", holder?.living?.pid ?? pid),
     ...known("Job", holder?.jobId),
     ...known("Host", holder?.hostname),
     ...known("User", holder?.user),
@@ -74,19 +78,36 @@ export function holderText(holder: Holder): string {
     ...(holder.jobId === null ? [] : [`Job ${printable(holder.jobId)}`]),
     ...(holder.hostname === null ? [] : [printable(holder.hostname)]),
   ].join(" on ");
-  const process = holder.pid === null ? [] : [`PID ${holder.pid}`];
+  const pid = holder.living?.pid ?? holder.pid;
+  const process = pid === null ? [] : [`PID ${pid}`];
   const person = [...process, ...(holder.user === null ? [] : [`user ${printable(holder.user)}`])].join(", ");
   if (place === "") return person === "" ? "an unknown process" : person;
   return person === "" ? place : `${place} (${person})`;
 }
 
 /** `PID: 2233310, job 123456 on makalu94`, without what is not known. */
-export function skipHolderText({ pid, jobId, hostname }: Holder): string {
+export function skipHolderText({ pid, living, jobId, hostname }: Holder): string {
   const job = [
     ...(jobId === null ? [] : [`job ${printable(jobId)}`]),
     ...(hostname === null ? [] : [`on ${printable(hostname)}`]),
   ];
   const words = job.join(" ");
-  const first = `PID: ${pid ?? "unknown"}`;
+  const first = `PID: ${living?.pid ?? pid ?? "unknown"}`;
   return words === "" ? first : jobId === null ? `${first} ${words}` : `${first}, ${words}`;
+}
+
+/** Command lines of trainings fill screens: this much of one tells which it is. */
+const mostShown = 100;
+
+/**
+ * `PID 4711 (sleep 60) on node01 goes on, though PID 4700 has ended; end it to free the lock`: who keeps a lock in place of the
+ * process that took it. Null where that one is not known to have ended.
+ */
+export function livingText({ pid, living }: Holder): string | null {
+  if (living === null) return null;
+  const line = printable(living.command.join(" "));
+  const shown = line.length > mostShown ? `${line.slice(0, mostShown)}…` : line;
+  const who = `PID ${living.pid} (${shown}) on ${printable(living.hostname)}`;
+  const ended = pid === null ? "though the process that took the lock has ended" : `though PID ${pid} has ended`;
+  return `${who} goes on, ${ended}; end it to free the lock`;
 }

@@ -4,6 +4,7 @@ import type { Examine, Examined } from "../../model/examine.ts";
 import type { KernelLockState, LockFacts, MarkerFacts } from "../../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type SchedulerJob } from "../../model/owner-record.ts";
 import { type Layout, markerPath } from "../../site/layout.ts";
+import { livingInPlaceOf } from "../../system/processes/living-process.ts";
 import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { holderFrom, isReleased, nobodyKnown, refuseCollision } from "../claim-record.ts";
 import type { Busy } from "../store.ts";
@@ -16,10 +17,13 @@ import { recordOfMarker } from "./read-marker.ts";
 export function busyKernelLock(path: string, weightsDir: string, configuration: Configuration): Busy {
   const { record, pid } = kernelHolder(path, weightsDir);
   if (record !== null) refuseCollision(record, configuration, path);
+  const living = record === null ? null : livingInPlaceOf(record, weightsDir, path);
+  const detail = "the kernel lock is held";
+  const evidence: Evidence[] = [{ source: "kernel-lock", says: "alive", detail, ...(living && { living }) }];
   return {
-    holder: holderFrom(record, pid) ?? nobodyKnown,
+    holder: holderFrom(record, pid, evidence) ?? nobodyKnown,
     verdict: { status: "active", label: "ACTIVE" },
-    evidence: [{ source: "kernel-lock", says: "alive", detail: "the kernel lock is held" }],
+    evidence,
     path,
   };
 }
@@ -52,7 +56,7 @@ export async function judgeRecord(
   if (verdict.status === "stale") return null;
   // Another configuration's lock of this name keeps this one away for as long as its owner may live.
   refuseCollision(record, configuration, kernel.path);
-  return { holder: holderFrom(record, null) ?? nobodyKnown, verdict, evidence, path: kernel.path };
+  return { holder: holderFrom(record, null, evidence) ?? nobodyKnown, verdict, evidence, path: kernel.path };
 }
 
 /** Whose marker is wanted, and by what means. */
@@ -118,7 +122,7 @@ export function busyMarker(
   examined: Examined,
 ): Busy {
   return {
-    holder: holderFrom(record, marker?.pid ?? null) ?? nobodyKnown,
+    holder: holderFrom(record, marker?.pid ?? null, examined.evidence) ?? nobodyKnown,
     ...examined,
     path: markerPath(weightsDir),
   };

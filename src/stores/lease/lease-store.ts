@@ -31,7 +31,7 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
     if (facts.record !== null) refuseCollision(facts.record, configuration, facts.path);
     const { verdict, evidence } = await examine(facts);
     if (verdict.status === "stale") return null;
-    return { holder: holderFrom(facts.record, null) ?? nobodyKnown, verdict, evidence, path: facts.path };
+    return { holder: holderFrom(facts.record, null, evidence) ?? nobodyKnown, verdict, evidence, path: facts.path };
   };
 
   const acquire: LockStore["acquire"] = async (configuration, command, token = randomHex(16)) => {

@@ -79,7 +79,12 @@ export function sameProcess(a: ProcessIdentity, b: ProcessIdentity | undefined |
 }
 
 /** The command line with blanks between its arguments, else its short name in brackets, as ps(1) shows them. */
-export function commandLineOf({ pid, name }: TreeProcess): string {
-  const line = (readProcText(`/proc/${pid}/cmdline`) ?? "").replace(/\0+$/, "").replaceAll("\0", " ").trim();
-  return line === "" ? `[${name}]` : line;
+export function commandLineOf(process: TreeProcess): string {
+  return commandOf(process).join(" ").trim();
+}
+
+/** The same as single arguments. */
+export function commandOf({ pid, name }: Pick<TreeProcess, "pid" | "name">): readonly string[] {
+  const line = (readProcText(`/proc/${pid}/cmdline`) ?? "").replace(/\0+$/, "");
+  return line.trim() === "" ? [`[${name}]`] : line.split("\0");
 }

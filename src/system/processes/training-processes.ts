@@ -49,5 +49,6 @@ function isOfJob(pid: number, job: SchedulerJob | null): boolean {
   });
   const theirs = schedulerJob(Object.fromEntries(pairs));
   if (theirs === null || job === null) return theirs === job;
-  return theirs.kind === job.kind && theirs.jobId === job.jobId && theirs.arrayIndex === job.arrayIndex;
+  if (theirs.kind !== job.kind || theirs.jobId !== job.jobId || theirs.arrayIndex !== job.arrayIndex) return false;
+  return theirs.restartCount === job.restartCount;
 }
