@@ -4,6 +4,7 @@ import type { Configuration } from "../model/configuration.ts";
 import { LockLostError, type TrainlockError } from "../model/errors.ts";
 import type { Holder } from "../model/holder.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
+import { withoutSecrets } from "../model/secrets.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { commandLineOf } from "../system/processes/process-tree.ts";
@@ -43,6 +44,7 @@ export function statusOf(of: RunOf, outcome: RunOutcome | TrainlockError, exitCo
   const ended = localIso(nowMicroseconds());
   const nothing = {
     ...of,
+    command: withoutSecrets(of.command),
     leftovers: [],
     started: null,
     ended,
@@ -70,7 +72,10 @@ export function statusOf(of: RunOf, outcome: RunOutcome | TrainlockError, exitCo
     case "ended": {
       const { ending, left } = outcome;
       const detail = outcome.kind === "lost" ? outcome.why : null;
-      const leftovers = left.map((each) => ({ pid: each.pid, command: commandLineOf(each) }));
+      const leftovers = left.map((each) => ({
+        pid: each.pid,
+        command: withoutSecrets([commandLineOf(each)]).join(" "),
+      }));
       if (ending.kind === "exited") return { ...status, detail, leftovers };
       return { ...status, detail, leftovers, signal: signalName(ending.signal), coreDumped: ending.coreDumped };
     }

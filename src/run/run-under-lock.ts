@@ -1,5 +1,6 @@
 import { LockLostError, messageOf } from "../model/errors.ts";
 import { type StoreSettings, storeVariables } from "../site/store-settings.ts";
+import { recordedCommand } from "../stores/claim-record.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { callerArguments, callerEnvironment, parentOpenFilesLimit } from "../system/processes/caller.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
@@ -161,7 +162,7 @@ function graceFor(reason: unknown, killAfterMs: number): number {
 }
 
 function noteDone(
-  { done, argv, configuration, leads, tell }: RunRequest,
+  { layout, done, argv, configuration, leads, tell }: RunRequest,
   lock: HeldLock,
   weightsDir: string,
   { ending }: Ended,
@@ -171,7 +172,7 @@ function noteDone(
   const content: DoneFile = {
     configuration,
     generation: lock.generation,
-    command: argv,
+    command: recordedCommand(layout.site, argv) ?? [],
     startedAt,
     endedAt: Date.now(),
   };

@@ -62,6 +62,10 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #   file: train.log           # in the weights dir; * in the name: the one written last
 #   line: "Iter {step}/{of}"
 
+## Whether owner records tell the command that holds a lock. The values of keys, tokens, passwords and secrets never are in it.
+# record:
+#   command: on               # on or off
+
 ## Where locks are kept, if not on the file system: an etcd cluster. The address alone (store: etcd://etcd1:2379), or more.
 ## Passwords are in files that only their readers can read; TRAINLOCK_STORE_PASSWORD_FILE may name one as well.
 # store:

@@ -41,6 +41,8 @@ export interface SiteConfig {
   readonly timeouts: SiteTimeouts;
   readonly store: StoreDeclaration | null;
   readonly progress: ProgressDeclaration | null;
+  /** Whether owner records tell the command, without the values of secrets. */
+  readonly recordsCommand: boolean;
   /** The line on which each setting stands, by its key: `timeouts.ssh`. */
   readonly lines: Readonly<Record<string, number>>;
 }
@@ -59,6 +61,7 @@ export const emptySiteConfig: SiteConfig = {
   timeouts: { probeMs: 10_000, sshMs: 5_000, schedulerMs: 10_000 },
   store: null,
   progress: null,
+  recordsCommand: true,
   lines: {},
 };
 

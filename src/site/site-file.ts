@@ -23,6 +23,7 @@ const keys = [
   "timeouts",
   "store",
   "progress",
+  "record",
 ] as const;
 
 /** Reads and checks the text of a site's file; `file` names it in messages. Throws a UsageError with line and key. */
@@ -55,6 +56,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     timeouts: take("timeouts", (value) => readTimeouts(value, lines), timeouts),
     store: take("store", (value) => readStore(value, lines), null),
     progress: take("progress", readProgressDeclaration, null),
+    recordsCommand: take("record", (value) => readRecord(value, lines), true),
     lines,
   };
 }
@@ -98,6 +100,17 @@ function readSsh(value: YamlValue, lines: Record<string, number>): SiteConfig["s
     port: own.get("port")?.integer("a port, 1 to 65535", 1, 65_535) ?? null,
     jumpHost: jump === undefined ? null : readHost(jump),
   };
+}
+
+function readRecord(value: YamlValue, lines: Record<string, number>): boolean {
+  const command = value.mapping(["command"]).get("command") ?? value.fail("command: on or off");
+  lines["record.command"] = command.line;
+  return isOn(command);
+}
+
+/** YAML 1.1 took these words for true and false, and people write either. */
+function isOn(value: YamlValue): boolean {
+  return value.source === "true" || value.source === "false" ? value.flag() : value.oneOf(["on", "off"]) === "on";
 }
 
 function readTimeouts(value: YamlValue, lines: Record<string, number>): SiteConfig["timeouts"] {

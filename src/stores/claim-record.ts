@@ -13,6 +13,8 @@ import {
   recordFormat,
   spelledJobId,
 } from "../model/owner-record.ts";
+import { withoutSecrets } from "../model/secrets.ts";
+import type { SiteConfig } from "../site/site-config.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -62,6 +64,15 @@ export function newOwnerRecord(claim: {
       exitCode: null,
     },
   };
+}
+
+/** A command as records tell it: without the values of secrets. Empty where the site does not want it told. */
+export function recordedCommand(
+  { recordsCommand }: Pick<SiteConfig, "recordsCommand">,
+  command: readonly string[] | null,
+): readonly string[] | null {
+  if (command === null) return null;
+  return recordsCommand ? withoutSecrets(command) : [];
 }
 
 type SectionChange = Partial<
@@ -130,9 +141,13 @@ export function holderFrom(
     jobId: record === null ? null : spelledJobId(record),
     acquiredAt: record?.acquiredAt ?? null,
     generation: record?.trainlock?.generation ?? null,
-    command: record?.trainlock?.command ?? null,
     living: livingIn(evidence),
+    command: told(record?.trainlock?.command ?? null),
   };
+}
+
+function told(command: readonly string[] | null): readonly string[] | null {
+  return command === null || command.length === 0 ? null : command;
 }
 
 export const nobodyKnown: Holder = {

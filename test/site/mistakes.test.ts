@@ -22,6 +22,8 @@ const mistakes: readonly Mistake[] = [
   ["lock_dir: /etc\n", /^site:1: lock_dir: expected a path within the root/],
   ["lock_dir: a/../../b\n", /^site:1: lock_dir: expected a path within the root/],
   ["a: &x 1\n", /^site:1: a: no such key/],
+  ["record: off\n", /^site:1: record: expected a mapping/],
+  ["record: { command: no }\n", 'site:1: record.command: expected one of on, off, found "no"'],
   ["lock_primitive: lockf\n", 'site:1: lock_primitive: expected one of flock, ofd, found "lockf"'],
   ["datasets: []\n", "site:1: datasets: expected different names of datasets, found a list"],
   ["datasets:\n  - A\n  - 3\n", "site:3: datasets[1]: expected the name of a dataset, found 3"],

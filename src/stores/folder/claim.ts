@@ -7,7 +7,7 @@ import { requireWithin } from "../../system/files/within.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import { randomHex } from "../../system/random.ts";
-import { asReleased, generationOf, newOwnerRecord, withSection } from "../claim-record.ts";
+import { asReleased, generationOf, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
@@ -75,7 +75,7 @@ type Outcome = { readonly lock: HeldLock } | { readonly busy: Busy };
 
 async function acquireClaim(
   context: Omit<MarkerContext, "kernel" | "weightsDir">,
-  { command, token }: Claimant,
+  { command: argv, token }: Claimant,
   waited: KernelLock | null,
   checkEveryMs: number,
 ): Promise<Outcome> {
@@ -93,6 +93,7 @@ async function acquireClaim(
     if (busy !== null) return { busy };
     prepareWeightsDir(weightsDir, kernel.excludes);
     const generation = 1 + highestGeneration(kernel, weightsDir);
+    const command = recordedCommand(layout.site, argv);
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
     const marker = await takeMarker({ ...context, kernel, weightsDir }, record);
     if ("busy" in marker) return marker;

@@ -7,7 +7,7 @@ import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { randomHex } from "../../system/random.ts";
-import { holderFrom, newOwnerRecord, nobodyKnown, refuseCollision } from "../claim-record.ts";
+import { holderFrom, newOwnerRecord, nobodyKnown, recordedCommand, refuseCollision } from "../claim-record.ts";
 import { attemptAt, type Busy, type HeldLock, type LockStore, type Wait } from "../store.ts";
 import { awaitKey } from "./await-key.ts";
 import { pendingLock } from "./held-lease.ts";
@@ -37,7 +37,14 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
   const acquire: LockStore["acquire"] = async (configuration, command, token = randomHex(16)) => {
     const keys = claimKeys(address, layout, configuration);
     const weightsDir = layout.weightsDir(configuration);
-    const record = newOwnerRecord({ configuration, token, generation: 0, weightsDir, lockInode: null, command });
+    const record = newOwnerRecord({
+      configuration,
+      token,
+      generation: 0,
+      weightsDir,
+      lockInode: null,
+      command: recordedCommand(layout.site, command),
+    });
     const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
     const lock = pendingLock({ token, record, ...place, client, onNote });
     const wish = { ...keys, token, value: serializeOwnerRecord(record) };
