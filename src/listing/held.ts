@@ -24,16 +24,16 @@ export async function heldByEnvironment(env: Environment, generation: number | n
   const own = required(env, "TRAINLOCK_GENERATION", generationFrom);
   const address = remoteAddress(env.TRAINLOCK_LOCK);
   if (address !== null) {
-    const { standingAtAddress } = await import("../stores/lease/remote-store.ts");
+    const { statusAtAddress } = await import("../stores/lease/remote-store.ts");
     const name = env.TRAINLOCK_NAME || address;
-    return { ...(await standingAtAddress(address, token, generation)), name, token };
+    return { ...(await statusAtAddress(address, token, generation)), name, token };
   }
   const lockPath = required(env, "TRAINLOCK_LOCK", absolutePath);
   const weightsDir = required(env, "TRAINLOCK_WEIGHTS_DIR", absolutePath);
   const name = env.TRAINLOCK_NAME || kernelLockStem(lockPath);
-  const standing = await claimStatusOf({ lockPath, weightsDir, token, generation: own, configuration: null });
-  if (generation === null || generation === own) return { ...standing, name, token };
-  return { ...standing, held: false, why: `its generation is ${own}, not ${generation}`, name, token };
+  const status = await claimStatusOf({ lockPath, weightsDir, token, generation: own, configuration: null });
+  if (generation === null || generation === own) return { ...status, name, token };
+  return { ...status, held: false, why: `its generation is ${own}, not ${generation}`, name, token };
 }
 
 /** Whether a configuration is held with that very generation, whoever has it. */
@@ -44,14 +44,14 @@ export async function heldByConfiguration(
 ): Promise<HeldReport> {
   const name = layout.displayName(configuration);
   if (layout.store !== null) {
-    const { standingOfConfiguration } = await import("../stores/lease/remote-store.ts");
-    return { ...(await standingOfConfiguration(layout, layout.store, configuration, generation)), name, token: null };
+    const { statusOfConfiguration } = await import("../stores/lease/remote-store.ts");
+    return { ...(await statusOfConfiguration(layout, layout.store, configuration, generation)), name, token: null };
   }
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
-  const standing = await claimStatusOf({ lockPath, weightsDir, token: null, generation, configuration });
-  return { ...standing, name, token: null };
+  const status = await claimStatusOf({ lockPath, weightsDir, token: null, generation, configuration });
+  return { ...status, name, token: null };
 }
 
 /** The number that `run` hands to its command: 1 or more. Null for any other text. */

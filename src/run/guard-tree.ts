@@ -1,12 +1,7 @@
-import {
-  descendantsOf,
-  type ProcessIdentity,
-  readProcessTable,
-  type TreeProcess,
-} from "../system/processes/process-tree.ts";
+import { KnownTree } from "../system/processes/known-tree.ts";
+import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 import { readLines } from "../system/processes/read-lines.ts";
-import { stillRunning } from "../system/processes/signal-processes.ts";
-import { stopTree } from "./stop-tree.ts";
+import { stopTree } from "../system/processes/stop-tree.ts";
 
 /**
  * What the guard process does: reads from its wrapper what the command's tree is, and ends that tree when the wrapper is gone
@@ -35,16 +30,7 @@ function identitiesIn(line: string): ProcessIdentity[] {
 }
 
 async function stopNoted(noted: readonly ProcessIdentity[], killAfterMs: number): Promise<void> {
-  const known = new Map<string, ProcessIdentity>();
-  const learn = (processes: readonly ProcessIdentity[]) => {
-    for (const each of processes) known.set(`${each.pid} ${each.startTimeTicks}`, each);
-  };
-  learn(noted);
-  const living = (): TreeProcess[] => {
-    const table = readProcessTable();
-    for (const each of stillRunning([...known.values()])) learn(descendantsOf(each.pid, table));
-    const pids = new Set(stillRunning([...known.values()]).map(({ pid }) => pid));
-    return [...table.values()].filter(({ pid, runs }) => runs && pids.has(pid));
-  };
-  await stopTree(living, killAfterMs);
+  const tree = new KnownTree();
+  tree.learn(noted);
+  await stopTree(() => tree.living(), killAfterMs);
 }

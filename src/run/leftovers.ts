@@ -1,7 +1,7 @@
 import { sleepUnlessAborted } from "../system/clock/sleep.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
+import { stopTree } from "../system/processes/stop-tree.ts";
 import type { ProcessTree } from "./command-tree.ts";
-import { stopTree } from "./stop-tree.ts";
 
 /** What becomes of processes that go on when their command has ended. */
 export type LeftoverPolicy = "kill" | "wait" | "leave";

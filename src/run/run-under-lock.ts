@@ -5,13 +5,13 @@ import type { HeldLock } from "../stores/store.ts";
 import { callerArguments, callerEnvironment, parentOpenFilesLimit } from "../system/processes/caller.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
+import { stopTree } from "../system/processes/stop-tree.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
 import { type GuardProcess, startGuard } from "./guard-process.ts";
 import { outlastTree } from "./leftovers.ts";
 import { TreeNotes } from "./note-tree.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import type { Ended, FollowedCommand } from "./running-command.ts";
-import { stopTree } from "./stop-tree.ts";
 import type { Starter } from "./supervise.ts";
 import { watchTree } from "./watch-tree.ts";
 

@@ -6,7 +6,7 @@ import { defaultLayout } from "../../src/site/layout.ts";
 import { bothStores } from "../../src/stores/both-stores.ts";
 import { claimStore } from "../../src/stores/folder/claim.ts";
 import { claimKeys } from "../../src/stores/lease/lease-facts.ts";
-import { openSession } from "../../src/stores/lease/lease-session.ts";
+import { LeaseSession } from "../../src/stores/lease/lease-session.ts";
 import { leaseStore } from "../../src/stores/lease/lease-store.ts";
 import { remoteLocks } from "../../src/stores/lease/remote-locks.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
@@ -30,7 +30,7 @@ async function underTest(root: string, withFiles: boolean): Promise<LockUnderTes
   const client = openEtcd(address, access);
   const layout = defaultLayout(root);
   const openStore = () => {
-    const session = openSession({ address, access, ttlMs: 5000, guard: null, keeperCommand });
+    const session = new LeaseSession({ address, access, ttlMs: 5000, guard: null, keeperCommand });
     const leases = leaseStore({ layout, client, address, session, examine: makeExamine(), onNote: () => {} });
     return withFiles ? bothStores(leases, claimStore(layout, makeExamine())) : leases;
   };

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { makeExamine } from "../../src/evidence/examine.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
-import type { LeaseSession } from "../../src/stores/lease/lease-session.ts";
+import type { LeaseClaims } from "../../src/stores/lease/lease-session.ts";
 import { leaseStore } from "../../src/stores/lease/lease-store.ts";
 import { clientOf } from "../etcd/client-for.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
@@ -20,14 +20,15 @@ etcdTest(
     let quicker = 20;
     // Each of the others has claimed and given back between a look and the claim after it.
     const claim = () => Promise.resolve(--quicker > 0 ? null : 7);
-    const session: LeaseSession = {
+    const session: LeaseClaims = {
       claim,
       join: never,
       guard: () => {},
+      noteTree: () => {},
       renew: never,
       remove: never,
       leave: never,
-      hear: never,
+      catchUp: never,
     };
     const { address } = started;
     const site = { layout: defaultLayout(root), client: clientOf(started), address };

@@ -1,8 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished } from "vitest";
+import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { startTrainlock, trainlock } from "../support/trainlock.ts";
+import { launcher, launcherNames, startedWorkers } from "../trees/launchers.ts";
 import { type StoreSite, storeSite } from "./store.ts";
 
 const withSessions = requiresPrograms("etcd", "etcdctl", "setsid");
@@ -52,10 +55,22 @@ withSessions("such a worker is killed with the rest when the lock is lost, befor
   await expect.poll(() => isRunning(workerOf(site)), { timeout: 10_000 }).toBe(false);
 });
 
-function isRunning(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
+const withPython = requiresPrograms("etcd", "etcdctl", "python3", "timeout", "setsid");
+
+for (const name of launcherNames) {
+  withPython(`while the wrapper is stopped the keeper ends the whole tree of a lost claim: ${name}`, async () => {
+    const site = await storeSite();
+    writeFileSync(join(site.root, "trainlock.yaml"), `store:\n  address: ${site.env.TRAINLOCK_STORE}\n  ttl: 5s\n`);
+    const command = launcher(site.root, name, { deaf: true });
+    const run = startTrainlock(["run", ...site.args, "--kill-after", "2s", "--", ...command], site);
+    const workers = await startedWorkers(site.root);
+    // The wrapper notes workers at the latest a second after they have started.
+    await sleep(1500);
+    process.kill(run.pid, "SIGSTOP");
+    await site.etcdctl("put", site.lockKey.replace("/locks/", "/last/"), "another");
+    await site.etcdctl("del", site.lockKey);
+    await expect.poll(() => workers.some(isRunning), { timeout: 10_000 }).toBe(false);
+    process.kill(run.pid, "SIGCONT");
+    expect(await run.finished).toMatchObject({ exitCode: 74 });
+  });
 }

@@ -3,7 +3,7 @@ import { makeExamine } from "../../src/evidence/examine.ts";
 import { type Configuration, parseConfiguration } from "../../src/model/configuration.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import { claimKeys } from "../../src/stores/lease/lease-facts.ts";
-import { openSession } from "../../src/stores/lease/lease-session.ts";
+import { LeaseSession } from "../../src/stores/lease/lease-session.ts";
 import { leaseStore } from "../../src/stores/lease/lease-store.ts";
 import type { HeldLock } from "../../src/stores/store.ts";
 import { sleep } from "../../src/system/clock/sleep.ts";
@@ -28,7 +28,7 @@ async function program(command: readonly [string, ...string[]] = keeperCommand, 
   const client = clientOf(started);
   const notes: string[] = [];
   const open = () => {
-    const session = openSession({
+    const session = new LeaseSession({
       address,
       access: started.access,
       ttlMs: lastsMs,

@@ -36,11 +36,11 @@ type Look = ClaimStatus & { readonly final?: true };
 export async function claimStatusOf(claim: NamedClaim, unseenFrom = outOfReach): Promise<ClaimStatus> {
   const giveUpAt = performance.now() + healPatienceMs;
   for (;;) {
-    const { final, ...standing } = await lookAt(claim, unseenFrom).catch((error: unknown): Look => {
+    const { final, ...status } = await lookAt(claim, unseenFrom).catch((error: unknown): Look => {
       if (errnoOf(error) === undefined) throw error;
       return answer(null, messageOf(error), null);
     });
-    if (standing.held === true || final || performance.now() >= giveUpAt) return standing;
+    if (status.held === true || final || performance.now() >= giveUpAt) return status;
     await sleep(withJitter(20));
   }
 }

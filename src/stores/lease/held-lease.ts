@@ -3,80 +3,106 @@ import { LockLostError } from "../../model/errors.ts";
 import type { OwnerRecord } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
+import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { withChild } from "../claim-record.ts";
 import type { HeldLock } from "../store.ts";
-import type { ClaimEvents, LeaseSession } from "./lease-session.ts";
-import { standingOfLease } from "./lease-status.ts";
+import type { ClaimEvents, LeaseClaims } from "./lease-session.ts";
+import { statusOfLease } from "./lease-status.ts";
 
 export interface LeasedClaim {
   readonly token: string;
-  /** Null: another process of ours has made the claim, and gives it back. */
+  /** Null: another process of ours has made the claim, and releases it. */
   readonly record: OwnerRecord | null;
   /** The lock's key. */
   readonly key: string;
   /** The key with its store. */
   readonly address: string;
   readonly client: EtcdClient;
-  /** For what its user should know: claimed again, not given back. */
+  readonly session: LeaseClaims;
+  /** For what its user should know: claimed again, not released. */
   readonly onNote: (text: string) => void;
 }
 
-export interface PendingLock {
-  readonly events: ClaimEvents;
-  /** The lock, once the claim is made. */
-  hold(session: LeaseSession, revision: number): HeldLock;
-}
-
-/** A claim whose keeper looks after it: passes on what the keeper says, and asks the store itself where it matters. */
-export function pendingLock({ token, record, key, address, client, onNote }: LeasedClaim): PendingLock {
-  const lost = new AbortController();
-  let revision = 0;
-  let released = false;
-  const events: ClaimEvents = {
-    reclaimed: (anew) => {
-      onNote(`its key ${key} was gone, nobody had claimed it since, and it is claimed again: generation ${anew}`);
-      revision = anew;
+/**
+ * A claim whose keeper looks after it: passes on what the keeper reports, and asks the store itself where it matters. Made before
+ * the claim is, because its events begin with the claim; held from {@link begin} on.
+ */
+export class HeldLease implements HeldLock {
+  readonly token: string;
+  readonly address: string;
+  readonly descriptors: readonly number[] = [];
+  readonly events: ClaimEvents = {
+    reclaimed: (revision) => {
+      const key = this.#claim.key;
+      this.#claim.onNote(
+        `its key ${key} was gone, nobody had claimed it since, and it is claimed again: generation ${revision}`,
+      );
+      this.#revision = revision;
     },
     lost: (why, stopByMs) => {
-      if (released) return;
-      lost.abort(new LockLostError(why, { stopWithinMs: Math.max(0, stopByMs - bootMs()) }));
+      if (this.#released) return;
+      this.#lost.abort(new LockLostError(why, { stopWithinMs: Math.max(0, stopByMs - bootMs()) }));
     },
   };
-  const hold = (session: LeaseSession, made: number): HeldLock => {
-    revision = made;
-    return {
-      token,
-      get generation() {
-        return revision;
-      },
-      address,
-      lost: lost.signal,
-      descriptors: [],
-      recordChild: async (pid) => {
-        const value = record === null ? null : serializeOwnerRecord(withChild(record, pid));
-        session.guard(token, pid, value);
-      },
-      check: async () => {
-        if (!released && !lost.signal.aborted) await session.renew();
-      },
-      catchUp: () => session.hear(),
-      assertHeld: async () => {
-        if (released) throw new LockLostError("the lock has been released");
-        lost.signal.throwIfAborted();
-        const standing = await standingOfLease(client, { key, token, generation: null, configuration: null });
-        lost.signal.throwIfAborted();
-        if (standing.held !== true) throw new LockLostError(`whether the lock is held: ${standing.why}`);
-      },
-      release: async () => {
-        if (released) return;
-        released = true;
-        if (record === null) return session.leave(token);
-        const { fault, left } = await session.remove(token, lost.signal.aborted);
-        if (fault !== null) onNote(`the lock could not be given back, and ends with its lease: ${fault}`);
-        if (left.length > 0)
-          onNote(`processes of the command go on (${left.join(", ")}): the lock is kept until they have ended`);
-      },
-    };
-  };
-  return { events, hold };
+  readonly #claim: LeasedClaim;
+  readonly #lost = new AbortController();
+  #revision = 0;
+  #released = false;
+
+  constructor(claim: LeasedClaim) {
+    this.#claim = claim;
+    this.token = claim.token;
+    this.address = claim.address;
+  }
+
+  /** The claim is made, with this revision. */
+  begin(revision: number): this {
+    this.#revision = revision;
+    return this;
+  }
+
+  get generation(): number {
+    return this.#revision;
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  async recordChild(pid: number): Promise<void> {
+    const { record, session } = this.#claim;
+    session.guard(this.token, pid, record === null ? null : serializeOwnerRecord(withChild(record, pid)));
+  }
+
+  recordTree(processes: readonly ProcessIdentity[]): void {
+    this.#claim.session.noteTree(this.token, processes);
+  }
+
+  async check(): Promise<void> {
+    if (!this.#released && !this.lost.aborted) await this.#claim.session.renew();
+  }
+
+  catchUp(): Promise<void> {
+    return this.#claim.session.catchUp();
+  }
+
+  async assertHeld(): Promise<void> {
+    if (this.#released) throw new LockLostError("the lock has been released");
+    this.lost.throwIfAborted();
+    const { client, key } = this.#claim;
+    const status = await statusOfLease(client, { key, token: this.token, generation: null, configuration: null });
+    this.lost.throwIfAborted();
+    if (status.held !== true) throw new LockLostError(`whether the lock is held: ${status.why}`);
+  }
+
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    const { record, session, onNote } = this.#claim;
+    if (record === null) return session.leave(this.token);
+    const { fault, left } = await session.remove(this.token, this.lost.aborted);
+    if (fault !== null) onNote(`the lock could not be released, and ends with its lease: ${fault}`);
+    if (left.length > 0)
+      onNote(`processes of the command go on (${left.join(", ")}): the lock is kept until they have ended`);
+  }
 }

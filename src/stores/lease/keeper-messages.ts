@@ -1,8 +1,9 @@
 import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
 import type { LeaseId } from "../../etcd/client.ts";
 import type { EtcdCause } from "../../etcd/errors.ts";
+import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 
-/** A claim as it goes over a pipe: the owner record in base64. */
+/** A claim as it is written to a pipe: the owner record in base64. */
 export interface ClaimText {
   readonly id: string;
   readonly lock: string;
@@ -11,37 +12,39 @@ export interface ClaimText {
   readonly value: string;
 }
 
-/** What is asked of a keeper, one JSON document a line on its standard input: no password is ever in a list of processes. */
+/** What a keeper reads: one JSON document a line on its standard input, so that no password is ever in a list of processes. */
 export type Request =
   | {
       readonly do: "begin";
       readonly address: EtcdAddress;
       readonly access: EtcdAccess;
-      /** Of a login that was made already: it costs the server as much as guessing the password is to cost. */
+      /** The token of a login that was made already: a login is slow on purpose, against guessed passwords. */
       readonly loginToken: string | null;
       readonly ttlMs: number;
       /** What to stop when a claim is lost; null: a program that looks after itself. */
-      readonly guard: Guard | null;
-      /** The claim is one that others give back: its end here is not the lease's. */
+      readonly guard: GuardRules | null;
+      /** Other processes release the claim: when this process ends, the lease goes on. */
       readonly borrowed: boolean;
-      /** What a keeper before this one kept; null: nothing yet. */
+      /** What the keeper before this one kept; null: nothing yet. */
       readonly resume: (LeaseOf & { readonly claims: readonly (ClaimText & { readonly revision: number })[] }) | null;
     }
   | ({ readonly do: "claim" } & ClaimText)
-  /** The command runs, as the leader of this process group. `value`: what the claim's key says from now on; null: as before. */
+  /** The command runs, as the leader of this process group. `value`: the new value of the claim's key; null: as before. */
   | { readonly do: "guard"; readonly id: string; readonly group: number; readonly value: string | null }
+  /** The command's process tree as it is now. */
+  | { readonly do: "tree"; readonly processes: readonly ProcessIdentity[] }
   | { readonly do: "remove"; readonly id: string }
-  /** It is another's to give back. */
+  /** Another process releases it. */
   | { readonly do: "leave"; readonly id: string }
   | { readonly do: "renew"; readonly number: number }
   /** To be answered at once. */
   | { readonly do: "answer"; readonly number: number }
-  /** The wrapper has heard of the loss, and stops its command itself. */
+  /** The wrapper knows of the loss, and stops its command itself. */
   | { readonly do: "stopping" }
   /** An `alive` has been read: another may be sent. A wrapper that is stopped reads none, and no pipe fills up. */
   | { readonly do: "seen" };
 
-export interface Guard {
+export interface GuardRules {
   /** False: the command goes on without its lock, as its user wishes. */
   readonly stops: boolean;
   /** From SIGTERM to SIGKILL at most, milliseconds. */
@@ -54,7 +57,7 @@ export interface LeaseOf {
   readonly confirmedAtMs: number;
 }
 
-/** What a keeper says, one JSON document a line on its standard output. */
+/** What a keeper writes: one JSON document a line on its standard output. */
 export type Report =
   | { readonly say: "ready" }
   | ({ readonly say: "alive" } & LeaseOf)
@@ -73,7 +76,7 @@ export type Report =
   | { readonly say: "renewed"; readonly number: number }
   | { readonly say: "answered"; readonly number: number };
 
-/** An EtcdError as it goes over a pipe. */
+/** An EtcdError as it is written to a pipe. */
 export interface FaultText {
   readonly reason: EtcdCause;
   readonly endpoint: string;

@@ -18,7 +18,7 @@ export interface NamedLease {
 }
 
 /** Whether a claim on etcd is held, by a majority's word. A store that cannot be asked has not said so. */
-export async function standingOfLease(client: EtcdClient, claim: NamedLease): Promise<ClaimStatus> {
+export async function statusOfLease(client: EtcdClient, claim: NamedLease): Promise<ClaimStatus> {
   const { key, token, generation, configuration } = claim;
   const found = await client.get(key).catch((error: unknown) => {
     if (error instanceof EtcdError) return error;

@@ -10,16 +10,16 @@ import { randomHex } from "../../system/random.ts";
 import { holderFrom, newOwnerRecord, nobodyKnown, recordedCommand, refuseCollision } from "../claim-record.ts";
 import { attemptAt, type Busy, type HeldLock, type LockStore, type Wait } from "../store.ts";
 import { awaitKey } from "./await-key.ts";
-import { pendingLock } from "./held-lease.ts";
+import { HeldLease } from "./held-lease.ts";
 import { claimKeys, keyAddress, leaseFacts } from "./lease-facts.ts";
-import type { LeaseSession } from "./lease-session.ts";
+import type { LeaseClaims } from "./lease-session.ts";
 
 export interface LeaseStoreOptions {
   readonly layout: Layout;
   readonly client: EtcdClient;
   readonly address: EtcdAddress;
   /** The lease that claims are made under. */
-  readonly session: LeaseSession;
+  readonly session: LeaseClaims;
   readonly examine: Examine;
   readonly onNote: (text: string) => void;
 }
@@ -46,21 +46,21 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
       command: recordedCommand(layout.site, command),
     });
     const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
-    const lock = pendingLock({ token, record, ...place, client, onNote });
-    const wish = { ...keys, token, value: serializeOwnerRecord(record) };
-    // What a stale claim leaves behind is deleted, and the name is anybody's again: who comes first has it. Where another was
-    // quicker that is no fault: somebody has got on.
+    const lock = new HeldLease({ token, record, ...place, client, session, onNote });
+    const claim = { ...keys, token, value: serializeOwnerRecord(record) };
+    // The key of a stale claim is deleted, and then whoever comes first has the lock. That another was quicker is no fault: it
+    // has made progress.
     for (let deleted = 0; deleted < 3; ) {
-      // Looked at first: who is turned away needs neither lease nor keeper.
-      const { entry, revision } = await client.get(keys.lock);
+      // Looked at first: a claim that is refused needs neither lease nor keeper.
+      const { entry, revision: seenAt } = await client.get(keys.lock);
       if (entry !== null) {
         const busy = await busyWith(entry, configuration);
-        if (busy !== null) return { kind: "busy", busy, wait: waitFrom(revision, configuration, command) };
+        if (busy !== null) return { kind: "busy", busy, wait: waitFrom(seenAt, configuration, command) };
         await deleteUnchanged(client, entry);
         deleted += 1;
       }
-      const made = await session.claim(wish, lock.events);
-      if (made !== null) return { kind: "held", lock: lock.hold(session, made) };
+      const revision = await session.claim(claim, lock.events);
+      if (revision !== null) return { kind: "held", lock: lock.begin(revision) };
     }
     throw new EnvironmentError(`${keys.lock} changes faster than it can be claimed`, {
       code: "ERR_UNSTABLE_KEY",
@@ -95,10 +95,10 @@ export async function joinClaim(
   const reading = parseOwnerRecord(entry.value);
   if (reading.kind !== "record" || reading.record.trainlock?.token !== token) return null;
   const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
-  const lock = pendingLock({ token, record: null, ...place, client, onNote });
+  const lock = new HeldLease({ token, record: null, ...place, client, session, onNote });
   const claim = { ...keys, token, value: entry.value, revision: entry.createRevision };
   const joined = await session.join(claim, entry.lease, lock.events);
-  return joined ? lock.hold(session, entry.createRevision) : null;
+  return joined ? lock.begin(entry.createRevision) : null;
 }
 
 /** Deletes what was judged, and nothing that has come since. False: it has changed. */

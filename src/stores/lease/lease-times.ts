@@ -3,8 +3,8 @@ export interface LeaseTimes {
   readonly ttlMs: number;
   /** From one renewal to the next. */
   readonly renewEveryMs: number;
-  /** Keeper and wrapper tell one another so often that they are alive. */
-  readonly tellEveryMs: number;
+  /** The keeper reports so often that it is alive, and the wrapper looks for that. */
+  readonly reportEveryMs: number;
   /** Without an answer for so long, the next endpoint is asked as well. */
   readonly askNextMs: number;
   /** How long an answer may take: over a slow line it comes late, and others are asked meanwhile. */
@@ -29,7 +29,7 @@ export function leaseTimes(ttlMs: number): LeaseTimes {
   return {
     ttlMs,
     renewEveryMs: Math.min(ttlMs / 20, 10_000),
-    tellEveryMs: Math.min(ttlMs / 20, 500),
+    reportEveryMs: Math.min(ttlMs / 20, 500),
     askNextMs: Math.min(ttlMs / 40, 2000),
     requestMs: Math.min(ttlMs * 0.4, 30_000),
     retryMs: Math.min(ttlMs / 50, 1000),

@@ -15,8 +15,8 @@ import { claimStore } from "../folder/claim.ts";
 import type { HeldLock, LockStore } from "../store.ts";
 import type { StoreOptions } from "../store-options.ts";
 import { claimKeys, keyAddress } from "./lease-facts.ts";
-import { type LeaseSession, openSession } from "./lease-session.ts";
-import { standingOfLease } from "./lease-status.ts";
+import { LeaseSession } from "./lease-session.ts";
+import { statusOfLease } from "./lease-status.ts";
 import { joinClaim, leaseStore } from "./lease-store.ts";
 import { type RemoteLocks, remoteLocks } from "./remote-locks.ts";
 
@@ -65,7 +65,7 @@ export function remoteLockStore(
   const remote = openCluster(settings);
   const session =
     (guard === null ? sessions.get(remote) : undefined) ??
-    openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
+    new LeaseSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
   sessions.set(remote, session);
   const leases = leaseStore({ layout, ...remote, session, examine, onNote });
   const files = claimStore(layout, examine, claimOptions);
@@ -104,18 +104,18 @@ export function joinRemote(
   { guard = null, onNote = () => undefined }: StoreOptions,
 ): Promise<HeldLock | null> {
   const remote = openCluster(settings);
-  const session = openSession({ ...remote, loginToken: remote.client.loginToken, ttlMs: settings.ttlMs, guard });
+  const session = new LeaseSession({ ...remote, loginToken: remote.client.loginToken, ttlMs: settings.ttlMs, guard });
   return joinClaim({ layout, ...remote, session, onNote }, configuration, token);
 }
 
 /** Whether a claim is held, by its own address as `run` hands it to its command. */
-export function standingAtAddress(address: string, token: string, generation: number | null): Promise<ClaimStatus> {
+export function statusAtAddress(address: string, token: string, generation: number | null): Promise<ClaimStatus> {
   const { secure, endpoints, prefix } = parseEtcdAddress(address);
   const client = openEtcd({ secure, endpoints, prefix }, etcdAccess(process.env));
-  return standingOfLease(client, { key: prefix, token, generation, configuration: null });
+  return statusOfLease(client, { key: prefix, token, generation, configuration: null });
 }
 
-export function standingOfConfiguration(
+export function statusOfConfiguration(
   layout: Layout,
   settings: StoreSettings,
   configuration: Configuration,
@@ -123,5 +123,5 @@ export function standingOfConfiguration(
 ): Promise<ClaimStatus> {
   const { client, address } = openCluster(settings);
   const key = claimKeys(address, layout, configuration).lock;
-  return standingOfLease(client, { key, token: null, generation, configuration });
+  return statusOfLease(client, { key, token: null, generation, configuration });
 }

@@ -4,125 +4,143 @@ import { openEtcd } from "../../etcd/open-etcd.ts";
 import { messageOf } from "../../model/errors.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
 import { readLines } from "../../system/processes/read-lines.ts";
-import { type CommandGuard, guardCommand } from "./guard-command.ts";
-import { keepLease, type LeaseKeeper } from "./keep-lease.ts";
+import type { NewClaim } from "./claim-transactions.ts";
+import { CommandGuard } from "./command-guard.ts";
 import { type ClaimText, type FaultText, lineOf, type Report, type Request } from "./keeper-messages.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
 import { leaseTimes } from "./lease-times.ts";
-import type { Wish } from "./make-claim.ts";
 
-/** What ends a job ends its commands; the lease has to outlast them. */
-const notOurs: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"];
+/** These signals end a job's commands; the lease has to outlast the commands. */
+const ignoredSignals: readonly NodeJS.Signals[] = [
+  "SIGTERM",
+  "SIGINT",
+  "SIGHUP",
+  "SIGQUIT",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGPIPE",
+];
 
 /**
- * A keeper's whole life: told by its wrapper what to keep, it renews the lease until it is told to give it back. When the
- * wrapper is gone without that, it keeps the lease for as long as the command runs.
+ * A keeper's whole life: it keeps what its wrapper asks for, and renews the lease until the wrapper releases it. When the wrapper
+ * is gone without that, it keeps the lease for as long as the command runs.
  */
 export async function runKeeper(): Promise<void> {
-  for (const signal of notOurs) process.on(signal, () => undefined);
+  for (const signal of ignoredSignals) process.on(signal, () => undefined);
   nameProcess("lease-keeper");
   process.chdir("/");
-  const say = (report: Report) => {
-    process.stdout.write(lineOf(report));
-  };
   process.stdout.on("error", () => undefined);
-  const guard = guardCommand(bootMs);
-  let keeper: LeaseKeeper | null = null;
-  let reportedAtMs = 0;
-  let mayReport = true;
-  let borrowed = false;
-  const report = () => {
-    const state = keeper?.state() ?? null;
-    if (!mayReport || state === null) return;
-    mayReport = false;
-    reportedAtMs = bootMs();
-    say({ say: "alive", ...state });
-  };
-  let reportEveryMs = 0;
-  let reporting: NodeJS.Timeout | undefined;
+  let handler: RequestHandler | null = null;
   await new Promise<void>((resolve) => {
     const handle = (request: Request) => {
-      if (request.do === "begin") {
-        keeper = beginKeeping(request, guard, say);
-        borrowed = request.borrowed;
-        reportEveryMs = leaseTimes(request.ttlMs).tellEveryMs;
-        reporting = setInterval(report, reportEveryMs);
-        say({ say: "ready" });
-      } else if (request.do === "seen") {
-        mayReport = true;
-        // It has slept, and wants to know.
-        if (bootMs() - reportedAtMs > reportEveryMs) report();
-      } else if (request.do === "answer") say({ say: "answered", number: request.number });
-      else if (request.do === "stopping") guard.wrapperStopsIt();
-      else if (keeper !== null) void obey(request, keeper, guard, say);
+      if (request.do === "begin")
+        handler ??= new RequestHandler(request, (report) => process.stdout.write(lineOf(report)));
+      else handler?.handle(request);
     };
     readLines(process.stdin, (line) => handle(JSON.parse(line)), resolve);
   });
-  clearInterval(reporting);
-  await guard.outlast();
-  if (!borrowed) await (keeper as LeaseKeeper | null)?.giveUp().catch(() => undefined);
+  await (handler as RequestHandler | null)?.finish();
 }
 
-function beginKeeping(
-  { address, access, loginToken, ttlMs, guard: rules, resume }: Extract<Request, { do: "begin" }>,
-  guard: CommandGuard,
-  say: (report: Report) => void,
-): LeaseKeeper {
-  guard.begin(rules);
-  const keeper = keepLease(openEtcd(address, access, loginToken), leaseTimes(ttlMs), bootMs, resume, {
-    reclaimed: (id, revision) => say({ say: "reclaimed", id, revision }),
-    lost: (id, why, stopByMs) => {
-      say({ say: "lost", id, why, stopByMs });
-      guard.lost(stopByMs);
-    },
-  });
-  for (const claim of resume?.claims ?? []) {
-    guard.carries(claim.token);
-    keeper.adopt(claim.id, { ...wishFrom(claim), revision: claim.revision });
-  }
-  return keeper;
-}
+type Beginning = Extract<Request, { do: "begin" }>;
+type Order = Exclude<Request, Beginning>;
 
-type Order = Exclude<Request, { do: "begin" | "seen" | "answer" | "stopping" }>;
+/** Does what one wrapper asks for, and reports what happens to its claims. */
+class RequestHandler {
+  readonly #say: (report: Report) => void;
+  readonly #guard: CommandGuard;
+  readonly #keeper: LeaseKeeper;
+  readonly #borrowed: boolean;
+  readonly #reportEveryMs: number;
+  readonly #reporting: NodeJS.Timeout;
+  #reportedAtMs = 0;
+  #mayReport = true;
 
-async function obey(
-  order: Order,
-  keeper: LeaseKeeper,
-  guard: CommandGuard,
-  say: (report: Report) => void,
-): Promise<void> {
-  if (order.do === "renew") {
-    await keeper.renew();
-    const state = keeper.state();
-    if (state !== null) say({ say: "alive", ...state });
-    return say({ say: "renewed", number: order.number });
+  constructor(
+    { address, access, loginToken, ttlMs, guard, resume, borrowed }: Beginning,
+    say: (report: Report) => void,
+  ) {
+    const times = leaseTimes(ttlMs);
+    this.#say = say;
+    this.#borrowed = borrowed;
+    this.#guard = new CommandGuard(guard);
+    this.#keeper = new LeaseKeeper(openEtcd(address, access, loginToken), times, bootMs, resume, {
+      reclaimed: (id, revision) => say({ say: "reclaimed", id, revision }),
+      lost: (id, why, stopByMs) => {
+        say({ say: "lost", id, why, stopByMs });
+        void this.#guard.stop(stopByMs);
+      },
+    });
+    for (const claim of resume?.claims ?? []) {
+      this.#guard.addToken(claim.token);
+      this.#keeper.adopt(claim.id, { ...newClaimFrom(claim), revision: claim.revision });
+    }
+    this.#reportEveryMs = times.reportEveryMs;
+    this.#reporting = setInterval(() => this.#report(), times.reportEveryMs);
+    say({ say: "ready" });
   }
-  const { id } = order;
-  switch (order.do) {
-    case "claim":
-      guard.carries(order.token);
-      try {
-        const made = await keeper.claim(id, wishFrom(order));
-        const state = keeper.state();
-        const isMade = made.kind === "made" && state !== null;
-        return say(isMade ? { say: "claimed", id, revision: made.revision, ...state } : { say: "taken", id });
-      } catch (error) {
-        return say({ say: "refused", id, fault: faultFrom(error) });
-      }
-    case "guard":
-      guard.guard(order.group);
-      return order.value === null ? undefined : keeper.rewrite(id, Buffer.from(order.value, "base64"));
-    case "leave":
-      return keeper.leave(id);
-    case "remove": {
-      const left = await guard.left();
-      if (left.length > 0) return say({ say: "removed", id, fault: null, left });
-      const fault = await keeper.remove(id).then(() => null, messageOf);
-      return say({ say: "removed", id, fault, left });
+
+  handle(order: Order): void {
+    if (order.do === "claim") void this.#claim(order);
+    else if (order.do === "guard") {
+      this.#guard.addGroup(order.group);
+      if (order.value !== null) this.#keeper.rewrite(order.id, Buffer.from(order.value, "base64"));
+    } else if (order.do === "tree") this.#guard.addTree(order.processes);
+    else if (order.do === "remove") void this.#remove(order.id);
+    else if (order.do === "leave") this.#keeper.leave(order.id);
+    else if (order.do === "renew") void this.#renew(order.number);
+    else if (order.do === "answer") this.#say({ say: "answered", number: order.number });
+    else if (order.do === "stopping") this.#guard.wrapperStopsIt();
+    else {
+      this.#mayReport = true;
+      // The wrapper was stopped, and reads on.
+      if (bootMs() - this.#reportedAtMs > this.#reportEveryMs) this.#report();
     }
   }
+
+  /** The wrapper has ended. Resolves when nothing of its command runs and the lease is released. */
+  async finish(): Promise<void> {
+    clearInterval(this.#reporting);
+    await this.#guard.outlast();
+    if (!this.#borrowed) await this.#keeper.giveUp().catch(() => undefined);
+  }
+
+  #report(): void {
+    const state = this.#keeper.state();
+    if (!this.#mayReport || state === null) return;
+    this.#mayReport = false;
+    this.#reportedAtMs = bootMs();
+    this.#say({ say: "alive", ...state });
+  }
+
+  async #claim(order: Extract<Order, { do: "claim" }>): Promise<void> {
+    const { id } = order;
+    this.#guard.addToken(order.token);
+    try {
+      const result = await this.#keeper.claim(id, newClaimFrom(order));
+      const state = this.#keeper.state();
+      const isMade = result.kind === "made" && state !== null;
+      this.#say(isMade ? { say: "claimed", id, revision: result.revision, ...state } : { say: "taken", id });
+    } catch (error) {
+      this.#say({ say: "refused", id, fault: faultFrom(error) });
+    }
+  }
+
+  async #remove(id: string): Promise<void> {
+    const left = await this.#guard.leftovers();
+    const fault = left.length > 0 ? null : await this.#keeper.remove(id).then(() => null, messageOf);
+    this.#say({ say: "removed", id, fault, left });
+  }
+
+  async #renew(number: number): Promise<void> {
+    await this.#keeper.renew();
+    const state = this.#keeper.state();
+    if (state !== null) this.#say({ say: "alive", ...state });
+    this.#say({ say: "renewed", number });
+  }
 }
 
-function wishFrom({ lock, last, token, value }: ClaimText): Wish {
+function newClaimFrom({ lock, last, token, value }: ClaimText): NewClaim {
   return { lock, last, token, value: Buffer.from(value, "base64") };
 }
 
@@ -135,7 +153,7 @@ function faultFrom(error: unknown): FaultText {
   return { reason: "other", endpoint: "", message, code: "ERR_KEEPER", hint: null, mayHaveHappened: true };
 }
 
-/** As `ps` shows it, proc_pid_comm(5): whoever ends all processes of the wrapper's name leaves the keeper to its work. */
+/** As `ps` shows it, proc_pid_comm(5): who ends all processes of the wrapper's name does not end the keeper. */
 function nameProcess(name: string): void {
   try {
     writeFileSync("/proc/self/comm", name);

@@ -1,13 +1,15 @@
 import type { CallLimits, Entry, EtcdClient, LeaseId } from "../../etcd/client.ts";
 import type { KeptClaim } from "./kept-claim.ts";
 
-export type Made =
+/** What one attempt at a claim came to. */
+export type ClaimResult =
   /** The claim's revision. */
   | { readonly kind: "made"; readonly revision: number }
-  /** Null: there is a claim's trace, and its key is gone. */
+  /** `by` null: another has claimed since, and its key is gone. */
   | { readonly kind: "taken"; readonly by: Entry | null };
 
-export type Wish = Omit<KeptClaim, "revision">;
+/** A claim that is to be made. */
+export type NewClaim = Omit<KeptClaim, "revision">;
 
 /**
  * One transaction: the lock's key under the lease, if there is none. With `since`, the revision of a claim of ours whose key
@@ -15,12 +17,12 @@ export type Wish = Omit<KeptClaim, "revision">;
  */
 export async function makeClaim(
   client: EtcdClient,
-  wish: Wish,
+  claim: NewClaim,
   lease: LeaseId,
   since: number | null,
   limits: CallLimits = {},
-): Promise<Made> {
-  const { lock, last, token, value } = wish;
+): Promise<ClaimResult> {
+  const { lock, last, token, value } = claim;
   const result = await client.transact(
     {
       if: [{ key: lock, createRevision: 0 }, ...(since === null ? [] : [{ key: last, modRevision: since }])],
@@ -36,18 +38,18 @@ export async function makeClaim(
   const [found = null, trace = null] = result.found;
   if (trace?.value.toString() !== token) return { kind: "taken", by: found };
   // The last claim is ours: the answer to an earlier transaction was lost, or another keeper of ours made it.
-  if (found === null) return makeClaim(client, wish, lease, trace.modRevision, limits);
+  if (found === null) return makeClaim(client, claim, lease, trace.modRevision, limits);
   if (found.lease === lease) return { kind: "made", revision: found.createRevision };
   const unchanged = { key: lock, modRevision: found.modRevision };
   const moved = await client.transact({ if: [unchanged], then: [{ put: lock, value, lease }], elseGet: [] }, limits);
   if (moved.done) return { kind: "made", revision: found.createRevision };
-  return makeClaim(client, wish, lease, trace.modRevision, limits);
+  return makeClaim(client, claim, lease, trace.modRevision, limits);
 }
 
 /** Deletes the key of a claim of ours, whatever revision and lease it has by now; another's is left alone. */
 export async function unmakeClaim(
   client: EtcdClient,
-  { lock, last, token }: Pick<Wish, "lock" | "last" | "token">,
+  { lock, last, token }: Pick<NewClaim, "lock" | "last" | "token">,
   limits: CallLimits = {},
 ): Promise<void> {
   const looked = await client.transact(
@@ -60,4 +62,31 @@ export async function unmakeClaim(
   const unchanged = { key: lock, modRevision: found.modRevision };
   const gone = await client.transact({ if: [unchanged], then: [{ delete: lock }], elseGet: [] }, limits);
   if (!gone.done) await unmakeClaim(client, { lock, last, token }, limits);
+}
+/** Comparisons of one transaction: etcd's --max-txn-ops is 128, and there are two for a claim. */
+const claimsAtOnce = 60;
+
+/** The claims whose keys are not what they were, or not under this lease. A majority has answered. */
+export async function changedClaims(
+  at: EtcdClient,
+  lease: LeaseId,
+  claims: ReadonlyMap<string, KeptClaim>,
+  limits: CallLimits,
+): Promise<[string, KeptClaim][]> {
+  const asked = [...claims];
+  const changed: [string, KeptClaim][] = [];
+  for (let from = 0; from === 0 || from < asked.length; from += claimsAtOnce) {
+    const some = asked.slice(from, from + claimsAtOnce);
+    const unchanged = some.flatMap(([, { lock, revision }]) => [
+      { key: lock, createRevision: revision },
+      { key: lock, lease },
+    ]);
+    const result = await at.transact({ if: unchanged, then: [], elseGet: some.map(([, { lock }]) => lock) }, limits);
+    if (result.done) continue;
+    const isChanged = (index: number, { revision }: KeptClaim) =>
+      result.found[index]?.createRevision !== revision || result.found[index]?.lease !== lease;
+    changed.push(...some.filter(([, claim], index) => isChanged(index, claim)));
+  }
+  // What was removed, made again or rewritten meanwhile is not meant.
+  return changed.filter(([id, claim]) => claims.get(id) === claim);
 }

@@ -1,0 +1,95 @@
+import { bootMs } from "../../system/clock/boot-time.ts";
+import { sleep } from "../../system/clock/sleep.ts";
+import { KnownTree } from "../../system/processes/known-tree.ts";
+import { groupMembers } from "../../system/processes/process-group.ts";
+import { processesWithToken } from "../../system/processes/process-table.ts";
+import { type ProcessIdentity, readTreeProcess, type TreeProcess } from "../../system/processes/process-tree.ts";
+import { stopTree } from "../../system/processes/stop-tree.ts";
+import type { GuardRules } from "./keeper-messages.ts";
+
+/** A running wrapper reports within this time that it stops its command itself. */
+const wrapperPatienceMs = 300;
+/** From the start of a process until its environment can be read. */
+const startPatienceMs = 1000;
+/** A process that is ending has this long to be gone. */
+const endPatienceMs = 300;
+const lookEveryMs = 100;
+
+/**
+ * Watches over the command of a claim from outside: in the keeper, which ends the command's whole process tree before the lease
+ * can be another's, also while the wrapper is stopped or gone.
+ */
+export class CommandGuard {
+  readonly #rules: GuardRules | null;
+  readonly #tree = new KnownTree();
+  #token: string | null = null;
+  #group: number | null = null;
+  #wrapperStopsIt = false;
+  #wrapperIsGone = false;
+  #commandHasEnded = false;
+
+  /** `rules` null: there is no command, but a program that looks after itself. */
+  constructor(rules: GuardRules | null) {
+    this.#rules = rules;
+  }
+
+  /** The claim's token stands in the environment of its command: that finds processes which were never noted. */
+  addToken(token: string): void {
+    this.#token = token;
+  }
+
+  /** The process group that the command was started as. */
+  addGroup(group: number): void {
+    this.#group = group;
+  }
+
+  /** The command's tree as its wrapper sees it now. */
+  addTree(processes: readonly ProcessIdentity[]): void {
+    this.#tree.learn(processes);
+  }
+
+  wrapperStopsIt(): void {
+    this.#wrapperStopsIt = true;
+  }
+
+  /** Ends the command's tree: SIGTERM unless the wrapper sends it, SIGKILL to what is left at `stopByMs` (milliseconds since boot). */
+  async stop(stopByMs: number): Promise<void> {
+    if (this.#rules === null || !this.#rules.stops) return;
+    if (!this.#wrapperIsGone) await sleep(wrapperPatienceMs);
+    const killAtMs = Math.min(bootMs() + this.#rules.killAfterMs, stopByMs);
+    const mayAsk = () => !this.#wrapperStopsIt;
+    // Nothing may live on without the lock: a process that is stuck in the kernel is killed again when it returns.
+    while ((await stopTree(() => this.#living(), Math.max(0, killAtMs - bootMs()), mayAsk)).length > 0);
+  }
+
+  /** The command has ended. Resolves with what still runs of it: daemons, workers in sessions of their own. */
+  async leftovers(): Promise<readonly number[]> {
+    this.#commandHasEnded = true;
+    const giveUpAtMs = bootMs() + endPatienceMs;
+    for (;;) {
+      const left = this.#living();
+      if (left.length === 0 || bootMs() >= giveUpAtMs) return left.map(({ pid }) => pid);
+      await sleep(lookEveryMs / 4);
+    }
+  }
+
+  /** The wrapper is gone, or has finished: resolves when nothing of the command runs. */
+  async outlast(): Promise<void> {
+    this.#wrapperIsGone = true;
+    this.#wrapperStopsIt = false;
+    const sinceMs = bootMs();
+    while (this.#rules !== null) {
+      const mayJustStart = this.#group === null && !this.#commandHasEnded && bootMs() - sinceMs < startPatienceMs;
+      if (!mayJustStart && this.#living().length === 0) return;
+      await sleep(2 * lookEveryMs);
+    }
+  }
+
+  #living(): TreeProcess[] {
+    if (this.#rules === null) return [];
+    const carriers = this.#token === null ? [] : processesWithToken(this.#token).filter((pid) => pid !== process.pid);
+    this.#tree.learn(carriers.flatMap((pid) => readTreeProcess(pid) ?? []));
+    if (this.#group !== null) this.#tree.learn(groupMembers(this.#group));
+    return this.#tree.living();
+  }
+}
