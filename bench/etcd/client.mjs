@@ -1,5 +1,5 @@
+import { parseEtcdAddress } from "../../dist/lib/etcd/address.js";
 import { openEtcd } from "../../dist/lib/etcd/open-etcd.js";
-import { parseEtcdAddress } from "../../dist/lib/etcd/parse-address.js";
 
 const noAccess = { caFile: null, certFile: null, keyFile: null, user: null, password: null };
 

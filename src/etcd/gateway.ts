@@ -7,8 +7,8 @@ import { type Connections, connections } from "./connections.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { EtcdError } from "./errors.ts";
 import { codes, namedCertificate, notEtcd, saidByEtcd } from "./failures.ts";
+import { post, type Reply } from "./http.ts";
 import { type Login, login } from "./login.ts";
-import { post, type Reply } from "./post.ts";
 
 const mebibyte = 2 ** 20;
 /** Bytes of an answer that a hostile or mistaken server may fill our memory with. */

@@ -6,13 +6,12 @@ import type { WatchEvent } from "./client.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { saidByEtcd } from "./failures.ts";
 import { failureOf, type Gateway, largest } from "./gateway.ts";
-import { keepAsking } from "./still-there.ts";
-import { openStream, type Stream } from "./stream.ts";
+import { LineStream } from "./stream.ts";
 
 const path = "/v3/watch";
 
 /**
- * What happens to a key from a revision on. Ends in silence when the signal aborts, and after a `compacted`; with an EtcdError
+ * What happens to a key from a revision on. Ends without an error when the signal aborts, and after a `compacted`; with an EtcdError
  * when the connection breaks, when the member stops, has lost the leader for three election timeouts, or does not answer.
  */
 export async function* watchKey(
@@ -26,11 +25,8 @@ export async function* watchKey(
   let stop = () => {};
   try {
     const { endpoint, stream, created } = await begin(gateway, endpoints, key, fromRevision, signal);
-    const stopAsking = keepAsking(gateway.connections, endpoint, stream);
-    stop = () => {
-      stopAsking();
-      stream.end();
-    };
+    stream.checkWhileSilent();
+    stop = () => stream.end();
     for (let answer = created; ; answer = await nextAnswer(endpoint, stream)) {
       for (const { type, kv } of answer.events) {
         if (signal.aborted) return;
@@ -50,7 +46,7 @@ export async function* watchKey(
 
 interface Begun {
   readonly endpoint: string;
-  readonly stream: Stream;
+  readonly stream: LineStream;
   readonly created: WatchAnswer;
 }
 
@@ -67,7 +63,7 @@ function begin(
   return endpoints.inTurn({ signal }, (endpoint, timeoutMs) =>
     login.withToken(endpoint, { timeoutMs, signal }, async (token, leftMs) => {
       const request = { endpoint, path, body, token, needsLeader: true, timeoutMs: leftMs, signal };
-      const stream = openStream(connections, request, largest.page);
+      const stream = new LineStream(connections, request, largest.page);
       try {
         return { endpoint, stream, created: await nextAnswer(endpoint, stream) };
       } catch (error) {
@@ -78,7 +74,7 @@ function begin(
   );
 }
 
-async function nextAnswer(endpoint: string, stream: Stream): Promise<WatchAnswer> {
+async function nextAnswer(endpoint: string, stream: LineStream): Promise<WatchAnswer> {
   const json = parseJson(await stream.next());
   const read = v.safeParse(watchAnswer, json);
   if (stream.status !== 200 || !read.success) throw failureOf(endpoint, path, stream.status, json);

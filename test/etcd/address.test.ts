@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseEtcdAddress } from "../../src/etcd/parse-address.ts";
+import { parseEtcdAddress } from "../../src/etcd/address.ts";
 import { UsageError } from "../../src/model/errors.ts";
 
 function refusal(text: string): UsageError {

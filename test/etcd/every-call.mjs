@@ -1,7 +1,7 @@
 // Calls a store as a program would, and ends by itself when all is given back: nothing of the client may keep it alive.
 import { etcdAccess } from "../../src/etcd/access.ts";
+import { parseEtcdAddress } from "../../src/etcd/address.ts";
 import { openEtcd } from "../../src/etcd/open-etcd.ts";
-import { parseEtcdAddress } from "../../src/etcd/parse-address.ts";
 
 const address = parseEtcdAddress(process.env.TRAINLOCK_STORE ?? "");
 const access = etcdAccess(process.env);

@@ -55,7 +55,7 @@ withSessions("such a worker is killed with the rest when the lock is lost, befor
   await expect.poll(() => isRunning(workerOf(site)), { timeout: 10_000 }).toBe(false);
 });
 
-const withPython = requiresPrograms("etcd", "etcdctl", "python3", "timeout", "setsid");
+const withPython = requiresPrograms("etcd", "etcdctl", "python3", "setsid");
 
 for (const name of launcherNames) {
   withPython(`while the wrapper is stopped the keeper ends the whole tree of a lost claim: ${name}`, async () => {

@@ -1,8 +1,8 @@
 import { etcdAccess } from "../../etcd/access.ts";
 import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
+import { parseEtcdAddress } from "../../etcd/address.ts";
 import type { EtcdClient } from "../../etcd/client.ts";
 import { openEtcd } from "../../etcd/open-etcd.ts";
-import { parseEtcdAddress } from "../../etcd/parse-address.ts";
 import type { ClaimStatus } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Examine } from "../../model/examine.ts";
