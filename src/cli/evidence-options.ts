@@ -3,11 +3,11 @@ import { remoteOptionsOf } from "../evidence/remote/options.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { isHostName } from "../model/host-name.ts";
+import { printable } from "../model/printable.ts";
 import type { Layout } from "../site/layout.ts";
 import { schedulers } from "../site/site-config.ts";
 import { choice, type ValuesOf, value } from "./command.ts";
 import { say } from "./output.ts";
-import { printable } from "./show/printable.ts";
 import { parsePositiveDuration } from "./units.ts";
 
 export const evidenceOptions = {

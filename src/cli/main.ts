@@ -1,10 +1,10 @@
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../model/errors.ts";
+import { printable } from "../model/printable.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
 import { commandNames, loadCommand, loadCommands } from "./commands.ts";
 import { print, say } from "./output.ts";
 import { nearestHint, parseCall } from "./parse-call.ts";
-import { printable } from "./show/printable.ts";
 
 /** Set by the build. */
 declare const TRAINLOCK_VERSION: string;

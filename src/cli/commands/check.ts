@@ -3,13 +3,13 @@ import { lockJson } from "../../listing/lock-json.ts";
 import type { LockReport } from "../../listing/lock-report.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
+import { printable } from "../../model/printable.ts";
 import { findCheckpoint } from "../../run/done-rule.ts";
 import { nobodyKnown } from "../../stores/claim-record.ts";
 import { defineCommand, repeatedValue, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { holderText, livingText } from "../show/lock-text.ts";
-import { printable } from "../show/printable.ts";
 import { configurationOptions, jsonOption, openWith, siteOptions } from "../site-options.ts";
 
 const options = {

@@ -1,13 +1,13 @@
 import { type ClearResult, clearLocks } from "../../listing/clear-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { exitCodes } from "../../model/errors.ts";
+import { printable } from "../../model/printable.ts";
 import { defineCommand, flag, negatedFlag, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { kindOptions, kindsFrom } from "../kind-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { briefLockText } from "../show/lock-text.ts";
 import { type Paint, paintFor } from "../show/paint.ts";
-import { printable } from "../show/printable.ts";
 import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
 
 const options = {

@@ -1,8 +1,8 @@
 import { exitCodes } from "../../model/errors.ts";
+import { printable } from "../../model/printable.ts";
 import { type Setting, siteSettings } from "../../site/site-settings.ts";
 import { defineCommand, type ValuesOf } from "../command.ts";
 import { print, printJson } from "../output.ts";
-import { printable } from "../show/printable.ts";
 import { configurationOptions, jsonOption, openWith, siteOptions } from "../site-options.ts";
 
 const options = { ...configurationOptions, ...siteOptions, ...jsonOption };

@@ -1,8 +1,8 @@
 import { exitCodes } from "../../model/errors.ts";
+import { printable } from "../../model/printable.ts";
 import { initSite } from "../../site/init-site.ts";
 import { defineCommand } from "../command.ts";
 import { print } from "../output.ts";
-import { printable } from "../show/printable.ts";
 import { placeOptions } from "../site-options.ts";
 
 export const command = defineCommand({

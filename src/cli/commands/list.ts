@@ -1,6 +1,7 @@
 import { listLocks } from "../../listing/list-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
+import { printable } from "../../model/printable.ts";
 import { sleep } from "../../system/clock/sleep.ts";
 import { defineCommand, flag, negatedFlag, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
@@ -8,7 +9,6 @@ import { kindOptions, kindsFrom } from "../kind-options.ts";
 import { isTerminal, print, printJson, say } from "../output.ts";
 import { listText } from "../show/lock-text.ts";
 import { paintFor } from "../show/paint.ts";
-import { printable } from "../show/printable.ts";
 import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
 
 const watchEveryMs = 2000;

@@ -1,18 +1,18 @@
 import { gridTextOf } from "../../grid/adopt.ts";
 import type { FieldReader } from "../../grid/fields.ts";
+import { nextCommand } from "../../grid/next-command.ts";
 import type { Plan } from "../../grid/plan.ts";
 import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
+import { printable } from "../../model/printable.ts";
 import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { isTerminal, print, printJson, say } from "../output.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
-import { nextCommand } from "../show/command-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
 import { formatRow, planJson, planTsv } from "../show/plan-data.ts";
 import { countsLine, planLines } from "../show/plan-text.ts";
-import { printable } from "../show/printable.ts";
 import { jsonOption } from "../site-options.ts";
 
 /** A terminal shows more rows than this as a matrix. */

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
+import { printable } from "../../model/printable.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
 import type { RunOutcome, RunRequest } from "../../run/run-request.ts";
@@ -15,7 +16,6 @@ import { defineCommand, restOperand } from "../command.ts";
 import { examineFrom } from "../evidence-options.ts";
 import { say } from "../output.ts";
 import { livingText, skipHolderText } from "../show/lock-text.ts";
-import { printable } from "../show/printable.ts";
 import { showProgress } from "../show/run-progress.ts";
 import { openWith } from "../site-options.ts";
 import { doneRuleFrom, type RunOptions, runOptions } from "./run-options.ts";

@@ -1,6 +1,6 @@
 import type { Finding } from "../../model/finding.ts";
+import { printable } from "../../model/printable.ts";
 import type { Paint } from "./paint.ts";
-import { printable } from "./printable.ts";
 
 const words = { ok: "ok", warning: "warning", fault: "FAULT" } as const;
 

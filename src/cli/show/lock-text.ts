@@ -1,8 +1,8 @@
 import type { LockReport } from "../../listing/lock-report.ts";
 import type { Verdict } from "../../model/evidence.ts";
 import type { Holder } from "../../model/holder.ts";
+import { printable } from "../../model/printable.ts";
 import type { Paint } from "./paint.ts";
-import { printable } from "./printable.ts";
 
 const sectionTitles = {
   file: "File-based locks (.training_lock)",

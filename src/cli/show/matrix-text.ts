@@ -1,7 +1,7 @@
 import type { PlannedRow } from "../../grid/plan.ts";
 import { type RowState, rowStates } from "../../grid/row-state.ts";
+import { printable } from "../../model/printable.ts";
 import { fieldOf } from "../../site/condition.ts";
-import { printable } from "./printable.ts";
 
 /** The letter that stands for a state in a cell; done rows are the number in front. */
 const letters: Readonly<Record<RowState, string>> = {

@@ -1,10 +1,10 @@
 import { basename } from "node:path";
 import type { Plan, PlannedRow } from "../../grid/plan.ts";
 import { type RowState, rowStates } from "../../grid/row-state.ts";
+import { durationText } from "../../model/durations.ts";
+import { printable } from "../../model/printable.ts";
 import { quietMs } from "../../progress/progress.ts";
-import { durationText } from "../units.ts";
 import type { Paint } from "./paint.ts";
-import { printable } from "./printable.ts";
 
 const columns = 80;
 const stateWidth = Math.max(...rowStates.map((state) => state.length));

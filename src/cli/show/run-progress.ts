@@ -1,9 +1,9 @@
+import { durationText } from "../../model/durations.ts";
+import { printable } from "../../model/printable.ts";
 import type { RunEvents, RunOutcome } from "../../run/run-request.ts";
 import type { Busy } from "../../stores/store.ts";
 import { commandLineOf, type TreeProcess } from "../../system/processes/process-tree.ts";
 import { isTerminal, say } from "../output.ts";
-import { durationText } from "../units.ts";
-import { printable } from "./printable.ts";
 import { showWait } from "./wait-progress.ts";
 
 export interface RunProgress extends RunEvents {

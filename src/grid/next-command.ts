@@ -1,5 +1,5 @@
-import type { PlannedRow } from "../../grid/plan.ts";
-import type { Configuration } from "../../model/configuration.ts";
+import type { Configuration } from "../model/configuration.ts";
+import type { PlannedRow } from "./plan.ts";
 
 /** A word as a shell takes it, quoted where it has to be. */
 export function shellWord(text: string): string {
