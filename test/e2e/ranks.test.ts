@@ -1,4 +1,5 @@
 import { readdir } from "node:fs/promises";
+import { basename } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -61,7 +62,7 @@ describe("run --ranks job", () => {
   test("rank 0 is turned away: exit code 75 for all, or 0 with --on-locked skip", async () => {
     const of = configuration(await temporaryRoot());
     await holdWithRun(of.args);
-    const runs = [1, 0, 2].map((rank) => start(of, srun(rank)));
+    const runs = [1, 0, 2].map((rank) => start(of, srun(rank, 3)));
     for (const run of runs) {
       expect(await run.finished).toMatchObject({ exitCode: 75, stdout: "", stderr: expect.stringContaining("SKIP: ") });
     }
@@ -96,15 +97,13 @@ describe("run --ranks job", () => {
     expect(await successor.finished).toMatchObject({ exitCode: 0, stdout: "trained\n" });
   });
 
-  test("steps of one job are told apart", async () => {
+  test("steps of one job are told apart, and nothing of them is left", async () => {
     const of = configuration(await temporaryRoot());
     for (const step of ["0", "1"]) {
       const runs = [1, 0].map((rank) => start(of, { ...srun(rank), SLURM_STEP_ID: step }, "true"));
       for (const run of runs) expect(await run.finished).toMatchObject({ exitCode: 0 });
     }
-    const words = (await readdir(of.lockDir)).filter((name) => name.endsWith(".ranks"));
-    expect(words).toHaveLength(2);
-    expect((await readdir(of.lockDir)).length).toBe(3);
+    expect(await readdir(of.lockDir)).toEqual([basename(of.kernelLock)]);
   });
 });
 

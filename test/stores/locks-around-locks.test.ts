@@ -1,11 +1,12 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import { bothStores } from "../../src/stores/both-stores.ts";
 import { nobodyKnown } from "../../src/stores/claim-record.ts";
-import { leadRanks } from "../../src/stores/ranks/lead-ranks.ts";
-import { rankStatusPath, readRankStatus } from "../../src/stores/ranks/rank-status.ts";
+import { type Launch, launchFrom } from "../../src/stores/ranks/launch.ts";
+import { LaunchLeader } from "../../src/stores/ranks/lead-ranks.ts";
+import { findStatuses } from "../../src/stores/ranks/rank-status.ts";
 import type { Attempt, HeldLock, LockStore } from "../../src/stores/store.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
@@ -82,24 +83,28 @@ test("whoever has waited for the files uses its place under the remote store's c
   expect(seen.givenUp).toBe(1);
 });
 
+/** Rank 0 of a launch of two, around another store. */
+async function rankZero(inner: LockStore) {
+  const layout = defaultLayout(await temporaryRoot());
+  const launch = launchFrom({ SLURM_JOB_ID: "7", SLURM_STEP_ID: "0", SLURM_PROCID: "0", SLURM_STEP_NUM_TASKS: "2" });
+  const leader = new LaunchLeader(inner, layout, configuration, launch as Launch, {
+    patienceMs: 0,
+    onNote: () => undefined,
+  });
+  onTestFinished(() => leader.conclude());
+  return { store: leader.store, statuses: () => findStatuses(layout.kernelLockPath(configuration)) };
+}
+
 test("rank 0 tells the others of a lock that it got by waiting", async () => {
   const { files } = busyFiles();
-  const layout = defaultLayout(await temporaryRoot());
-  const leading = leadRanks(files, layout, configuration, { rank: 0, size: 2, key: "k" }, 0);
-  expect(await (await waitedAttempt(leading.store)).acquire()).toMatchObject({ kind: "held" });
-  const path = rankStatusPath(layout.kernelLockPath(configuration), "k");
-  expect(readRankStatus(path)?.status).toMatchObject({ state: "held", token: "0".repeat(32) });
+  const { store: around, statuses } = await rankZero(files);
+  expect(await (await waitedAttempt(around)).acquire()).toMatchObject({ kind: "held" });
+  expect(statuses()).toMatchObject([{ status: { state: "held", token: "0".repeat(32) } }]);
 });
 
 test.each([
   ["both stores", async (inner: LockStore) => bothStores(inner, store())],
-  [
-    "rank 0",
-    async (inner: LockStore) => {
-      const layout = defaultLayout(await temporaryRoot());
-      return leadRanks(inner, layout, configuration, { rank: 0, size: 2, key: "k" }, 0).store;
-    },
-  ],
+  ["rank 0", async (inner: LockStore) => (await rankZero(inner)).store],
 ] as const)("a lock that was claimed again has its new generation, through %s", async (_, around) => {
   const inner = store();
   const acquired = await (await around(inner)).acquire(configuration, null);

@@ -1,62 +1,144 @@
+import type { SchedulerJob } from "../../model/owner-record.ts";
 import { readStatLine } from "../../system/processes/proc-files.ts";
 import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
+import { sha256Hex } from "../../system/sha256.ts";
 
 /** Several tasks that one launcher (srun, mpirun, torchrun) has started together. */
 export interface Launch {
   readonly rank: number;
   /** How many there are; null when the launcher does not say. */
   readonly size: number | null;
-  /** The same for all ranks of one launch and for no other launch; fit for a file name. */
+  /** Which of torchrun's agents started this rank, as it says. */
+  readonly nodeRank: string | null;
+  /** The same for all ranks of one launch, in hex. Launches one after the other may share it. */
   readonly key: string;
+  readonly proof: LaunchProof;
+  /** What all ranks of a launch have in their environment alike, and the variable that tells them apart. */
+  readonly variables: Environment;
+  readonly rankVariable: string;
+  /** Why the ranks of this launch cannot be told from those of another; null: they can. */
+  readonly unclear: string | null;
 }
+
+/**
+ * What shows that a rank is of the launch of a rank 0 with the same key. `name`: the key itself, which the launcher or the
+ * scheduler has made. `same parent`: all ranks are on one host, and the key names their parent process. `older parent`: the
+ * parent process was started before that rank 0 began; on the host of rank 0 it is the same one.
+ */
+export type LaunchProof = "name" | "same parent" | "older parent";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 interface Launcher {
   readonly rank: string;
   readonly sizes: readonly string[];
-  /** What tells this launch from the others of its job; the first group that is complete counts. */
-  readonly names: readonly (readonly string[])[];
+  /** How many ranks of this launch this host has. */
+  readonly localSizes: readonly string[];
+  /** What tells this launch from the others of its job; the first that is set counts. */
+  readonly names: readonly string[];
 }
+
+/** PyTorch's variables name a meeting point and no launch. */
+const plain: Launcher = { rank: "RANK", sizes: ["WORLD_SIZE"], localSizes: ["LOCAL_WORLD_SIZE"], names: [] };
 
 /** The innermost first: mpirun within a job step sets its own variables and inherits srun's. */
 const launchers: readonly Launcher[] = [
-  {
-    rank: "RANK",
-    sizes: ["WORLD_SIZE"],
-    names: [
-      ["TORCHELASTIC_RUN_ID", "MASTER_PORT"],
-      ["MASTER_ADDR", "MASTER_PORT"],
-    ],
-  },
+  plain,
   {
     rank: "OMPI_COMM_WORLD_RANK",
     sizes: ["OMPI_COMM_WORLD_SIZE"],
-    names: [["PMIX_NAMESPACE"], ["OMPI_MCA_ess_base_jobid"], ["OMPI_MCA_orte_hnp_uri"]],
+    localSizes: ["OMPI_COMM_WORLD_LOCAL_SIZE"],
+    names: ["PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "OMPI_MCA_orte_hnp_uri"],
   },
-  { rank: "PMIX_RANK", sizes: ["PMIX_SIZE", "SLURM_STEP_NUM_TASKS"], names: [["PMIX_NAMESPACE"]] },
-  { rank: "SLURM_PROCID", sizes: ["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"], names: [["SLURM_STEP_ID"]] },
-  { rank: "PMI_RANK", sizes: ["PMI_SIZE"], names: [["PMI_JOBID"], ["HYDI_CONTROL_FD"]] },
+  { rank: "PMIX_RANK", sizes: ["PMIX_SIZE", "SLURM_STEP_NUM_TASKS"], localSizes: [], names: ["PMIX_NAMESPACE"] },
+  { rank: "SLURM_PROCID", sizes: ["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"], localSizes: [], names: ["SLURM_STEP_ID"] },
+  { rank: "PMI_RANK", sizes: ["PMI_SIZE"], localSizes: ["MPI_LOCALNRANKS"], names: ["PMI_JOBID"] },
 ];
+
+/** Where torchrun's workers meet, and what is the same for all of them. */
+const meeting = ["TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"] as const;
 
 /**
  * The launch this process is part of, by its environment. Null outside of one: a batch script has SLURM_PROCID as well, but
  * no step; RANK alone is too common a name. TRAINLOCK_LAUNCH names the launch where its launcher does not.
  */
 export function launchFrom(env: Environment): Launch | null {
-  for (const { rank, sizes, names } of launchers) {
-    const number = natural(env[rank]);
-    const size = sizes.map((name) => natural(env[name])).find((count) => count !== null) ?? null;
-    const named = names.find((group) => group.every((name) => env[name]));
-    if (number === null || (rank === "RANK" && size === null)) continue;
-    if (rank === "SLURM_PROCID" && named === undefined) continue;
-    const name = env.TRAINLOCK_LAUNCH ?? named?.map((variable) => env[variable]).join(":") ?? ourParent();
+  for (const launcher of launchers) {
+    const rank = natural(env[launcher.rank]);
+    const size = firstNatural(env, launcher.sizes);
+    if (rank === null || (launcher === plain && size === null)) continue;
+    const name = launcher.names.map((variable) => env[variable]).find((value) => value) ?? null;
+    if (launcher.rank === "SLURM_PROCID" && name === null) continue;
     const job = schedulerJob(env);
-    const jobName = job === null ? [] : [job.kind, job.jobId, job.arrayIndex ?? "", String(job.restartCount)];
-    return { rank: number, size, key: fileName([...jobName, rank, name].join(".")) };
+    const named = launcher === plain ? nameByMeeting(env, job, size) : nameByLauncher(env, launcher, name, job, size);
+    const jobName = job === null ? [] : [job.kind, job.jobId, job.arrayIndex, job.restartCount];
+    const parent = named.proof === "same parent" ? ourParent() : [];
+    const shared = [launcher.sizes[0], ...launcher.localSizes, ...launcher.names, ...meeting];
+    return {
+      rank,
+      size,
+      nodeRank: env.GROUP_RANK ?? null,
+      key: sha256Hex(JSON.stringify([jobName, launcher.rank, named.parts, parent])).slice(0, 16),
+      proof: named.proof,
+      variables: Object.fromEntries(shared.flatMap((variable) => (variable ? [[variable, env[variable]]] : []))),
+      rankVariable: launcher.rank,
+      unclear: named.unclear ?? null,
+    };
   }
   return null;
+}
+
+interface Named {
+  readonly parts: readonly (string | undefined)[];
+  readonly proof: LaunchProof;
+  readonly unclear?: string;
+}
+
+/** srun, mpirun and their kind give each launch a name of its own. Without one a job's id, or the parent process, has to do. */
+function nameByLauncher(
+  env: Environment,
+  { localSizes }: Launcher,
+  name: string | null,
+  job: SchedulerJob | null,
+  size: number | null,
+): Named {
+  const given = env.TRAINLOCK_LAUNCH ?? name;
+  if (given !== null) return { parts: [given], proof: "name" };
+  const local = firstNatural(env, localSizes);
+  if (size === null || local === null || local >= size) return { parts: [], proof: "same parent" };
+  if (job !== null) return { parts: [], proof: "name" };
+  return { parts: [], proof: "name", unclear: "its launcher gives it no name, and its ranks are on several hosts" };
+}
+
+/**
+ * By torchrun's variables, which scripts set as well. Its defaults (run id `none`, port 29500) are the same for every launch on
+ * every host.
+ */
+function nameByMeeting(env: Environment, job: SchedulerJob | null, size: number | null): Named {
+  if (env.TRAINLOCK_LAUNCH) return { parts: [env.TRAINLOCK_LAUNCH], proof: "name" };
+  const parts = meeting.map((variable) => env[variable]);
+  // A script makes RANK of SLURM_PROCID: the job step is the launch.
+  if (job?.kind === "slurm" && env.SLURM_STEP_ID && natural(env.SLURM_STEP_NUM_TASKS) === size)
+    return { parts: [...parts, env.SLURM_STEP_ID], proof: "name" };
+  const { TORCHELASTIC_RUN_ID: runId, MASTER_ADDR: address } = env;
+  const local = natural(env.LOCAL_WORLD_SIZE);
+  const isLoopback = address !== undefined && loopback.test(address);
+  const isOnOneHost = local === null ? isLoopback || (!address && job === null) : size !== null && local >= size;
+  // A launch that its agent starts again has the same parent; the agents of several hosts count each for itself.
+  if (isOnOneHost) return { parts: [...parts, env.TORCHELASTIC_RESTART_COUNT], proof: "same parent" };
+  const isNamed = runId !== undefined && runId !== "" && runId !== "none";
+  if (!isNamed && isLoopback) return { parts, proof: "name", unclear: `MASTER_ADDR ${address} is every host's own` };
+  if (job !== null) return { parts, proof: "name" };
+  if (!isNamed && (runId !== undefined || !address) && local !== null)
+    return { parts, proof: "name", unclear: "its run id is `none`, like that of every other launch" };
+  return { parts, proof: "older parent" };
+}
+
+const loopback = /^(localhost(\..*)?|ip6-localhost|127(\.\d{1,3}){3}|(0{0,4}:){2,7}0{0,3}1|0\.0\.0\.0)$/i;
+
+function firstNatural(env: Environment, names: readonly string[]): number | null {
+  return names.map((name) => natural(env[name])).find((count) => count !== null) ?? null;
 }
 
 function natural(text: string | undefined): number | null {
@@ -64,10 +146,7 @@ function natural(text: string | undefined): number | null {
 }
 
 /** The launcher's own process: the same for all ranks on this host. */
-function ourParent(): string {
-  return `${thisHost().bootId}.${process.ppid}.${readStatLine(process.ppid)?.startTimeTicks ?? 0}`;
-}
-
-function fileName(text: string): string {
-  return text.replace(/[^A-Za-z0-9.-]/g, "_").slice(0, 120);
+function ourParent(): readonly (string | number | null)[] {
+  const { bootId, pidNamespace } = thisHost();
+  return [bootId, pidNamespace, process.ppid, readStatLine(process.ppid)?.startTimeTicks ?? 0];
 }

@@ -2,102 +2,209 @@ import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep } from "../../system/clock/sleep.ts";
+import { readStatLine } from "../../system/processes/proc-files.ts";
+import { startedBy } from "../../system/processes/process-table.ts";
 import { type Acquisition, type Attempt, changedLock, type HeldLock, type LockStore, waitThen } from "../store.ts";
+import { Beats } from "./beats.ts";
 import type { Launch } from "./launch.ts";
+import { lifeOf, ourselves } from "./participant.ts";
 import {
+  createStatus,
+  findStatuses,
+  newStatusPath,
+  type Presence,
   type RankStatus,
-  rankStatusPath,
-  readPresence,
-  removePresence,
-  sweepRankStatuses,
-  writeRankStatus,
+  readPresences,
+  removeForgotten,
+  removeLaunch,
+  writeStatus,
 } from "./rank-status.ts";
+import { watchSplit } from "./ranks-beside.ts";
+import { differentParents, unclearLaunch } from "./unclear-launch.ts";
 
 /** Ranks start within moments of each other: who has not joined by then never will. */
 const joinPatienceMs = 10_000;
+/** Where a launch has no name but its parent process, rank 0 looks whether all ranks have that parent; at most this long. */
+const gatherMs = 3000;
 const pollMs = 100;
+const beatMs = 1000;
+/** A rank of another host that has written nothing for so many seconds is not waited for beyond the patience. */
+const silentLooks = 15;
 
 export interface Leading {
-  readonly store: LockStore;
-  /** The last status: without it, ranks that have not begun would wait for one. */
-  conclude(): void;
+  /** How long the others may go on when rank 0 has ended, milliseconds. */
+  readonly patienceMs: number;
+  readonly onNote: (text: string) => void;
 }
 
 /**
- * Rank 0 of a launch: takes the lock for all, lets them know, and keeps it until the others are done as well, for at most
- * `patienceMs`. Words that cannot be written are an EnvironmentError.
+ * Rank 0 of a launch: takes the lock for all, lets them know, and keeps it until the others are done as well. Its file is its
+ * own, so that nothing it writes can disturb another launch. A status that cannot be written is an EnvironmentError.
  */
-export function leadRanks(
-  store: LockStore,
-  layout: Layout,
-  configuration: Configuration,
-  launch: Launch,
-  patienceMs: number,
-): Leading {
-  const lockPath = layout.kernelLockPath(configuration);
-  const path = rankStatusPath(lockPath, launch.key);
-  let status: RankStatus = { state: "asking", token: null, generation: 0 };
-  const say = (change: Partial<RankStatus>) => {
-    status = { ...status, ...change };
-    writeRankStatus(path, status);
-  };
-  const sayLost = () => {
+export class LaunchLeader {
+  readonly store: LockStore;
+  readonly #launch: Launch;
+  readonly #leading: Leading;
+  readonly #path: string;
+  readonly #beating: NodeJS.Timeout;
+  #status: RankStatus;
+  #gathered = false;
+
+  constructor(store: LockStore, layout: Layout, configuration: Configuration, launch: Launch, leading: Leading) {
+    const lockPath = layout.kernelLockPath(configuration);
+    this.#launch = launch;
+    this.#leading = leading;
+    this.#path = newStatusPath(lockPath, launch.key);
+    this.#status = {
+      state: "asking",
+      token: null,
+      generation: 0,
+      size: launch.size,
+      leader: ourselves(),
+      parentPid: process.ppid,
+      parentStartTimeTicks: readStatLine(process.ppid)?.startTimeTicks ?? null,
+      nodeRank: launch.nodeRank,
+      beganAtMs: null,
+      beat: 0,
+    };
+    this.#status = { ...this.#status, beganAtMs: createStatus(this.#path, this.#status) };
+    removeEnded(lockPath, launch.key, this.#path);
+    this.#beating = setInterval(() => this.#trySay({ beat: this.#status.beat + 1 }), beatMs);
+    this.store = {
+      acquire: async (...request) => {
+        await this.#gather();
+        return this.#announce(await store.acquire(...request));
+      },
+    };
+  }
+
+  /** The last status: without it, ranks that have not begun would wait for one. The files go when no other rank needs them. */
+  conclude(): void {
+    clearInterval(this.#beating);
+    if (!["lost", "unclear"].includes(this.#status.state)) this.#say({ state: "over" });
+    removeIfAllEnded(this.#path, this.#launch.size);
+  }
+
+  #say(change: Partial<RankStatus>): void {
+    this.#status = { ...this.#status, ...change };
+    writeStatus(this.#path, this.#status);
+  }
+
+  /** For what the others see without it, only later. */
+  #trySay(change: Partial<RankStatus>): void {
     try {
-      say({ state: "lost" });
+      this.#say(change);
     } catch (error) {
-      // The other ranks see another claim's record soon enough.
       if (!(error instanceof EnvironmentError)) throw error;
     }
-  };
+  }
 
-  const outlastOthers = async () => {
-    const endedAt = performance.now();
-    const others = launch.size === null ? 0 : launch.size - 1;
-    for (let elapsed = 0; elapsed < patienceMs; elapsed = performance.now() - endedAt) {
-      const { joined, running } = readPresence(path);
-      if (running === 0 && (joined >= others || elapsed > joinPatienceMs)) return;
-      await sleep(pollMs);
+  async #gather(): Promise<void> {
+    const { size, proof } = this.#launch;
+    if (this.#gathered || proof !== "same parent" || size === null) return;
+    this.#gathered = true;
+    const isCertain = watchSplit(this.#launch);
+    for (const giveUpAt = performance.now() + gatherMs; performance.now() < giveUpAt; await sleep(pollMs)) {
+      if (readPresences(this.#path).size >= size - 1) return;
+      if (!isCertain()) continue;
+      this.#trySay({ state: "unclear" });
+      throw unclearLaunch(differentParents);
     }
-  };
+  }
 
-  const leading = (lock: HeldLock): HeldLock =>
-    changedLock(lock, {
+  async #announce(acquisition: Acquisition): Promise<Acquisition> {
+    if (acquisition.kind === "busy") {
+      const again = async (attempt: Attempt, token?: string) => this.#announce(await attempt.acquire(token));
+      return { ...acquisition, wait: waitThen(acquisition.wait, again) };
+    }
+    const { lock } = acquisition;
+    try {
+      this.#say({ state: "held", token: lock.token, generation: lock.generation });
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+    lock.lost.addEventListener("abort", () => this.#trySay({ state: "lost" }), { once: true });
+    return { kind: "held", lock: this.#releasedLast(lock) };
+  }
+
+  #releasedLast(lock: HeldLock): HeldLock {
+    return changedLock(lock, {
       release: async (outcome) => {
         try {
           if (!lock.lost.aborted) {
-            say({ state: "ended" });
-            await outlastOthers();
+            this.#say({ state: "ended" });
+            await this.#outlastOthers(lock.lost);
           }
         } finally {
           await lock.release(outcome);
         }
       },
     });
+  }
 
-  const announce = async (acquisition: Acquisition): Promise<Acquisition> => {
-    if (acquisition.kind === "busy") {
-      const again = async (attempt: Attempt, token?: string) => announce(await attempt.acquire(token));
-      return { ...acquisition, wait: waitThen(acquisition.wait, again) };
+  /** A rank that is seen to run is waited for without end: a lock that is given back under it would be another's. */
+  async #outlastOthers(lost: AbortSignal): Promise<void> {
+    const { patienceMs, onNote } = this.#leading;
+    const beats = new Beats();
+    const endedAt = performance.now();
+    const others = this.#launch.size === null ? 0 : this.#launch.size - 1;
+    for (let noted = false; !lost.aborted; await sleep(pollMs)) {
+      const elapsed = performance.now() - endedAt;
+      const presences = readPresences(this.#path);
+      const running = [...presences].filter(([, presence]) => presence === null || mayRun(presence));
+      if (running.length === 0 && (presences.size >= others || elapsed > joinPatienceMs)) return;
+      if (elapsed < patienceMs) continue;
+      const certain = running.filter(([rank, presence]) => presence !== null && isSeen(rank, presence, beats));
+      if (certain.length === 0 && elapsed > patienceMs + silentLooks * beatMs) return;
+      if (noted || certain.length === 0) continue;
+      noted = true;
+      const ranks = certain.map(([rank]) => rank).join(", ");
+      onNote(`rank 0 has ended, but of its launch rank ${ranks} goes on: keeping the lock until it has ended`);
     }
-    const { lock } = acquisition;
-    try {
-      say({ state: "held", token: lock.token, generation: lock.generation });
-    } catch (error) {
-      await lock.release();
-      throw error;
-    }
-    lock.lost.addEventListener("abort", sayLost, { once: true });
-    return { kind: "held", lock: leading(lock) };
-  };
+  }
+}
 
-  say({});
-  removePresence(path);
-  sweepRankStatuses(lockPath);
-  return {
-    store: { acquire: async (...request) => announce(await store.acquire(...request)) },
-    conclude: () => {
-      if (status.state !== "lost") say({ state: "over" });
-      removePresence(path);
-    },
-  };
+/** Whether that rank, or a command that outlives it, may still run. */
+function mayRun({ state, token, follower }: Presence): boolean {
+  if (state === "ended") return false;
+  if (lifeOf(follower) !== "gone") return true;
+  if (token === null) return false;
+  return startedBy(follower.pid, token).length > 0;
+}
+
+function isSeen(rank: number, presence: Presence, beats: Beats): boolean {
+  if (lifeOf(presence.follower) !== "elsewhere") return true;
+  return beats.unchanged(String(rank), presence.beat) < silentLooks;
+}
+
+/** Called by every process of a launch when it is done: the last one removes the files. */
+export function removeIfAllEnded(path: string, size: number | null): void {
+  if (size === null) return;
+  const presences = [...readPresences(path).values()];
+  const isOver = presences.length >= size - 1 && presences.every((presence) => presence?.state === "ended");
+  if (isOver) removeLaunch(path);
+}
+
+/** What crashed launches have left. It is in nobody's way, so that no failure matters. */
+function removeEnded(lockPath: string, launchKey: string, own: string): void {
+  try {
+    for (const { path, status } of findStatuses(lockPath)) {
+      if (path === own || lifeOf(status.leader) !== "gone") continue;
+      const presences = [...readPresences(path).values()];
+      const complete = status.size !== null && presences.length >= status.size - 1;
+      const launcher = { ...status.leader, pid: status.parentPid, startTimeTicks: status.parentStartTimeTicks };
+      // Ranks that have not begun yet need it: they may be on other hosts, or still to come from the same parent.
+      const nobodyComes =
+        complete || launchKey === keyIn(path) || (status.size !== null && lifeOf(launcher) === "gone");
+      if (nobodyComes && presences.every((presence) => presence !== null && !mayRun(presence))) removeLaunch(path);
+    }
+    removeForgotten(lockPath);
+  } catch (error) {
+    if (!(error instanceof EnvironmentError || (error instanceof Error && "code" in error))) throw error;
+  }
+}
+
+function keyIn(path: string): string | undefined {
+  return /\.([0-9a-f]{16})\.[0-9a-f]{16}\.ranks$/.exec(path)?.[1];
 }

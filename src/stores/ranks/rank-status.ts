@@ -1,34 +1,62 @@
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, statSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { kernelLockStem } from "../../site/layout.ts";
+import { freshFlag } from "../../system/files/fresh-read.ts";
 import { readRegularFile } from "../../system/files/read-regular-file.ts";
-import { makeSharedFolder } from "../../system/files/shared-permissions.ts";
+import { makeSharedFolder, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { writeByRename } from "../../system/files/write-by-rename.ts";
+import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
+import { randomHex } from "../../system/random.ts";
+import { participantSchema } from "./participant.ts";
 
 const statusSuffix = ".ranks";
-const largestStatusBytes = 4096;
-const forgetAfterMs = 86_400_000;
+const largestFileBytes = 4096;
+
+const beat = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const token = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
+
+const statusSchema = v.object({
+  state: v.picklist(["asking", "held", "ended", "lost", "over", "unclear"]),
+  token: v.nullable(token),
+  generation: beat,
+  size: v.nullable(beat),
+  leader: participantSchema,
+  parentPid: beat,
+  parentStartTimeTicks: v.nullable(beat),
+  nodeRank: v.nullable(v.pipe(v.string(), v.maxLength(64))),
+  beganAtMs: v.nullable(v.pipe(v.number(), v.minValue(0))),
+  beat,
+});
 
 /**
  * What rank 0 lets the other ranks of its launch know. `asking`: it has not got the lock yet. `held`: start. `ended`: its
  * command is over, and it holds the lock for those that are not. `lost`: stop. `over`: it was turned away, there was nothing
- * to do, or all is done.
+ * to do, or all is done. `unclear`: it was refused, because its ranks cannot be told from those of other launches.
+ * `beganAtMs` is when the file was made, by the file server's clock; `beat` grows every second.
  */
-export interface RankStatus {
-  readonly state: "asking" | "held" | "ended" | "lost" | "over";
-  readonly token: string | null;
-  readonly generation: number;
-}
+export type RankStatus = v.InferOutput<typeof statusSchema>;
 
-const statusSchema = v.object({
-  state: v.picklist(["asking", "held", "ended", "lost", "over"]),
-  token: v.nullable(v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/))),
-  generation: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+const presenceSchema = v.object({
+  state: v.picklist(["waiting", "running", "ended"]),
+  token: v.nullable(token),
+  follower: participantSchema,
+  beat,
 });
 
-/** Beside the kernel lock file, one a launch. */
-export function rankStatusPath(lockPath: string, launchKey: string): string {
+/** What a rank that has joined is doing: the lock is kept until none of them runs. */
+export type Presence = v.InferOutput<typeof presenceSchema>;
+
+/**
+ * The status of one rank 0, beside the kernel lock file. Each rank 0 has a file of its own: launches of one name, at once or
+ * one after the other, never write over each other's.
+ */
+export function newStatusPath(lockPath: string, launchKey: string): string {
+  return join(dirname(lockPath), `${kernelLockStem(lockPath)}.${launchKey}.${randomHex(8)}${statusSuffix}`);
+}
+
+/** What is waited for where no rank 0 has been found yet. */
+export function unknownStatusPath(lockPath: string, launchKey: string): string {
   return join(dirname(lockPath), `${kernelLockStem(lockPath)}.${launchKey}${statusSuffix}`);
 }
 
@@ -36,58 +64,137 @@ export function isRankStatus(path: string): boolean {
   return path.endsWith(statusSuffix);
 }
 
-export function writeRankStatus(path: string, status: RankStatus): void {
+/** Makes a file that was not there, and returns when, by the file server's clock in milliseconds since the epoch. */
+export function createStatus(path: string, status: RankStatus | null): number {
   makeSharedFolder(dirname(path));
-  writeByRename(path, Buffer.from(`${JSON.stringify(status)}\n`));
+  const made = createWhole(path, status);
+  if (made === null) throw systemError("write", path, "EEXIST");
+  return made;
+}
+
+export function writeStatus(path: string, status: RankStatus): void {
+  writeByRename(path, contentOf(status));
+}
+
+export interface FoundStatus {
+  readonly path: string;
+  readonly status: RankStatus;
+  /** When its rank 0 began, by the file server's clock, milliseconds since the epoch. */
+  readonly beganAtMs: number;
 }
 
 /** Null when nothing readable is there. */
-export function readRankStatus(path: string): { readonly status: RankStatus; readonly writtenAtMs: number } | null {
-  const file = readRegularFile(path, largestStatusBytes);
+export function readStatus(path: string): FoundStatus | null {
+  const file = readRegularFile(path, largestFileBytes, freshFlag(path));
   if (file.kind !== "file") return null;
+  const status = parsed(statusSchema, file.bytes);
+  return status === null ? null : { path, status, beganAtMs: status.beganAtMs ?? Number(file.stats.mtimeMs) };
+}
+
+/** The statuses of all launches with this key, or of all of the configuration's launches; the oldest first. */
+export function findStatuses(lockPath: string, launchKey: string | null = null): FoundStatus[] {
+  const stem = `${kernelLockStem(lockPath)}.`;
+  const paths = namesIn(dirname(lockPath)).flatMap((name) => {
+    const key = name.startsWith(stem)
+      ? /^([0-9a-f]{16})\.[0-9a-f]{16}\.ranks$/.exec(name.slice(stem.length))?.[1]
+      : null;
+    return key != null && (launchKey === null || key === launchKey) ? [join(dirname(lockPath), name)] : [];
+  });
+  return paths.flatMap((path) => readStatus(path) ?? []).sort((a, b) => a.beganAtMs - b.beganAtMs);
+}
+
+/** Makes a rank one of that launch. False: that rank has joined it already, and this process is of another launch. */
+export function takePlace(statusPath: string, rank: number, presence: Presence): boolean {
+  return createWhole(placePath(statusPath, rank), presence) !== null;
+}
+
+export function isTaken(statusPath: string, rank: number): boolean {
+  return readRegularFile(placePath(statusPath, rank), 0).kind !== "absent";
+}
+
+export function writePresence(statusPath: string, rank: number, presence: Presence): void {
+  writeByRename(placePath(statusPath, rank), contentOf(presence));
+}
+
+/** What the ranks that have joined are doing, by rank. Null for one whose file says nothing usable. */
+export function readPresences(statusPath: string): ReadonlyMap<number, Presence | null> {
+  const presences = new Map<number, Presence | null>();
+  for (const rank of ranksJoined(statusPath)) {
+    const path = placePath(statusPath, rank);
+    const file = readRegularFile(path, largestFileBytes, freshFlag(path));
+    if (file.kind !== "absent") presences.set(rank, file.kind === "file" ? parsed(presenceSchema, file.bytes) : null);
+  }
+  return presences;
+}
+
+export function ranksJoined(statusPath: string): number[] {
+  const stem = `${basename(statusPath)}.`;
+  return namesIn(dirname(statusPath)).flatMap((name) => {
+    const rank = name.startsWith(stem) ? name.slice(stem.length) : "";
+    return /^\d{1,9}$/.test(rank) ? [Number(rank)] : [];
+  });
+}
+
+/** Removes all files of a launch, the status last: what is left of it without one says nothing. */
+export function removeLaunch(statusPath: string): void {
+  for (const rank of ranksJoined(statusPath)) rmSync(placePath(statusPath, rank), { force: true });
+  rmSync(statusPath, { force: true });
+}
+
+const forgetAfterMs = 86_400_000;
+
+/** Removes what launches of this configuration left days ago, whatever it says. */
+export function removeForgotten(lockPath: string): void {
+  const stem = `${kernelLockStem(lockPath)}.`;
+  for (const name of namesIn(dirname(lockPath))) {
+    if (!name.startsWith(stem) || !/\.ranks(\.\d+)?$/.test(name)) continue;
+    const path = join(dirname(lockPath), name);
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats !== undefined && Date.now() - stats.mtimeMs > forgetAfterMs) rmSync(path, { force: true });
+  }
+}
+
+function placePath(statusPath: string, rank: number): string {
+  return `${statusPath}.${rank}`;
+}
+
+function contentOf(value: RankStatus | Presence | null): Buffer {
+  return Buffer.from(`${JSON.stringify(value)}\n`);
+}
+
+function parsed<T extends v.GenericSchema>(schema: T, bytes: Buffer): v.InferOutput<T> | null {
   try {
-    const parsed = v.safeParse(statusSchema, JSON.parse(file.bytes.toString("utf8")));
-    return parsed.success ? { status: parsed.output, writtenAtMs: Number(file.stats.mtimeMs) } : null;
+    const result = v.safeParse(schema, JSON.parse(bytes.toString("utf8")));
+    return result.success ? result.output : null;
   } catch {
     return null;
   }
 }
 
-/** Says what a rank that has joined is doing: the lock is kept until none of them runs. */
-export function writePresence(statusPath: string, rank: number, state: "running" | "ended"): void {
-  writeByRename(`${statusPath}.${rank}`, Buffer.from(`${state}\n`));
-}
-
-/** How many ranks have joined, and how many of them run. */
-export function readPresence(statusPath: string): { readonly joined: number; readonly running: number } {
-  const states = presencePaths(statusPath).map((path) => {
-    const file = readRegularFile(path, largestStatusBytes);
-    return file.kind === "file" ? file.bytes.toString("latin1").trim() : "running";
-  });
-  return { joined: states.length, running: states.filter((state) => state === "running").length };
-}
-
-export function removePresence(statusPath: string): void {
-  for (const path of presencePaths(statusPath)) rmSync(path, { force: true });
-}
-
-function presencePaths(statusPath: string): string[] {
-  const stem = `${basename(statusPath)}.`;
-  const names = readdirSync(dirname(statusPath)).filter((name) => name.startsWith(stem));
-  return names.filter((name) => /^\d+$/.test(name.slice(stem.length))).map((name) => join(dirname(statusPath), name));
-}
-
-/** Removes what launches of this configuration left days ago. */
-export function sweepRankStatuses(lockPath: string): void {
-  const folder = dirname(lockPath);
-  const stem = `${kernelLockStem(lockPath)}.`;
+/** Null: the name is taken. Else when the file was made, milliseconds since the epoch by the file server's clock. */
+function createWhole(path: string, value: RankStatus | Presence | null): number | null {
+  const content = contentOf(value);
   try {
-    for (const name of readdirSync(folder)) {
-      const path = join(folder, name);
-      if (!name.startsWith(stem) || !/\.ranks(\.\d+)?$/.test(name)) continue;
-      if (Date.now() - statSync(path).mtimeMs > forgetAfterMs) rmSync(path, { force: true });
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const fd = openSync(path, flags, 0o664);
+    try {
+      shareAsFolderAsks(fd, path);
+      if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
+      return fstatSync(fd).mtimeMs;
+    } finally {
+      closeSync(fd);
     }
-  } catch {
-    // Somebody else's file, or gone meanwhile: it is in nobody's way.
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return null;
+    throw asSystemError("write", path, error);
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw asSystemError("list", folder, error);
   }
 }

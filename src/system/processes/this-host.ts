@@ -1,6 +1,6 @@
 import { readlinkSync } from "node:fs";
-import { createRequire } from "node:module";
 import { hostname, userInfo } from "node:os";
+import { sha256Hex } from "../sha256.ts";
 import { readProcText, readStatLine } from "./proc-files.ts";
 
 /** Who we are, in the terms an owner record uses. Null: this system does not say. */
@@ -88,15 +88,4 @@ function ownMachineId(): string | null {
 /** A machine-id(5) as owner records have it. */
 export function hashedMachineId(machineId: string): string {
   return sha256Hex(`trainlock:${machineId}`).slice(0, 32);
-}
-
-/** Loaded here and not above: Bun needs 4 ms for node:crypto, and 0.1 ms for its own hasher. */
-function sha256Hex(text: string): string {
-  const require = createRequire(import.meta.url);
-  if (process.versions.bun === undefined) {
-    const crypto: typeof import("node:crypto") = require("node:crypto");
-    return crypto.createHash("sha256").update(text).digest("hex");
-  }
-  const bun: typeof import("bun") = require("bun");
-  return new bun.CryptoHasher("sha256").update(text).digest("hex");
 }

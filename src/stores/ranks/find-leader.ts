@@ -1,0 +1,148 @@
+import { unlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { EnvironmentError } from "../../model/errors.ts";
+import { readStatLine } from "../../system/processes/proc-files.ts";
+import { randomHex } from "../../system/random.ts";
+import { Beats } from "./beats.ts";
+import type { Launch } from "./launch.ts";
+import { isOnOurKernel, lifeOf, ourselves, parentAgeMs } from "./participant.ts";
+import {
+  createStatus,
+  type FoundStatus,
+  findStatuses,
+  isTaken,
+  type Presence,
+  type RankStatus,
+  readStatus,
+  takePlace,
+} from "./rank-status.ts";
+import { watchSplit } from "./ranks-beside.ts";
+import { differentParents, unclearLaunch } from "./unclear-launch.ts";
+
+/** Ranks start within moments of each other; a rank 0 that was never started under trainlock says nothing for ever. */
+const silenceMs = 600_000;
+/** Its launcher may start a rank 0 again that has ended before it had the lock. */
+const startedAgainMs = 10_000;
+/** Scripts start the ranks of several hosts one after the other. */
+const oneAfterTheOtherMs = 10_000;
+/** A rank 0 that is over may be that of the last launch: one that lives counts first. */
+const overSettlesMs = 1000;
+/** A rank 0 of another host that has written nothing in so many looks has ended, or its host has. */
+const silentLooks = 15;
+
+/** What a rank knows of its rank 0: nothing yet, or the status of the one whose launch it has joined. */
+export class LeaderSearch {
+  readonly #lockPath: string;
+  readonly #launch: Launch;
+  readonly #beats = new Beats();
+  readonly #isSplit: () => boolean;
+  readonly #parentStartedAtMs: number | null;
+  #aloneSince = performance.now();
+  #overSince: number | null = null;
+  #strangerSince: number | null = null;
+  #lostLeader = false;
+  readonly #parent = process.ppid;
+  #path: string | null = null;
+
+  constructor(lockPath: string, launch: Launch) {
+    this.#lockPath = lockPath;
+    this.#launch = launch;
+    this.#isSplit = launch.proof === "same parent" ? watchSplit(launch) : () => false;
+    this.#parentStartedAtMs = launch.proof === "older parent" ? fileServerNow(lockPath) - parentAgeMs() : null;
+  }
+
+  /** Of the launch that this rank has joined; null: it has joined none. */
+  get path(): string | null {
+    return this.#path;
+  }
+
+  /**
+   * Looks once, and joins the first launch that is provably ours. Null: no such rank 0 is there yet. Throws a UsageError where
+   * that cannot be told, and an EnvironmentError when there is no rank 0 to wait for.
+   */
+  look(): RankStatus | null {
+    if (this.#path === null) this.#join();
+    if (this.#path === null) {
+      this.#giveUpInTime();
+      return null;
+    }
+    const status = readStatus(this.#path)?.status ?? null;
+    if (status?.state === "unclear") throw unclearLaunch(differentParents);
+    if (status === null || status.state !== "asking" || !this.#isGone(this.#path, status)) return status;
+    // It has ended before it had the lock, or before it could say so.
+    this.#path = null;
+    this.#lostLeader = true;
+    this.#aloneSince = performance.now();
+    return null;
+  }
+
+  #join(): void {
+    const { rank, key } = this.#launch;
+    const free = findStatuses(this.#lockPath, key).filter(({ path }) => !isTaken(path, rank));
+    const provable = free.filter((found) => this.#isOurs(found));
+    const living = provable.filter(({ path, status }) => isUnderWay(status) && !this.#isGone(path, status));
+    const over = provable.filter(({ status }) => !isUnderWay(status));
+    const now = performance.now();
+    this.#overSince = over.length === 0 ? null : (this.#overSince ?? now);
+    const settled = this.#overSince !== null && now - this.#overSince > overSettlesMs;
+    const presence: Presence = { state: "waiting", token: null, follower: ourselves(), beat: 0 };
+    const joined = [...living, ...(settled ? over : [])].find(({ path }) => takePlace(path, rank, presence));
+    this.#path = joined?.path ?? null;
+    const strangers = free.filter((found) => isUnderWay(found.status) && !this.#isOurs(found));
+    this.#strangerSince = strangers.length === 0 ? null : (this.#strangerSince ?? now);
+  }
+
+  /** Whether a rank 0 of this key is that of our launch. On its host it has our parent, unless we are of another agent. */
+  #isOurs({ status, beganAtMs }: FoundStatus): boolean {
+    if (this.#parentStartedAtMs === null) return true;
+    const ofOtherAgent = status.nodeRank !== null && status.nodeRank !== this.#launch.nodeRank;
+    if (isOnOurKernel(status.leader) && !ofOtherAgent)
+      return (
+        status.parentPid === process.ppid &&
+        status.parentStartTimeTicks === (readStatLine(process.ppid)?.startTimeTicks ?? null)
+      );
+    return this.#parentStartedAtMs <= beganAtMs + oneAfterTheOtherMs;
+  }
+
+  #isGone(path: string, { leader, beat }: RankStatus): boolean {
+    const life = lifeOf(leader);
+    return life === "gone" || (life === "elsewhere" && this.#beats.unchanged(path, beat) >= silentLooks);
+  }
+
+  #giveUpInTime(): void {
+    const now = performance.now();
+    if (this.#launch.proof === "same parent" && process.ppid !== this.#parent)
+      throw new EnvironmentError("the launcher of this rank has ended, and there is no rank 0", {
+        code: "ERR_NO_RANK_0",
+        hint: "start the launch again",
+      });
+    if (this.#isSplit()) throw unclearLaunch(differentParents);
+    if (this.#strangerSince !== null && now - this.#strangerSince > oneAfterTheOtherMs)
+      throw unclearLaunch("a rank 0 of these variables is there, and nothing shows that it is this launch's");
+    if (this.#lostLeader && now - this.#aloneSince > startedAgainMs)
+      throw new EnvironmentError("rank 0 has ended before it had the lock", {
+        code: "ERR_RANK_0_GONE",
+        hint: "its own messages say why; start the launch again",
+      });
+    if (now - this.#aloneSince > silenceMs)
+      throw new EnvironmentError(
+        `rank 0 has not been heard of for ${silenceMs / 60_000} minutes (${dirname(this.#lockPath)})`,
+        { code: "ERR_NO_RANK_0", hint: "start every rank under `trainlock run --ranks job`, on one shared folder" },
+      );
+  }
+}
+
+/** Whether a rank 0 may still start its command, or runs it. */
+function isUnderWay({ state }: RankStatus): boolean {
+  return state === "asking" || state === "held" || state === "ended";
+}
+
+/** The file server's time in milliseconds since the epoch: that of a file made now. Hosts' clocks differ. */
+function fileServerNow(lockPath: string): number {
+  const path = join(dirname(lockPath), `.${randomHex(8)}.tmp`);
+  try {
+    return createStatus(path, null);
+  } finally {
+    unlinkSync(path);
+  }
+}

@@ -1,0 +1,49 @@
+import type { Configuration } from "../../model/configuration.ts";
+import { type OwnerRecord, recordIn } from "../../model/owner-record.ts";
+import type { Layout } from "../../site/layout.ts";
+import { readProcess, startedBy } from "../../system/processes/process-table.ts";
+import { probeKernelLock } from "../folder/kernel-lock-probe.ts";
+import { readLockRecord } from "../folder/lock-file.ts";
+import { outOfReach } from "../folder/lock-holder.ts";
+import { readMarkerRecord } from "../folder/read-marker.ts";
+import { isOnOurKernel, lifeOf } from "./participant.ts";
+import type { RankStatus } from "./rank-status.ts";
+
+/** Seconds of silence after which a rank 0 of another host is asked about: its kernel lock, then nothing but its silence. */
+const silent = { ask: 5, believe: 15 } as const;
+
+/** Why the claim of a rank 0 is over, as far as files and processes show; null: nothing shows that. */
+export async function leaderEnd(
+  layout: Layout,
+  configuration: Configuration,
+  status: RankStatus & { readonly token: string },
+  silentForSeconds: number,
+): Promise<string | null> {
+  const lockPath = layout.kernelLockPath(configuration);
+  const beside = recordIn(readMarkerRecord(layout.weightsDir(configuration)).reading);
+  // The command is noted there first: a wrapper that was killed soon has noted it nowhere else.
+  const locked = recordIn(readLockRecord(lockPath));
+  const owner = beside?.trainlock?.token ?? null;
+  if (owner !== null && owner !== status.token) return "another claim has been made";
+  const own = [locked, beside].filter((record) => record?.trainlock?.token === status.token);
+  if (own.some((record) => record !== null && isGone(record))) return "rank 0 is gone";
+  if (status.state !== "held" || silentForSeconds < silent.ask || lifeOf(status.leader) !== "elsewhere") return null;
+  // Its command keeps the lock when its wrapper is gone, where kernel locks reach from there to here.
+  const record = own.find((found) => found !== null) ?? null;
+  const reaches = record !== null && outOfReach(lockPath, record) === null;
+  const { lock } = await probeKernelLock(lockPath, layout.site.lockPrimitive);
+  if (reaches && lock.state === "held") return null;
+  if (reaches && lock.state === "free") return "rank 0 is gone";
+  return silentForSeconds >= silent.believe ? `rank 0 has not been heard of for ${silentForSeconds} s` : null;
+}
+
+/** Whether wrapper and command of a record both have ended on this host. */
+function isGone({ pid, trainlock }: OwnerRecord): boolean {
+  if (trainlock === null || trainlock.releasedAt !== null || trainlock.token === null || pid === null) return false;
+  if (!isOnOurKernel(trainlock)) return false;
+  const hasEnded = (number: number) => /^(gone|zombie)$/.test(readProcess(number).kind);
+  if (!hasEnded(pid)) return false;
+  // Killed before it could note its command, which says itself whose it is.
+  if (trainlock.childPid === null) return startedBy(pid, trainlock.token).length === 0;
+  return hasEnded(trainlock.childPid);
+}

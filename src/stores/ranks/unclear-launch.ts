@@ -1,0 +1,13 @@
+import { UsageError } from "../../model/errors.ts";
+
+/** Ranks that cannot be told from those of another launch: refused before anything starts, with the way out. */
+export function unclearLaunch(why: string): UsageError {
+  return new UsageError(`the ranks of this launch cannot be told from those of another one: ${why}`, {
+    code: "ERR_UNCLEAR_LAUNCH",
+    hint:
+      "give torchrun an --rdzv_id that no other launch has, or set TRAINLOCK_LAUNCH to one text for all ranks of this " +
+      "launch (export TRAINLOCK_LAUNCH=$(date +%s%N))",
+  });
+}
+
+export const differentParents = "they are on one host, and not started by one process";
