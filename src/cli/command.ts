@@ -17,6 +17,8 @@ export interface Option<T = unknown, Always extends boolean = boolean> {
   /** The text in force without the option, as help shows it. */
   readonly defaultText?: string;
   readonly always: Always;
+  /** Not named as what somebody may have meant: what it does cannot be undone. */
+  readonly isFinal?: true;
   /** The value without the option, where it always has one. */
   absent(): T | undefined;
   /** `text` is null where none is given; `before` is the value of the same option earlier in the call. */
@@ -94,6 +96,11 @@ export function eitherFlag(description: string, negatedDescription: string): Opt
 }
 
 type Read<T> = (flag: string, text: string) => T;
+
+/** An option that is never suggested to somebody who mistyped another one: what it does cannot be undone. */
+export function neverSuggested<O extends Option>(option: O): O {
+  return { ...option, isFinal: true };
+}
 
 /** A text, or what `read` makes of it. */
 export function value(placeholder: string, description: string): Option<string, false>;

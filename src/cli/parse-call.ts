@@ -103,8 +103,17 @@ function textOf(given: string, option: Option, inline: string | null, next: stri
 
 function unknownOption(name: string, given: string, flags: ReadonlyMap<string, Flag>): UsageError {
   // A letter is near to any other letter.
-  const words = [...flags.keys(), "--help"].filter((flag) => flag.startsWith("--"));
-  return new UsageError(`unknown option ${given}`, { hint: nearestHint(given, words, `see trainlock ${name} --help`) });
+  const words = [...flags].flatMap(([flag, { option }]) =>
+    flag.startsWith("--") && mayBeMeant(flag, option) ? [flag] : [],
+  );
+  return new UsageError(`unknown option ${given}`, {
+    hint: nearestHint(given, [...words, "--help"], `see trainlock ${name} --help`),
+  });
+}
+
+/** Of an option with two ways to be given, `--no-NAME` is the one that changes something. */
+function mayBeMeant(flag: string, { isFinal, form }: Option): boolean {
+  return isFinal !== true || (form === "either" && !flag.startsWith("--no-"));
 }
 
 /** `did you mean --strategy?`, or `otherwise` where no word is near. */

@@ -8,7 +8,12 @@ const deathsByWeight: readonly DeathReason[] = [
   "PID not running",
   "no PID",
 ];
-const doubtsByWeight: readonly DoubtReason[] = ["being created", "other container", "remote process"];
+const doubtsByWeight: readonly DoubtReason[] = [
+  "newer trainlock",
+  "being created",
+  "other container",
+  "remote process",
+];
 
 /**
  * The one rule that turns evidence into a verdict: any alive → active; else any dead → stale; else unknown.

@@ -87,7 +87,15 @@ async function list(options: ListOptions, kinds: ListRequest["kinds"]): Promise<
 async function clear(options: ClearOptions, kinds: ClearRequest["kinds"]): Promise<ClearedLocks> {
   const { dryRun = true, force = false, onUnreadable = nobodyListens } = options;
   const layout = openLayout(options);
-  const result = await clearLocks({ layout, kinds, dryRun, force, examine: examineOf(layout), onUnreadable });
+  const result = await clearLocks({
+    layout,
+    configuration: null,
+    kinds,
+    dryRun,
+    force,
+    examine: examineOf(layout),
+    onUnreadable,
+  });
   return {
     dryRun,
     removed: result.removed.map(lockJson),

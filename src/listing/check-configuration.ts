@@ -4,6 +4,7 @@ import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import type { Layout } from "../site/layout.ts";
 import { nobodyKnown, refuseCollision } from "../stores/claim-record.ts";
+import { requireNextGeneration } from "../stores/folder/generation.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import type { Busy } from "../stores/store.ts";
 import { requireWithin } from "../system/files/within.ts";
@@ -32,16 +33,26 @@ export async function checkConfiguration(
   configuration: Configuration,
   examine: Examine,
 ): Promise<CheckResult> {
-  const remote = await openRemoteLocks(layout);
-  const found = await Promise.all([filesOf(layout, configuration), remote?.of(configuration) ?? null]);
-  const locks = await judgeLocks(found.flat(), configuration, examine);
+  const locks = await locksOf(layout, configuration, examine);
+  const weightsDir = layout.weightsDir(configuration);
+  const lockedBy = surest(locks);
+  // What is not locked, and what nobody may claim all the same, is not free.
+  if (lockedBy === null && layout.store?.alsoMarker !== false)
+    requireNextGeneration({ lockPath: layout.kernelLockPath(configuration), weightsDir });
   return {
     name: layout.displayName(configuration),
-    weightsDir: layout.weightsDir(configuration),
-    lockedBy: surest(locks),
+    weightsDir,
+    lockedBy,
     stale: locks.filter(({ verdict }) => verdict.status === "stale"),
     locks,
   };
+}
+
+/** The locks of one configuration, of every kind, each with its verdict. Throws as {@link checkConfiguration} does. */
+export async function locksOf(layout: Layout, configuration: Configuration, examine: Examine): Promise<LockReport[]> {
+  const remote = await openRemoteLocks(layout);
+  const found = await Promise.all([filesOf(layout, configuration), remote?.of(configuration) ?? null]);
+  return judgeLocks(found.flat(), configuration, examine);
 }
 
 /** Who has a configuration by the files alone; null: nobody. Throws as {@link checkConfiguration} does. */

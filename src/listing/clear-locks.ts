@@ -1,15 +1,18 @@
+import type { Configuration } from "../model/configuration.ts";
 import { TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { MayClear } from "../model/examine.ts";
+import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { recordIn } from "../model/owner-record.ts";
+import { type RecordReading, recordIn } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
-import { asReleased, isReleased } from "../stores/claim-record.ts";
+import { asReleased, isSignedOff } from "../stores/claim-record.ts";
 import { acquireLockToClear } from "../stores/folder/claim-lock.ts";
 import { interpretFreeLock, removeLockFile } from "../stores/folder/lock-file.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { asSystemError } from "../system/libc/errno.ts";
+import { locksOf } from "./check-configuration.ts";
 import { clearMarker } from "./clear-marker.ts";
 import { type ListRequest, listLocks } from "./list-locks.ts";
 import type { LockReport } from "./lock-report.ts";
@@ -28,6 +31,8 @@ export interface ClearRequest extends Omit<ListRequest, "verify"> {
   readonly dryRun: boolean;
   /** Unknown locks too. Active ones never. */
   readonly force: boolean;
+  /** The only one whose locks are meant; null: all. */
+  readonly configuration: Configuration | null;
 }
 
 /** Removes what is provably nobody's. Each lock is judged again, under its kernel lock, at the moment of its removal. */
@@ -39,7 +44,7 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
   const kept: LockReport[] = [];
   const changed: LockReport[] = [];
   const failed: { lock: LockReport; error: TrainlockError }[] = [];
-  for (const lock of await listLocks({ ...request, verify: true })) {
+  for (const lock of await meantLocks(request)) {
     if (!clearable(lock.verdict)) {
       kept.push(lock);
       continue;
@@ -54,6 +59,23 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
     }
   }
   return { dryRun, removed, kept: [...kept, ...changed], changed, failed };
+}
+
+function meantLocks(request: ClearRequest): Promise<LockReport[]> {
+  const { layout, configuration, examine, kinds } = request;
+  return configuration === null
+    ? listLocks({ ...request, verify: true })
+    : locksOf(layout, configuration, examine).then((locks) => locks.filter(({ kind }) => kinds.includes(kind)));
+}
+
+/** What a file says once its lock is cleared. A record that only another trainlock can read keeps all that it says. */
+function signedOff(reading: RecordReading): Buffer {
+  if (reading.kind === "record") return serializeOwnerRecord(asReleased(reading.record, null));
+  const document = reading.kind === "unreadable" ? reading.section?.document : undefined;
+  const own = document?.trainlock;
+  if (typeof own !== "object" || own === null || Array.isArray(own)) return Buffer.alloc(0);
+  const trainlock = { ...own, released_at: localIso(nowMicroseconds()) };
+  return Buffer.from(`${JSON.stringify({ ...document, trainlock }, null, 2)}\n`);
 }
 
 async function removeLock(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
@@ -77,7 +99,7 @@ async function clearKernelLock(layout: Layout, lock: LockReport, mayClear: MayCl
   try {
     const reading = kernel.previous;
     if ((kernel.created && kernel.excludes) || reading.kind === "none") return false;
-    if (reading.kind === "record" && isReleased(reading.record)) return false;
+    if (isSignedOff(reading)) return false;
     const record = recordIn(reading);
     const facts: LockFacts = {
       kind: "fcntl",
@@ -87,14 +109,14 @@ async function clearKernelLock(layout: Layout, lock: LockReport, mayClear: MayCl
       weightsDir: null,
       kernelLock: interpretFreeLock(record, kernel),
       record,
-      recordProblem: reading.kind === "unreadable" ? reading.reason : null,
+      recordProblem: reading.kind === "unreadable" ? reading : null,
       marker: null,
       pid: record?.pid ?? null,
       startedAt: lock.startedAt,
     };
     if (!(await mayClear(facts))) return false;
     if (!kernel.excludes) return removeLockFile(lock.path, reading);
-    kernel.write(record === null ? Buffer.alloc(0) : serializeOwnerRecord(asReleased(record, null)));
+    kernel.write(signedOff(reading));
     return true;
   } finally {
     kernel.release();

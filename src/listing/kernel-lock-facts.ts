@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
-import { isReleased } from "../stores/claim-record.ts";
+import { isReleased, isSignedOff } from "../stores/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
 import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
@@ -74,7 +74,7 @@ function factsOf(
     weightsDir,
     kernelLock: stateOf(lock, record),
     record,
-    recordProblem: lock.reading.kind === "unreadable" ? lock.reading.reason : null,
+    recordProblem: lock.reading.kind === "unreadable" ? lock.reading : null,
     marker: null,
     pid: record?.pid ?? openedBy,
     startedAt: record?.acquiredAt ?? null,
@@ -107,7 +107,7 @@ function isLock({ lock, reading }: Found): boolean {
 
 /** Whether something is written there that no owner has signed off. */
 function isUnsigned(reading: RecordReading): boolean {
-  return reading.kind === "unreadable" || (reading.kind === "record" && !isReleased(reading.record));
+  return reading.kind !== "none" && !isSignedOff(reading);
 }
 
 /** The record in the file, unless it speaks of an earlier claim than the one that holds it now. */

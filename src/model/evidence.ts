@@ -19,7 +19,7 @@ export type EvidenceSource =
 /** Why somebody is dead: the words behind `STALE - `. */
 export type DeathReason = "lock not held" | "PID not running" | "no PID" | "host rebooted" | "job ended";
 /** Why it cannot be told: the words behind `UNKNOWN - `. */
-export type DoubtReason = "being created" | "other container" | "remote process";
+export type DoubtReason = "newer trainlock" | "being created" | "other container" | "remote process";
 
 /**
  * One finding about the holder of a lock. A probe that fails is `unknown`, never an exception. Age, "job not found", an

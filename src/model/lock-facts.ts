@@ -1,4 +1,4 @@
-import type { OwnerRecord } from "./owner-record.ts";
+import type { OwnerRecord, UnreadableRecord } from "./owner-record.ts";
 
 /** What was found at the marker's path. `pid` null: `content` says why there is none. */
 export interface MarkerFacts {
@@ -49,7 +49,7 @@ export interface LockFacts {
   /** The owner record, for a marker only when it is tied to this very marker. */
   readonly record: OwnerRecord | null;
   /** Set when something was written that could not be trusted. */
-  readonly recordProblem: string | null;
+  readonly recordProblem: UnreadableRecord | null;
   readonly marker: MarkerFacts | null;
   /** The holder's PID: from the record, the marker, or the process that has the locked file open. */
   readonly pid: number | null;

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { DimensionValues } from "./dimensions.ts";
+import { isGeneration } from "./generation.ts";
 import { nameProblem } from "./names.ts";
 import { isPid } from "./pid.ts";
 import { type Field, lenient, objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
@@ -63,7 +64,15 @@ const sectionFields = {
   format: plain(v.pipe(integer, v.minValue(1))),
   /** 128 random bits in hex: names one claim, whatever PIDs and inodes do. */
   token: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)))),
-  generation: plain(v.fallback(natural, 0)),
+  /** Null: what stands there is no number that can be counted on from. */
+  generation: orNull(
+    plain(
+      v.pipe(
+        v.number(),
+        v.check((value) => isGeneration(value)),
+      ),
+    ),
+  ),
   configuration: orNull(configuration),
   bootId: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/)))),
   machineId: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f]{16,64}$/)))),

@@ -9,8 +9,27 @@ export type { OwnerRecord, SchedulerJob, TrainlockSection };
 /** `none`: nothing is written there. `unreadable`: something is, and it says nothing that can be trusted. */
 export type RecordReading =
   | { readonly kind: "none" }
-  | { readonly kind: "unreadable"; readonly reason: string }
+  | UnreadableRecord
   | { readonly kind: "record"; readonly record: OwnerRecord };
+
+export interface UnreadableRecord {
+  readonly kind: "unreadable";
+  readonly reason: string;
+  /** Set where a trainlock wrote it, in a format or in words that this one does not know. */
+  readonly section?: UnknownSection;
+}
+
+/** What can be read of a record that another trainlock wrote. */
+export interface UnknownSection {
+  /** Null: no number stands there. */
+  readonly format: number | null;
+  /** Null: it cannot be read. */
+  readonly generation: number | null;
+  /** Null: whether its owner has signed off cannot be read. */
+  readonly isReleased: boolean | null;
+  /** The whole document. */
+  readonly document: Readonly<Record<string, unknown>>;
+}
 
 /** The record that was read; null where there is none, or none that can be trusted. */
 export function recordIn(reading: RecordReading): OwnerRecord | null {
@@ -18,6 +37,11 @@ export function recordIn(reading: RecordReading): OwnerRecord | null {
 }
 
 export const recordFormat = 1;
+/** Whether it is of a format that only a newer trainlock knows. */
+export function isNewer(reading: RecordReading): boolean {
+  return reading.kind === "unreadable" && (reading.section?.format ?? 0) > recordFormat;
+}
+
 export const largestRecordBytes = 64 * 1024;
 /**
  * Whether a record speaks of another configuration than `mine`. Old writers record less than a configuration (no stage, the

@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { largestRecordBytes, type RecordReading, recordFormat } from "./owner-record.ts";
+import { isGeneration } from "./generation.ts";
+import { isNewer, largestRecordBytes, type RecordReading, type UnknownSection } from "./owner-record.ts";
 import { ownerRecord } from "./owner-record-fields.ts";
 
 /** Reads what a lock file or marker record holds. Never throws, whatever the bytes are. */
@@ -16,14 +17,31 @@ export function parseOwnerRecord(bytes: Uint8Array): RecordReading {
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     return { kind: "unreadable", reason: "JSON, but no owner record" };
   }
+  const section = sectionOf(parsed as Readonly<Record<string, unknown>>);
+  if (section !== undefined) {
+    const reason = `written by a newer trainlock (format ${section.format})`;
+    const reading: RecordReading = { kind: "unreadable", reason, section };
+    if (isNewer(reading)) return reading;
+  }
   const result = v.safeParse(ownerRecord.read, parsed);
   if (!result.success) return { kind: "unreadable", reason: "JSON, but no owner record" };
   const record = result.output;
-  if ("trainlock" in parsed && record.trainlock === null) {
-    return { kind: "unreadable", reason: "its trainlock section is not readable" };
-  }
-  if (record.trainlock !== null && record.trainlock.format > recordFormat) {
-    return { kind: "unreadable", reason: `written by a newer trainlock (format ${record.trainlock.format})` };
+  if (section !== undefined && record.trainlock === null) {
+    return { kind: "unreadable", reason: "its trainlock section is not readable", section };
   }
   return { kind: "record", record };
+}
+
+/** The little that every format has in common. */
+function sectionOf(document: Readonly<Record<string, unknown>>): UnknownSection | undefined {
+  if (!Object.hasOwn(document, "trainlock")) return undefined;
+  const own: unknown = document.trainlock;
+  const section = typeof own === "object" && own !== null && !Array.isArray(own) ? own : {};
+  const { format, generation, released_at: released } = section as Readonly<Record<string, unknown>>;
+  return {
+    format: typeof format === "number" ? format : null,
+    generation: isGeneration(generation) ? generation : null,
+    isReleased: released === null ? false : typeof released === "string" && released !== "" ? true : null,
+    document,
+  };
 }

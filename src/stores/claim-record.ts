@@ -8,6 +8,7 @@ import { normalizeDataset } from "../model/name-parts.ts";
 import {
   belongsToAnother,
   configurationOf,
+  isNewer,
   type OwnerRecord,
   type RecordReading,
   recordFormat,
@@ -24,7 +25,8 @@ export function newOwnerRecord(claim: {
   /** Null for who wants to clear a lock, and trains nothing. */
   readonly configuration: Configuration | null;
   readonly token: string;
-  readonly generation: number;
+  /** Null: nobody can count on from it. */
+  readonly generation: number | null;
   readonly weightsDir: string;
   /** Of the lock file that is held; 0 where the file system has no locks, null where the lock is no file. */
   readonly lockInode: bigint | null;
@@ -119,8 +121,17 @@ export function asReleased(record: OwnerRecord, exitCode: number | null): OwnerR
   };
 }
 
-export function generationOf(reading: RecordReading): number {
-  return reading.kind === "record" ? (reading.record.trainlock?.generation ?? 0) : 0;
+/** The generation that a record names, 0 where none wrote one. Null: what stands there cannot be counted on from. */
+export function generationOf(reading: RecordReading): number | null {
+  if (reading.kind === "none") return 0;
+  const section = reading.kind === "record" ? reading.record.trainlock : reading.section;
+  return section === undefined || section === null ? 0 : section.generation;
+}
+
+/** Whether a record says that nobody holds the lock any more, in any format. */
+export function isSignedOff(reading: RecordReading): boolean {
+  if (reading.kind === "record") return isReleased(reading.record);
+  return reading.kind === "unreadable" && isNewer(reading) && reading.section?.isReleased === true;
 }
 
 export function isReleased(record: OwnerRecord): boolean {

@@ -1,28 +1,42 @@
 import { type ClearResult, clearLocks } from "../../listing/clear-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
-import { exitCodes } from "../../model/errors.ts";
+import { resetGeneration } from "../../listing/reset-generation.ts";
+import type { Configuration } from "../../model/configuration.ts";
+import { exitCodes, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
-import { defineCommand, flag, negatedFlag, type ValuesOf } from "../command.ts";
+import type { Layout } from "../../site/layout.ts";
+import { defineCommand, eitherFlag, flag, neverSuggested, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { kindOptions, kindsFrom } from "../kind-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { briefLockText } from "../show/lock-text.ts";
 import { type Paint, paintFor } from "../show/paint.ts";
-import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
+import { configurationOptions, jsonOption, layoutFrom, openWith, siteOptions } from "../site-options.ts";
 
 const options = {
   ...siteOptions,
   ...kindOptions,
   ...jsonOption,
   ...evidenceOptions,
-  dryRun: negatedFlag("remove them"),
-  force: flag("unknown locks as well: only when you are certain that nothing runs. Active ones are never removed"),
+  ...configurationOptions,
+  dryRun: neverSuggested(eitherFlag("only show what would be removed (the default)", "remove them")),
+  force: neverSuggested(
+    flag("unknown locks as well: only when you are certain that nothing runs. Active ones are never removed"),
+  ),
+  resetGeneration: neverSuggested(
+    flag("of the configuration: let its generations go on above the highest number that records and done files name"),
+  ),
 };
 
 export const command = defineCommand({
-  summary: "show stale locks; with --no-dry-run, remove them",
+  summary: "show stale locks, of all or of one configuration; with --no-dry-run, remove them",
   options,
-  examples: ["trainlock clear", "trainlock clear --no-dry-run", "trainlock clear --file-only --force --no-dry-run"],
+  examples: [
+    "trainlock clear",
+    "trainlock clear --no-dry-run",
+    "trainlock clear --file-only --force --no-dry-run",
+    "trainlock clear --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 --no-dry-run",
+  ],
   exitCodes: {
     0: "done",
     2: "the call is wrong",
@@ -33,23 +47,28 @@ export const command = defineCommand({
 
 async function clear(given: ValuesOf<typeof options>): Promise<number> {
   const unreadable = new Map<string, string>();
-  const layout = layoutFrom(given);
+  const { layout, configuration } = meant(given);
+  const dryRun = given.dryRun ?? true;
   const result = await clearLocks({
     layout,
+    configuration,
     kinds: kindsFrom(given),
-    dryRun: given.dryRun,
+    dryRun,
     force: given.force,
     examine: examineFrom(given, layout),
     onUnreadable: (path, errno) => unreadable.set(path, errno),
   });
+  const next =
+    given.resetGeneration && configuration !== null ? await resetGeneration(layout, configuration, dryRun) : null;
   if (given.json) {
     printJson({
-      dryRun: result.dryRun,
+      dryRun,
       removed: result.removed.map(lockJson),
       kept: result.kept.map(lockJson),
       failed: result.failed.map(({ lock, error }) => ({ lock: lockJson(lock), error: error.message })),
+      ...(next === null ? {} : { nextGeneration: next }),
     });
-  } else print(clearText(result, paintFor(1, given.color)));
+  } else print(`${clearText(result, paintFor(1, given.color))}${next === null ? "" : resetText(next, dryRun)}`);
   for (const lock of result.changed) {
     say(
       `trainlock: kept ${printable(lock.path)}: it has changed, or is in use, since it was found ${lock.verdict.label}`,
@@ -59,6 +78,23 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
     say(`trainlock: ${printable(error.message)}${error.hint === undefined ? "" : `\n  ${error.hint}`}`);
   for (const [path, errno] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${errno}`);
   return result.failed.length + unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
+}
+
+/** Whose locks: those of the one configuration that is named, or all. */
+function meant(given: ValuesOf<typeof options>): { layout: Layout; configuration: Configuration | null } {
+  const named = Object.keys(configurationOptions) as (keyof typeof configurationOptions)[];
+  if (named.some((key) => given[key] !== undefined)) return openWith(given);
+  if (given.resetGeneration)
+    throw new UsageError("--reset-generation is for one configuration, and none is named", {
+      hint: "give --strategy, --dataset and --model",
+    });
+  return { layout: layoutFrom(given), configuration: null };
+}
+
+function resetText(next: number, dryRun: boolean): string {
+  return dryRun
+    ? `The next generation would be ${next}\nRun with --no-dry-run to reset it\n`
+    : `The next generation is ${next}\n`;
 }
 
 function clearText(result: ClearResult, paint: Paint): string {

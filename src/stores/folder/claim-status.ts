@@ -62,6 +62,9 @@ async function lookAt(claim: NamedClaim, unseenFrom: typeof outOfReach): Promise
   // Contenders of other tools empty the lock file; the record beside the marker has the same to say.
   const record = recordIn(written) ?? recordIn(beside);
   if (record === null) return answer(null, `no record says whose ${lockPath} is`, null);
+  // Its holder mends it.
+  if (record.trainlock?.generation === null)
+    return answer(null, `the generation in ${lockPath} cannot be read`, record);
   if (!isClaim(record, claim)) return answer(false, "another has it", record);
   return lookAtLocks(claim, record, file.stats, written.kind === "record", unseenFrom(lockPath, record));
 }
@@ -117,7 +120,7 @@ function endOf(reading: RecordReading, claim: NamedClaim): Look | null {
   const section = reading.kind === "record" ? reading.record.trainlock : null;
   if (reading.kind !== "record" || section === null) return null;
   const { record } = reading;
-  if (section.generation > claim.generation) {
+  if (section.generation !== null && section.generation > claim.generation) {
     const what = `generation ${section.generation} came after it`;
     return { ...answer(false, isReleased(record) ? `${what}, and is over` : what, record), final: true };
   }

@@ -1,22 +1,24 @@
 import type { Configuration } from "../../model/configuration.ts";
 import type { Examine } from "../../model/examine.ts";
 import { inodeNumber } from "../../model/inode.ts";
+import type { RecordReading } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { requireWithin } from "../../system/files/within.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import { randomHex } from "../../system/random.ts";
-import { asReleased, generationOf, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
+import { asReleased, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
+import { generationAfter } from "./generation.ts";
 import { HeldClaim } from "./held-claim.ts";
-import { busyKernelLock, judgeRecord, knowingRequeue, type MarkerContext } from "./judge-owner.ts";
+import { busyKernelLock, judgeMarker, judgeRecord, knowingRequeue, type MarkerContext } from "./judge-owner.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import type { PlacedMarker } from "./marker.ts";
 import { sweepSuccessors } from "./marker-takeover.ts";
-import { requireMarkerRecord } from "./read-marker.ts";
+import { readMarker, requireMarkerRecord } from "./read-marker.ts";
 import { takeMarker } from "./take-marker.ts";
 import { prepareWeightsDir, sweepTemporaryFiles, writeMarkerRecord } from "./temporary-file.ts";
 
@@ -92,16 +94,20 @@ async function acquireClaim(
     const busy = await judgeRecord(kernel, layout, configuration, examine);
     if (busy !== null) return { busy };
     prepareWeightsDir(weightsDir, kernel.excludes);
-    const generation = 1 + highestGeneration(kernel, weightsDir);
+    const markerContext = { ...context, kernel, weightsDir };
+    // Before our own is among them.
+    const elsewhere = kernel.records().map(({ reading }) => reading);
+    const generation = await nextGeneration(markerContext, elsewhere);
+    if (typeof generation !== "number") return generation;
     const command = recordedCommand(layout.site, argv);
     const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
-    const marker = await takeMarker({ ...context, kernel, weightsDir }, record);
+    const marker = await takeMarker(markerContext, record);
     if ("busy" in marker) return marker;
     let complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode) });
     try {
       // Where the marker alone kept two claims apart (an old tool may have unlinked the lock file in between), only now is it
       // certain which generation the other had.
-      const sure = Math.max(generation, 1 + generationOf(requireMarkerRecord(weightsDir)));
+      const sure = Math.max(generation, generationNow(markerContext, elsewhere));
       complete = withSection(complete, { generation: sure });
       if (sure > generation) kernel.write(serializeOwnerRecord(complete));
       writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));
@@ -121,9 +127,25 @@ async function acquireClaim(
   }
 }
 
-function highestGeneration(kernel: KernelLock, weightsDir: string): number {
-  const elsewhere = kernel.records().map(({ reading }) => reading);
-  return Math.max(...[...elsewhere, requireMarkerRecord(weightsDir)].map(generationOf));
+/** Where nobody could claim, whoever has the marker comes first, as `check` has it. */
+async function nextGeneration(
+  context: MarkerContext,
+  elsewhere: readonly RecordReading[],
+): Promise<number | { readonly busy: Busy }> {
+  try {
+    return generationNow(context, elsewhere);
+  } catch (error) {
+    const marker = readMarker(context.weightsDir);
+    if (marker === null) throw error;
+    const { busy, otherLock } = await judgeMarker(context, marker);
+    otherLock?.release();
+    if (busy === null) throw error;
+    return { busy };
+  }
+}
+
+function generationNow({ kernel, weightsDir }: MarkerContext, elsewhere: readonly RecordReading[]): number {
+  return generationAfter([...elsewhere, requireMarkerRecord(weightsDir)], { lockPath: kernel.path, weightsDir });
 }
 
 /**

@@ -132,7 +132,8 @@ export class HeldClaim implements HeldLock {
       this.#lose(`${path} was removed, and somebody else has locked a new one`);
       return false;
     }
-    if (generationOf(again.previous) > this.generation) {
+    // A number that cannot be read may be a later one.
+    if ((generationOf(again.previous) ?? Number.POSITIVE_INFINITY) > this.generation) {
       again.release();
       this.#lose(`${path} was removed, and another claim has been made since`);
       return false;
@@ -208,8 +209,8 @@ export class HeldClaim implements HeldLock {
   #isComplete(reading: RecordReading): boolean {
     const found = reading.kind === "record" ? reading.record.trainlock : null;
     const own = this.#record.trainlock;
-    const same = (key: "markerInode" | "lockInode" | "childPid") => found?.[key] === own?.[key];
-    return this.#isOurs(reading) && same("markerInode") && same("lockInode") && same("childPid");
+    const same = (key: "generation" | "markerInode" | "lockInode" | "childPid") => found?.[key] === own?.[key];
+    return this.#isOurs(reading) && same("generation") && same("markerInode") && same("lockInode") && same("childPid");
   }
 
   /**

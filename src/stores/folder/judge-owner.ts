@@ -2,11 +2,11 @@ import type { Configuration } from "../../model/configuration.ts";
 import type { Evidence } from "../../model/evidence.ts";
 import type { Examine, Examined } from "../../model/examine.ts";
 import type { KernelLockState, LockFacts, MarkerFacts } from "../../model/lock-facts.ts";
-import { configurationOf, type OwnerRecord, type SchedulerJob } from "../../model/owner-record.ts";
+import { configurationOf, type OwnerRecord, recordIn, type SchedulerJob } from "../../model/owner-record.ts";
 import { type Layout, markerPath } from "../../site/layout.ts";
 import { livingInPlaceOf } from "../../system/processes/living-process.ts";
 import { schedulerJob } from "../../system/processes/scheduler-job.ts";
-import { holderFrom, isReleased, nobodyKnown, refuseCollision } from "../claim-record.ts";
+import { holderFrom, isSignedOff, nobodyKnown, refuseCollision } from "../claim-record.ts";
 import type { Busy } from "../store.ts";
 import type { AcquireClaimLock } from "./claim-lock.ts";
 import type { KernelLock } from "./kernel-lock.ts";
@@ -38,8 +38,9 @@ export async function judgeRecord(
   configuration: Configuration,
   examine: Examine,
 ): Promise<Busy | null> {
-  if (kernel.previous.kind !== "record" || isReleased(kernel.previous.record)) return null;
-  const record = kernel.previous.record;
+  const { previous } = kernel;
+  if (previous.kind === "none" || isSignedOff(previous)) return null;
+  const record = recordIn(previous);
   const { verdict, evidence } = await examine({
     kind: "fcntl",
     name: layout.displayName(configuration),
@@ -48,14 +49,14 @@ export async function judgeRecord(
     weightsDir: layout.weightsDir(configuration),
     kernelLock: interpretFreeLock(record, kernel),
     record,
-    recordProblem: null,
+    recordProblem: previous.kind === "unreadable" ? previous : null,
     marker: null,
-    pid: record.pid,
-    startedAt: record.acquiredAt,
+    pid: record?.pid ?? null,
+    startedAt: record?.acquiredAt ?? null,
   });
   if (verdict.status === "stale") return null;
   // Another configuration's lock of this name keeps this one away for as long as its owner may live.
-  refuseCollision(record, configuration, kernel.path);
+  if (record !== null) refuseCollision(record, configuration, kernel.path);
   return { holder: holderFrom(record, null, evidence) ?? nobodyKnown, verdict, evidence, path: kernel.path };
 }
 

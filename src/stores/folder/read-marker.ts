@@ -2,7 +2,12 @@ import { type BigIntStats, lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { inodeNumber } from "../../model/inode.ts";
 import type { MarkerFacts } from "../../model/lock-facts.ts";
-import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../../model/owner-record.ts";
+import {
+  largestRecordBytes,
+  type OwnerRecord,
+  type RecordReading,
+  type UnreadableRecord,
+} from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { isPid } from "../../model/pid.ts";
 import { markerPath, markerRecordPath } from "../../site/layout.ts";
@@ -75,7 +80,7 @@ export interface TiedRecord {
   readonly record: OwnerRecord | null;
   /** Whether it lies beside the marker; else it was found in the lock file. */
   readonly beside: boolean;
-  readonly problem: string | null;
+  readonly problem: UnreadableRecord | null;
 }
 
 /**
@@ -97,7 +102,7 @@ export function recordOfMarker(
     if (found.reading.kind === "record" && isTied(found, marker))
       return { record: found.reading.record, beside: false, problem: null };
   }
-  return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading.reason : null };
+  return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading : null };
 }
 
 function isTied({ reading, modifiedNs, uid }: WrittenRecord, marker: MarkerFacts): boolean {

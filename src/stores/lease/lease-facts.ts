@@ -41,7 +41,7 @@ export function leaseFacts(address: EtcdAddress, layout: Layout, entry: Entry): 
     kernelLock: { state: "absent" },
     leased: entry.lease !== null,
     record,
-    recordProblem: reading.kind === "unreadable" ? reading.reason : null,
+    recordProblem: reading.kind === "unreadable" ? reading : null,
     marker: null,
     pid: record?.pid ?? null,
     startedAt: record?.acquiredAt ?? null,

@@ -1,0 +1,94 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Configuration } from "../model/configuration.ts";
+import { EnvironmentError } from "../model/errors.ts";
+import { isGeneration, largestGeneration } from "../model/generation.ts";
+import { isNewer, type RecordReading } from "../model/owner-record.ts";
+import { parseJson } from "../model/parse-json.ts";
+import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import type { Layout } from "../site/layout.ts";
+import { asReleased, generationOf, isSignedOff, newOwnerRecord } from "../stores/claim-record.ts";
+import { acquireLockToClear, recordsOfClaims } from "../stores/folder/claim-lock.ts";
+import { newerTrainlock } from "../stores/folder/generation.ts";
+import type { KernelLock } from "../stores/folder/kernel-lock.ts";
+import { removeLockFile, requireLockRecord } from "../stores/folder/lock-file.ts";
+import { readMarker, requireMarkerRecord } from "../stores/folder/read-marker.ts";
+import { writeMarkerRecord } from "../stores/folder/temporary-file.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { requireWithin } from "../system/files/within.ts";
+import { isErrno } from "../system/libc/errno.ts";
+import { randomHex } from "../system/random.ts";
+
+const largestDoneFileBytes = 64 * 1024;
+
+/**
+ * Lets the generations of a configuration go on above the highest number below the limit that its records and done files name.
+ * Returns the generation of its next claim. Throws an EnvironmentError while anybody holds it, or while a lock of it has not been
+ * cleared. In a dry run nothing is changed.
+ */
+export async function resetGeneration(layout: Layout, configuration: Configuration, dryRun: boolean): Promise<number> {
+  const weightsDir = layout.weightsDir(configuration);
+  const lockPath = layout.kernelLockPath(configuration);
+  requireWithin(layout.root, weightsDir);
+  const files = { lockPath, weightsDir };
+  if (dryRun) return 1 + highestIn([requireLockRecord(lockPath)], files);
+  const kernel = await acquireLockToClear(lockPath, layout.site.lockPrimitive);
+  if (kernel === "busy") throw notReset(`${lockPath} is held`);
+  try {
+    const { previous } = kernel;
+    if (readMarker(weightsDir) !== null) throw notReset(`a marker is in ${weightsDir}`);
+    if (previous.kind === "record" && !isSignedOff(previous)) throw notReset(`${lockPath} was not released`);
+    const generation = highestIn([previous], files);
+    const who = { configuration, token: randomHex(16), generation, lockInode: kernel.inode, command: null };
+    const record = serializeOwnerRecord(asReleased(newOwnerRecord({ ...who, weightsDir }), null));
+    if (existsSync(weightsDir)) writeMarkerRecord(weightsDir, record);
+    replaceRecord(kernel, record);
+    return generation + 1;
+  } finally {
+    kernel.release();
+  }
+}
+
+/** Where nobody can lock the file, claims keep their records elsewhere, and this one is in the way. */
+function replaceRecord(kernel: KernelLock, record: Buffer): void {
+  if (kernel.excludes) kernel.write(record);
+  else removeLockFile(kernel.path, kernel.previous);
+}
+
+function highestIn(
+  inLockFile: readonly RecordReading[],
+  files: { readonly lockPath: string; readonly weightsDir: string },
+): number {
+  const ofClaims = recordsOfClaims(files.lockPath).map(({ reading }) => reading);
+  const readings = [...inLockFile, ...ofClaims, requireMarkerRecord(files.weightsDir)];
+  if (readings.some(isNewer)) throw newerTrainlock(files);
+  const found = [...readings.map((reading) => generationOf(reading) ?? 0), ...generationsOfDoneFiles(files.weightsDir)];
+  return Math.max(0, ...found.filter((generation) => generation < largestGeneration));
+}
+
+/** A done file has the name that its run was given, and is known by what is in it. */
+function generationsOfDoneFiles(weightsDir: string): number[] {
+  return namesIn(weightsDir).flatMap((name) => {
+    const reading = readRegularFile(join(weightsDir, name), largestDoneFileBytes);
+    if (reading.kind !== "file" || reading.bytes.length > largestDoneFileBytes) return [];
+    const done = parseJson(reading.bytes.toString("utf8"));
+    if (typeof done !== "object" || done === null || !("exitCode" in done) || !("generation" in done)) return [];
+    return isGeneration(done.generation) ? [done.generation] : [];
+  });
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}
+
+function notReset(why: string): EnvironmentError {
+  return new EnvironmentError(`the generation is not reset: ${why}`, {
+    code: "ERR_GENERATION_IN_USE",
+    hint: "wait until its training is over; trainlock list says who has it",
+  });
+}
