@@ -25,7 +25,7 @@ export function commandHelp(name: string, command: Command): string {
 export function programHelp(commands: ReadonlyMap<string, Command>): string {
   const shown = [...commands].filter(([, { hidden }]) => hidden !== true);
   const named = shown.map(([name, { summary }]) => [name, summary] as const);
-  const options = [["--version", "print the version"], helpRow] as const;
+  const options = [["-V, --version", "print version, commit and runtime"], helpRow] as const;
   const widest = Math.max(...[...named, ...options].map(([term]) => term.length));
   return [
     "Usage: trainlock COMMAND [options]",

@@ -8,6 +8,8 @@ import { nearestHint, parseCall } from "./parse-call.ts";
 
 /** Set by the build. */
 declare const TRAINLOCK_VERSION: string;
+declare const TRAINLOCK_COMMIT: string;
+declare const TRAINLOCK_COMMIT_DATE: string;
 
 /** Returns the exit code of a call. */
 async function main([name, ...args]: readonly string[]): Promise<number> {
@@ -31,13 +33,20 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 }
 
 async function programOption(given: string): Promise<number> {
-  if (given === "--version") print(`${TRAINLOCK_VERSION}\n`);
+  if (given === "--version" || given === "-V") print(versionText());
   else if (given === "--help" || given === "-h") print(await programHelp());
   else {
     const hint = nearestHint(given, ["--version", "--help"], "options follow a command, such as trainlock list --json");
     throw new UsageError(`unknown option ${given}`, { hint });
   }
   return exitCodes.ok;
+}
+
+function versionText(): string {
+  const { bun, node } = process.versions;
+  const runtime = bun === undefined ? `Node ${node}` : `Bun ${bun}`;
+  const commit = `commit ${TRAINLOCK_COMMIT}, ${TRAINLOCK_COMMIT_DATE}`;
+  return `trainlock ${TRAINLOCK_VERSION} (${commit})\n${runtime}, ${process.platform}-${process.arch}\n`;
 }
 
 async function programHelp(): Promise<string> {

@@ -127,7 +127,8 @@ ${names.join("\n")}
 ${cases.join("\n")}
   esac
 }
-compdef _trainlock trainlock
+# Read by source, or by zsh itself as the function of this name.
+if [[ $funcstack[1] == _trainlock ]]; then _trainlock "$@"; else compdef _trainlock trainlock; fi
 `;
 }
 
