@@ -27,10 +27,10 @@ export interface Option<T = unknown, Always extends boolean = boolean> {
 
 export type Options = Readonly<Record<string, Option>>;
 
-/** What is given without a flag: one text, one or none, or all that is left (one or more). */
+/** What is given without a flag: one text, one or none, all that is left (one or more), or what follows `--` (one or more). */
 export interface Operand<T = unknown> {
   readonly description: string;
-  readonly form: "one" | "optional" | "rest";
+  readonly form: "one" | "optional" | "rest" | "after --";
   readonly choices?: readonly string[];
   /** Never set: it carries the type of the value. */
   readonly type?: T;
@@ -180,6 +180,11 @@ export function optionalOperand(description: string): Operand<string | undefined
 
 export function restOperand(description: string): Operand<readonly string[]> {
   return { form: "rest", description };
+}
+
+/** A command and its arguments, where others may stand before `--`. */
+export function operandAfterDashes(description: string): Operand<readonly string[]> {
+  return { form: "after --", description };
 }
 
 /** Throws a UsageError that names what was given and what may be. */

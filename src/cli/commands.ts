@@ -7,6 +7,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   held: () => import("./commands/held.ts"),
   list: () => import("./commands/list.ts"),
   clear: () => import("./commands/clear.ts"),
+  work: () => import("./commands/work.ts"),
   plan: () => import("./commands/plan.ts"),
   init: () => import("./commands/init.ts"),
   config: () => import("./commands/config.ts"),
@@ -14,6 +15,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   completion: () => import("./commands/completion.ts"),
   __probe: () => import("./commands/probe.ts"),
   __guard: () => import("./commands/guard.ts"),
+  __row: () => import("./commands/row.ts"),
   __keeper: () => import("./commands/keeper.ts"),
 };
 

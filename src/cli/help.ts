@@ -53,7 +53,12 @@ export function programHelp(commands: ReadonlyMap<string, Command>): string {
 const helpRow = ["-h, --help", "show help"] as const;
 
 function usageOf({ operands = {} }: Command): string {
-  const brackets = { one: ["<", ">"], optional: ["[", "]"], rest: ["<", "...>"] } as const;
+  const brackets = {
+    one: ["<", ">"],
+    optional: ["[", "]"],
+    rest: ["<", "...>"],
+    "after --": ["-- <", "...>"],
+  } as const;
   const named = Object.entries(operands).map(([key, { form }]) => `${brackets[form][0]}${key}${brackets[form][1]}`);
   return ["[options]", ...named].join(" ");
 }

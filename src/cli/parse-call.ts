@@ -13,13 +13,13 @@ interface Flag {
 
 /** The values of a call's options and operands; null: help is wanted. Throws a UsageError for a wrong call. */
 export function parseCall(name: string, command: Command, args: readonly string[]): Values | null {
-  const { values, operands, wantsHelp } = readOptions(name, command, args);
+  const { values, operands, dashesAt, wantsHelp } = readOptions(name, command, args);
   if (wantsHelp) return null;
   for (const [key, option] of Object.entries(command.options ?? {})) {
     const absent = option.always && !Object.hasOwn(values, key);
     if (absent) values[key] = option.absent();
   }
-  return { ...values, ...readOperands(name, command, operands) };
+  return { ...values, ...readOperands(name, command, operands, dashesAt) };
 }
 
 /** `--weights-dir` for `weightsDir`. */
@@ -43,17 +43,18 @@ function readOptions(name: string, command: Command, args: readonly string[]) {
   const flags = flagTable(command);
   const values: Values = {};
   const operands: string[] = [];
+  const call = (wantsHelp: boolean) => ({ values, operands, dashesAt: operands.length, wantsHelp });
   for (let at = 0; at < args.length; at += 1) {
     const arg = args[at] ?? "";
-    if (arg === "--") return { values, operands: [...operands, ...args.slice(at + 1)], wantsHelp: false };
+    if (arg === "--") return { ...call(false), operands: [...operands, ...args.slice(at + 1)] };
     if (arg === "-" || !arg.startsWith("-")) {
-      if (command.stopsAtOperand) return { values, operands: args.slice(at), wantsHelp: false };
+      if (command.stopsAtOperand) return { ...call(false), operands: args.slice(at) };
       operands.push(arg);
       continue;
     }
     const { given, inline } = splitOption(arg);
     for (const each of arg.startsWith("--") ? [given] : shortFlags(arg)) {
-      if (each === "--help" || each === "-h") return { values, operands, wantsHelp: true };
+      if (each === "--help" || each === "-h") return call(true);
       const flag = flags.get(each);
       if (flag === undefined) throw unknownOption(name, each, flags);
       const takes = textOf(each, flag.option, inline, args[at + 1]);
@@ -61,7 +62,7 @@ function readOptions(name: string, command: Command, args: readonly string[]) {
       values[flag.key] = flag.option.read(each, takes.text, values[flag.key]);
     }
   }
-  return { values, operands, wantsHelp: false };
+  return call(false);
 }
 
 function flagTable({ options = {} }: Command): Map<string, Flag> {
@@ -122,15 +123,19 @@ export function nearestHint(given: string, words: readonly string[], otherwise: 
   return near === null ? otherwise : `did you mean ${near}?`;
 }
 
-function readOperands(name: string, { operands = {} }: Command, given: readonly string[]): Values {
+/** `dashesAt`: how many of those given stand before `--`. */
+function readOperands(name: string, { operands = {} }: Command, given: readonly string[], dashesAt: number): Values {
   const values: Values = {};
+  const end = Object.values(operands).some(({ form }) => form === "after --") ? dashesAt : given.length;
   let at = 0;
   for (const [key, operand] of Object.entries(operands)) {
-    const texts = operand.form === "rest" ? given.slice(at) : given.slice(at, at + 1);
+    if (operand.form === "after --" && at < end) break;
+    const isRest = operand.form === "rest" || operand.form === "after --";
+    const texts = isRest ? given.slice(at) : given.slice(at, Math.min(at + 1, end));
     at += texts.length;
     if (texts.length === 0 && operand.form === "optional") continue;
     if (texts.length === 0) throw new UsageError(`no ${key} is given`, { hint: `${key}: ${operand.description}` });
-    values[key] = operand.form === "rest" ? texts : readOperand(key, operand, texts[0] ?? "");
+    values[key] = isRest ? texts : readOperand(key, operand, texts[0] ?? "");
   }
   const extra = given[at];
   if (extra === undefined) return values;

@@ -4,23 +4,18 @@ import type { Grid } from "../grid/grid.ts";
 import { knownRows } from "../grid/known-rows.ts";
 import { type Plan, planRows } from "../grid/plan.ts";
 import { readGrid } from "../grid/read-grid.ts";
-import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
+import { type Selection, selectRows } from "../grid/selection.ts";
 import { ProgressReader } from "../progress/progress-reader.ts";
 import { type DoneRule, smallestCheckpointBytes } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
-import { repeatedValue, type ValuesOf, value } from "./command.ts";
+import { repeatedValue, type ValuesOf } from "./command.ts";
 import { evidenceOptions, examineFrom } from "./evidence-options.ts";
+import { selectionFrom, selectionOptions } from "./grid-options.ts";
 import { layoutFrom, siteOptions } from "./site-options.ts";
 
 /** What every command that looks at the rows of a grid takes. */
 export const planSourceOptions = {
-  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or are one"),
-  dataset: value("<list>", "datasets"),
-  model: value("<list>", "models"),
-  ratio: value("<list>", "ratios; none: rows without one"),
-  auxLoss: value("<list>", "auxiliary losses"),
-  stage: value("<list>", "stages"),
-  set: repeatedValue("<name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated"),
+  ...selectionOptions,
   ...siteOptions,
   ...evidenceOptions,
   doneWhen: repeatedValue("<glob>", "a file in the weights dir that shows a row to be trained; may be repeated"),
@@ -92,9 +87,4 @@ async function gridOf(
     return readGrid(reader, { kind: "options" }, selection);
   const known = await knownRows(reader.layout, rule, onUnreadable);
   return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
-}
-
-function selectionFrom(reader: FieldReader, given: PlanSourceOptions): Selection {
-  const { strategy, dataset, model, ratio, auxLoss, stage } = given;
-  return readSelection(reader, { strategy, dataset, model, ratio, aux_loss: auxLoss, stage }, given.set ?? []);
 }

@@ -8,6 +8,17 @@ export function shellWord(text: string): string {
 
 /** `--strategy baseline --dataset IDD-AW --model pspnet_r50`, ready for a shell. */
 export function configurationFlags(configuration: Configuration): string {
+  return configurationPairs(configuration)
+    .map(([flag, value]) => `${flag} ${shellWord(value)}`)
+    .join(" ");
+}
+
+/** The same as arguments, one for each option. */
+export function configurationArguments(configuration: Configuration): string[] {
+  return configurationPairs(configuration).map(([flag, value]) => `${flag}=${value}`);
+}
+
+function configurationPairs(configuration: Configuration): [string, string][] {
   const { strategy, dataset, model, ratio, auxLoss, stage, dimensions } = configuration;
   const given: [string, string | number | null][] = [
     ["--strategy", strategy],
@@ -17,9 +28,9 @@ export function configurationFlags(configuration: Configuration): string {
     ["--aux-loss", auxLoss],
     ["--stage", stage],
   ];
-  const fixed = given.flatMap(([flag, value]) => (value === null ? [] : [`${flag} ${shellWord(String(value))}`]));
-  const own = Object.entries(dimensions).map(([name, value]) => `--set ${shellWord(`${name}=${value}`)}`);
-  return [...fixed, ...own].join(" ");
+  const fixed = given.flatMap(([flag, value]): [string, string][] => (value === null ? [] : [[flag, String(value)]]));
+  const own = Object.entries(dimensions).map(([name, value]): [string, string] => ["--set", `${name}=${value}`]);
+  return [...fixed, ...own];
 }
 
 /** The command to type next, by what is left; null: nothing is. */

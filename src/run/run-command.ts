@@ -10,7 +10,7 @@ import { Supervisor } from "./supervise.ts";
 /** Takes the claim, runs the command, gives the claim back whatever happens. */
 export async function runCommand(request: RunRequest): Promise<RunOutcome> {
   const { layout, configuration, done, tell } = request;
-  const inherited = inheritedDescriptors();
+  const inherited = inheritedDescriptors().filter((fd) => !request.output?.reserved.includes(fd));
   const weightsDir = layout.weightsDir(configuration);
   const checkpoint = await findDone(weightsDir, done);
   if (checkpoint !== null) return { kind: "done", checkpoint, startedAt: null };

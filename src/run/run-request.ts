@@ -26,6 +26,15 @@ export interface RunRequest {
   /** When this process is killed, the tree is, too. */
   readonly dieWithWrapper: boolean;
   readonly tell: RunEvents;
+  /** Where the command's output goes; absent: where ours does. */
+  readonly output?: CommandOutput;
+}
+
+export interface CommandOutput {
+  /** Descriptors that we were started with for this alone: the command does not keep them under their numbers. */
+  readonly reserved: readonly number[];
+  /** Opens it, once the lock is held: descriptors that become standard output and standard error. */
+  open(lock: HeldLock, weightsDir: string): readonly [output: number, errors: number];
 }
 
 /** What happens on the way, for whoever shows it. */

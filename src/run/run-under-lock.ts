@@ -43,6 +43,7 @@ export async function runUnderLock(
     throw new LockLostError(`the lock was lost before the command was started: ${messageOf(lock.lost.reason)}`);
   }
   const keep = [...surroundings.inherited, ...lock.descriptors];
+  const output = request.output?.open(lock, surroundings.weightsDir);
   const guard = request.dieWithWrapper ? startGuard(killAfterMs, lock.descriptors) : null;
   try {
     const started = supervisor.start({
@@ -50,6 +51,7 @@ export async function runUnderLock(
       environment: callerEnvironment(commandVariables(request, lock, surroundings.weightsDir)),
       keep,
       openFilesLimit: parentOpenFilesLimit(),
+      descriptors: (output ?? []).map((fd, index) => [fd, index + 1] as const),
     });
     if (started.kind === "failed") return { kind: "not started", errno: started.errno, startedAt: null };
     return await followCommand(request, lock, started.command, { ...surroundings, guard, startedAt });

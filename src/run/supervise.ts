@@ -6,7 +6,7 @@ import { controllingTerminal } from "../system/processes/terminal.ts";
 import { CommandTree } from "./command-tree.ts";
 import { type FollowedCommand, RunningCommand } from "./running-command.ts";
 
-export type Command = Pick<SpawnRequest, "argv" | "environment" | "keep" | "openFilesLimit">;
+export type Command = Pick<SpawnRequest, "argv" | "environment" | "keep" | "openFilesLimit" | "descriptors">;
 
 export type Started =
   | { readonly kind: "failed"; readonly errno: number }

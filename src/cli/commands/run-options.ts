@@ -84,6 +84,8 @@ function parseStatusFile(given: string, text: string): string {
   throw new UsageError(`${given} is empty`, { hint: "name a file" });
 }
 
-export function doneRuleFrom({ doneWhen, doneMinSize, doneFile }: RunOptions): DoneRule {
+type DoneOptions = Pick<RunOptions, "doneWhen" | "doneMinSize" | "doneFile">;
+
+export function doneRuleFrom({ doneWhen, doneMinSize, doneFile }: DoneOptions): DoneRule {
   return { patterns: doneWhen ?? [], smallestBytes: doneMinSize, file: doneFile ?? null };
 }

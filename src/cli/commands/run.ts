@@ -4,8 +4,8 @@ import type { Examine } from "../../model/examine.ts";
 import { printable } from "../../model/printable.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
-import type { RunOutcome, RunRequest } from "../../run/run-request.ts";
-import { type RunOf, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
+import type { CommandOutput, RunOutcome, RunRequest } from "../../run/run-request.ts";
+import { type RunOf, type RunStatus, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
 import { isRankStatus } from "../../stores/ranks/rank-status.ts";
@@ -48,11 +48,19 @@ export const command = defineCommand({
   execute: ({ command: argv, ...options }) => run(argv, options),
 });
 
-async function run(argv: readonly string[], options: RunOptions): Promise<number> {
+/** For a worker, which follows the runs of its rows. */
+export interface RunFollower {
+  readonly output: CommandOutput;
+  over(status: RunStatus): void;
+}
+
+/** What `trainlock run` does. Returns its exit code. */
+export async function run(argv: readonly string[], options: RunOptions, follower?: RunFollower): Promise<number> {
   const status = options.status === undefined ? null : resolve(options.status);
   if (status !== null) requireWritableStatus(status);
   let of: RunOf = { name: null, configuration: null, generation: null, command: argv };
   const report = (outcome: RunOutcome | TrainlockError, exitCode: number) => {
+    follower?.over(statusOf(of, outcome, exitCode));
     if (status === null) return;
     try {
       writeStatus(status, statusOf(of, outcome, exitCode));
@@ -61,9 +69,10 @@ async function run(argv: readonly string[], options: RunOptions): Promise<number
     }
   };
   try {
-    const { outcome, exitCode } = await runAndSettle(argv, options, (known) => {
+    const know = (known: Partial<RunOf>) => {
       of = { ...of, ...known };
-    });
+    };
+    const { outcome, exitCode } = await runAndSettle(argv, options, know, follower?.output);
     report(outcome, exitCode);
     if (outcome.kind === "ended" && outcome.interrupted !== null) dieOfInterrupt(outcome.interrupted);
     return exitCode;
@@ -77,6 +86,7 @@ async function runAndSettle(
   [program, ...args]: readonly string[],
   options: RunOptions,
   know: (known: Partial<RunOf>) => void,
+  output: CommandOutput | undefined,
 ): Promise<{ readonly outcome: RunOutcome; readonly exitCode: number }> {
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
@@ -105,6 +115,7 @@ async function runAndSettle(
     killAfterMs: options.killAfter,
     leftovers: options.leftovers ?? null,
     dieWithWrapper: options.dieWithWrapper,
+    ...(output === undefined ? {} : { output }),
     tell: {
       ...progress,
       held: (lock) => {

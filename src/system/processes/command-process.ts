@@ -33,6 +33,8 @@ export interface SpawnRequest {
   readonly openFilesLimit?: number | null;
   /** Our descriptor that becomes its standard input, in a session of its own: a helper, and no command. */
   readonly apartWithInput?: number;
+  /** Descriptors of ours and the numbers that they get in it, one after the other, before those that it keeps. */
+  readonly descriptors?: readonly (readonly [ours: number, its: number])[];
 }
 
 /** WNOHANG, WUNTRACED and WCONTINUED of sys/wait.h. */
@@ -81,7 +83,7 @@ export function spawnCommand(request: SpawnRequest): Spawned {
 }
 
 function spawnOnce(request: SpawnRequest): Spawned {
-  const { argv, environment, keep, defaultSignals, openFilesLimit = null, apartWithInput } = request;
+  const { argv, environment, keep, defaultSignals, openFilesLimit = null, apartWithInput, descriptors = [] } = request;
   const { symbols, ptr } = libc();
   // Everything the pointers below lead to must stay reachable until the call is over.
   const alive: (Uint8Array | BigUint64Array)[] = [];
@@ -110,6 +112,7 @@ function spawnOnce(request: SpawnRequest): Spawned {
   symbols.posix_spawnattr_setflags(attributes, spawnFlags.defaultSignals | apart);
   if (apartWithInput === undefined) symbols.posix_spawnattr_setpgroup(attributes, 0);
   else symbols.posix_spawn_file_actions_adddup2(actions, apartWithInput, 0);
+  for (const [ours, its] of descriptors) symbols.posix_spawn_file_actions_adddup2(actions, ours, its);
   // A dup onto itself clears close-on-exec in the child alone (posix_spawn_file_actions_adddup2(3)).
   for (const fd of keep) symbols.posix_spawn_file_actions_adddup2(actions, fd, fd);
   const pid = new Int32Array(1);

@@ -1,0 +1,52 @@
+import type { FieldReader } from "../grid/fields.ts";
+import type { Row } from "../grid/grid.ts";
+import { readGrid } from "../grid/read-grid.ts";
+import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
+import { UsageError } from "../model/errors.ts";
+import type { DoneRule } from "../run/done-rule.ts";
+import type { ChosenRows } from "../work/grid-on-disk.ts";
+import { repeatedValue, type ValuesOf, value } from "./command.ts";
+
+/** They select rows of a grid, or are one. */
+export const selectionOptions = {
+  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or are one"),
+  dataset: value("<list>", "datasets"),
+  model: value("<list>", "models"),
+  ratio: value("<list>", "ratios; none: rows without one"),
+  auxLoss: value("<list>", "auxiliary losses"),
+  stage: value("<list>", "stages"),
+  set: repeatedValue("<name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated"),
+};
+
+export function selectionFrom(reader: FieldReader, given: ValuesOf<typeof selectionOptions>): Selection {
+  const { strategy, dataset, model, ratio, auxLoss, stage } = given;
+  return readSelection(reader, { strategy, dataset, model, ratio, aux_loss: auxLoss, stage }, given.set ?? []);
+}
+
+/** The grid to train: a file, or the options alone. Throws a UsageError where neither is given. */
+export async function givenGrid(
+  reader: FieldReader,
+  file: string | undefined,
+  selection: Selection,
+): Promise<ChosenRows> {
+  if (file !== undefined) {
+    const { rows } = await readGrid(reader, { kind: "file", path: file }, new Map());
+    return { chosen: selection.size === 0 ? rows : selectRows(reader, rows, selection), all: rows };
+  }
+  if (["strategy", "dataset", "model"].every((field) => selection.has(field))) {
+    const { rows } = await readGrid(reader, { kind: "options" }, selection);
+    return { chosen: rows, all: rows };
+  }
+  throw new UsageError("no grid is given", {
+    hint: "give a grid file, or --strategy, --dataset and --model; see docs/grids.md",
+  });
+}
+
+/** The done rule of a row: key by key what the call says, then the row's block. */
+export function rowRule(call: DoneRule, { settings: { done } }: Row): DoneRule {
+  return {
+    patterns: call.patterns.length > 0 ? call.patterns : (done?.when ?? []),
+    smallestBytes: done?.minBytes ?? call.smallestBytes,
+    file: call.file ?? done?.file ?? null,
+  };
+}

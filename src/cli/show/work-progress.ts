@@ -1,0 +1,114 @@
+import { durationText } from "../../model/durations.ts";
+import { printable } from "../../model/printable.ts";
+import type { RemainingRows } from "../../work/remaining-rows.ts";
+import { lastLines } from "../../work/row-log.ts";
+import type { RowRun, RunEnd, StopReason, WorkEvents } from "../../work/worker.ts";
+import { isTerminal, print, say, sayInPlace } from "../output.ts";
+
+const shownLines = 5;
+const barWidth = 20;
+
+/** What a worker says: one line an event, with its time, and on a terminal a bar of the whole grid. */
+export function showWork(options: {
+  /** Where runs have the worker's output, its own lines are messages. */
+  readonly toErrors: boolean;
+  readonly quiet: boolean;
+  /** Names of the rows that were done before. */
+  readonly doneBefore: ReadonlySet<string>;
+}): WorkEvents & { finish(): void } {
+  const { toErrors, quiet, doneBefore } = options;
+  const withBar = !quiet && isTerminal(2);
+  let bar = "";
+  const line = (text: string, always = false) => {
+    if (quiet && !always) return;
+    if (withBar && bar !== "") sayInPlace("");
+    if (toErrors) say(text);
+    else print(`${text}\n`);
+    if (withBar && bar !== "") sayInPlace(bar);
+  };
+  const event = (word: string, name: string, detail: string, always = false) =>
+    line(`${new Date().toLocaleTimeString("sv")} ${word.padEnd(11)} ${printable(name)}${detail}`, always);
+  return {
+    started: ({ name, log }) => event("started", name, log === null ? "" : `, log ${printable(log)}`),
+    ended: (run, end) => {
+      event(endWord(end), run.name, endText(run, end), end.kind !== "done");
+      if (end.kind === "failed" || end.kind === "broken command") for (const each of tailOf(run)) line(each, true);
+    },
+    said: (name, messages) => {
+      for (const message of messages) line(`  ${printable(name)}: ${printable(message)}`, true);
+    },
+    warning: (text) => line(`trainlock: ${printable(text)}`, true),
+    stopping: (why) => {
+      for (const each of stopText(why)) line(each, true);
+    },
+    waiting: () => event("waiting", "", "for rows that others hold, or that need something"),
+    progress: (rows, running) => {
+      bar = barText(rows, running, doneBefore);
+      if (withBar) sayInPlace(bar);
+    },
+    finish: () => {
+      if (withBar && bar !== "") sayInPlace("");
+      bar = "";
+    },
+  };
+}
+
+function endWord({ kind }: RunEnd): string {
+  return kind === "broken command" ? "failed" : kind === "problem" ? "not started" : kind;
+}
+
+function endText({ seconds, log }: RowRun, end: RunEnd): string {
+  const after = ` after ${durationText(seconds * 1000)}`;
+  const where = log === null ? "" : `, log ${printable(log)}`;
+  switch (end.kind) {
+    case "done":
+      return `,${after}`;
+    case "failed": {
+      const how = end.signal !== null ? `died of ${end.signal}` : `exit ${end.exitCode}`;
+      const unmet = end.exitCode === 0 ? " without what shows it to be done" : "";
+      return `, ${how}${unmet}${after}${where}`;
+    }
+    case "broken command":
+      return `, exit ${end.exitCode}: the command ${end.exitCode === 127 ? "is not found" : "cannot be executed"}${where}`;
+    case "interrupted":
+      return `,${after}: ${printable(end.why)}`;
+    case "problem":
+      return `: ${printable(end.why)}`;
+  }
+}
+
+function tailOf({ log }: RowRun): string[] {
+  return log === null ? [] : lastLines(log, shownLines).map((text) => `    | ${printable(text)}`);
+}
+
+function stopText(why: StopReason): string[] {
+  switch (why.kind) {
+    case "signal":
+      return [`trainlock: ${why.signal}: no further row is started; a second Ctrl-C kills what runs`];
+    case "time":
+      return ["trainlock: the time is over: no further row is started"];
+    case "broken command":
+      return ["trainlock: stopping: the command does not start; this is no failed attempt of the row"];
+    case "failures in a row":
+      return [
+        `trainlock: stopping: ${why.names.length} runs in a row failed within a minute: ${why.names.map(printable).join(", ")}`,
+        "  is the command right? `trainlock work --rehearse` looks without starting anything",
+      ];
+    case "broken grid":
+      return [
+        `trainlock: the last ${why.runs.length} runs of this grid, by all workers, failed within a minute, each on another row:`,
+        `  ${why.runs.map(({ name }) => printable(name)).join(", ")}`,
+        "  nothing is started; mend the command, then give --retry-failed",
+      ];
+    case "environment":
+      return [`trainlock: stopping: several rows could not be started: ${printable(why.why)}`];
+  }
+}
+
+function barText(rows: RemainingRows, running: number, doneBefore: ReadonlySet<string>): string {
+  const done = rows.doneAmong(doneBefore);
+  const filled = rows.size === 0 ? barWidth : Math.floor((done / rows.size) * barWidth);
+  const failed = rows.apart.filter(({ rest }) => rest.kind === "failed").length;
+  const more = failed === 0 ? "" : `, ${failed} failed`;
+  return `[${"#".repeat(filled).padEnd(barWidth, "-")}] ${done} of ${rows.size} done, ${running} running here${more}`;
+}

@@ -1,0 +1,119 @@
+import { UsageError } from "../model/errors.ts";
+import { nearest } from "../model/nearest.ts";
+import { fixedFields } from "../site/template.ts";
+
+/** What a row puts in the place of braces. Null: it has no such value. */
+export interface RowValues {
+  /** By field, as texts. */
+  readonly fields: ReadonlyMap<string, string | null>;
+  readonly weightsDir: string;
+  readonly name: string;
+  /** What the training can resume from. */
+  readonly checkpoint: string | null;
+}
+
+/** Values of these characters alone mean the same inside a longer word, whatever reads that word later. */
+const plain = /^[A-Za-z0-9_.+\-=,:@%/]*$/;
+/** `${…}` is the shell's own. */
+const braces = /(\$?)\{(-{0,2}[A-Za-z_][A-Za-z0-9_-]*)\}/g;
+/** These hand their arguments to a shell, joined to one line of code. */
+const joiners = new Set(["ssh", "rsh", "eval", "watch", "parallel"]);
+
+/**
+ * A command with `{strategy}`, `{--ratio}` and so on in it. A row's value becomes an argument of its own, or a part of one where
+ * it has no character that a shell could read as code: no value of a grid is ever run.
+ */
+export class CommandTemplate {
+  readonly argv: readonly string[];
+  readonly #names: readonly string[];
+  readonly #fields: readonly string[];
+
+  /** `fields`: those of the site's rows. Throws a UsageError for braces that are one letter off a name. */
+  constructor(argv: readonly string[], fields: readonly string[]) {
+    this.argv = argv;
+    this.#fields = [...new Set([...fixedFields, "seed", ...fields])];
+    this.#names = [
+      ...this.#fields,
+      "weights_dir",
+      "name",
+      "checkpoint",
+      ...[...this.#fields, "resume"].map((field) => `--${optionName(field)}`),
+    ];
+    for (const argument of argv) this.#refuseMisspelt(argument);
+  }
+
+  #refuseMisspelt(argument: string): void {
+    for (const [, dollar, name = ""] of argument.matchAll(braces)) {
+      if (dollar === "$" || this.#names.includes(name)) continue;
+      const near = nearest(name, this.#names);
+      if (near === null || !isOneLetterOff(name, near)) continue;
+      throw new UsageError(`{${name}} in the command is no field`, { hint: `did you mean {${near}}?` });
+    }
+  }
+
+  /** The command for one row. Throws a UsageError that names the row where a value may not stand where it is asked for. */
+  expand(row: RowValues): string[] {
+    const joined = joiners.has(baseName(this.argv[0] ?? ""));
+    return this.argv.flatMap((argument, index) => {
+      const [whole] = [...argument.matchAll(braces)];
+      const isCode = joined || /^-[A-Za-z]*c$/.test(this.argv[index - 1] ?? "");
+      if (whole?.[0] === argument && whole[1] === "" && !isCode)
+        return this.#argumentsOf(whole[2] ?? "", row) ?? argument;
+      return argument.replaceAll(braces, (text, dollar: string, name: string) => {
+        const values = dollar === "$" ? null : this.#argumentsOf(name, row);
+        return values === null ? text : requirePlain(values.join(" "), name, row, values);
+      });
+    });
+  }
+
+  /** What stands for a name: one argument, two or none for an option. Null: it is no name of ours. */
+  #argumentsOf(name: string, row: RowValues): string[] | null {
+    if (!this.#names.includes(name)) return null;
+    if (!name.startsWith("--")) return [this.#valueOf(name, row) ?? ""];
+    const field = name === "--resume" ? "checkpoint" : this.#fields.find((each) => `--${optionName(each)}` === name);
+    const value = this.#valueOf(field ?? "", row);
+    return value === null ? [] : [name, value];
+  }
+
+  #valueOf(name: string, row: RowValues): string | null {
+    if (name === "weights_dir") return row.weightsDir;
+    if (name === "name") return row.name;
+    if (name === "checkpoint") return row.checkpoint;
+    return row.fields.get(name) ?? null;
+  }
+}
+
+function optionName(field: string): string {
+  return field.replaceAll("_", "-");
+}
+
+function baseName(program: string): string {
+  return program.slice(program.lastIndexOf("/") + 1);
+}
+
+function requirePlain(text: string, name: string, row: RowValues, values: readonly string[]): string {
+  const odd = values.find((value) => !plain.test(value));
+  if (odd === undefined) return text;
+  const variable = name === "--resume" ? "checkpoint" : name.replace(/^--/, "").replaceAll("-", "_");
+  throw new UsageError(
+    `${row.name}: {${name}} is ${JSON.stringify(odd)}, which may not stand inside a longer argument of the command`,
+    {
+      hint: `let the command read the environment (TRAINLOCK_${variable.toUpperCase()}), or make {${name}} an argument of its own`,
+    },
+  );
+}
+
+function isOneLetterOff(given: string, word: string): boolean {
+  if (Math.abs(given.length - word.length) > 1) return false;
+  const shorter = given.length < word.length ? given : word;
+  const longer = given.length < word.length ? word : given;
+  let same = 0;
+  while (same < shorter.length && shorter[same] === longer[same]) same += 1;
+  const rest = (text: string, from: number) => text.slice(from);
+  if (shorter.length < longer.length) return rest(shorter, same) === rest(longer, same + 1);
+  const swapped = shorter[same] === longer[same + 1] && shorter[same + 1] === longer[same];
+  return (
+    rest(shorter, same + 1) === rest(longer, same + 1) ||
+    (swapped && rest(shorter, same + 2) === rest(longer, same + 2))
+  );
+}

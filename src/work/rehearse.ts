@@ -1,0 +1,70 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Row } from "../grid/grid.ts";
+import { messageOf } from "../model/errors.ts";
+import type { DoneRule } from "../run/done-rule.ts";
+import type { Layout } from "../site/layout.ts";
+import { requireWithin } from "../system/files/within.ts";
+import { errnoOf } from "../system/libc/errno.ts";
+import { isOnPath } from "../system/processes/on-path.ts";
+import { isEmptyRule, type RowLooker } from "./look-at-row.ts";
+
+interface Rehearsal {
+  readonly layout: Layout;
+  readonly rows: readonly Row[];
+  readonly argv: readonly string[];
+  readonly ruleOf: (row: Row) => DoneRule;
+  readonly looker: RowLooker;
+}
+
+/** What would keep rows from being trained, as far as looking tells. Starts and writes nothing. */
+export async function rehearse({ layout, rows, argv, ruleOf, looker }: Rehearsal) {
+  const faults = new Set<string>();
+  const [program = ""] = argv;
+  if (!(program.includes("/") ? canExecute(program) : isOnPath(program)))
+    faults.add(`the command ${program} is not found, or cannot be executed`);
+  const folderProblem = writeProblem(layout.lockDir);
+  if (folderProblem !== null) faults.add(folderProblem);
+  const counts = new Map<string, number>();
+  const count = (what: string) => counts.set(what, (counts.get(what) ?? 0) + 1);
+  for (const row of rows) {
+    const look = await looker.look(row);
+    count(look.kind);
+    if (isEmptyRule(ruleOf(row))) count("without a done rule");
+    if (look.kind === "problem") faults.add(`${layout.displayName(row.configuration)}: ${look.why}`);
+    const problem = folderProblemOf(layout, layout.weightsDir(row.configuration));
+    if (problem !== null) faults.add(problem);
+  }
+  const shown = [...counts].map(([what, number]) => `${number} ${what}`).join(", ");
+  return { notes: [`${rows.length} rows: ${shown}; nothing was started`], faults: [...faults] };
+}
+
+function folderProblemOf(layout: Layout, weightsDir: string): string | null {
+  try {
+    requireWithin(layout.root, weightsDir);
+  } catch (error) {
+    return messageOf(error);
+  }
+  return writeProblem(weightsDir);
+}
+
+/** Why a folder cannot be written to, or made; null: it can. */
+function writeProblem(folder: string): string | null {
+  let there = folder;
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  try {
+    accessSync(there, constants.W_OK | constants.X_OK);
+    return null;
+  } catch (error) {
+    return `${there === folder ? "" : `${folder} cannot be made: `}${there} cannot be written to (${errnoOf(error)})`;
+  }
+}
+
+function canExecute(program: string): boolean {
+  try {
+    accessSync(program, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,59 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { EnvironmentError } from "../model/errors.ts";
+import { makeSharedFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { asSystemError } from "../system/libc/errno.ts";
+
+/** The folder inside a weights dir that keeps the output of its runs. */
+const logFolder = "trainlock-logs";
+
+/** Where the output of one run goes: each claim has a number of its own. */
+export function rowLogPath(weightsDir: string, generation: number): string {
+  return join(weightsDir, logFolder, `${generation}.log`);
+}
+
+/** Opens a log for appending, its folders made. Whoever can write the weights dir can plant a link there: none is followed. */
+export function openRowLog(path: string): number {
+  const folder = dirname(path);
+  makeSharedFolder(folder);
+  if (!lstatSync(folder).isDirectory()) {
+    throw new EnvironmentError(`${folder} is not a folder`, { code: "ENOTDIR", hint: "remove it, or give --log" });
+  }
+  try {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
+    const fd = openSync(path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, 0o664);
+    const stats = fstatSync(fd);
+    if (stats.isFile() && stats.size === 0) shareAsFolderAsks(fd, path);
+    return fd;
+  } catch (error) {
+    throw asSystemError("write the log", path, error);
+  }
+}
+
+const tailBytes = 16 * 1024;
+
+/** The last lines of a log, as a terminal would show them: of a line that was overwritten (`\r`), what it ended as. */
+export function lastLines(path: string, count: number): string[] {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return [];
+  }
+  try {
+    const { size } = fstatSync(fd);
+    const bytes = Buffer.alloc(Math.min(size, tailBytes));
+    const read = readSync(fd, bytes, 0, bytes.length, Math.max(0, size - bytes.length));
+    const lines = bytes.toString("utf8", 0, read).split("\n").map(withoutEscapes);
+    return lines.filter((line) => line.trim() !== "").slice(-count);
+  } catch {
+    return [];
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function withoutEscapes(line: string): string {
+  const shown = line.replace(/\r+$/, "").split("\r").pop() ?? "";
+  return shown.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, "");
+}

@@ -1,0 +1,120 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { CommandTemplate, type RowValues } from "../../src/work/command-template.ts";
+import { trainlock } from "../support/trainlock.ts";
+import { done, workSite } from "./site.ts";
+
+const row: RowValues = {
+  fields: new Map([
+    ["strategy", "gen_X"],
+    ["dataset", "IDD-AW"],
+    ["model", "m"],
+    ["ratio", "0.5"],
+    ["aux_loss", null],
+    ["stage", null],
+    ["seed", "3"],
+  ]),
+  weightsDir: "/data/W/gen_X",
+  name: "gen_X/idd-aw/m",
+  checkpoint: null,
+};
+const expand = (argv: string[], change: Partial<RowValues> = {}) =>
+  new CommandTemplate(argv, ["seed"]).expand({ ...row, ...change });
+
+test.each([
+  [
+    ["t", "{strategy}", "--out={weights_dir}/x", "{name}"],
+    ["t", "gen_X", "--out=/data/W/gen_X/x", "gen_X/idd-aw/m"],
+  ],
+  [
+    ["t", "{--ratio}", "{--seed}", "{--stage}", "{--aux-loss}", "{--resume}"],
+    ["t", "--ratio", "0.5", "--seed", "3"],
+  ],
+  [
+    ["t", "[{stage}]", "{checkpoint}", "{seed}"],
+    ["t", "[]", "", "3"],
+  ],
+  [
+    ["sh", "-c", "t {strategy} {--ratio} {--stage}"],
+    ["sh", "-c", "t gen_X --ratio 0.5 "],
+  ],
+  [["t", '{"a": {"model": 1}}', "{}", "{a,b}", "{1..3}", `$${"{model}"}`, "{other_thing}"], null],
+  [["{model}-{model}"], ["m-m"]],
+])("%j", (argv, expected) => {
+  expect(expand(argv)).toEqual(expected ?? argv);
+});
+
+test("a checkpoint is two arguments of the resume option", () => {
+  const checkpoint = "/w/a b/iter_4.pth";
+  expect(expand(["t", "{--resume}", "{checkpoint}"], { checkpoint })).toEqual([
+    "t",
+    "--resume",
+    checkpoint,
+    checkpoint,
+  ]);
+  expect(() => expand(["t", "x={checkpoint}"], { checkpoint })).toThrow(/^gen_X\/idd-aw\/m: /);
+});
+
+test.each(["strategi", "strtegy", "mdoel", "Model", "datasets", "weight_dir", "--ration", "nam"])(
+  "{%s} is a slip",
+  (name) => {
+    expect(() => new CommandTemplate(["t", `x={${name}}`], ["seed"])).toThrow(`{${name}} in the command is no field`);
+    expect(() => new CommandTemplate(["t", `x=\${${name}}`], ["seed"])).not.toThrow();
+  },
+);
+
+const evil = [
+  "a;touch pwned",
+  "a$(touch pwned)",
+  "a`touch pwned`",
+  "a b",
+  "a|b",
+  "a&b",
+  "a>b",
+  "a'b",
+  'a"b',
+  "a\\b",
+  "a*b",
+  "~a",
+  "a#b",
+  "{model}",
+  "ä",
+  "$HOME",
+];
+
+test.each(evil)("%j is an argument as it is, and no part of a longer one", (strategy) => {
+  const fields = new Map([...row.fields, ["strategy", strategy]]);
+  expect(expand(["t", "{strategy}", "{--strategy}"], { fields })).toEqual(["t", strategy, "--strategy", strategy]);
+  for (const argv of [
+    ["sh", "-c", "t {strategy}"],
+    ["bash", "-lc", "{strategy}"],
+    ["ssh", "host", "{strategy}"],
+    ["t", "--name={strategy}"],
+    ["sh", "-c", "t {--strategy}"],
+  ])
+    expect(() => expand(argv, { fields })).toThrow(/gen_X\/idd-aw\/m: \{(--)?strategy\} is .* longer argument/);
+});
+
+test("a hostile value reaches no shell: exit 2 before anything starts, or the value itself", async () => {
+  for (const strategy of ["x$(touch pwned)", "x;touch pwned;", "x`touch pwned`", "x' \"touch"]) {
+    const site = await workSite(["fine", strategy]);
+    const inside = await site.work(done, ["sh", "-c", "touch started; echo {strategy}"], { cwd: site.root });
+    expect(inside).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("TRAINLOCK_STRATEGY") });
+    expect(existsSync(join(site.root, "started"))).toBe(false);
+    const script = `printf '%s\\n' "$1" "$TRAINLOCK_STRATEGY" >"$TRAINLOCK_WEIGHTS_DIR/said"; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/final.pth"`;
+    const whole = await site.work(done, ["sh", "-c", script, "sh", "{strategy}"], { cwd: site.root });
+    expect(whole.exitCode).toBe(0);
+    expect(readFileSync(join(site.weightsDir(strategy), "said"), "utf8")).toBe(`${strategy}\n${strategy}\n`);
+    expect(existsSync(join(site.root, "pwned"))).toBe(false);
+  }
+});
+
+test("a value that a row does not have is empty in its environment, and names of ours stay ours", async () => {
+  const site = await workSite("- { strategy: s, dataset: D, model: m, seed: 1, root: text }\n");
+  site.write("trainlock.yaml", "dimensions: { seed: { type: integer }, root: { type: text } }\n");
+  const script = `echo "[$TRAINLOCK_RATIO] [$TRAINLOCK_SEED] [$TRAINLOCK_ROOT]" >>"${site.root}/said"`;
+  const env = { TRAINLOCK_RATIO: "0.9", TRAINLOCK_ROOT: site.root };
+  await trainlock(["work", site.grid, "--scheduler", "none", "--", "sh", "-c", script], { env });
+  expect(site.lines("said")).toEqual([`[] [1] [${site.root}]`]);
+});

@@ -1,0 +1,85 @@
+import { expect, test } from "vitest";
+import { isRunning } from "../support/process-state.ts";
+import { trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+import { done, namesTo, training, workSite } from "./site.ts";
+
+const listed = async (root: string) =>
+  JSON.parse((await trainlock(["list", "--root", root, "--json", "--scheduler", "none"])).stdout).total as number;
+
+test.each([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const)("%s stops the running rows, starts no further one, and is passed on", async (signal, code) => {
+  const site = await workSite(namesTo(6));
+  const trap = `trap 'echo ${signal} >>"${site.root}/got"; exit 1' ${signal.slice(3)}; `;
+  const command = training(site.root, `${trap} echo $$ >>"${site.root}/pids"; while :; do sleep 0.05; done;`);
+  const worker = site.start([...done, "--jobs", "2"], command);
+  await until("two rows", () => (site.lines("pids").length === 2 ? true : null));
+  worker.kill(signal);
+  const { exitCode, stdout } = await worker.finished;
+  expect(exitCode).toBe(code);
+  expect(site.lines("got")).toEqual([signal, signal]);
+  expect(site.lines("ran")).toHaveLength(2);
+  expect(stdout.match(/ interrupted /g)).toHaveLength(2);
+  expect(await listed(site.root)).toBe(0);
+});
+
+test("a second signal kills what is deaf to the first, and leaves no lock", async () => {
+  const site = await workSite(namesTo(3));
+  const command = training(site.root, `trap '' INT TERM; echo $$ >>"${site.root}/pids"; while :; do sleep 0.05; done;`);
+  const worker = site.start(done, command);
+  await until("a row", () => (site.lines("pids").length === 1 ? true : null));
+  worker.kill("SIGINT");
+  await worker.waitFor("no further row");
+  worker.kill("SIGTERM");
+  expect((await worker.finished).exitCode).toBe(130);
+  expect(isRunning(Number(site.lines("pids")[0]))).toBe(false);
+  expect(await listed(site.root)).toBe(0);
+});
+
+test("a warning of the scheduler is passed on, and no further row is started", async () => {
+  const site = await workSite(namesTo(3));
+  const command = training(
+    site.root,
+    `trap 'go=1' USR1; echo up >>"${site.root}/up"; until [ -n "$go" ]; do sleep 0.05; done;`,
+  );
+  const worker = site.start(done, command);
+  await until("a row", () => (site.lines("up").length === 1 ? true : null));
+  worker.kill("SIGUSR1");
+  const { exitCode, stdout } = await worker.finished;
+  expect(exitCode).toBe(75);
+  expect(stdout).toMatch(/ done /);
+  expect(site.lines("ran")).toHaveLength(1);
+});
+
+test("workers and wrappers that are killed at random and started again lose nothing and train nothing twice at once", async () => {
+  const site = await workSite(namesTo(30));
+  const dir = '"$TRAINLOCK_WEIGHTS_DIR"';
+  const command = training(
+    site.root,
+    `mkdir ${dir}/training || echo TWICE >>"${site.root}/twice"; sleep 0.05; rmdir ${dir}/training;`,
+  );
+  const start = () => site.start([...done, "--max-attempts", "9", "--jobs", "2"], command);
+  let kills = 0;
+  const workers = [start(), start()];
+  for (let rounds = 0; rounds < 8; rounds += 1) {
+    const victim = workers[rounds % 2];
+    const seen = site.lines("ran").length;
+    await until("progress", () => (site.lines("ran").length > seen ? true : null), 20_000).catch(() => null);
+    victim?.kill("SIGKILL");
+    kills += 1;
+    workers[rounds % 2] = start();
+  }
+  await Promise.all(workers.map(({ finished }) => finished));
+  const last = await site.work([...done, "--wait"], command);
+  expect(last.exitCode).toBe(0);
+  expect(kills).toBe(8);
+  expect(site.lines("twice")).toEqual([]);
+  expect(site.lines("ran").sort()).toEqual(
+    namesTo(30)
+      .map((name) => `${name} 1`)
+      .sort(),
+  );
+});
