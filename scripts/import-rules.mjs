@@ -16,9 +16,12 @@ export const mayImport = {
   progress: ["model", "system", "site"],
   ...inTurn(
     ["model", "system", "site", "etcd", "evidence", "stores", "progress"],
-    ["history", "run", "listing", "grid", "work", "board", "doctor", "library", "cli"],
+    ["history", "run", "listing", "grid", "work", "board", "doctor", "library", "python", "cli"],
   ),
 };
+
+/** Files outside of src that a folder below one of these embeds into the executable. */
+const embeds = { cli: ["!../../../python/training_lock.py"] };
 
 /** What src/index.ts may re-export from. */
 const shown = ["library", "listing", "model"];
@@ -50,7 +53,8 @@ export function importRules(src) {
       const rule = [restrict(`src/${folder}/*.ts`, top, message)];
       if (below.length === 0) return rule;
       const up = [...below.map((other) => `!../${other}/**`), ...others.map((other) => `!../../${other}/**`)];
-      return [...rule, restrict(`src/${folder}/*/*.ts`, ["../**", "!../*.ts", ...up, "../*/**/../**"], message)];
+      const inner = ["../**", "!../*.ts", ...up, "../*/**/../**", ...(embeds[folder] ?? [])];
+      return [...rule, restrict(`src/${folder}/*/*.ts`, inner, message)];
     });
   const face = ["../**", "./**", ...shown.map((folder) => `!./${folder}/**`)];
   return [...rules, restrict("src/index.ts", face, `src/index.ts re-exports from ${shown.join(", ")}`)];

@@ -12,9 +12,11 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   init: () => import("./commands/init.ts"),
   config: () => import("./commands/config.ts"),
   doctor: () => import("./commands/doctor.ts"),
+  python: () => import("./commands/python.ts"),
   completion: () => import("./commands/completion.ts"),
   __probe: () => import("./commands/probe.ts"),
   __guard: () => import("./commands/guard.ts"),
+  __python: () => import("./commands/python-dialogue.ts"),
   __row: () => import("./commands/row.ts"),
   __keeper: () => import("./commands/keeper.ts"),
 };

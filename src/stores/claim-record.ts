@@ -17,10 +17,11 @@ import {
 import { withoutSecrets } from "../model/secrets.ts";
 import type { SiteConfig } from "../site/site-config.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
+import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 
-/** The record of a claim that this process is about to hold. */
+/** The record of a claim that this process, or its `owner`, is about to hold. */
 export function newOwnerRecord(claim: {
   /** Null for who wants to clear a lock, and trains nothing. */
   readonly configuration: Configuration | null;
@@ -31,9 +32,11 @@ export function newOwnerRecord(claim: {
   /** Of the lock file that is held; 0 where the file system has no locks, null where the lock is no file. */
   readonly lockInode: bigint | null;
   readonly command: readonly string[] | null;
+  readonly owner?: ProcessIdentity;
 }): OwnerRecord {
   const { configuration, token, generation, weightsDir, lockInode, command } = claim;
   const host = thisHost();
+  const owner = claim.owner ?? host;
   const scheduler = schedulerJob(process.env);
   return {
     strategy: configuration?.strategy ?? null,
@@ -43,7 +46,7 @@ export function newOwnerRecord(claim: {
     auxLoss: configuration?.auxLoss ?? null,
     jobId: scheduler?.jobId ?? null,
     hostname: host.hostname,
-    pid: host.pid,
+    pid: owner.pid,
     user: host.user,
     acquiredAt: localIso(nowMicroseconds()),
     trainlock: {
@@ -54,7 +57,7 @@ export function newOwnerRecord(claim: {
       bootId: host.bootId,
       machineId: host.machineId,
       pidNamespace: host.pidNamespace,
-      startTimeTicks: host.startTimeTicks,
+      startTimeTicks: owner.startTimeTicks,
       scheduler,
       childPid: null,
       childStartTimeTicks: null,

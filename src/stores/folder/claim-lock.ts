@@ -66,6 +66,7 @@ function noKernelLock(path: string): KernelLock {
     descriptors: [],
     // No file has this number, so that no host with kernel locks takes a free one for this claim's.
     inode: 0n,
+    recordPath: () => own?.path ?? null,
     created: true,
     previous,
     records: () => [readWrittenRecord(path), ...recordsOfClaims(path)].filter((found) => found !== null),

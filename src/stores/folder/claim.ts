@@ -7,13 +7,14 @@ import type { Layout } from "../../site/layout.ts";
 import { requireWithin } from "../../system/files/within.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { removeNotedTree } from "../../system/processes/noted-tree.ts";
+import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
 import { asReleased, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
-import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
+import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
 import { generationAfter } from "./generation.ts";
-import { HeldClaim } from "./held-claim.ts";
+import { HeldClaim, type TakenClaim } from "./held-claim.ts";
 import { busyKernelLock, judgeMarker, judgeRecord, knowingRequeue, type MarkerContext } from "./judge-owner.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import type { PlacedMarker } from "./marker.ts";
@@ -40,9 +41,9 @@ export function claimStore(
 ): LockStore {
   const context = { layout, examine: knowingRequeue(examineOthers), acquireLock };
   const attempt = async (by: Claimant, waited: KernelLock | null): Promise<Acquisition> => {
-    const outcome = await acquireClaim({ ...context, configuration: by.configuration }, by, waited, checkEveryMs);
-    return "lock" in outcome
-      ? { kind: "held", ...outcome }
+    const outcome = await acquireClaim({ ...context, configuration: by.configuration }, by, waited);
+    return "taken" in outcome
+      ? { kind: "held", lock: new HeldClaim(outcome.taken, checkEveryMs) }
       : { kind: "busy", ...outcome, wait: waitFor(by, outcome.busy) };
   };
   const waitFor =
@@ -71,15 +72,30 @@ interface Claimant {
   readonly configuration: Configuration;
   readonly command: readonly string[] | null;
   readonly token: string;
+  /** Who is to hold it, where that is another process than this one. */
+  readonly owner?: ProcessIdentity;
 }
 
-type Outcome = { readonly lock: HeldLock } | { readonly busy: Busy };
+type Outcome = { readonly taken: TakenClaim } | { readonly busy: Busy };
+
+/**
+ * One attempt at a claim for another process, which has the kernel lock that `acquireLock` returns. This process holds nothing:
+ * the owner looks after what was taken, and releases it.
+ */
+export function takeClaimFor(
+  owner: ProcessIdentity,
+  claimant: Omit<Claimant, "owner">,
+  { layout, examine, acquireLock }: Pick<MarkerContext, "layout" | "examine" | "acquireLock">,
+): Promise<Outcome> {
+  const { configuration } = claimant;
+  const context = { layout, examine: knowingRequeue(examine), acquireLock, configuration };
+  return acquireClaim(context, { ...claimant, owner }, null);
+}
 
 async function acquireClaim(
   context: Omit<MarkerContext, "kernel" | "weightsDir">,
-  { command: argv, token }: Claimant,
+  { command: argv, token, owner }: Claimant,
   waited: KernelLock | null,
-  checkEveryMs: number,
 ): Promise<Outcome> {
   const { layout, configuration, examine, acquireLock } = context;
   const lockPath = layout.kernelLockPath(configuration);
@@ -100,7 +116,10 @@ async function acquireClaim(
     const generation = await nextGeneration(markerContext, elsewhere);
     if (typeof generation !== "number") return generation;
     const command = recordedCommand(layout.site, argv);
-    const record = newOwnerRecord({ configuration, token, generation, weightsDir, lockInode: kernel.inode, command });
+    const record = newOwnerRecord({
+      ...{ configuration, token, generation, weightsDir, lockInode: kernel.inode, command },
+      ...(owner === undefined ? {} : { owner }),
+    });
     const marker = await takeMarker(markerContext, record);
     if ("busy" in marker) return marker;
     let complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode) });
@@ -120,8 +139,7 @@ async function acquireClaim(
     }
     taken = true;
     if (!excludesAllHosts(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
-    const claim = { kernel, marker: marker.placed, weightsDir, record: complete };
-    return { lock: new HeldClaim(claim, checkEveryMs) };
+    return { taken: { kernel, marker: marker.placed, weightsDir, record: complete } };
   } finally {
     if (!taken) kernel.release();
   }

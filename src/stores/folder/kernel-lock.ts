@@ -26,6 +26,8 @@ export interface KernelLock {
   /** What a command inherits to keep the lock alive without its wrapper. */
   readonly descriptors: readonly number[];
   readonly inode: bigint;
+  /** The file that `write` writes to: the lock file; null where nothing was written yet that goes elsewhere. */
+  recordPath(): string | null;
   /** The lock file did not exist before: a free lock then says nothing about earlier holders. */
   readonly created: boolean;
   /** What the file held when the lock was taken. */
@@ -103,6 +105,33 @@ export async function acquireKernelLock(
   return "busy";
 }
 
+/** A lock file that another process has opened and locked, as a descriptor of the same open file. */
+export interface LockedElsewhere {
+  readonly fd: number;
+  readonly created: boolean;
+}
+
+/**
+ * Takes the kernel lock by way of another process, which opens and locks the file each time that `lock` is called. The lock is
+ * that process's: it outlives this one, and is released by whichever of the two unlocks it.
+ */
+export async function shareKernelLock(
+  path: string,
+  primitive: LockPrimitive,
+  lock: () => LockedElsewhere | "busy",
+): Promise<KernelLock | "busy"> {
+  for (let replaced = 0; replaced < mostReplacements; replaced += 1) {
+    const locked = lock();
+    if (locked === "busy") return "busy";
+    requirePlainFile(locked.fd, path);
+    if (locked.created) shareAsFolderAsks(locked.fd, path);
+    const shared = lockedFile(path, primitive, locked.fd, locked.created);
+    if (await isSettled(shared)) return shared;
+    shared.release();
+  }
+  return "busy";
+}
+
 /** Waits out an old holder that may still be about to unlink the file; false when the name leads elsewhere. */
 async function isSettled(lock: KernelLock): Promise<boolean> {
   if (!lock.isInPlace()) return false;
@@ -162,6 +191,7 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
     excludes: true,
     descriptors: [fd],
     inode: own.ino,
+    recordPath: () => path,
     created,
     previous,
     records: () => [{ reading: previous, modifiedNs: own.mtimeNs, uid: Number(own.uid) }],

@@ -69,7 +69,7 @@ function numberAfter(status: string, key: string): number | null {
 }
 
 /**
- * The processes that were started with `TRAINLOCK_TOKEN=token`, as far as their environment is ours to read
+ * The processes that were started with `TRAINLOCK_TOKEN=token` or `TRAINLOCK_HELD_token`, as far as their environment is ours to read
  * (proc_pid_environ(5)). Not being among them proves little: a program that sets its title writes over its environment.
  */
 export function processesWithToken(token: string): number[] {
@@ -88,11 +88,16 @@ export function startedBy(wrapper: number, token: string): number[] {
 const tokensServeMs = 100;
 let tokens: { readonly byToken: ReadonlyMap<string, number[]>; readonly readAtMs: number } | undefined;
 
+/** What `run` gives its command, and what a Python program that holds locks has for each of them. */
+const tokenVariables = /(?<=^|\0)TRAINLOCK_(?:TOKEN=([0-9a-f]+)(?=\0|$)|HELD_([0-9a-f]{32})=)/g;
+
 function readTokens(): Map<string, number[]> {
   const byToken = new Map<string, number[]>();
   for (const pid of listedPids()) {
-    const found = /(?:^|\0)TRAINLOCK_TOKEN=([0-9a-f]+)(?:\0|$)/.exec(readProcText(`/proc/${pid}/environ`) ?? "")?.[1];
-    if (found !== undefined) byToken.set(found, [...(byToken.get(found) ?? []), pid]);
+    const variables = readProcText(`/proc/${pid}/environ`) ?? "";
+    const carried = new Set<string>();
+    for (const [, run, held] of variables.matchAll(tokenVariables)) carried.add(run ?? held ?? "");
+    for (const token of carried) byToken.set(token, [...(byToken.get(token) ?? []), pid]);
   }
   return byToken;
 }

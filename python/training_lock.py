@@ -1,0 +1,1420 @@
+#!/usr/bin/env python3
+"""Train every configuration once: the lock of trainlock for programs in Python.
+
+    from training_lock import TrainingLock
+
+    with TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50') as lock:
+        train(lock.weights_dir)
+
+The lock is one claim: the kernel lock in ``{root}/training_locks`` and the marker ``.training_lock`` in the weights dir.
+Job scripts that know only one of the two, ``trainlock run`` and this class exclude each other. The root is named by the
+environment: TRAINLOCK_ROOT, AWARE_DATA_ROOT or PROVE_ROOT.
+
+This file needs Python 3.6 or later, no other package, and the executable ``trainlock``. It is looked for in
+TRAINLOCK_BIN, beside this file, in PATH and in ``{root}/bin``. ``trainlock python`` prints this file.
+
+The process that acquires holds the lock itself: no helper process stays behind. Workers that are forked hold it, too. What
+is started by ``subprocess`` or by multiprocessing's ``spawn`` counts while it lives, on this host; ``lock.run`` and
+``lock.popen`` hand the lock itself on.
+
+    python training_lock.py list            # and clear, check, ...: as `trainlock list`
+"""
+
+import array
+import atexit
+import errno
+import fcntl
+import functools
+import json
+import os
+import random
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from datetime import datetime
+from pathlib import Path
+
+__all__ = [
+    'DEFAULT_LOCK_DIR', 'LockHeld', 'LockLost', 'LockTimeout', 'LockUnavailable', 'TrainingLock', 'check_training_lock',
+    'clear_stale_file_locks', 'clear_stale_locks', 'is_pid_running', 'list_active_locks', 'list_all_locks',
+    'list_weights_dir_locks', 'preflight_check', 'release_all',
+]
+
+# What this file and the executable have agreed on.
+_PROTOCOL = 1
+_ROOT_VARIABLES = ('TRAINLOCK_ROOT', 'AWARE_DATA_ROOT', 'PROVE_ROOT')
+_BIN_VARIABLE = 'TRAINLOCK_BIN'
+# In os.environ while a lock is held: what is started meanwhile can be told to belong to it.
+_HELD_VARIABLE = 'TRAINLOCK_HELD_'
+# Other tools look at a lock by taking it for an instant: would-block is believed only after this long, seconds.
+_PROBE_PATIENCE = 0.1
+# One look at all locks serves every is_locked() within this time, seconds.
+_SNAPSHOT_SERVES = 2.0
+# Seconds after acquire at which a holder looks at its lock: old tools do their harm within the first second.
+_EARLY_LOOKS = (0.025, 0.25, 1.0)
+_LARGEST_RECORD = 64 * 1024
+# F_OFD_SETLK of fcntl.h, and a struct flock of 64 bit Linux.
+_OFD_SETLK = 37
+_FLOCK_STRUCT = '@hhqqi4x'
+
+
+class LockUnavailable(RuntimeError):
+    """The environment is wrong: no executable, no root, no permission, a file system without locks. Nobody else's lock."""
+
+
+class LockHeld(RuntimeError):
+    """``with lock:`` found the configuration locked. ``holder`` is what get_lock_holder() returns."""
+
+    def __init__(self, message, holder=None):
+        super().__init__(message)
+        self.holder = holder
+
+
+class LockTimeout(LockHeld):
+    """``with lock.waiting(seconds):`` waited in vain."""
+
+
+class LockLost(RuntimeError):
+    """Another has the lock, or that cannot be excluded: stop, and write no checkpoint."""
+
+
+def _environment_root():
+    return next((os.environ[name] for name in _ROOT_VARIABLES if os.environ.get(name)), None)
+
+
+def _default_lock_dir():
+    root = _environment_root()
+    return '' if root is None else os.path.join(os.path.abspath(root), 'training_locks')
+
+
+#: ``{root}/training_locks`` as the environment had it when this file was imported; '' where it named no root. A function that
+#: is given this very value asks the environment again.
+DEFAULT_LOCK_DIR = _default_lock_dir()
+
+
+# -- The executable ----------------------------------------------------------------------------------------------------
+
+
+def _executable(root=None):
+    """The path of trainlock. Raises LockUnavailable that names every place that was looked at."""
+    named = os.environ.get(_BIN_VARIABLE)
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'trainlock')
+    root = root or _environment_root()
+    in_root = None if root is None else os.path.join(root, 'bin', 'trainlock')
+    if named:
+        candidates = [named]
+    else:
+        folders = [folder for folder in os.environ.get('PATH', os.defpath).split(os.pathsep) if folder]
+        candidates = [here] + [os.path.join(folder, 'trainlock') for folder in folders] + [in_root]
+    for path in candidates:
+        if path is not None and os.path.isfile(path) and os.access(path, os.X_OK):
+            return os.path.abspath(path)
+    raise LockUnavailable(
+        'the executable trainlock is not found: {} is {}, {} is not there, PATH has none, {}. '
+        'Put trainlock into one of these places'.format(
+            _BIN_VARIABLE,
+            repr(named) + ', which cannot be executed' if named else 'not set',
+            here,
+            'no root is set' if in_root is None else in_root + ' is not there'))
+
+
+def _refused(answer):
+    hint = answer.get('hint')
+    text = '{}{}'.format(answer.get('message'), ': ' + hint if hint else '')
+    # A wrong configuration is the caller's mistake; that nothing names the root is the environment's.
+    wrong_call = answer.get('exit_code') == 2 and not str(answer.get('message')).startswith('no root')
+    return ValueError(text) if wrong_call and answer.get('code') != 'ERR_PROTOCOL' else LockUnavailable(text)
+
+
+def _ask(request, root=None, lock_dir=None, on_lock=None):
+    """One dialogue with the executable: the last line that it writes, which must carry the token of the request.
+
+    The answer is that line and never an exit status: where SIGCHLD is ignored, every helper seems to exit with 0.
+    Raises LockUnavailable, and ValueError for a configuration that is none.
+    """
+    token = request.setdefault('token', os.urandom(16).hex())
+    request.update(protocol=_PROTOCOL, root=root, lock_dir=lock_dir)
+    program = _executable(root)
+    ours, theirs = socket.socketpair()
+    try:
+        try:
+            # A session of its own: Ctrl-C in a terminal is for Python, which then gives up the claim in an orderly way.
+            helper = subprocess.Popen([program, '__python'], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE,
+                                      start_new_session=True, env=_without_held(os.environ))
+        except OSError as error:
+            raise LockUnavailable('{} cannot be started: {}'.format(program, error))
+        finally:
+            theirs.close()
+        try:
+            answer = _converse(ours, request, token, on_lock)
+        except OSError:
+            answer = None
+        finally:
+            ours.close()
+            helper.wait()
+            said = _read_available(helper.stderr.fileno())
+            helper.stderr.close()
+    finally:
+        ours.close()
+    if answer is None:
+        raise LockUnavailable(_no_answer(program, said))
+    if answer['say'] == 'refused':
+        raise _refused(answer)
+    return answer
+
+
+def _without_held(environment):
+    """For helpers: what carries the variable counts as part of a training."""
+    return {name: value for name, value in environment.items() if not name.startswith(_HELD_VARIABLE)}
+
+
+def _converse(ours, request, token, on_lock):
+    _send(ours, request)
+    rest = b''
+    while True:
+        while b'\n' not in rest:
+            more = ours.recv(65536)
+            if not more:
+                return None
+            rest += more
+        line, rest = rest.split(b'\n', 1)
+        message = json.loads(line.decode('utf-8'))
+        if message.get('say') != 'lock':
+            return message if message.get('token') == token else None
+        reply, fd = on_lock(message['path'], message['primitive'])
+        _send(ours, reply, fd)
+
+
+def _send(ours, message, fd=None):
+    line = (json.dumps(message) + '\n').encode('ascii')
+    if fd is None:
+        ours.sendall(line)
+        return
+    sent = ours.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [fd]))])
+    ours.sendall(line[sent:])
+
+
+def _read_available(fd):
+    os.set_blocking(fd, False)
+    try:
+        return os.read(fd, 4096).decode('utf-8', 'replace')
+    except OSError:
+        return ''
+
+
+def _no_answer(program, said):
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if any('unknown command' in line for line in lines):
+        return ('{} is older than this training_lock.py and does not know what it asks for: write the file again by '
+                '`trainlock python > training_lock.py`, or install the executable that it came from'.format(program))
+    return '{} has not answered{}'.format(program, ': ' + ' '.join(lines[:3]) if lines else '')
+
+
+# -- Threads, forks and interruptions ----------------------------------------------------------------------------------
+
+
+class _Process(object):
+    """What belongs to one process: a forked child begins with none of it."""
+
+    def __init__(self):
+        self.pid = os.getpid()
+        # The path of a lock file, and the claim of it that this process holds.
+        self.claims = {}
+        self.mutex = threading.RLock()
+        # One dialogue at a time: two threads that want one lock must not each believe it to be another process's.
+        self.dialogue = threading.Lock()
+        self.snapshots = {}
+
+
+# A module that is loaded again, as notebooks do, still knows what it holds.
+_process = globals().get('_process') or _Process()
+
+
+def _here():
+    global _process
+    if _process.pid != os.getpid():
+        _process = _Process()
+    return _process
+
+
+def _uninterrupted(work):
+    """Runs ``work(cancelled)`` whole: KeyboardInterrupt is raised in the main thread alone, so it runs in another.
+
+    An interruption sets ``cancelled``, and is raised again once the work is over.
+    """
+    cancelled = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        return work(cancelled)
+    outcome = []
+
+    def run():
+        try:
+            outcome.append((work(cancelled), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, name='training_lock', daemon=True)
+    interruption = None
+    started = False
+    while True:
+        try:
+            if not started:
+                started = True
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # The interpreter is shutting down, or has no thread left.
+                    run()
+            while thread.is_alive():
+                thread.join()
+            break
+        except BaseException as error:
+            interruption = interruption or error
+            cancelled.set()
+            if thread.ident is None and not outcome:
+                break
+    if interruption is not None:
+        raise interruption
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
+
+
+# -- Files -------------------------------------------------------------------------------------------------------------
+
+
+def _same_file(one, other):
+    return one.st_ino == other.st_ino and one.st_dev == other.st_dev
+
+
+def _stat_or_none(path):
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _lock_fd(fd, primitive):
+    """True: locked. False: another has it. Raises OSError for anything else."""
+    try:
+        if primitive == 'ofd':
+            fcntl.fcntl(fd, _OFD_SETLK, struct.pack(_FLOCK_STRUCT, fcntl.F_WRLCK, 0, 0, 0, 0))
+        else:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        if error.errno == errno.EWOULDBLOCK or (primitive == 'ofd' and error.errno == errno.EACCES):
+            return False
+        raise
+
+
+def _unlock_fd(fd, primitive):
+    if primitive == 'ofd':
+        fcntl.fcntl(fd, _OFD_SETLK, struct.pack(_FLOCK_STRUCT, fcntl.F_UNLCK, 0, 0, 0, 0))
+    else:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _open_lock_file(path, create=True):
+    """Descriptor, and whether the file was made by this call. Raises OSError."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    while True:
+        found = _stat_or_none(path)
+        if found is None:
+            if not create:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            try:
+                return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o664), True
+            except FileExistsError:
+                continue
+        if not stat.S_ISREG(found.st_mode):
+            code = errno.ELOOP if stat.S_ISLNK(found.st_mode) else errno.EINVAL
+            raise OSError(code, 'it is not a regular file', path)
+        try:
+            return os.open(path, flags), False
+        except FileNotFoundError:
+            # Removed between the two calls: whoever did so is done with it.
+            continue
+
+
+def _failed(step, error):
+    name = errno.errorcode.get(error.errno, 'EIO')
+    return {'answer': 'failed', 'step': step, 'errno': name, 'why': error.strerror if error.errno == errno.EINVAL else None}
+
+
+def _take_lock_file(path, primitive, create=True):
+    """Opens and locks: an answer for the executable, and the descriptor where it is locked."""
+    give_up_at = time.monotonic() + _PROBE_PATIENCE
+    stale_handles = 0
+    for _ in range(10000):
+        try:
+            fd, created = _open_lock_file(path, create)
+        except OSError as error:
+            return _failed('open', error), None
+        keep = False
+        try:
+            if _lock_fd(fd, primitive):
+                there = _stat_or_none(path)
+                if there is not None and _same_file(os.fstat(fd), there):
+                    keep = True
+                    return {'answer': 'locked', 'created': created}, fd
+                # Removed by its last holder while this process took it: begin again.
+                if time.monotonic() > give_up_at + 1:
+                    return {'answer': 'busy'}, None
+                continue
+        except OSError as error:
+            # The file was removed on the server: open it again.
+            stale_handles += 1
+            if error.errno != errno.ESTALE or stale_handles > 3:
+                return _failed('lock', error), None
+            continue
+        finally:
+            if not keep:
+                os.close(fd)
+        if time.monotonic() >= give_up_at:
+            return {'answer': 'busy'}, None
+        time.sleep(random.uniform(0.005, 0.015))
+    return {'answer': 'busy'}, None
+
+
+def _read_record(fd_or_path):
+    """The JSON object in a file, or None: any bytes may lie there."""
+    try:
+        if isinstance(fd_or_path, int):
+            data = os.pread(fd_or_path, _LARGEST_RECORD + 1, 0)
+        else:
+            fd = os.open(fd_or_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                data = os.read(fd, _LARGEST_RECORD + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b''
+            finally:
+                os.close(fd)
+        record = json.loads(data.decode('utf-8')) if len(data) <= _LARGEST_RECORD else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _section(record):
+    section = None if record is None else record.get('trainlock')
+    return section if isinstance(section, dict) else {}
+
+
+def _record_bytes(record):
+    return (json.dumps(record, indent=2, ensure_ascii=False) + '\n').encode('utf-8', 'replace')
+
+
+def _write_whole(fd, data):
+    """Replaces what the file holds in one write: padded with spaces, which JSON ignores, so that no crash leaves half."""
+    size = os.fstat(fd).st_size
+    if size > _LARGEST_RECORD:
+        os.ftruncate(fd, 0)
+    elif size > len(data):
+        data += b' ' * (size - len(data))
+    if os.pwrite(fd, data, 0) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _temporary(folder, data, like=None):
+    """A complete file under a name that nobody looks at, with mode and group of the file that ``like`` describes."""
+    boot = _boot_id()[:8] or '00000000'
+    path = os.path.join(folder, '.training_lock.{}{}.tmp'.format(boot, os.urandom(8).hex()))
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
+    try:
+        if like is not None:
+            _share(fd, like)
+        if os.write(fd, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        return path, fd
+    except BaseException:
+        os.close(fd)
+        _discard(path)
+        raise
+
+
+def _share(fd, like):
+    try:
+        if os.fstat(fd).st_gid != like.st_gid:
+            os.fchown(fd, -1, like.st_gid)
+        os.fchmod(fd, stat.S_IMODE(like.st_mode))
+    except OSError:
+        # Not a member of the group: the file works for its owner, which is what can be had.
+        pass
+
+
+def _discard(path):
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def _write_by_rename(path, data, like=None):
+    temporary, fd = _temporary(os.path.dirname(path), data, like)
+    os.close(fd)
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        _discard(temporary)
+        raise
+
+
+def _boot_id():
+    try:
+        with open('/proc/sys/kernel/random/boot_id') as file:
+            return file.read().strip()
+    except OSError:
+        return ''
+
+
+def _start_time(pid):
+    """Clock ticks from boot to the start of a process: field 22 of proc_pid_stat(5). None: no such process."""
+    try:
+        with open('/proc/{}/stat'.format(pid), 'rb') as file:
+            return int(file.read().rpartition(b')')[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _attempt(step, *arguments):
+    """A release must not stop half way: a full disk keeps a record from being written, not a lock from being released."""
+    try:
+        return step(*arguments)
+    except OSError:
+        return None
+
+
+# -- A claim that is held ----------------------------------------------------------------------------------------------
+
+
+class _Claim(object):
+    """Kernel lock, marker and record of one configuration, held by the process that made this object."""
+
+    def __init__(self, answer, fd, primitive):
+        self.pid = os.getpid()
+        self.fd = fd
+        self.primitive = primitive
+        self.record = json.loads(answer['record'])
+        self.token = self.record['trainlock']['token']
+        self.generation = answer['generation']
+        self.name = answer['name']
+        self.lock_file = answer['lock_file']
+        self.weights_dir = answer['weights_dir']
+        self.record_file = answer['record_file']
+        self.record_beside = answer['record_beside']
+        self.marker = answer['marker']
+        self.excludes_all_hosts = answer['excludes_all_hosts']
+        self.look_every = 2.0 if answer['local'] else 30.0
+        self.lost = threading.Event()
+        self.why_lost = None
+        self.released = False
+        # Lock files that were removed under this claim stay locked: who waits on the old one must not win a lock that nobody sees.
+        self._orphans = []
+        self._marker_fd = None
+        self._marker_inode = int(answer['marker_inode'])
+        self._made_beside = None
+        self._turn = threading.RLock()
+        self._stop = threading.Event()
+        self._watcher = None
+        self._keep_marker_open()
+
+    def begin(self):
+        """Makes the claim known to this process and to what it starts, and has it looked after."""
+        if self.fd is not None:
+            # Forked workers and a program started by os.exec have it, too: they hold the lock if this process is killed.
+            os.set_inheritable(self.fd, True)
+        here = _here()
+        with here.mutex:
+            here.claims[self.lock_file] = self
+            here.snapshots.clear()
+        start = self.record['trainlock'].get('start_time_ticks')
+        os.environ[_HELD_VARIABLE + self.token] = json.dumps({
+            'pid': self.pid, 'start_time_ticks': start, 'fd': self.fd, 'primitive': self.primitive, 'name': self.name,
+            'lock_file': self.lock_file, 'weights_dir': self.weights_dir, 'record_file': self.record_file,
+            'marker_inode': str(self._marker_inode), 'excludes_all_hosts': self.excludes_all_hosts,
+            'local': self.look_every < 30,
+        })
+        self._watcher = threading.Thread(target=self._watch, name='training_lock {}'.format(self.name), daemon=True)
+        try:
+            self._watcher.start()
+        except RuntimeError:
+            # No more threads, or the interpreter ends: assert_held() looks by itself.
+            self._watcher = None
+        return self
+
+    def is_ours(self):
+        return self.pid == os.getpid()
+
+    def _keep_marker_open(self):
+        """A file system gives the inode number of a removed file to the next one, but not while somebody has it open."""
+        try:
+            fd = os.open(self.marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return
+        if os.fstat(fd).st_ino == self._marker_inode:
+            self._marker_fd = fd
+        else:
+            os.close(fd)
+
+    # Looking after it
+
+    def _watch(self):
+        began = time.monotonic()
+        for delay in _EARLY_LOOKS:
+            if self._stop.wait(max(0.0, began + delay - time.monotonic())):
+                return
+            self._look_quietly()
+        while not self._stop.wait(self.look_every) and not self.lost.is_set():
+            self._look_quietly()
+
+    def _look_quietly(self):
+        try:
+            self.look()
+        except LockLost:
+            pass
+
+    def look(self):
+        """Checks that the lock still is this claim's, and mends what can be mended. Raises LockLost."""
+        if not self.is_ours():
+            return self._look_from_child()
+        with self._turn:
+            if self.released:
+                raise LockLost('the lock on {} has been released'.format(self.name))
+            if not self.lost.is_set():
+                try:
+                    self._keep_kernel_lock()
+                    if not self.lost.is_set():
+                        self._keep_marker()
+                    if not self.lost.is_set():
+                        self._keep_records()
+                except OSError as error:
+                    # A file system that does not answer proves no loss, and no hold either.
+                    raise LockLost('it cannot be told whether the lock on {} is held: {}'.format(self.name, error))
+            if self.lost.is_set():
+                raise LockLost(self.why_lost)
+
+    def _look_from_child(self):
+        """A forked worker mends nothing: it sees whether its parent's claim is the one that is there."""
+        section = _section(_read_record(self.record_file)) or _section(_read_record(self.record_beside))
+        if self.lost.is_set() or section.get('token') != self.token or section.get('released_at') is not None:
+            raise LockLost('the lock on {} is not held any more'.format(self.name))
+        if _stat_or_none(self.marker) is None:
+            raise LockLost('the marker {} is gone'.format(self.marker))
+
+    def _lose(self, why):
+        self.why_lost = why
+        self.lost.set()
+
+    def _keep_kernel_lock(self):
+        """A lock file that was removed is made and locked again at once, before anybody else has the name for nothing."""
+        if self.fd is None:
+            return
+        there = _stat_or_none(self.lock_file)
+        if there is not None and _same_file(os.fstat(self.fd), there):
+            return
+        answer, fd = _take_lock_file(self.lock_file, self.primitive, create=os.path.isdir(os.path.dirname(self.lock_file)))
+        if fd is None:
+            if answer['answer'] == 'failed':
+                raise OSError(getattr(errno, answer['errno'], errno.EIO), answer['errno'], self.lock_file)
+            self._lose('{} was removed, and somebody else has locked a new one'.format(self.lock_file))
+            return
+        newer = _section(_read_record(fd)).get('generation')
+        if isinstance(newer, int) and newer > self.generation:
+            _unlock_fd(fd, self.primitive)
+            os.close(fd)
+            self._lose('{} was removed, and another claim has been made since'.format(self.lock_file))
+            return
+        # Its record goes on to speak of the first file: forked workers hold that one.
+        if answer['created']:
+            _share(fd, os.fstat(self.fd))
+        _write_whole(fd, _record_bytes(self.record))
+        os.set_inheritable(fd, True)
+        self._orphans.append(self.fd)
+        self.fd = fd
+
+    def _keep_marker(self):
+        there = _stat_or_none(self.marker)
+        if there is not None and there.st_ino == self._marker_inode:
+            return
+        if there is None:
+            self._place_marker(lambda temporary: os.link(temporary, self.marker))
+        elif self._is_copied():
+            # A folder that was copied has copies of the marker and of the record.
+            self._place_marker(lambda temporary: os.rename(temporary, self.marker))
+        if not self.lost.is_set():
+            there = _stat_or_none(self.marker)
+            if there is None or there.st_ino != self._marker_inode:
+                self._lose('{} is another\'s'.format(self.marker))
+
+    def _is_copied(self):
+        beside = _stat_or_none(self.record_beside)
+        if self._made_beside is None or beside is None or beside.st_ino == self._made_beside:
+            return False
+        try:
+            with open(self.marker, 'rb') as file:
+                same_pid = file.read(32) == b'%d\n' % self.pid
+        except OSError:
+            return False
+        return same_pid and _section(_read_record(self.record_beside)).get('token') == self.token
+
+    def _place_marker(self, put):
+        temporary, fd = _temporary(self.weights_dir, b'%d\n' % self.pid, os.fstat(self.fd) if self.fd is not None else None)
+        placed = False
+        before = self._marker_inode
+        try:
+            own = os.fstat(fd)
+            # Written before the marker can be seen: no crash leaves a marker that no record describes.
+            self._set_marker_inode(own.st_ino)
+            try:
+                put(temporary)
+            except FileExistsError:
+                pass
+            there = _stat_or_none(self.marker)
+            placed = there is not None and _same_file(own, there)
+        finally:
+            _discard(temporary)
+            if placed:
+                old, self._marker_fd = self._marker_fd, fd
+                if old is not None:
+                    os.close(old)
+            else:
+                os.close(fd)
+                self._marker_inode = before
+
+    def _set_marker_inode(self, inode):
+        self._marker_inode = inode
+        # As text where a number of JSON would not hold it exactly.
+        self.record['trainlock']['marker_inode'] = inode if inode < 2 ** 53 else str(inode)
+        self._write_record(_record_bytes(self.record))
+
+    def _write_record(self, data):
+        if self.fd is not None:
+            _write_whole(self.fd, data)
+            return
+        fd = os.open(self.record_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
+        try:
+            _write_whole(fd, data)
+        finally:
+            os.close(fd)
+
+    def _keep_records(self):
+        """Contenders of other tools empty the lock file; the record is written again."""
+        own = _section(self.record)
+
+        def is_complete(record):
+            found = _section(record)
+            return all(found.get(key) == own.get(key) for key in ('token', 'marker_inode', 'released_at'))
+
+        if not is_complete(_read_record(self.fd if self.fd is not None else self.record_file)):
+            self._write_record(_record_bytes(self.record))
+        if not is_complete(_read_record(self.record_beside)):
+            _write_by_rename(self.record_beside, _record_bytes(self.record), self._like())
+            self._made_beside = None
+        if self._made_beside is None:
+            beside = _stat_or_none(self.record_beside)
+            self._made_beside = None if beside is None else beside.st_ino
+
+    def _like(self):
+        return None if self.fd is None else os.fstat(self.fd)
+
+    # Giving it back
+
+    def release(self, exit_code=None):
+        """Record, marker, kernel lock, in this order. Does nothing in a forked child: it would unlock its parent's."""
+        if not self.is_ours():
+            return
+        with self._turn:
+            if self.released:
+                return
+            self._stop.set()
+            section = self.record['trainlock']
+            section['released_at'] = datetime.now().isoformat()
+            section['exit_code'] = exit_code
+            closing = _record_bytes(self.record)
+            # Where such a marker may be taken over before it is removed, the record must not describe it yet.
+            without_marker = dict(self.record, trainlock=dict(section, marker_inode=None))
+            _attempt(self._write_beside, closing if self.excludes_all_hosts else _record_bytes(without_marker))
+            gone = _attempt(self._remove_marker)
+            if not gone and not self.excludes_all_hosts:
+                _attempt(self._write_beside, closing)
+            if self.fd is None:
+                _discard(self.record_file)
+            else:
+                _attempt(self._write_record, closing)
+                for fd in [self.fd] + self._orphans:
+                    _attempt(_unlock_fd, fd, self.primitive)
+                    _attempt(os.close, fd)
+            self.fd = None
+            self._orphans = []
+            self.released = True
+        os.environ.pop(_HELD_VARIABLE + self.token, None)
+        here = _here()
+        with here.mutex:
+            if here.claims.get(self.lock_file) is self:
+                del here.claims[self.lock_file]
+            here.snapshots.clear()
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join(1.0)
+
+    def _write_beside(self, data):
+        if _section(_read_record(self.record_beside)).get('token') == self.token:
+            _write_by_rename(self.record_beside, data, self._like())
+
+    def _remove_marker(self):
+        there = _stat_or_none(self.marker)
+        try:
+            if there is None or there.st_ino != self._marker_inode:
+                return True
+            os.unlink(self.marker)
+            return True
+        finally:
+            if self._marker_fd is not None:
+                os.close(self._marker_fd)
+                self._marker_fd = None
+
+    def holder(self):
+        """The record, with the keys that the older file had first."""
+        return dict(self.record, lock_file=self.lock_file, kind='fcntl', status='active')
+
+
+def _inherited_claim(lock_file):
+    """The claim that this very process held before os.exec gave it another program: same PID, same start time. Or None."""
+    pid = os.getpid()
+    for name, value in list(os.environ.items()):
+        if not name.startswith(_HELD_VARIABLE):
+            continue
+        token = name[len(_HELD_VARIABLE):]
+        try:
+            told = json.loads(value)
+            if told['pid'] != pid or told['start_time_ticks'] != _start_time(pid) or told['lock_file'] != lock_file:
+                continue
+            fd = told['fd']
+            record = _read_record(fd if fd is not None else told['record_file'])
+            section = _section(record) or _section(_read_record(os.path.join(told['weights_dir'], '.training_lock.json')))
+            if section.get('token') != token or section.get('released_at') is not None:
+                continue
+            if fd is not None:
+                there = _stat_or_none(lock_file)
+                if there is None or not _same_file(os.fstat(fd), there) or not _lock_fd(fd, told['primitive']):
+                    continue
+            weights_dir = told['weights_dir']
+            answer = dict(told, record=json.dumps(record or _read_record(os.path.join(weights_dir, '.training_lock.json'))),
+                          record_beside=os.path.join(weights_dir, '.training_lock.json'),
+                          generation=section['generation'], marker=os.path.join(weights_dir, '.training_lock'))
+            return _Claim(answer, fd, told['primitive'])
+        except (ValueError, KeyError, TypeError, OSError):
+            continue
+    return None
+
+
+# -- The class ---------------------------------------------------------------------------------------------------------
+
+
+class TrainingLock(object):
+    """The lock of one configuration: what must not be trained twice at once.
+
+    Args:
+        strategy: training strategy, such as 'baseline'.
+        dataset: dataset, such as 'IDD-AW'.
+        model: model, such as 'deeplabv3plus_r50'.
+        ratio: share of generated data, 0 to 1. None: not given.
+        aux_loss: auxiliary loss. None or '': none.
+        stage: an integer N names the lock 's{N}_...', a text T '{T}_...': 1 and '1' are two locks.
+        lock_dir: folder of the kernel locks.
+        root: the shared folder; else the environment's TRAINLOCK_ROOT, AWARE_DATA_ROOT or PROVE_ROOT; else the folder that
+            lock_dir lies in.
+        dimensions: values of what the site's trainlock.yaml declares beyond these, by name.
+
+    Attributes:
+        lock_file: path of the kernel lock file.
+        lost: a threading.Event that is set when the lock is lost: stop training, another may have begun.
+        generation: number of the claim that is held, which grows with every claim of the configuration; None: not held.
+        weights_dir: where the claim that is held keeps its marker, and the training its checkpoints; None: not held.
+    """
+
+    def __init__(self, strategy, dataset, model, ratio=None, aux_loss=None, stage=None, lock_dir=DEFAULT_LOCK_DIR,
+                 *, root=None, dimensions=None):
+        if isinstance(aux_loss, os.PathLike) or (isinstance(aux_loss, str) and '/' in aux_loss):
+            warnings.warn('lock_dir as the fifth argument: give it by its name, lock_dir=...', DeprecationWarning, stacklevel=2)
+            aux_loss, lock_dir = None, aux_loss
+        self.strategy = strategy
+        self.dataset = str(dataset).lower().replace('-', '_')
+        self.model = model
+        self.ratio = None if ratio is None else float(ratio)
+        self.aux_loss = aux_loss or None
+        self.stage = stage
+        self._dataset_given = dataset
+        self._dimensions = dict(dimensions or {})
+        self._root = None if root is None else os.path.abspath(os.fspath(root))
+        given = os.fspath(lock_dir) if lock_dir is not None else ''
+        # The default is whatever the environment names when the lock is asked for.
+        self._lock_dir_given = None if given in ('', DEFAULT_LOCK_DIR) else os.path.abspath(given)
+        self.lock_dir = Path(self._lock_dir_given or self._lock_dir_by_root())
+        self.lock_file = self.lock_dir / '{}.lock'.format(self._lock_name())
+        self.lost = threading.Event()
+        self._claim = None
+        self._paths = None
+        self._turn = threading.RLock()
+
+    # Names
+
+    def _lock_dir_by_root(self):
+        root = self._root or _environment_root()
+        return '' if root is None else os.path.join(os.path.abspath(root), 'training_locks')
+
+    def _stage_for_json(self):
+        if self.stage is None or isinstance(self.stage, str):
+            return self.stage
+        try:
+            return int(self.stage.__index__())
+        except AttributeError:
+            return str(self.stage)
+
+    def _model_name(self):
+        name = str(self.model)
+        if self.ratio is not None:
+            name += '_ratio{:.2f}'.format(self.ratio).replace('.', 'p')
+        return name if self.aux_loss is None else '{}_aux-{}'.format(name, self.aux_loss)
+
+    def _lock_name(self):
+        stage = self._stage_for_json()
+        prefix = '' if stage is None else 's{}_'.format(stage) if isinstance(stage, int) else '{}_'.format(stage)
+        return '{}{}_{}_{}'.format(prefix, self.strategy, self.dataset, self._model_name())
+
+    def _place(self):
+        root = self._root or (None if _environment_root() or self._lock_dir_given is None
+                              else os.path.dirname(self._lock_dir_given))
+        return {'root': root, 'lock_dir': self._lock_dir_given}
+
+    def _configuration(self):
+        return {'strategy': str(self.strategy), 'dataset': str(self._dataset_given), 'model': str(self.model),
+                'ratio': self.ratio, 'aux_loss': None if self.aux_loss is None else str(self.aux_loss),
+                'stage': self._stage_for_json(), 'dimensions': self._dimensions}
+
+    # Taking it
+
+    def acquire(self, blocking=False, timeout=60):
+        """Takes the lock. True: this object holds it. False: another has it, after ``timeout`` too.
+
+        Args:
+            blocking: wait for a lock that another has.
+            timeout: how long to wait at most, seconds; -1 or None: for ever.
+
+        Raises:
+            LockUnavailable: the environment is wrong, and whether another has the lock is not known.
+            ValueError: the configuration is none, such as one with a '/' in a name.
+        """
+        wait = 0 if not blocking else float('inf') if timeout is None or timeout < 0 else timeout
+        return self._acquire(wait) is None
+
+    def _acquire(self, wait):
+        """None: held. Else the last answer of who has it."""
+        with self._turn:
+            if self._holds():
+                if not self.lost.is_set():
+                    return None
+                self._claim.release()
+            self._claim = None
+            give_up_at = time.monotonic() + wait
+            waited = _Waited()
+            try:
+                while True:
+                    busy = _uninterrupted(lambda cancelled: self._attempt_claim(cancelled, waited))
+                    if busy is None or time.monotonic() >= give_up_at:
+                        return busy
+                    waited.wait(busy, give_up_at)
+            except BaseException:
+                if self._holds():
+                    self._claim.release()
+                raise
+            finally:
+                waited.give_up()
+
+    def _holds(self):
+        return self._claim is not None and self._claim.is_ours() and not self._claim.released
+
+    def _attempt_claim(self, cancelled, waited):
+        """One attempt. None: the claim is this object's. Else who has it."""
+        here = _here()
+        request = {'do': 'acquire', 'configuration': self._configuration(), 'pid': os.getpid(),
+                   'token': os.urandom(16).hex(), 'command': [str(argument) for argument in _command_line()]}
+        taken = {'fd': None, 'primitive': None, 'own': None}
+
+        def on_lock(path, primitive):
+            if taken['fd'] is not None:
+                os.close(taken['fd'])
+                taken['fd'] = None
+            taken['primitive'] = primitive
+            own = here.claims.get(path)
+            if own is None:
+                own = _inherited_claim(path)
+            if own is not None:
+                taken['own'] = own
+                return {'answer': 'own'}, None
+            if primitive == 'none':
+                return {'answer': 'unlocked'}, None
+            answer, taken['fd'] = waited.take(path) or _take_lock_file(path, primitive)
+            return answer, taken['fd']
+
+        with here.dialogue:
+            kept = False
+            try:
+                answer = _ask(request, on_lock=on_lock, **self._place())
+                self.lock_file = Path(answer['lock_file'])
+                self.lock_dir = self.lock_file.parent
+                for note in answer.get('notes', []):
+                    _note_once(note)
+                if answer['say'] == 'held':
+                    claim = _Claim(answer, taken['fd'], taken['primitive'])
+                    kept = True
+                elif taken['own'] is not None and taken['own'].lock_file not in here.claims:
+                    # It was held by this process before it became this program.
+                    claim = taken['own']
+                    kept = True
+                else:
+                    if taken['own'] is not None:
+                        _say('{} is held by this {} since {}; training_lock.release_all() releases it'.format(
+                            answer['name'], 'notebook' if _in_notebook() else 'process',
+                            taken['own'].record.get('acquired_at')))
+                        answer['own'] = True
+                    return answer
+                claim.begin()
+                if cancelled.is_set():
+                    claim.release()
+                    return answer
+                self.lost = claim.lost
+                self._claim = claim
+                return None
+            finally:
+                if not kept and taken['fd'] is not None:
+                    os.close(taken['fd'])
+
+    def release(self, done=False):
+        """Releases the lock. Does nothing where this object does not hold it, and in a forked child.
+
+        Args:
+            done: the training is finished and has succeeded. Without it nothing is said of the result.
+        """
+        self._release(0 if done else None)
+
+    def _release(self, exit_code):
+        claim = self._claim
+        if claim is None or not claim.is_ours():
+            return
+        claim.release(exit_code)
+        self._claim = None
+
+    def __enter__(self):
+        return self._enter(0)
+
+    def _enter(self, wait):
+        busy = self._acquire(wait)
+        if busy is None:
+            return self
+        holder = busy.get('holder') or {}
+        text = '{} is already being trained by job {} on {} since {} (PID {})'.format(
+            busy.get('name'), holder.get('jobId') or 'unknown', holder.get('hostname') or 'an unknown host',
+            holder.get('acquiredAt') or 'an unknown time', holder.get('pid') or 'unknown')
+        if busy.get('status') != 'active':
+            text += ' [{}]'.format(busy.get('label'))
+        found = _holder_dict(busy.get('path') or '', holder, busy.get('status'))
+        raise LockTimeout(text, found) if wait > 0 else LockHeld(text, found)
+
+    def __exit__(self, kind, value, trace):
+        self._release(_exit_code_of(kind, value))
+        return False
+
+    def waiting(self, timeout=None):
+        """``with lock.waiting(600):`` waits at most that many seconds (None: for ever), then raises LockTimeout."""
+        return _Waiting(self, float('inf') if timeout is None or timeout < 0 else timeout)
+
+    def __call__(self, function):
+        """As a decorator: the function runs while the lock is held."""
+        @functools.wraps(function)
+        def locked(*arguments, **named):
+            with self:
+                return function(*arguments, **named)
+        return locked
+
+    # Asking
+
+    def is_locked(self):
+        """True: another has it, or that cannot be excluded. One look at all locks serves every call within 2 seconds.
+
+        Raises LockUnavailable where that cannot be asked.
+        """
+        return not self._holds() and self._found_lock() is not None
+
+    def get_lock_holder(self):
+        """Who has the lock, this process included: a dict with strategy, dataset, model, job_id, hostname, pid, user,
+        acquired_at and more; a value that is not known is None. None: nobody has it."""
+        if self._holds():
+            return self._claim.holder()
+        found = self._found_lock()
+        return None if found is None else _lock_dict(found)
+
+    def _found_lock(self):
+        snapshot = _snapshot(**self._place())
+        lock_file, weights_dir = self._resolve()
+        for folder in snapshot['unreadable']:
+            if (weights_dir + '/').startswith(folder.rstrip('/') + '/') or os.path.dirname(lock_file) == folder:
+                raise LockUnavailable('it cannot be told whether {} is locked: {} cannot be read ({})'.format(
+                    lock_file, folder, snapshot['unreadable'][folder]))
+        marker = os.path.join(weights_dir, '.training_lock')
+        found = [lock for lock in snapshot['locks'] if lock['status'] != 'stale'
+                 and (lock['path'] in (lock_file, marker) or lock['path'].endswith('/locks/' + os.path.basename(lock_file)[:-5]))]
+        # The surest first; of those the kernel lock, whose record says most.
+        found.sort(key=lambda lock: (lock['status'] != 'active', lock['kind'] == 'file'))
+        return found[0] if found else None
+
+    def _resolve(self):
+        """Lock file and weights dir as the site has them; asked once an object."""
+        key = json.dumps([self._place(), _environment_root()])
+        if self._paths is None or self._paths[0] != key:
+            answer = _ask({'do': 'paths', 'configuration': self._configuration()}, **self._place())
+            self._paths = (key, answer['lock_file'], answer['weights_dir'])
+            self.lock_file = Path(answer['lock_file'])
+            self.lock_dir = self.lock_file.parent
+        return self._paths[1], self._paths[2]
+
+    def assert_held(self):
+        """Raises LockLost unless this object holds the lock at this moment: call it before a checkpoint is put in place.
+
+        Takes less than a millisecond, starts nothing, and mends what other tools do to the files.
+        """
+        if self._claim is None:
+            raise LockLost('the lock on {} has not been acquired, or has been released'.format(self._lock_name()))
+        self._claim.look()
+
+    @property
+    def generation(self):
+        return None if self._claim is None else self._claim.generation
+
+    @property
+    def weights_dir(self):
+        return None if self._claim is None else Path(self._claim.weights_dir)
+
+    # Children
+
+    @property
+    def pass_fds(self):
+        """Descriptors that a child must inherit to hold the lock: ``subprocess.Popen(..., pass_fds=lock.pass_fds)``."""
+        claim = self._claim
+        return () if claim is None or claim.fd is None else (claim.fd,)
+
+    def popen(self, *arguments, **named):
+        """subprocess.Popen of a program that holds the lock with this process, and goes on to hold it without."""
+        return subprocess.Popen(*arguments, **self._for_child(named))
+
+    def run(self, *arguments, **named):
+        """subprocess.run of such a program."""
+        return subprocess.run(*arguments, **self._for_child(named))
+
+    def _for_child(self, named):
+        claim = self._claim
+        if claim is None:
+            raise LockLost('the lock on {} has not been acquired, or has been released'.format(self._lock_name()))
+        environment = dict(os.environ if named.get('env') is None else named['env'])
+        environment.update({
+            'TRAINLOCK_WEIGHTS_DIR': claim.weights_dir, 'TRAINLOCK_GENERATION': str(claim.generation),
+            'TRAINLOCK_TOKEN': claim.token, 'TRAINLOCK_LOCK': claim.lock_file, 'TRAINLOCK_NAME': claim.name,
+            'TRAINLOCK_PID': str(claim.pid)})
+        return dict(named, env=environment, pass_fds=tuple(named.get('pass_fds', ())) + self.pass_fds)
+
+
+class _Waiting(object):
+    def __init__(self, lock, timeout):
+        self._lock = lock
+        self._timeout = timeout
+
+    def __enter__(self):
+        return self._lock._enter(max(self._timeout, 1e-9))
+
+    def __exit__(self, kind, value, trace):
+        return self._lock.__exit__(kind, value, trace)
+
+
+class _Waited(object):
+    """Waits for who is in the way, without a helper process; keeps the kernel lock, if it was that and is free now."""
+
+    def __init__(self):
+        self._path = None
+        self._fd = None
+
+    def take(self, path):
+        """The lock that the wait has got, for the executable; None: none, or not of this file."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return None
+        there = _stat_or_none(path)
+        if path == self._path and there is not None and _same_file(os.fstat(fd), there):
+            return {'answer': 'locked', 'created': False}, fd
+        os.close(fd)
+        return None
+
+    def give_up(self):
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def wait(self, busy, give_up_at):
+        lock_file = busy['lock_file']
+        pause = 0.2 if busy.get('local') else 1.0
+        if busy.get('own'):
+            return self._sleep(pause, give_up_at)
+        if busy.get('kernel_lock'):
+            while self._sleep(pause, give_up_at):
+                try:
+                    fd, created = _open_lock_file(lock_file, create=False)
+                except OSError:
+                    return None
+                free = False
+                try:
+                    free = _lock_fd(fd, busy['primitive'])
+                except OSError:
+                    return None
+                finally:
+                    if not free:
+                        os.close(fd)
+                if free:
+                    self._path, self._fd = lock_file, fd
+                    return None
+            return None
+        marker = os.path.join(busy['weights_dir'], '.training_lock')
+        pid = (busy.get('holder') or {}).get('pid')
+        before = (_fingerprint(marker), _fingerprint(lock_file))
+        runs_here = pid is not None and is_pid_running(pid)
+        ask_again_at = time.monotonic() + (60 if runs_here or not busy.get('local') else 2)
+        while self._sleep(pause, min(give_up_at, ask_again_at)):
+            if (_fingerprint(marker), _fingerprint(lock_file)) != before or (runs_here and not is_pid_running(pid)):
+                return None
+        return None
+
+    @staticmethod
+    def _sleep(pause, until):
+        """False: the time is over."""
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(left, pause * random.uniform(0.75, 1.25)))
+        return True
+
+
+def _fingerprint(path):
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error.errno
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _exit_code_of(kind, value):
+    if kind is None:
+        return 0
+    if issubclass(kind, KeyboardInterrupt):
+        return 130
+    if issubclass(kind, SystemExit):
+        code = getattr(value, 'code', value)
+        return 0 if code is None else code if isinstance(code, int) else 1
+    return 1
+
+
+def _command_line():
+    try:
+        with open('/proc/self/cmdline', 'rb') as file:
+            return [part.decode('utf-8', 'replace') for part in file.read(16384).split(b'\0')[:-1]][:256]
+    except OSError:
+        return sys.argv[:256]
+
+
+def _in_notebook():
+    return 'ipykernel' in sys.modules
+
+
+_noted = set()
+
+
+def _note_once(text):
+    if text not in _noted:
+        _noted.add(text)
+        _say(text)
+
+
+def _say(text):
+    try:
+        print('training_lock: {}'.format(text), file=sys.stderr)
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
+def release_all():
+    """Releases every lock that this process holds, whatever became of the objects: in a notebook, for a new start."""
+    here = _here()
+    with here.mutex:
+        claims = list(here.claims.values())
+    for claim in claims:
+        claim.release()
+
+
+atexit.register(release_all)
+
+
+# -- Functions ---------------------------------------------------------------------------------------------------------
+
+
+def _place_of(lock_dir, root=None):
+    given = '' if lock_dir is None else os.fspath(lock_dir)
+    own = None if given in ('', DEFAULT_LOCK_DIR) else os.path.abspath(given)
+    if root is None and own is not None and _environment_root() is None:
+        root = os.path.dirname(own)
+    return {'root': None if root is None else os.path.abspath(os.fspath(root)), 'lock_dir': own}
+
+
+def _snapshot(root, lock_dir):
+    here = _here()
+    key = json.dumps([root, lock_dir, _environment_root(), os.environ.get('TRAINLOCK_CONFIG')])
+    with here.mutex:
+        known = here.snapshots.get(key)
+        if known is not None and time.monotonic() - known[0] < _SNAPSHOT_SERVES:
+            return known[1]
+    answer = _ask({'do': 'list', 'kinds': ['file', 'fcntl', 'etcd'], 'verify': True}, root=root, lock_dir=lock_dir)
+    with here.mutex:
+        here.snapshots[key] = (time.monotonic(), answer)
+    return answer
+
+
+def _list(kinds, verify, place):
+    answer = _ask({'do': 'list', 'kinds': kinds, 'verify': verify}, **place)
+    for folder, why in sorted(answer['unreadable'].items()):
+        _say('cannot look into {}: {}; its locks are not listed'.format(folder, why))
+    return [_lock_dict(lock) for lock in answer['locks']]
+
+
+def _lock_dict(lock):
+    found = _holder_dict(lock['path'], lock.get('holder') or {}, lock['status'])
+    found.update(kind=lock['kind'], name=lock['name'], label=lock['label'], evidence=lock['evidence'])
+    if found['pid'] is None:
+        found['pid'] = lock['pid']
+    if found['acquired_at'] is None:
+        found['acquired_at'] = lock['started']
+    return found
+
+
+def _holder_dict(path, holder, status):
+    """The keys of the older file, as far as the lock's own record has them; what is found of the holder counts first."""
+    marker = os.path.basename(path) == '.training_lock'
+    record = _read_record(path + '.json' if marker else path) if path.startswith('/') else None
+    if record is None or (holder.get('pid') is not None and record.get('pid') != holder['pid']):
+        record = {}
+    found = {key: record.get(key) for key in ('strategy', 'dataset', 'model', 'ratio', 'aux_loss')}
+    found.update(job_id=holder.get('jobId') or 'unknown', hostname=holder.get('hostname'), pid=holder.get('pid'),
+                 user=holder.get('user'), acquired_at=holder.get('acquiredAt'), generation=holder.get('generation'),
+                 lock_file=path, status=status)
+    return found
+
+
+def list_active_locks(lock_dir=DEFAULT_LOCK_DIR, *, root=None):
+    """The kernel locks that somebody holds, and the locks of a store where the site has one: dicts with ``lock_file``."""
+    locks = _list(['fcntl', 'etcd'], True, _place_of(lock_dir, root))
+    return [lock for lock in locks if lock['status'] == 'active']
+
+
+def list_weights_dir_locks(root=None, verify_pid=True):
+    """The markers in all weights dirs, as dicts with ``status``: active, stale, unknown, or unverified if not asked."""
+    return _list(['file'], verify_pid, _place_of(None, root))
+
+
+def list_all_locks(root=None, verify_pid=True, *, lock_dir=DEFAULT_LOCK_DIR):
+    """The locks of every kind, as dicts with ``kind``, ``status`` and ``lock_file``."""
+    return _list(['file', 'fcntl', 'etcd'], verify_pid, _place_of(lock_dir, root))
+
+
+def _clear(kinds, dry_run, force, place):
+    answer = _ask({'do': 'clear', 'kinds': kinds, 'dry_run': bool(dry_run), 'force': bool(force)}, **place)
+    _here().snapshots.clear()
+    for failure in answer['failed']:
+        _say('{}: {}'.format(failure['path'], failure['error']))
+    return answer['removed']
+
+
+def clear_stale_locks(lock_dir=DEFAULT_LOCK_DIR, dry_run=True, *, force=False, root=None):
+    """Removes kernel locks that are provably nobody's; their paths. With dry_run, what would be removed."""
+    return _clear(['fcntl', 'etcd'], dry_run, force, _place_of(lock_dir, root))
+
+
+def clear_stale_file_locks(dry_run=True, force=False, *, root=None):
+    """Removes markers that are provably nobody's; their paths. ``force``: unknown ones, too; never an active one."""
+    return _clear(['file'], dry_run, force, _place_of(None, root))
+
+
+def check_training_lock(strategy, dataset, model, ratio=None, aux_loss=None, stage=None):
+    """True: not locked, and safe to proceed. False: skip it."""
+    return not TrainingLock(strategy, dataset, model, ratio, aux_loss, stage).is_locked()
+
+
+def preflight_check(strategy, dataset, model, ratio=None, aux_loss=None, stage=None):
+    """The same, with a report on stderr where it is locked."""
+    lock = TrainingLock(strategy, dataset, model, ratio, aux_loss, stage)
+    holder = lock.get_lock_holder()
+    if holder is None:
+        return True
+    people = ', '.join(text for text in (
+        'PID {}'.format(holder['pid']) if holder['pid'] is not None else '',
+        'user {}'.format(holder['user']) if holder['user'] else '') if text)
+    report = ['[PRE-FLIGHT CHECK FAILED]', 'Configuration is already being trained:', '  Strategy: {}'.format(strategy),
+              '  Dataset: {}'.format(dataset), '  Model: {}'.format(model)]
+    if lock.ratio is not None:
+        report.append('  Ratio: {}'.format(ratio))
+    if lock.aux_loss is not None:
+        report.append('  Aux Loss: {}'.format(aux_loss))
+    report.append('  Held by: Job {} on {}{}'.format(
+        holder['job_id'], holder['hostname'] or 'an unknown host', ' ({})'.format(people) if people else ''))
+    if holder['acquired_at']:
+        report.append('  Since: {}'.format(holder['acquired_at']))
+    if holder['status'] == 'unknown':
+        report.append('  Status: {}'.format(holder.get('label')))
+    report.append('Skipping to avoid duplicate training.')
+    print('\n'.join(report), file=sys.stderr)
+    return False
+
+
+def is_pid_running(pid):
+    """Whether a process with this PID runs on this host, whoever's it is. A zombie does not run."""
+    try:
+        pid = int(pid)
+        if pid <= 0:
+            return False
+        os.kill(pid, 0)
+    except PermissionError:
+        pass
+    except (OSError, OverflowError, TypeError, ValueError):
+        return False
+    try:
+        with open('/proc/{}/stat'.format(pid), 'rb') as file:
+            fields = file.read().rpartition(b')')[2].split()
+            return fields[0] not in (b'Z', b'X') or int(fields[17]) > 1
+    except (OSError, IndexError, ValueError):
+        return True
+
+
+def _main(arguments):
+    import signal
+    try:
+        program = _executable()
+    except LockUnavailable as error:
+        print('training_lock.py: {}'.format(error), file=sys.stderr)
+        return 3
+    # Python ignores it, and a program that is started would, too.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execv(program, [program] + arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(_main(sys.argv[1:]))

@@ -1,0 +1,142 @@
+import { dirname } from "node:path";
+import type { Configuration } from "../model/configuration.ts";
+import { EnvironmentError } from "../model/errors.ts";
+import { inodeNumber } from "../model/inode.ts";
+import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import { checkLockReach } from "../run/lock-reach.ts";
+import { type Layout, markerRecordPath } from "../site/layout.ts";
+import { takeClaimFor } from "../stores/folder/claim.ts";
+import {
+  type AcquireClaimLock,
+  acquireClaimLock,
+  excludesAllHosts,
+  keepsKernelLocks,
+} from "../stores/folder/claim-lock.ts";
+import type { TakenClaim } from "../stores/folder/held-claim.ts";
+import { type LockedElsewhere, shareKernelLock } from "../stores/folder/kernel-lock.ts";
+import type { Busy } from "../stores/store.ts";
+import { mountOf } from "../system/files/mounts.ts";
+import { makeSharedFolder, ownerOf } from "../system/files/shared-permissions.ts";
+import { systemError } from "../system/libc/errno.ts";
+import type { LockPrimitive } from "../system/libc/flock.ts";
+import type { LineSocket } from "../system/processes/line-socket.ts";
+import { startTimeTicksOf } from "../system/processes/process-table.ts";
+import type { ProcessIdentity } from "../system/processes/process-tree.ts";
+import { type Answer, examineFor, writeLine } from "./answer.ts";
+import { type LockAnswer, parseLockAnswer, type RequestOf } from "./messages.ts";
+
+/**
+ * One attempt at a claim that the calling Python program is to hold: it opens and locks the kernel lock file, and hands the
+ * descriptor on; judging, marker and record are this process's work, for the caller's PID.
+ */
+export async function acquireForPython(
+  layout: Layout,
+  configuration: Configuration,
+  request: RequestOf<"acquire">,
+  socket: LineSocket,
+): Promise<Answer> {
+  if (layout.store !== null) {
+    throw new EnvironmentError("locks of a Python program on etcd are not to be had yet", {
+      code: "ERR_PYTHON_STORE",
+      hint: "start the program by `trainlock run`",
+    });
+  }
+  const owner = callerOf(request);
+  const note = await checkLockReach(layout);
+  const lockPath = layout.kernelLockPath(configuration);
+  const acquireLock: AcquireClaimLock = (path, primitive) =>
+    path === lockPath ? lockByCaller(socket, path, primitive) : acquireClaimLock(path, primitive);
+  const { token, command } = request;
+  const outcome = await takeClaimFor(
+    owner,
+    { configuration, token, command },
+    { layout, examine: examineFor(layout), acquireLock },
+  );
+  const notes = note === null ? [] : [note];
+  const local = mountOf(layout.lockDir).shared === false;
+  const place = { name: layout.displayName(configuration), lock_file: lockPath, local, notes };
+  return "busy" in outcome
+    ? {
+        ...busyAnswer(outcome.busy),
+        ...place,
+        weights_dir: layout.weightsDir(configuration),
+        primitive: layout.site.lockPrimitive,
+      }
+    : { ...heldAnswer(outcome.taken), ...place };
+}
+
+/** The process that started this one: a claim is recorded for nobody else. */
+function callerOf({ pid }: RequestOf<"acquire">): ProcessIdentity {
+  const startTimeTicks = process.ppid === pid ? startTimeTicksOf(pid) : null;
+  if (startTimeTicks !== null) return { pid, startTimeTicks };
+  throw new EnvironmentError(`process ${pid}, which asks for the lock, is not the one that started this program`, {
+    code: "ERR_CALLER",
+    hint: "start Python without a wrapper that hides its process, and with /proc mounted",
+  });
+}
+
+/** Asks the caller to open and lock the file; where the file system keeps no locks, only whether it holds this one already. */
+async function lockByCaller(socket: LineSocket, path: string, primitive: LockPrimitive) {
+  const kept = keepsKernelLocks(dirname(path));
+  const ask = (): LockedElsewhere | "busy" | "unlocked" => {
+    writeLine({ say: "lock", path, primitive: kept ? primitive : "none" });
+    const received = socket.receive();
+    const answer = received === null ? null : parseLockAnswer(received.line);
+    if (received === null || answer === null) {
+      throw new EnvironmentError("training_lock.py has not answered", { code: "ERR_PROTOCOL" });
+    }
+    return settle(answer, received.fd, path);
+  };
+  if (!kept) return ask() === "unlocked" ? acquireClaimLock(path, primitive) : "busy";
+  makeSharedFolder(dirname(path));
+  return shareKernelLock(path, primitive, () => {
+    const locked = ask();
+    if (locked !== "unlocked") return locked;
+    throw new EnvironmentError(`training_lock.py has not locked ${path}`, { code: "ERR_PROTOCOL" });
+  });
+}
+
+function settle(answer: LockAnswer, fd: number | null, path: string): LockedElsewhere | "busy" | "unlocked" {
+  switch (answer.answer) {
+    case "locked":
+      if (fd !== null) return { fd, created: answer.created };
+      throw new EnvironmentError(`training_lock.py has sent no descriptor of ${path}`, { code: "ERR_PROTOCOL" });
+    case "busy":
+    case "own":
+      return "busy";
+    case "unlocked":
+      return "unlocked";
+    case "failed": {
+      const doing = answer.step === "open" ? "open the lock file" : "lock";
+      const whose = answer.step === "open" ? (ownerOf(path) ?? ownerOf(dirname(path))) : undefined;
+      throw systemError(doing, path, answer.errno, undefined, answer.why ?? whose);
+    }
+  }
+}
+
+function heldAnswer({ kernel, marker, weightsDir, record }: TakenClaim): Answer {
+  return {
+    say: "held",
+    record: serializeOwnerRecord(record).toString("utf8"),
+    record_file: kernel.recordPath(),
+    record_beside: markerRecordPath(weightsDir),
+    weights_dir: weightsDir,
+    generation: record.trainlock?.generation ?? 0,
+    marker: marker.path,
+    marker_inode: String(inodeNumber(marker.inode)),
+    excludes_all_hosts: excludesAllHosts(kernel),
+  };
+}
+
+function busyAnswer({ holder, verdict, evidence, path }: Busy): Answer {
+  const byKernel = evidence.some(({ source, says }) => source === "kernel-lock" && says === "alive");
+  return {
+    say: "busy",
+    holder,
+    status: verdict.status,
+    label: verdict.label,
+    path,
+    kernel_lock: byKernel,
+    evidence: evidence.map(({ source, says, detail }) => ({ source, says, detail })),
+  };
+}

@@ -1,0 +1,117 @@
+import { clearLocks } from "../listing/clear-locks.ts";
+import { listLocks } from "../listing/list-locks.ts";
+import { lockJson } from "../listing/lock-json.ts";
+import type { Configuration } from "../model/configuration.ts";
+import { EnvironmentError, messageOf, TrainlockError, UsageError } from "../model/errors.ts";
+import { requireName } from "../model/names.ts";
+import { parseJson } from "../model/parse-json.ts";
+import type { Layout } from "../site/layout.ts";
+import { configurationFor, openLayout } from "../site/open-site.ts";
+import type { LineSocket } from "../system/processes/line-socket.ts";
+import { acquireForPython } from "./acquire.ts";
+import { type Answer, examineFor, writeLine } from "./answer.ts";
+import { type PythonRequest, parseRequest, protocolVersion, type RequestOf } from "./messages.ts";
+
+/**
+ * One dialogue with python/training_lock.py: a request, questions back where it asks for a lock, and one last line that carries
+ * the caller's token. That line is the answer: where a program ignores SIGCHLD, its Python sees exit code 0 of any helper.
+ */
+export async function answerPython(socket: LineSocket, version: string): Promise<void> {
+  const first = socket.receive();
+  if (first === null)
+    throw new UsageError("this command is for training_lock.py", { hint: "trainlock python prints it" });
+  const request = parseRequest(first.line);
+  const token = tokenIn(first.line);
+  const tell = (answer: Answer) => writeLine({ ...answer, protocol: protocolVersion, version, token });
+  try {
+    if (request === null) throw foreignRequest(first.line);
+    tell(await answerTo(request, socket));
+  } catch (error) {
+    tell(refusal(error));
+  }
+}
+
+function answerTo(request: PythonRequest, socket: LineSocket): Answer | Promise<Answer> {
+  const layout = openLayout({ root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined });
+  switch (request.do) {
+    case "acquire":
+      return acquireForPython(layout, configurationIn(layout, request), request, socket);
+    case "paths":
+      return pathsOf(layout, configurationIn(layout, request));
+    case "list":
+      return list(layout, request);
+    case "clear":
+      return clear(layout, request);
+  }
+}
+
+function configurationIn(layout: Layout, { configuration }: RequestOf<"acquire" | "paths">): Configuration {
+  const { strategy, dataset, model, ratio, aux_loss: auxLoss, stage, dimensions } = configuration;
+  const parsed = configurationFor(layout, { strategy, dataset, model, ratio, auxLoss, stage, dimensions });
+  return typeof stage === "string" ? { ...parsed, stage: requireName("--stage", stage) } : parsed;
+}
+
+function pathsOf(layout: Layout, configuration: Configuration): Answer {
+  return {
+    say: "paths",
+    name: layout.displayName(configuration),
+    lock_file: layout.kernelLockPath(configuration),
+    weights_dir: layout.weightsDir(configuration),
+  };
+}
+
+async function list(layout: Layout, { kinds, verify }: RequestOf<"list">): Promise<Answer> {
+  const unreadable: Record<string, string> = {};
+  const found = await listLocks({
+    ...{ layout, kinds, verify, examine: examineFor(layout) },
+    onUnreadable: (path, errno) => {
+      unreadable[path] = errno;
+    },
+  });
+  return { say: "locks", locks: found.map(lockJson), unreadable };
+}
+
+async function clear(layout: Layout, request: RequestOf<"clear">): Promise<Answer> {
+  const { kinds, force, dry_run: dryRun } = request;
+  const result = await clearLocks({
+    ...{ layout, configuration: null, kinds, dryRun, force, examine: examineFor(layout) },
+    onUnreadable: () => undefined,
+  });
+  const failed = result.failed.map(({ lock, error }) => ({ path: lock.path, error: messageOf(error) }));
+  return { say: "cleared", removed: result.removed.map(({ path }) => path), failed };
+}
+
+function refusal(error: unknown): Answer {
+  if (!(error instanceof TrainlockError)) {
+    const message = `defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    return { say: "refused", message, hint: null, code: "ERR_DEFECT", exit_code: 3 };
+  }
+  const { message, hint = null, code, exitCode } = error;
+  return { say: "refused", message, hint, code, exit_code: exitCode };
+}
+
+function foreignRequest(line: string): TrainlockError {
+  const request = parseJson(line);
+  const theirs = typeof request === "object" && request !== null && "protocol" in request ? request.protocol : null;
+  if (typeof theirs !== "number" || theirs === protocolVersion)
+    return new UsageError("training_lock.py asks for what this trainlock does not know", {
+      code: "ERR_PROTOCOL",
+      hint: "write it again: trainlock python > training_lock.py",
+    });
+  return new EnvironmentError(
+    `training_lock.py speaks version ${theirs} of its dialogue, and this trainlock version ${protocolVersion}`,
+    {
+      code: "ERR_PROTOCOL",
+      hint:
+        theirs < protocolVersion
+          ? "the file is older: write it again by `trainlock python > training_lock.py`"
+          : "the executable is older: install the one that the file came from, or name it by TRAINLOCK_BIN",
+    },
+  );
+}
+
+function tokenIn(line: string): string | null {
+  const request = parseJson(line);
+  if (typeof request !== "object" || request === null || !("token" in request)) return null;
+  return typeof request.token === "string" ? request.token : null;
+}
