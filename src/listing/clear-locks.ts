@@ -7,7 +7,7 @@ import type { LockFacts } from "../model/lock-facts.ts";
 import { type RecordReading, recordIn } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
-import { asReleased, isSignedOff } from "../stores/claim-record.ts";
+import { asCleared, isSignedOff } from "../stores/claim-record.ts";
 import { acquireLockToClear } from "../stores/folder/claim-lock.ts";
 import { interpretFreeLock, removeLockFile } from "../stores/folder/lock-file.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
@@ -70,7 +70,7 @@ function meantLocks(request: ClearRequest): Promise<LockReport[]> {
 
 /** What a file says once its lock is cleared. A record that only another trainlock can read keeps all that it says. */
 function signedOff(reading: RecordReading): Buffer {
-  if (reading.kind === "record") return serializeOwnerRecord(asReleased(reading.record, null));
+  if (reading.kind === "record") return serializeOwnerRecord(asCleared(reading.record));
   const document = reading.kind === "unreadable" ? reading.section?.document : undefined;
   const own = document?.trainlock;
   if (typeof own !== "object" || own === null || Array.isArray(own)) return Buffer.alloc(0);

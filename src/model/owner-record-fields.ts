@@ -4,6 +4,7 @@ import { isGeneration } from "./generation.ts";
 import { nameProblem } from "./names.ts";
 import { isPid } from "./pid.ts";
 import { type Field, lenient, objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
+import { endFields } from "./run-ends.ts";
 
 const text = v.pipe(v.string(), v.minLength(1), v.maxLength(16_384));
 /** The bash writer quotes its numbers. */
@@ -93,6 +94,8 @@ const sectionFields = {
   lockInode: orNull(inode),
   releasedAt: orNull(plain(text)),
   exitCode: orNull(plain(integer)),
+  /** Null in records of versions that did not count. */
+  ends: orNull(objectOf(endFields)),
 };
 
 const section = objectOf(sectionFields);

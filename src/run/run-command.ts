@@ -1,7 +1,7 @@
-import { constants } from "node:os";
+import type { ClaimOutcome } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
-import type { Ending } from "../system/processes/command-process.ts";
 import { inheritedDescriptors } from "../system/processes/inherited-descriptors.ts";
+import { RunCount } from "./count-run.ts";
 import { findDone } from "./done-rule.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import { runUnderLock } from "./run-under-lock.ts";
@@ -32,18 +32,19 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
       return { kind: "locked", busy: acquisition.busy, startedAt: null };
     }
     const { lock } = acquisition;
-    let exitCode: number | null = null;
+    let ended: ClaimOutcome = { exitCode: null };
     try {
       // Whoever held the lock a moment ago may have finished the training.
       const finished = await findDone(weightsDir, done);
       if (finished !== null) return { kind: "done", checkpoint: finished, startedAt: null };
       if (interrupted.aborted) return interruption(interrupted);
       tell.held(lock);
-      const outcome = await runUnderLock(request, lock, supervisor, { weightsDir, inherited });
-      exitCode = outcome.kind === "ended" ? exitCodeOf(outcome.ending) : null;
+      const count = new RunCount(request, lock, weightsDir);
+      const outcome = await runUnderLock(request, lock, supervisor, { weightsDir, inherited, ends: count.before });
+      ended = await count.outcome(outcome);
       return outcome;
     } finally {
-      await lock.release({ exitCode });
+      await lock.release(ended);
     }
   } finally {
     supervisor.dispose();
@@ -52,14 +53,4 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
 
 function interruption({ reason }: AbortSignal): RunOutcome {
   return { kind: "interrupted", signal: reason, startedAt: null };
-}
-
-/** As shells report an ending: the command's own code, or 128 and the number of the signal. */
-export function exitCodeOf(ending: Ending): number {
-  return ending.kind === "exited" ? ending.code : 128 + ending.signal;
-}
-
-/** Whether a failed start means that there is no such command (127), or one that cannot be executed (126). */
-export function isNotFound(errno: number): boolean {
-  return errno === constants.errno.ENOENT;
 }

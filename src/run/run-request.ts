@@ -1,7 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../site/layout.ts";
 import type { Busy, HeldLock, LockStore } from "../stores/store.ts";
-import type { Ending } from "../system/processes/command-process.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
 import type { DoneRule } from "./done-rule.ts";
 import type { LeftoverPolicy } from "./leftovers.ts";
@@ -51,13 +50,19 @@ export interface RunEvents {
   warning(text: string): void;
 }
 
+interface EndedTree extends Ended {
+  readonly left: readonly TreeProcess[];
+  /** The first signal that stops trainings that was passed on to the command; null: none was. */
+  readonly stopSignal: NodeJS.Signals | null;
+}
+
 export type RunOutcome = (
   | { readonly kind: "done"; readonly checkpoint: string }
   | { readonly kind: "locked"; readonly busy: Busy }
   | { readonly kind: "interrupted"; readonly signal: NodeJS.Signals }
   | { readonly kind: "not started"; readonly errno: number }
-  | { readonly kind: "lost"; readonly why: string; readonly ending: Ending; readonly left: readonly TreeProcess[] }
-  | ({ readonly kind: "ended"; readonly left: readonly TreeProcess[] } & Ended)
+  | ({ readonly kind: "lost"; readonly why: string } & EndedTree)
+  | ({ readonly kind: "ended" } & EndedTree)
 ) & {
   /** Milliseconds since the epoch; null when the command never ran. */
   readonly startedAt: number | null;

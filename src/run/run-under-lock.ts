@@ -1,10 +1,14 @@
 import { LockLostError, messageOf } from "../model/errors.ts";
+import type { RunEnds } from "../model/run-ends.ts";
 import { type StoreSettings, storeVariables } from "../site/store-settings.ts";
 import { recordedCommand } from "../stores/claim-record.ts";
 import type { HeldLock } from "../stores/store.ts";
+import { sleep } from "../system/clock/sleep.ts";
 import { callerArguments, callerEnvironment, parentOpenFilesLimit } from "../system/processes/caller.ts";
+import type { Ending } from "../system/processes/command-process.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
+import { signalName, stopSignals } from "../system/processes/signals.ts";
 import { stopTree } from "../system/processes/stop-tree.ts";
 import { type DoneFile, writeDoneFile } from "./done-file.ts";
 import { type GuardProcess, startGuard } from "./guard-process.ts";
@@ -20,11 +24,15 @@ const dropCodeEveryMs = 2000;
 
 /** Until a process that was sent SIGKILL writes no more. */
 const killingTakesMs = 250;
+/** From the death of a command of a signal until we must have been sent the same. */
+const signalPatienceMs = 50;
 
 export interface Surroundings {
   readonly weightsDir: string;
   /** Descriptors that were handed to us, and are for the command. */
   readonly inherited: readonly number[];
+  /** How the runs before this one ended. */
+  readonly ends: RunEnds;
 }
 
 /**
@@ -48,7 +56,7 @@ export async function runUnderLock(
   try {
     const started = supervisor.start({
       argv: callerArguments(request.argv),
-      environment: callerEnvironment(commandVariables(request, lock, surroundings.weightsDir)),
+      environment: callerEnvironment(commandVariables(request, lock, surroundings)),
       keep,
       openFilesLimit: parentOpenFilesLimit(),
       descriptors: (output ?? []).map((fd, index) => [fd, index + 1] as const),
@@ -69,14 +77,14 @@ async function followCommand(
   request: RunRequest,
   lock: HeldLock,
   command: FollowedCommand,
-  { weightsDir, guard, startedAt }: Following,
+  { weightsDir, ends, guard, startedAt }: Following,
 ): Promise<RunOutcome> {
   const { leftovers: policy, killAfterMs, tell } = request;
   const loss = watchLoss(request, lock, command);
   const notes = new TreeNotes(request, lock, weightsDir, guard);
   notes.begin(command.pid);
   try {
-    await lock.recordChild(command.pid);
+    await lock.recordChild(command.pid, ends);
   } catch (error) {
     tell.warning(`the record could not be completed: ${messageOf(error)}`);
   }
@@ -91,10 +99,11 @@ async function followCommand(
     // A keeper may have ended it for a loss while this process was stopped: that message counts, too.
     await lock.catchUp?.();
     const lost = await loss.settle();
-    if (lost !== null) return { kind: "lost", ...lost, ending, startedAt };
+    if (lost !== null) return { kind: "lost", ...ended, ...lost, stopSignal: command.stopSignal, startedAt };
+    const stopSignal = await stopSignalOf(command, ending);
     if (left.length > 0) tell.left(left, "as asked");
     if (byItself) noteDone(request, lock, weightsDir, ended, startedAt);
-    return { kind: "ended", ...ended, left, startedAt };
+    return { kind: "ended", ...ended, left, stopSignal, startedAt };
   } finally {
     clearInterval(dropping);
     stopWatching();
@@ -102,10 +111,18 @@ async function followCommand(
   }
 }
 
+/** Whoever signals us and the command at once is often seen first by the command. */
+async function stopSignalOf(command: FollowedCommand, ending: Ending): Promise<NodeJS.Signals | null> {
+  if (ending.kind !== "signalled") return command.stopSignal;
+  const name = signalName(ending.signal);
+  if (stopSignals.has(name) && command.passedOn.size === 0) await sleep(signalPatienceMs);
+  return command.stopSignal ?? [...command.passedOn].find((signal) => signal === name) ?? null;
+}
+
 function commandVariables(
   { layout, configuration }: RunRequest,
   lock: HeldLock,
-  weightsDir: string,
+  { weightsDir, ends }: Surroundings,
 ): Readonly<Record<string, string>> {
   return {
     TRAINLOCK_WEIGHTS_DIR: weightsDir,
@@ -113,6 +130,8 @@ function commandVariables(
     TRAINLOCK_TOKEN: lock.token,
     TRAINLOCK_LOCK: lock.address,
     ...storeEnvironment(layout.store),
+    TRAINLOCK_ATTEMPT: String(ends.attempts + 1),
+    TRAINLOCK_LAST_EXIT: String(ends.lastExit ?? ""),
     TRAINLOCK_NAME: layout.displayName(configuration),
     // Lets a script see that it was started by this very wrapper: variables are inherited by later jobs, parents are not.
     TRAINLOCK_PID: String(process.pid),

@@ -1,7 +1,7 @@
 import { type Ending, ownGroup, pollChild } from "../system/processes/command-process.ts";
 import { isOrphanedGroup, signalGroup } from "../system/processes/process-group.ts";
 import { signalProcesses } from "../system/processes/signal-processes.ts";
-import { signalName, signalNumber } from "../system/processes/signals.ts";
+import { signalName, signalNumber, stopSignals } from "../system/processes/signals.ts";
 import { reapOrphans } from "../system/processes/subreaper.ts";
 import type { Terminal } from "../system/processes/terminal.ts";
 import type { ProcessTree } from "./command-tree.ts";
@@ -10,6 +10,8 @@ export interface Ended {
   readonly ending: Ending;
   /** Ctrl-C ended the command. `group`: it had the terminal, our own group has not seen it; `self`: the group has, and we. */
   readonly interrupted: "group" | "self" | null;
+  /** The command had the terminal: keys send their signals past us. */
+  readonly hadTerminal: boolean;
 }
 
 /** A command that was started, for who follows it to its end. */
@@ -17,6 +19,10 @@ export interface FollowedCommand {
   readonly pid: number;
   readonly ended: Promise<Ended>;
   readonly tree: ProcessTree;
+  /** The first of the signals by which a command is stopped from outside that was passed on to it; null: none was. */
+  readonly stopSignal: NodeJS.Signals | null;
+  /** All that were passed on to it. */
+  readonly passedOn: ReadonlySet<NodeJS.Signals>;
   /** Aborts when a signal that ends programs has come after the command's end: what it left is to end, too. */
   readonly hurried: AbortSignal;
 }
@@ -43,6 +49,7 @@ export class RunningCommand implements FollowedCommand {
   #pid = 0;
   #runs = false;
   #sawInterrupt = false;
+  readonly passedOn = new Set<NodeJS.Signals>();
 
   constructor(tree: ProcessTree, terminal: Terminal | null, stopOwnGroup: (signal: "SIGTSTP" | "SIGTTIN") => void) {
     this.tree = tree;
@@ -57,6 +64,10 @@ export class RunningCommand implements FollowedCommand {
 
   get pid(): number {
     return this.#pid;
+  }
+
+  get stopSignal(): NodeJS.Signals | null {
+    return [...this.passedOn].find((signal) => stopSignals.has(signal)) ?? null;
   }
 
   get hurried(): AbortSignal {
@@ -78,6 +89,7 @@ export class RunningCommand implements FollowedCommand {
   /** Passes a signal on to the command's process group, or to all that it left. */
   pass(signal: NodeJS.Signals): void {
     if (signal === "SIGINT") this.#sawInterrupt ||= this.#terminal?.isLentTo(ownGroup()) === true;
+    this.passedOn.add(signal);
     if (this.#runs) {
       signalGroup(this.#pid, signal);
       return;
@@ -107,7 +119,7 @@ export class RunningCommand implements FollowedCommand {
     const hadTerminal = this.#terminal?.isLentTo(this.#pid) === true;
     this.#terminal?.reclaim(this.#pid);
     const missed = hadTerminal ? "group" : this.#sawInterrupt ? "self" : null;
-    this.#finish({ ending, interrupted: byInterrupt ? missed : null });
+    this.#finish({ ending, interrupted: byInterrupt ? missed : null, hadTerminal });
   }
 
   #onStopped(signal: number): void {

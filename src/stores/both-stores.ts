@@ -84,8 +84,10 @@ export function bothLocks(remote: HeldLock, files: HeldLock): HeldLock {
     address: remote.address,
     lost: AbortSignal.any([remote.lost, files.lost]),
     descriptors: [...files.descriptors, ...remote.descriptors],
-    recordChild: async (pid) => {
-      await Promise.all([remote.recordChild(pid), files.recordChild(pid)]);
+    // Where locks were on the file system alone until now, the store knows nothing of them.
+    earlier: remote.earlier.ends.lastEnd === null && remote.earlier.killed === null ? files.earlier : remote.earlier,
+    recordChild: async (pid, ends) => {
+      await Promise.all([remote.recordChild(pid, ends), files.recordChild(pid, ends)]);
     },
     recordTree: (processes) => {
       remote.recordTree?.(processes);

@@ -14,12 +14,15 @@ import {
   recordFormat,
   spelledJobId,
 } from "../model/owner-record.ts";
+import { afterKill, noRunEnds, type RunEnds } from "../model/run-ends.ts";
 import { withoutSecrets } from "../model/secrets.ts";
+import type { Layout } from "../site/layout.ts";
 import type { SiteConfig } from "../site/site-config.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
+import type { ClaimOutcome, EarlierRuns } from "./store.ts";
 
 /** The record of a claim that this process, or its `owner`, is about to hold. */
 export function newOwnerRecord(claim: {
@@ -33,8 +36,9 @@ export function newOwnerRecord(claim: {
   readonly lockInode: bigint | null;
   readonly command: readonly string[] | null;
   readonly owner?: ProcessIdentity;
+  readonly earlier?: EarlierRuns;
 }): OwnerRecord {
-  const { configuration, token, generation, weightsDir, lockInode, command } = claim;
+  const { configuration, token, generation, weightsDir, lockInode, command, earlier } = claim;
   const host = thisHost();
   const owner = claim.owner ?? host;
   const scheduler = schedulerJob(process.env);
@@ -67,6 +71,7 @@ export function newOwnerRecord(claim: {
       lockInode: lockInode === null ? null : inodeNumber(lockInode),
       releasedAt: null,
       exitCode: null,
+      ends: earlier === undefined ? null : endsWithKilled(earlier),
     },
   };
 }
@@ -83,7 +88,7 @@ export function recordedCommand(
 type SectionChange = Partial<
   Pick<
     NonNullable<OwnerRecord["trainlock"]>,
-    "generation" | "childPid" | "childStartTimeTicks" | "markerInode" | "lockInode" | "releasedAt" | "exitCode"
+    "generation" | "childPid" | "childStartTimeTicks" | "markerInode" | "lockInode" | "releasedAt" | "exitCode" | "ends"
   >
 >;
 
@@ -92,14 +97,16 @@ export function withSection(record: OwnerRecord, change: SectionChange): OwnerRe
 }
 
 /** Notes the command, of which its start time makes a PID that one process. */
-export function withChild(record: OwnerRecord, pid: number): OwnerRecord {
-  return withSection(record, { childPid: pid, childStartTimeTicks: startTimeTicksOf(pid) });
+export function withChild(record: OwnerRecord, pid: number, ends?: RunEnds): OwnerRecord {
+  const counted = ends === undefined ? {} : { ends };
+  return withSection(record, { childPid: pid, childStartTimeTicks: startTimeTicksOf(pid), ...counted });
 }
 
 /** A record of any writer, closed: nobody holds the lock any more. */
-export function asReleased(record: OwnerRecord, exitCode: number | null): OwnerRecord {
+export function asReleased(record: OwnerRecord, { exitCode, ends }: ClaimOutcome = { exitCode: null }): OwnerRecord {
   const releasedAt = localIso(nowMicroseconds());
-  if (record.trainlock !== null) return withSection(record, { releasedAt, exitCode });
+  if (record.trainlock !== null)
+    return withSection(record, { releasedAt, exitCode, ...(ends === undefined ? {} : { ends }) });
   return {
     ...record,
     trainlock: {
@@ -120,6 +127,7 @@ export function asReleased(record: OwnerRecord, exitCode: number | null): OwnerR
       lockInode: null,
       releasedAt,
       exitCode,
+      ends: null,
     },
   };
 }
@@ -136,6 +144,57 @@ export function isSignedOff(reading: RecordReading): boolean {
   if (reading.kind === "record") return isReleased(reading.record);
   return reading.kind === "unreadable" && isNewer(reading) && reading.section?.isReleased === true;
 }
+
+/**
+ * The runs before a claim, by what records say of the same configuration: the one of the highest generation counts, and of two
+ * of one claim the one that was closed.
+ */
+export function earlierRuns(
+  readings: readonly RecordReading[],
+  layout: Layout,
+  configuration: Configuration,
+): EarlierRuns {
+  const rank = (record: OwnerRecord) => 2 * (record.trainlock?.generation ?? 0) + (isReleased(record) ? 1 : 0);
+  const last = readings
+    .flatMap((reading) => (reading.kind === "record" ? [reading.record] : []))
+    .filter((record) => isOf(record, layout, configuration))
+    .reduce<OwnerRecord | null>((best, record) => (best === null || rank(record) > rank(best) ? record : best), null);
+  const ends = last?.trainlock?.ends ?? noRunEnds;
+  return { ends, killed: last !== null && wasKilled(last) ? last : null };
+}
+
+/** Stages may share a weights dir, and then the record in it; each has a lock of its own. */
+function isOf(record: OwnerRecord, layout: Layout, mine: Configuration): boolean {
+  const theirs = record.trainlock?.configuration ?? null;
+  if (theirs === null || belongsToAnother(record, mine)) return false;
+  try {
+    return layout.kernelLockPath(theirs) === layout.kernelLockPath(mine);
+  } catch {
+    // No template is for it any more.
+    return false;
+  }
+}
+
+/** Whether something was trained under a claim that nobody has closed. A command that was never noted has hardly begun. */
+function wasKilled(record: OwnerRecord): boolean {
+  const { trainlock } = record;
+  if (trainlock === null || trainlock.token === null || isReleased(record)) return false;
+  return trainlock.childPid !== null || trainlock.command === null;
+}
+
+/** As a record has it until somebody has looked for a newer checkpoint. */
+export function endsWithKilled({ ends, killed }: EarlierRuns): RunEnds {
+  return killed === null ? ends : afterKill(ends, ends);
+}
+
+/** A record that its owner can close no more. */
+export function asCleared(record: OwnerRecord): OwnerRecord {
+  if (!wasKilled(record)) return asReleased(record);
+  const ends = endsWithKilled({ ends: record.trainlock?.ends ?? noRunEnds, killed: record });
+  return asReleased(record, { exitCode: null, ends });
+}
+
+export const noEarlierRuns: EarlierRuns = { ends: noRunEnds, killed: null };
 
 export function isReleased(record: OwnerRecord): boolean {
   return record.trainlock !== null && record.trainlock.releasedAt !== null;

@@ -1,6 +1,8 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
+import type { OwnerRecord } from "../model/owner-record.ts";
+import type { RunEnds } from "../model/run-ends.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 
 /** Somebody else has it. A value, not an error: contention is the normal case. */
@@ -10,6 +12,21 @@ export interface Busy {
   readonly evidence: readonly Evidence[];
   /** The file, or the key of a remote store, that is taken. */
   readonly path: string;
+}
+
+/** What is known of the runs before a claim. */
+export interface EarlierRuns {
+  /** How those ended that said so. */
+  readonly ends: RunEnds;
+  /** The one before this claim, if it was killed with its wrapper and has said nothing; null: it was not. */
+  readonly killed: OwnerRecord | null;
+}
+
+/** What a claim ends with. */
+export interface ClaimOutcome {
+  readonly exitCode: number | null;
+  /** With the run under this claim; absent: there was none, or none that counts. */
+  readonly ends?: RunEnds;
 }
 
 /** A lock that is held, until it is released or lost. */
@@ -27,8 +44,9 @@ export interface HeldLock {
   readonly lost: AbortSignal;
   /** What a command must inherit to keep the lock alive without its wrapper; empty where a store has no such thing. */
   readonly descriptors: readonly number[];
-  /** Writes the process that the lock protects into the owner record. */
-  recordChild(pid: number): Promise<void>;
+  readonly earlier: EarlierRuns;
+  /** Writes the process that the lock protects into the owner record, and the ends of the runs before it where they are given. */
+  recordChild(pid: number, ends?: RunEnds): Promise<void>;
   /** What the process tree of the command is now, where somebody else may have to end it (a keeper). */
   recordTree?(processes: readonly ProcessIdentity[]): void;
   /** Checks that the lock still is this claim's, and heals what can be healed. Runs by itself on a schedule, too. */
@@ -38,7 +56,7 @@ export interface HeldLock {
   /** Asks whether the lock is held at this moment. Throws a LockLostError when it is not, or when that cannot be told. */
   assertHeld(): Promise<void>;
   /** A lock that is a successor's by now is left alone. A second call does nothing. */
-  release(outcome?: { readonly exitCode: number | null }): Promise<void>;
+  release(outcome?: ClaimOutcome): Promise<void>;
 }
 
 /** A held lock with another address or another way to release it; all else is passed on as it is at each moment. */
@@ -59,7 +77,8 @@ export function changedLock(lock: HeldLock, change: Partial<Pick<HeldLock, "addr
       return lock.descriptors;
     },
     address: change.address ?? lock.address,
-    recordChild: (pid) => lock.recordChild(pid),
+    earlier: lock.earlier,
+    recordChild: (pid, ends) => lock.recordChild(pid, ends),
     ...(recordTree === undefined ? {} : { recordTree: (processes) => recordTree.call(lock, processes) }),
     check: () => lock.check(),
     ...(catchUp === undefined ? {} : { catchUp: () => catchUp.call(lock) }),

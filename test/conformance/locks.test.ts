@@ -28,7 +28,7 @@ conformance(
         taken.write(serializeOwnerRecord(record));
         const release = () => {
           // Without a word of its own in the file it would look like an old writer's, whose unlink may still come.
-          taken.write(serializeOwnerRecord(asReleased(record, null)));
+          taken.write(serializeOwnerRecord(asReleased(record)));
           taken.release();
         };
         return { kind: "held", held: heldOnce(release) };

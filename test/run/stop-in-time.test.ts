@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { LockLostError } from "../../src/model/errors.ts";
+import { noRunEnds } from "../../src/model/run-ends.ts";
 import { statusOf } from "../../src/run/run-status.ts";
 import { runUnderLock } from "../../src/run/run-under-lock.ts";
 import type { Ended } from "../../src/run/running-command.ts";
 import type { Starter } from "../../src/run/supervise.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
+import { noEarlierRuns } from "../../src/stores/claim-record.ts";
 import type { HeldLock } from "../../src/stores/store.ts";
 import { readTreeProcess } from "../../src/system/processes/process-tree.ts";
 import { signalNumber } from "../../src/system/processes/signals.ts";
@@ -25,6 +27,7 @@ function heldLock(lost: AbortSignal): HeldLock {
     address: "/nowhere/a.lock",
     lost,
     descriptors: [],
+    earlier: noEarlierRuns,
     recordChild: nothing,
     check: nothing,
     assertHeld: nothing,
@@ -45,7 +48,7 @@ const supervisor: Starter = {
           signal === null
             ? ({ kind: "exited", code: code ?? 0 } as const)
             : ({ kind: "signalled", signal: signalNumber(signal), coreDumped: false } as const);
-        resolve({ ending, interrupted: null });
+        resolve({ ending, interrupted: null, hadTerminal: false });
       });
     });
     const living = () => {
@@ -53,7 +56,8 @@ const supervisor: Starter = {
       return found?.runs === true ? [found] : [];
     };
     const tree = { living, session: () => pid };
-    return { kind: "started", command: { pid, ended, tree, hurried: new AbortController().signal } };
+    const hurried = new AbortController().signal;
+    return { kind: "started", command: { pid, ended, tree, stopSignal: null, passedOn: new Set(), hurried } };
   },
 };
 
@@ -90,7 +94,11 @@ async function stop(stopWithinMs: number | null, killAfterMs: number) {
   const ready = join(root, "ready");
   const lost = new AbortController();
   const request = requestFor(root, ready, killAfterMs);
-  const running = runUnderLock(request, heldLock(lost.signal), supervisor, { weightsDir: root, inherited: [] });
+  const running = runUnderLock(request, heldLock(lost.signal), supervisor, {
+    weightsDir: root,
+    inherited: [],
+    ends: noRunEnds,
+  });
   await until("a command that ignores SIGTERM", () => (existsSync(ready) ? true : null));
   const lostAt = performance.now();
   lost.abort(new LockLostError("another has it", { stopWithinMs }));
@@ -122,7 +130,11 @@ test.each(["stop", "warn"] as const)(
         throw new Error("was started");
       },
     };
-    const error: unknown = await runUnderLock(request, heldLock(lost), never, { weightsDir: root, inherited: [] }).then(
+    const error: unknown = await runUnderLock(request, heldLock(lost), never, {
+      weightsDir: root,
+      inherited: [],
+      ends: noRunEnds,
+    }).then(
       () => null,
       (thrown: unknown) => thrown,
     );

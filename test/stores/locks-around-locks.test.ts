@@ -3,7 +3,7 @@ import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import { bothStores } from "../../src/stores/both-stores.ts";
-import { nobodyKnown } from "../../src/stores/claim-record.ts";
+import { nobodyKnown, noEarlierRuns } from "../../src/stores/claim-record.ts";
 import { type Launch, launchFrom } from "../../src/stores/ranks/launch.ts";
 import { LaunchLeader } from "../../src/stores/ranks/lead-ranks.ts";
 import { findStatuses } from "../../src/stores/ranks/rank-status.ts";
@@ -24,6 +24,7 @@ function store(): LockStore & { claimAgain(): void } {
     address: "nowhere",
     lost: new AbortController().signal,
     descriptors: [],
+    earlier: noEarlierRuns,
     recordChild: nothing,
     check: nothing,
     assertHeld: nothing,

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { EtcdError } from "../../src/etcd/errors.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
+import { noEarlierRuns } from "../../src/stores/claim-record.ts";
 import type { Acquisition, BusyAnswer, HeldLock, LockStore } from "../../src/stores/store.ts";
 import { acquireOrWait } from "../../src/stores/wait-for-lock.ts";
 
@@ -12,6 +13,7 @@ const lock: HeldLock = {
   address: "etcd://nowhere",
   lost: new AbortController().signal,
   descriptors: [],
+  earlier: noEarlierRuns,
   recordChild: nothing,
   check: nothing,
   assertHeld: nothing,

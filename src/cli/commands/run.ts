@@ -2,8 +2,9 @@ import { resolve } from "node:path";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
 import { printable } from "../../model/printable.ts";
+import { exitCodeOf, isNotFound } from "../../run/exit-code.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
-import { exitCodeOf, isNotFound, runCommand } from "../../run/run-command.ts";
+import { runCommand } from "../../run/run-command.ts";
 import type { CommandOutput, RunOutcome, RunRequest } from "../../run/run-request.ts";
 import { type RunOf, type RunStatus, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
 import { openStore } from "../../stores/open-store.ts";
@@ -28,7 +29,8 @@ export const command = defineCommand({
   usage: "--strategy S --dataset D --model M [options] \\\n           -- COMMAND [ARG...]",
   notes:
     "The command's environment has TRAINLOCK_WEIGHTS_DIR, TRAINLOCK_GENERATION, TRAINLOCK_TOKEN, TRAINLOCK_LOCK, " +
-    "TRAINLOCK_NAME and TRAINLOCK_PID. In it, `trainlock held` says whether the lock is still held.",
+    "TRAINLOCK_NAME, TRAINLOCK_PID, TRAINLOCK_ATTEMPT and TRAINLOCK_LAST_EXIT. In it, `trainlock held` says whether the " +
+    "lock is still held.",
   examples: [
     "trainlock run --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 -- python train.py",
     "trainlock run --strategy gen_IP2P --dataset IDD-AW \\\n    --model segformer_mit-b5 --ratio 0.5 --done-when 'iter_80000.pth' \\\n    --on-locked skip -- bash train.sh",

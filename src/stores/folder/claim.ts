@@ -9,7 +9,7 @@ import { errnoOf } from "../../system/libc/errno.ts";
 import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
-import { asReleased, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
+import { asReleased, earlierRuns, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
@@ -116,8 +116,9 @@ async function acquireClaim(
     const generation = await nextGeneration(markerContext, elsewhere);
     if (typeof generation !== "number") return generation;
     const command = recordedCommand(layout.site, argv);
+    const earlier = earlierRuns([...elsewhere, requireMarkerRecord(weightsDir)], layout, configuration);
     const record = newOwnerRecord({
-      ...{ configuration, token, generation, weightsDir, lockInode: kernel.inode, command },
+      ...{ configuration, token, generation, weightsDir, lockInode: kernel.inode, command, earlier },
       ...(owner === undefined ? {} : { owner }),
     });
     const marker = await takeMarker(markerContext, record);
@@ -134,12 +135,12 @@ async function acquireClaim(
       removeNotedTree(weightsDir);
     } catch (error) {
       marker.placed.remove();
-      kernel.write(serializeOwnerRecord(asReleased(complete, null)));
+      kernel.write(serializeOwnerRecord(asReleased(complete)));
       throw error;
     }
     taken = true;
     if (!excludesAllHosts(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
-    return { taken: { kernel, marker: marker.placed, weightsDir, record: complete } };
+    return { taken: { kernel, marker: marker.placed, weightsDir, record: complete, earlier } };
   } finally {
     if (!taken) kernel.release();
   }

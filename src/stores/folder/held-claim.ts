@@ -2,11 +2,12 @@ import { lstatSync } from "node:fs";
 import { LockLostError, messageOf } from "../../model/errors.ts";
 import { inodeNumber } from "../../model/inode.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
+import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { markerRecordPath } from "../../site/layout.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { asReleased, generationOf, withChild, withSection } from "../claim-record.ts";
-import type { HeldLock } from "../store.ts";
+import type { ClaimOutcome, EarlierRuns, HeldLock } from "../store.ts";
 import { CheckSchedule } from "./check-schedule.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
 import type { KernelLock } from "./kernel-lock.ts";
@@ -21,6 +22,7 @@ export interface TakenClaim {
   readonly marker: PlacedMarker;
   readonly weightsDir: string;
   readonly record: OwnerRecord;
+  readonly earlier: EarlierRuns;
 }
 
 /** A claim of the folder's store: looks after kernel lock, marker and records, reports a loss, and releases all of it. */
@@ -29,6 +31,7 @@ export class HeldClaim implements HeldLock {
   readonly generation: number;
   readonly address: string;
   readonly descriptors: readonly number[];
+  readonly earlier: EarlierRuns;
   readonly #weightsDir: string;
   readonly #excludesAll: boolean;
   readonly #lost = new AbortController();
@@ -44,11 +47,12 @@ export class HeldClaim implements HeldLock {
   /** Checks, changes of the record and the release come one after another: each changes the same two files. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor({ kernel, marker, weightsDir, record }: TakenClaim, checkEveryMs: number) {
+  constructor({ kernel, marker, weightsDir, record, earlier }: TakenClaim, checkEveryMs: number) {
     this.token = record.trainlock?.token ?? "";
     this.generation = record.trainlock?.generation ?? 0;
     this.address = kernel.path;
     this.descriptors = kernel.descriptors;
+    this.earlier = earlier;
     this.#weightsDir = weightsDir;
     this.#excludesAll = excludesAllHosts(kernel);
     this.#kernel = kernel;
@@ -61,10 +65,10 @@ export class HeldClaim implements HeldLock {
     return this.#lost.signal;
   }
 
-  recordChild(pid: number): Promise<void> {
+  recordChild(pid: number, ends?: RunEnds): Promise<void> {
     return this.#inTurn(async () => {
       // The record beside the marker follows at the first check: a rename costs a short command more than its run.
-      this.#record = withChild(this.#record, pid);
+      this.#record = withChild(this.#record, pid, ends);
       this.#kernel.write(serializeOwnerRecord(this.#record));
     });
   }
@@ -85,8 +89,8 @@ export class HeldClaim implements HeldLock {
     });
   }
 
-  release(outcome?: { readonly exitCode: number | null }): Promise<void> {
-    return this.#inTurn(async () => this.#release(outcome?.exitCode ?? null));
+  release(outcome?: ClaimOutcome): Promise<void> {
+    return this.#inTurn(async () => this.#release(outcome));
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -217,11 +221,11 @@ export class HeldClaim implements HeldLock {
    * The record first: a marker that outlives a crash in between is known to be released. Where such a marker may be taken over
    * before we have removed it, the record must not describe it yet, and is a successor's once it is removed.
    */
-  #release(exitCode: number | null): void {
+  #release(outcome?: ClaimOutcome): void {
     if (this.#released) return;
     this.#released = true;
     this.#checks.stop();
-    this.#record = asReleased(this.#record, exitCode);
+    this.#record = asReleased(this.#record, outcome);
     const closing = serializeOwnerRecord(this.#record);
     const withoutMarker = serializeOwnerRecord(withSection(this.#record, { markerInode: null }));
     attempt(() => this.#writeBeside(this.#excludesAll ? closing : withoutMarker));

@@ -43,7 +43,7 @@ export async function takeMarker(
       }
     }
   } finally {
-    if (announced && typeof placed === "string") kernel.write(serializeOwnerRecord(asReleased(record, null)));
+    if (announced && typeof placed === "string") kernel.write(serializeOwnerRecord(asReleased(record)));
   }
 }
 

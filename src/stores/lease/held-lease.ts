@@ -1,11 +1,12 @@
 import type { EtcdClient } from "../../etcd/client.ts";
 import { LockLostError } from "../../model/errors.ts";
 import type { OwnerRecord } from "../../model/owner-record.ts";
+import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
-import { withChild } from "../claim-record.ts";
-import type { HeldLock } from "../store.ts";
+import { noEarlierRuns, withChild } from "../claim-record.ts";
+import type { EarlierRuns, HeldLock } from "../store.ts";
 import type { ClaimEvents, LeaseClaims } from "./lease-session.ts";
 import { statusOfLease } from "./lease-status.ts";
 
@@ -31,6 +32,7 @@ export class HeldLease implements HeldLock {
   readonly token: string;
   readonly address: string;
   readonly descriptors: readonly number[] = [];
+  readonly earlier: EarlierRuns = noEarlierRuns;
   readonly events: ClaimEvents = {
     reclaimed: (revision) => {
       const key = this.#claim.key;
@@ -69,9 +71,9 @@ export class HeldLease implements HeldLock {
     return this.#lost.signal;
   }
 
-  async recordChild(pid: number): Promise<void> {
+  async recordChild(pid: number, ends?: RunEnds): Promise<void> {
     const { record, session } = this.#claim;
-    session.guard(this.token, pid, record === null ? null : serializeOwnerRecord(withChild(record, pid)));
+    session.guard(this.token, pid, record === null ? null : serializeOwnerRecord(withChild(record, pid, ends)));
   }
 
   recordTree(processes: readonly ProcessIdentity[]): void {

@@ -1,9 +1,11 @@
 import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError, LockLostError } from "../../model/errors.ts";
+import { recordIn } from "../../model/owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep, sleepUnlessAborted } from "../../system/clock/sleep.ts";
 import { bothLocks } from "../both-stores.ts";
-import { nobodyKnown } from "../claim-record.ts";
+import { nobodyKnown, noEarlierRuns } from "../claim-record.ts";
+import { readMarkerRecord } from "../folder/read-marker.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { Beats } from "./beats.ts";
 import { LeaderSearch } from "./find-leader.ts";
@@ -127,6 +129,12 @@ function followLeader(path: string, { place, status, graceMs, onLook }: Followed
     }
     looks += 1;
   };
+  /** Rank 0 has counted them. */
+  const endsWritten = () => {
+    const folder = place?.layout.weightsDir(place.configuration);
+    const written = folder === undefined ? null : recordIn(readMarkerRecord(folder).reading);
+    return (written?.trainlock?.token === token ? written.trainlock.ends : null) ?? noEarlierRuns.ends;
+  };
   const lose = (why: string) => {
     clearInterval(watching);
     lost.abort(new LockLostError(why));
@@ -141,6 +149,7 @@ function followLeader(path: string, { place, status, graceMs, onLook }: Followed
     generation,
     lost: lost.signal,
     descriptors: [],
+    earlier: { ...noEarlierRuns, ends: endsWritten() },
     recordChild: async () => undefined,
     check: look,
     assertHeld: async () => {

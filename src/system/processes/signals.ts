@@ -45,6 +45,16 @@ export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): rea
   return [...byRuntime, ...byUs];
 }
 
+/** By these a user, a time limit or a scheduler stops a training: what it does after one is no end of its own. */
+export const stopSignals: ReadonlySet<string> = new Set([
+  "SIGINT",
+  "SIGTERM",
+  "SIGHUP",
+  "SIGXCPU",
+  "SIGUSR1",
+  "SIGUSR2",
+]);
+
 export function signalNumber(name: NodeJS.Signals): number {
   return constants.signals[name];
 }

@@ -1,0 +1,68 @@
+import { exitCodes } from "../model/errors.ts";
+import { afterKill, afterRun, type End, type RunEnds } from "../model/run-ends.ts";
+import type { ClaimOutcome, EarlierRuns, HeldLock } from "../stores/store.ts";
+import { findCheckpoint, findDone } from "./done-rule.ts";
+import { exitCodeOf, isNotFound } from "./exit-code.ts";
+import { newestCheckpoint } from "./newest-checkpoint.ts";
+import { endOf, type RuleNow } from "./run-end.ts";
+import type { RunOutcome, RunRequest } from "./run-request.ts";
+
+/** Counts one run: what came before it, and what its own end adds to that. */
+export class RunCount {
+  readonly #request: RunRequest;
+  readonly #lock: HeldLock;
+  readonly #weightsDir: string;
+  readonly #beganAtMs = performance.now();
+  /** With a run that was killed with its wrapper, and with the newest checkpoint there is now. */
+  readonly before: RunEnds;
+
+  /** Made when the lock is held, before the command is started. */
+  constructor(request: RunRequest, lock: HeldLock, weightsDir: string) {
+    this.#request = request;
+    this.#lock = lock;
+    this.#weightsDir = weightsDir;
+    this.before = endsBefore(lock.earlier, weightsDir);
+  }
+
+  /** What the claim is to be released with. */
+  async outcome(outcome: RunOutcome): Promise<ClaimOutcome> {
+    const exitCode = outcome.kind === "ended" ? exitCodeOf(outcome.ending) : null;
+    const end = this.#request.leads ? await this.#endOf(outcome) : null;
+    if (end === null) return { exitCode };
+    const seconds = Math.round(performance.now() - this.#beganAtMs) / 1000;
+    const newest = newestCheckpoint(this.#weightsDir);
+    return { exitCode, ends: afterRun(this.before, { ...end, newest, seconds }) };
+  }
+
+  /** Null: no command was to run. */
+  async #endOf(outcome: RunOutcome): Promise<{ readonly end: End; readonly lastExit: number } | null> {
+    switch (outcome.kind) {
+      case "not started":
+        return { end: "failed", lastExit: isNotFound(outcome.errno) ? exitCodes.notFound : exitCodes.cannotExecute };
+      case "ended":
+      case "lost": {
+        const lost = outcome.kind === "lost" || this.#lock.lost.aborted;
+        const end = await endOf({ ...outcome, lost }, () => this.#rule());
+        return { end, lastExit: exitCodeOf(outcome.ending) };
+      }
+      default:
+        return null;
+    }
+  }
+
+  async #rule(): Promise<RuleNow> {
+    const { done } = this.#request;
+    const when =
+      done.patterns.length === 0
+        ? null
+        : (await findCheckpoint(this.#weightsDir, done.patterns, done.smallestBytes)) !== null;
+    if (done.file === null) return { when, any: when };
+    return { when, any: (await findDone(this.#weightsDir, done)) !== null };
+  }
+}
+
+/** A killed run that left a newer checkpoint was not in vain. */
+function endsBefore({ ends, killed }: EarlierRuns, weightsDir: string): RunEnds {
+  const newest = newestCheckpoint(weightsDir);
+  return killed === null ? { ...ends, ...newest } : afterKill(ends, newest);
+}
