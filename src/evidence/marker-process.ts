@@ -9,6 +9,7 @@ import {
   seesAllProcesses,
 } from "../system/processes/process-table.ts";
 import { thisHost } from "../system/processes/this-host.ts";
+import { isExecutable } from "../system/processes/this-program.ts";
 
 /** A shell creates its marker and writes the PID a moment later; one that is still empty after this long never will. */
 const creationSeconds = 60;
@@ -44,6 +45,9 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
   const process = readProcess(pid);
   if (process.kind === "hidden") return [unknown("other container", `process ${pid} exists, but may not be looked at`)];
   if (process.kind === "alive") {
+    // The call that asks may have got the number of a job that has ended a moment ago.
+    if (isExecutable && pid === thisHost().pid)
+      return [absentHere(path, marker, pid, `process ${pid} is this very call`)];
     const match = matchWriter(process.facts, marker, pid);
     if (match.kind === "writer") return [{ source: "process", says: "alive", detail: match.why }];
     if (match.kind === "doubt") return [unknown("remote process", match.why)];

@@ -46,7 +46,8 @@ const deafPython =
 
 /** Three ways to hold a configuration, as jobs. */
 export const holders = {
-  trainlock: (of: TestConfiguration) => `${deaf}; exec ${tool} run ${of.args.join(" ")} -- sleep 3600`,
+  trainlock: (of: TestConfiguration, command = "sleep 3600") =>
+    `${deaf}; exec ${tool} run ${of.args.join(" ")} -- ${command}`,
   noclobber: (of: TestConfiguration) => `${deaf}; ${endless}; exec bash ${peer("noclobber-job.sh")} ${of.marker}`,
   python: (of: TestConfiguration) =>
     `${deaf}; ${endless}; LSB_JOBID=$SLURM_JOB_ID exec python3 -c "${deafPython}" ${peer("flock_job.py")} hold ${of.kernelLock} ` +
@@ -59,8 +60,9 @@ export async function hold(
   kind: keyof typeof holders,
   of: TestConfiguration,
   node: HostName,
+  command?: string,
 ): Promise<Job> {
-  const id = await submit(cluster, holders[kind](of), [`--nodelist=${node}`]);
+  const id = await submit(cluster, holders[kind](of, command), [`--nodelist=${node}`]);
   const file = kind === "python" ? of.kernelLock : of.marker;
   const look = async () => {
     const { stdout } = await cluster.on(node, ["cat", file]);
@@ -83,13 +85,23 @@ export async function commandOf(cluster: Cluster, of: TestConfiguration, node: H
   return Number(/"child_pid": (\d+)/.exec(stdout)?.[1] ?? 0);
 }
 
-/** Sees to it that a process of somebody else has this PID on a host. */
+/**
+ * Sees to it that a process of somebody else has this PID on a host. The host's next PIDs go on from where they were: else they
+ * would soon come to a number that a job there has just left.
+ */
 export async function occupyPid(cluster: Cluster, host: HostName, pid: number): Promise<void> {
-  const script = `[ -d /proc/${pid} ] && exit 0; echo ${pid - 1} >/proc/sys/kernel/ns_last_pid
-    setsid setpriv --reuid=65534 --regid=65534 --clear-groups sleep 3600 </dev/null >/dev/null 2>&1 & [ $! = ${pid} ]`;
+  const script = `[ -d /proc/${pid} ] && [ ${pid} != $$ ] && exit 0
+    { read last </proc/sys/kernel/ns_last_pid; echo ${pid - 1} >/proc/sys/kernel/ns_last_pid; } 2>/dev/null
+    setsid setpriv --reuid=65534 --regid=65534 --clear-groups sleep 3600 </dev/null >/dev/null 2>&1 &
+    [ $last -gt $! ] && echo $last >/proc/sys/kernel/ns_last_pid; [ $! = ${pid} ]`;
   await until(`PID ${pid} on ${host}`, async () =>
     (await cluster.on(host, ["sh", "-c", script])).exitCode === 0 ? true : null,
   );
+}
+
+/** Makes a host give this PID to one of its next processes. */
+export async function nextPid(cluster: Cluster, host: HostName, pid: number): Promise<void> {
+  await cluster.ask(host, ["sh", "-c", `echo ${pid - 1} >/proc/sys/kernel/ns_last_pid`]);
 }
 
 export interface ListedLock {
@@ -98,7 +110,11 @@ export interface ListedLock {
   readonly label: string;
   readonly status: string;
   readonly path: string;
-  readonly holder: { readonly hostname: string | null; readonly jobId: string | null } | null;
+  readonly holder: {
+    readonly hostname: string | null;
+    readonly jobId: string | null;
+    readonly living: { readonly pid: number; readonly hostname: string; readonly command: readonly string[] } | null;
+  } | null;
   readonly evidence: readonly { readonly source: string; readonly says: string; readonly detail: string }[];
 }
 

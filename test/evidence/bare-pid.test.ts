@@ -11,6 +11,7 @@ const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" }
 const without42: HostReply = {
   kind: "answer",
   askedAt: (takenAt + 100) * 1000,
+  tookMs: 50,
   answer: {
     bootId: null,
     bootedAtMs: null,
@@ -21,7 +22,12 @@ const without42: HostReply = {
     uid: 0,
     processes: new Map(),
     hidden: new Set(),
-    nested: new Set(),
+    nested: new Map(),
+    own: new Set(),
+    commands: new Map(),
+    carriers: new Map(),
+    users: new Map(),
+    locks: new Map(),
   },
 };
 

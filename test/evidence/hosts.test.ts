@@ -1,6 +1,8 @@
-import { spawnSync } from "node:child_process";
-import { readFileSync, readlinkSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { spawn, spawnSync } from "node:child_process";
+import { readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { HostReply } from "../../src/evidence/remote/ask-host.ts";
 import { bareOnHosts } from "../../src/evidence/remote/bare-on-hosts.ts";
 import { type HostAnswer, parseHostAnswer } from "../../src/evidence/remote/host-answer.ts";
@@ -13,10 +15,12 @@ import { initialPidNamespace } from "../../src/system/processes/this-host.ts";
 import { configuration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { deadPid } from "../support/process-state.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { until } from "../support/until.ts";
 
 const bootId = "11111111-1111-4111-8111-111111111111";
 const other = "22222222-2222-4222-8222-222222222222";
-const process42 = { uid: 1000, startTimeTicks: 500, zombie: false, ageTicks: 100_000 };
+const process42 = { uid: 1000, name: "train", startTimeTicks: 500, zombie: false, ageTicks: 100_000 };
 
 function answer(change: Partial<HostAnswer> = {}): HostReply {
   const plain: HostAnswer = {
@@ -29,9 +33,14 @@ function answer(change: Partial<HostAnswer> = {}): HostReply {
     uid: 0,
     processes: new Map([[42, process42]]),
     hidden: new Set(),
-    nested: new Set(),
+    nested: new Map(),
+    own: new Set(),
+    commands: new Map(),
+    carriers: new Map(),
+    users: new Map(),
+    locks: new Map(),
   };
-  return { kind: "answer", askedAt: 2_000_000_000_000, answer: { ...plain, ...change } };
+  return { kind: "answer", askedAt: 2_000_000_000_000, tookMs: 50, answer: { ...plain, ...change } };
 }
 const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" };
 const nobody = { processes: new Map() };
@@ -43,7 +52,8 @@ describe("a process that was recorded with boot id and start time", () => {
     const json = JSON.stringify(foreignRecord(configuration("/root"), facts, 1));
     const reading = parseOwnerRecord(Buffer.from(json));
     if (reading.kind !== "record" || reading.record.trainlock === null) throw new Error("no record");
-    return { kind: "recorded", host: "node01", pid: 42, section: reading.record.trainlock, writtenAtMs };
+    const { trainlock: section } = reading.record;
+    return { kind: "recorded", host: "node01", pid: 42, section, writtenAtMs, noted: [], user: "root", lock: null };
   }
   test.each([
     ["runs", recorded(), answer(), "alive"],
@@ -73,6 +83,80 @@ describe("a process that was recorded with boot id and start time", () => {
   });
 });
 
+describe("the rest of a training whose wrapper and command are gone", () => {
+  const token = "0123456789abcdef0123456789abcdef";
+  const job = { kind: "slurm", job_id: "7", restart_count: 1 };
+  function owner(change: Partial<RecordedOwner> = {}): RecordedOwner {
+    const facts = { hostname: "node01", pid: 42, bootId, startTimeTicks: 500, scheduler: job };
+    const reading = parseOwnerRecord(Buffer.from(JSON.stringify(foreignRecord(configuration("/root"), facts, 1))));
+    if (reading.kind !== "record" || reading.record.trainlock === null) throw new Error("no record");
+    const { trainlock: section } = reading.record;
+    const plain = {
+      kind: "recorded",
+      host: "node01",
+      pid: 42,
+      writtenAtMs: null,
+      noted: [],
+      user: "alice",
+      lock: null,
+    };
+    return { ...plain, section, ...change } as RecordedOwner;
+  }
+  const worker = { uid: 1000, name: "worker", startTimeTicks: 900, zombie: false, ageTicks: 100 };
+  const with77 = (change: object = {}, more: Partial<HostAnswer> = {}) =>
+    answer({ processes: new Map([[77, { ...worker, ...change }]]), ...more });
+  const carries = (variables: object) => ({ carriers: new Map([[77, { TRAINLOCK_TOKEN: token, ...variables }]]) });
+  const ofJob = carries({ SLURM_JOB_ID: "7", SLURM_RESTART_COUNT: "1" });
+  const noted = [{ pid: 77, startTimeTicks: 900 }];
+
+  test.each([
+    ["a process that the wrapper noted", owner({ noted }), with77(), "alive"],
+    ["a later process with its number", owner({ noted }), with77({ startTimeTicks: 901 }), "dead"],
+    ["a zombie", owner({ noted }), with77({ zombie: true }), "dead"],
+    ["one that shows nothing", owner({ noted }), answer({ ...nobody, hidden: new Set([77]) }), "unknown"],
+    ["one that carries the token in the same run of its job", owner(), with77({}, ofJob), "alive"],
+    ["one of a later run", owner(), with77({}, carries({ SLURM_JOB_ID: "7", SLURM_RESTART_COUNT: "2" })), "dead"],
+    ["one of a job that it submitted", owner(), with77({}, carries({ SLURM_JOB_ID: "8" })), "dead"],
+    ["one outside of any job", owner(), with77({}, carries({})), "dead"],
+    ["who asks, from within it", owner(), with77({}, { ...ofJob, own: new Set([77]) }), "dead"],
+    ["what was started for the question", owner(), with77({ ageTicks: 0 }, ofJob), "dead"],
+    ["nobody looked", owner(), answer({ ...nobody, carriers: null }), "unknown"],
+  ] as const)("%s", (_, of, reply, says) => {
+    expect(recordedOnHost(of, reply).says).toBe(says);
+  });
+
+  test("is named with its command line", () => {
+    const reply = with77({}, { commands: new Map([[77, ["python", "worker.py"]]]) });
+    const living = { pid: 77, hostname: "node01", command: ["python", "worker.py"] };
+    expect(recordedOnHost(owner({ noted }), reply)).toMatchObject({ says: "alive", living });
+    expect(recordedOnHost(owner({ noted }), with77())).toMatchObject({ living: { command: ["[worker]"] } });
+  });
+
+  describe("of another user, whose environment is closed", () => {
+    const closed = { uid: 1001, users: new Map([["alice", 1000]]) };
+    const lock = { path: "/l", inode: 70n };
+    const tried = (held: boolean, inode = 70n) => ({ locks: new Map([["/l", { held, inode }]]) });
+    test.each([
+      ["nothing of theirs was started since", owner(), answer({ ...nobody, ...closed }), "dead"],
+      ["something of theirs was started since", owner(), with77({}, closed), "unknown"],
+      ["something of theirs ran before", owner(), with77({ startTimeTicks: 499 }, closed), "dead"],
+      ["something of others was started since", owner(), with77({ uid: 1002 }, closed), "dead"],
+      ["that host does not know them", owner(), answer({ ...nobody, uid: 1001 }), "unknown"],
+      ["the lock is free there", owner({ lock }), answer({ ...nobody, ...closed, ...tried(false) }), "dead"],
+      ["the lock is held there", owner({ lock }), answer({ ...nobody, ...closed, ...tried(true) }), "alive"],
+      [
+        "another lock file lies there",
+        owner({ lock }),
+        answer({ ...nobody, ...closed, ...tried(true, 71n) }),
+        "unknown",
+      ],
+      ["the lock could not be tried", owner({ lock }), answer({ ...nobody, ...closed }), "unknown"],
+    ] as const)("%s", (_, of, reply, says) => {
+      expect(recordedOnHost(of, reply).says).toBe(says);
+    });
+  });
+});
+
 describe("a PID of no known host", () => {
   /** Taken 100 s before the hosts are asked; process 42 was 1,000 s old then. */
   const owner = { kind: "bare", host: null, pid: 42, uid: 1000, user: null, since: 2_000_000_000 - 100 } as const;
@@ -93,7 +177,36 @@ describe("a PID of no known host", () => {
   test("one not reached, or not open: unknown", () => {
     expect(says(answer(nobody), silent)).toEqual(["unknown"]);
     expect(says(answer({ ...nobody, seesAll: false }))).toEqual(["unknown"]);
-    expect(says(answer({ ...nobody, nested: new Set([42]) }))).toEqual(["unknown"]);
+    expect(says(answer({ ...nobody, nested: new Map([[42, [77]]]) }))).toEqual(["unknown"]);
+  });
+  test("inside a container: by its owner and age there", () => {
+    const inside = (change: object) =>
+      answer({ processes: new Map([[977, { ...process42, ...change }]]), nested: new Map([[42, [977]]]) });
+    expect(says(inside({}))).toEqual(["alive"]);
+    expect(says(inside({ uid: 1001 }))).toEqual(["unknown"]);
+    expect(says(inside({ ageTicks: 100 }))).toEqual(["unknown"]);
+  });
+  test("PID 1 is no proof of anything, but inside a container", () => {
+    const asked = (reply: HostReply) => [{ host: "node01", reply, jobId: null }];
+    const first = { ...owner, pid: 1 };
+    const init = answer({ processes: new Map([[1, process42]]) });
+    expect(bareOnHosts(first, asked(init))).toMatchObject([{ says: "unknown" }]);
+    const inside = answer({ processes: new Map([[977, process42]]), nested: new Map([[1, [977]]]) });
+    expect(bareOnHosts(first, asked(inside))).toMatchObject([{ says: "alive" }]);
+  });
+  test("taken by the question itself: nobody's", () => {
+    // A second after the lock was taken: by age alone that is the owner.
+    const fresh = { ...owner, since: 2_000_000_000 - 1 };
+    const found = (ageTicks: number, own: number[], tookMs: number) => {
+      const reply = answer({ processes: new Map([[42, { ...process42, ageTicks }]]), own: new Set(own) });
+      return bareOnHosts(fresh, [{ host: "node01", reply: { ...reply, tookMs } as HostReply, jobId: null }])[0]?.says;
+    };
+    expect(found(0, [], 50)).toBe("dead");
+    expect(found(-1, [], 50)).toBe("dead");
+    expect(found(20, [42], 500)).toBe("dead");
+    expect(found(20, [], 500)).toBe("alive");
+    // An ancestor that was there before, such as a job script that asks about its own lock.
+    expect(found(200, [42], 500)).toBe("alive");
   });
   test("a little younger than the lock: clocks differ, so unknown", () => {
     expect(says(with42({ ageTicks: 90 * 100 }))).toEqual(["unknown"]);
@@ -104,9 +217,11 @@ describe("a PID of no known host", () => {
 });
 
 describe("the script for hosts", () => {
+  const nothing = { pids: [], containers: false, tokens: [], users: [], locks: [] };
+
   const shells = ["/bin/sh", "/bin/bash"].filter((shell) => spawnSync(shell, ["-c", ":"]).status === 0);
   test.each(shells)("tells %s what /proc knows, with no other program", (shell) => {
-    const script = hostScript([process.pid, deadPid], true);
+    const script = hostScript({ ...nothing, pids: [process.pid, deadPid], containers: true });
     // No PATH: whatever is not built into the shell would fail.
     const run = spawnSync(shell, ["-s"], { input: `PATH=/nonexistent\n${script}`, encoding: "utf8" });
     const read = parseHostAnswer(`Welcome to node01\n${run.stdout}`);
@@ -123,8 +238,49 @@ describe("the script for hosts", () => {
     expect([namespace, null]).toContain(read?.pidNamespace);
   });
 
+  test.each(shells)(
+    "finds for %s who carries a token, whose environment says which job, and what is locked",
+    async (shell) => {
+      const token = "fedcba9876543210fedcba9876543210";
+      const path = join(await temporaryRoot(), "it's a lock");
+      writeFileSync(path, "");
+      const env = {
+        PATH: process.env.PATH,
+        TRAINLOCK_TOKEN: token,
+        SLURM_JOB_ID: "7",
+        OTHER: "x\ntrainlock-probe end",
+      };
+      const holder = spawn("flock", [path, "sleep", "60"], { env, stdio: "ignore", detached: true });
+      onTestFinished(() => void process.kill(-(holder.pid ?? 0), "SIGKILL"));
+      const wish = {
+        ...nothing,
+        pids: [holder.pid ?? 0],
+        tokens: [token],
+        users: [userInfo().username],
+        locks: [path],
+      };
+      const ask = () =>
+        parseHostAnswer(spawnSync(shell, ["-s"], { input: hostScript(wish), encoding: "utf8" }).stdout, wish.locks);
+      const read = await until("the lock to be held", () => {
+        const found = ask();
+        return found?.locks.get(path)?.held ? found : null;
+      });
+      expect(read.locks.get(path)).toEqual({ held: true, inode: statSync(path, { bigint: true }).ino });
+      expect(read.carriers?.get(holder.pid ?? 0)).toEqual({ TRAINLOCK_TOKEN: token, SLURM_JOB_ID: "7" });
+      expect(read.carriers?.size).toBe(2);
+      expect(read.commands.get(holder.pid ?? 0)).toEqual(["flock", path, "sleep", "60"]);
+      expect(read.users.get(userInfo().username)).toBe(process.getuid?.());
+      expect(read.own.has(process.pid)).toBe(true);
+    },
+  );
+
+  test("without grep it says that nobody has looked", () => {
+    const input = `PATH=/nonexistent\n${hostScript({ ...nothing, tokens: ["0".repeat(32)] })}`;
+    expect(parseHostAnswer(spawnSync("/bin/sh", ["-s"], { input, encoding: "utf8" }).stdout)?.carriers).toBeNull();
+  });
+
   test("an answer that was cut short is none", () => {
-    const { stdout } = spawnSync("/bin/sh", ["-s"], { input: hostScript([1], false), encoding: "utf8" });
+    const { stdout } = spawnSync("/bin/sh", ["-s"], { input: hostScript({ ...nothing, pids: [1] }), encoding: "utf8" });
     expect(parseHostAnswer(stdout)).not.toBeNull();
     expect(parseHostAnswer(stdout.replace(/^.* end\n/m, ""))).toBeNull();
     expect(parseHostAnswer("")).toBeNull();

@@ -97,6 +97,8 @@ describe("PID 1 in a marker", () => {
   test("is no proof of life, nor of death: unknown, and cleared with --force alone", async () => {
     const of = configuration(await temporaryRoot());
     await writeMarker(of, "1\n");
+    // Older than every container of this machine, so that none of their first processes can have written it.
+    utimesSync(of.marker, 1_000_000_000, 1_000_000_000);
     expect(await labels(of.root)).toEqual({ [of.name]: "UNKNOWN - other container" });
     expect((await trainlock(["check", ...of.args, "--scheduler", "none"])).exitCode).toBe(1);
     await trainlock(["clear", "--root", of.root, "--no-dry-run", "--scheduler", "none"]);

@@ -3,16 +3,22 @@ import type { SshSettings } from "../../site/site-config.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { type HostAnswer, parseHostAnswer } from "./host-answer.ts";
-import { hostScript } from "./host-script.ts";
+import { type HostWish, hostScript } from "./host-script.ts";
 
 export type HostReply =
-  | { readonly kind: "answer"; readonly answer: HostAnswer; readonly askedAt: number }
+  | {
+      readonly kind: "answer";
+      readonly answer: HostAnswer;
+      /** By our wall clock, milliseconds since the epoch. */
+      readonly askedAt: number;
+      /** From the question to the end of the answer, milliseconds. */
+      readonly tookMs: number;
+    }
   | { readonly kind: "silent"; readonly why: string };
 
 export interface HostQuestion {
   readonly host: string;
-  readonly pids: readonly number[];
-  readonly containers: boolean;
+  readonly wish: HostWish;
   readonly connectTimeoutMs: number;
   readonly ssh: SshSettings;
   readonly timeoutMs: number;
@@ -20,15 +26,16 @@ export interface HostQuestion {
 
 /** Asks a host by the user's own ssh; this one by a shell. Never rejects. */
 export async function askHost(question: HostQuestion): Promise<HostReply> {
-  const { host, pids, containers, connectTimeoutMs, timeoutMs, ssh } = question;
+  const { host, wish, connectTimeoutMs, timeoutMs, ssh } = question;
   // Checked where it is used, too: what is no host name must never reach a command.
   if (!isHostName(host)) return { kind: "silent", why: "is no host name" };
   const here = sameHost(host, thisHost().hostname);
   const argv = here ? (["/bin/sh", "-s"] as const) : sshCommand(host, connectTimeoutMs, ssh);
   const askedAt = Date.now();
+  const begun = performance.now();
   const answer = await runProgram({
     argv: [...argv],
-    input: hostScript(pids, containers),
+    input: hostScript(wish),
     timeoutMs,
   });
   switch (answer.kind) {
@@ -39,8 +46,8 @@ export async function askHost(question: HostQuestion): Promise<HostReply> {
     case "too much":
       return { kind: "silent", why: "answered with too much to read" };
     case "ended": {
-      const parsed = parseHostAnswer(answer.stdout);
-      if (parsed !== null) return { kind: "answer", answer: parsed, askedAt };
+      const parsed = parseHostAnswer(answer.stdout, wish.locks);
+      if (parsed !== null) return { kind: "answer", answer: parsed, askedAt, tookMs: performance.now() - begun };
       return { kind: "silent", why: sshFailure(answer.exitCode, answer.stderr) };
     }
   }

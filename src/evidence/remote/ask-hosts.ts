@@ -1,26 +1,16 @@
 import type { HostReply } from "./ask-host.ts";
 import { hostPool } from "./host-pool.ts";
+import type { HostWish } from "./host-script.ts";
 import type { RemoteOptions } from "./options.ts";
-import type { BareOwner, Owner } from "./owner.ts";
+import type { BareOwner, Owner, RecordedOwner } from "./owner.ts";
 
-/** The hosts of one call: each is connected to once, with the PIDs of all locks that may concern it. */
+/** The hosts of one call: each is connected to once, with all that the locks which may concern it want to know. */
 export function makeHosts(options: RemoteOptions, silent: Map<string, HostReply>) {
   const pool = hostPool();
   return (owners: readonly Owner[], leftMs: () => number) => {
-    const named = new Map<string, Set<number>>();
-    const roaming = new Set<number>();
-    let anyBare = false;
-    for (const { process } of owners) {
-      if (process === null) continue;
-      if (process.kind === "bare") anyBare = true;
-      if (process.host === null) roaming.add(process.pid);
-      else {
-        const pids = named.get(process.host) ?? new Set();
-        pids.add(process.pid);
-        if (process.kind === "recorded" && process.section.childPid !== null) pids.add(process.section.childPid);
-        named.set(process.host, pids);
-      }
-    }
+    const processes = owners.flatMap(({ process }) => (process === null ? [] : [process]));
+    const roaming = processes.filter(isRoaming);
+    const hosts = new Set(processes.flatMap(({ host }) => (host === null ? [] : [host])));
     const replies = new Map<string, Promise<HostReply>>();
     const ask = (host: string): Promise<HostReply> => {
       const asked = replies.get(host);
@@ -31,14 +21,15 @@ export function makeHosts(options: RemoteOptions, silent: Map<string, HostReply>
       return reply;
     };
     const askOnce = async (host: string): Promise<HostReply> => {
-      const pids = [...new Set([...(named.get(host) ?? []), ...roaming])];
+      const there = processes.filter((process) => process.host === host);
+      const wish = wishOf([...there, ...roaming]);
       const { connectTimeoutMs, ssh } = options;
-      const reply = await pool({ host, pids, containers: anyBare, connectTimeoutMs, ssh }, leftMs);
+      const reply = await pool({ host, wish, connectTimeoutMs, ssh }, leftMs);
       if (reply.kind === "silent") silent.set(host, reply);
       return reply;
     };
-    for (const host of named.keys()) void ask(host);
-    if (roaming.size > 0) for (const host of options.hosts) void ask(host);
+    for (const host of hosts) void ask(host);
+    if (roaming.length > 0) for (const host of options.hosts) void ask(host);
     return ask;
   };
 }
@@ -47,4 +38,20 @@ export type AskHosts = ReturnType<ReturnType<typeof makeHosts>>;
 
 export function isRoaming(process: Owner["process"]): process is BareOwner {
   return process !== null && process.host === null;
+}
+
+function wishOf(processes: readonly (RecordedOwner | BareOwner)[]): HostWish {
+  const recorded = processes.filter((process) => process.kind === "recorded");
+  const pids = processes.flatMap((process) => {
+    if (process.kind === "bare") return [process.pid];
+    const { childPid } = process.section;
+    return [process.pid, ...(childPid === null ? [] : [childPid]), ...process.noted.map(({ pid }) => pid)];
+  });
+  return {
+    pids: [...new Set(pids)],
+    containers: processes.some(({ kind }) => kind === "bare"),
+    tokens: [...new Set(recorded.flatMap(({ section }) => (section.token === null ? [] : [section.token])))],
+    users: [...new Set(recorded.flatMap(({ user }) => (user === null ? [] : [user])))],
+    locks: [...new Set(recorded.flatMap(({ lock }) => (lock === null ? [] : [lock.path])))],
+  };
 }

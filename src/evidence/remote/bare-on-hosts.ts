@@ -1,7 +1,7 @@
 import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
 import type { HostReply } from "./ask-host.ts";
-import type { HostAnswer } from "./host-answer.ts";
+import type { HostAnswer, HostProcess } from "./host-answer.ts";
 import type { BareOwner } from "./owner.ts";
 
 const doubt = (detail: string): Evidence => ({ source: "ssh", says: "unknown", because: "remote process", detail });
@@ -12,6 +12,11 @@ const clockDoubtSeconds = 300;
 const ticksPerSecond = 100;
 /** The owner that NFS and user namespaces show for users they cannot name. */
 const nobody = 65_534;
+
+/** The first process of a PID namespace: every container has one, and on a host it takes no locks. */
+const initPid = 1;
+
+type Answered = Extract<HostReply, { kind: "answer" }>;
 
 interface Found {
   readonly kind: "writer" | "other" | "doubt";
@@ -45,19 +50,42 @@ export function bareOnHosts(owner: BareOwner, asked: readonly AskedHost[]): Evid
 function findOn(owner: BareOwner, { host, reply }: AskedHost): Found {
   if (reply.kind === "silent") return { kind: "doubt", why: `${host} ${reply.why}` };
   const { answer } = reply;
-  const { pid, uid } = owner;
+  const { pid } = owner;
+  // A number inside a container comes first: outside of it, the same number is another process.
+  for (const outer of answer.nested.get(pid) ?? []) {
+    const inner = answer.processes.get(outer);
+    if (inner === undefined || inner.zombie || match(owner, outer, inner, host, reply).kind !== "writer") continue;
+    return { kind: "writer", why: `process ${outer} on ${host} is ${pid} inside a container there` };
+  }
+  if (pid === initPid) return { kind: "doubt", why: `PID 1 is the first process of any container, on ${host} too` };
   const found = answer.processes.get(pid);
   if (found === undefined || found.zombie) return absentFrom(owner, host, answer);
+  return match(owner, pid, found, host, reply);
+}
+
+/** Whether a process of a host can have taken the lock: by its user, and by its age. */
+function match({ uid, since }: BareOwner, pid: number, found: HostProcess, host: string, reply: Answered): Found {
+  if (isOfQuestion(pid, found, reply))
+    return { kind: "other", why: `process ${pid} on ${host} is part of this very question` };
   if (uid === null || uid === nobody) return { kind: "doubt", why: `${host} has a process ${pid}, of who knows whom` };
   if (found.uid !== uid) return { kind: "other", why: `process ${pid} on ${host} is of uid ${found.uid}` };
   // By our clock at the question, so that a slow answer makes nobody look younger.
-  const lockAge = reply.askedAt / 1000 - owner.since;
+  const lockAge = reply.askedAt / 1000 - since;
   const youngerBy = lockAge - found.ageTicks / ticksPerSecond;
   if (youngerBy <= clockSlackSeconds) return { kind: "writer", why: `process ${pid} runs on ${host}` };
   if (youngerBy <= clockDoubtSeconds) {
     return { kind: "doubt", why: `process ${pid} on ${host} looks a little younger than the lock` };
   }
   return { kind: "other", why: `process ${pid} on ${host} was started after the lock was taken` };
+}
+
+/**
+ * The shell that asks there and what was started for it, the session of ssh among it, may have got the very number that is
+ * looked for. They are as old as the question at most; an older ancestor is somebody else's.
+ */
+function isOfQuestion(pid: number, { ageTicks }: HostProcess, { answer, tookMs }: Answered): boolean {
+  if (ageTicks <= 0) return true;
+  return answer.own.has(pid) && (ageTicks / ticksPerSecond) * 1000 <= tookMs;
 }
 
 function absentFrom({ pid, host: named }: BareOwner, host: string, answer: HostAnswer): Found {

@@ -4,10 +4,18 @@ import { answerPrefix } from "./host-script.ts";
 export interface HostProcess {
   /** Effective user id. */
   readonly uid: number;
+  /** As `ps -o comm` shows it. */
+  readonly name: string;
   readonly startTimeTicks: number;
   readonly zombie: boolean;
   /** Clock ticks by which it is older than the question. */
   readonly ageTicks: number;
+}
+
+/** A lock file as its host sees it; the inode is null where it could not be told which file that was. */
+export interface TriedLock {
+  readonly held: boolean;
+  readonly inode: bigint | null;
 }
 
 /** What a host told about itself and some of its processes. */
@@ -27,12 +35,22 @@ export interface HostAnswer {
   readonly processes: ReadonlyMap<number, HostProcess>;
   /** Those that exist and show nothing. */
   readonly hidden: ReadonlySet<number>;
-  /** Numbers that processes have inside containers of this host; empty when that was not asked. */
-  readonly nested: ReadonlySet<number>;
+  /** Asked numbers that processes have inside containers of this host, each with the PIDs there; empty when that was not asked. */
+  readonly nested: ReadonlyMap<number, readonly number[]>;
+  /** The asking shell and its ancestors. */
+  readonly own: ReadonlySet<number>;
+  /** The arguments of some of the processes. */
+  readonly commands: ReadonlyMap<number, readonly string[]>;
+  /** Processes that carry one of the tokens, each with its variables of that and of its job; null: nobody could look. */
+  readonly carriers: ReadonlyMap<number, Readonly<Record<string, string>>> | null;
+  /** User ids of the names that were asked for. */
+  readonly users: ReadonlyMap<string, number>;
+  /** The lock files that could be tried, by path. */
+  readonly locks: ReadonlyMap<string, TriedLock>;
 }
 
-/** Pure: reads the answer to the host script; null when it is not all there, or is none. */
-export function parseHostAnswer(text: string): HostAnswer | null {
+/** Pure: reads the answer to the host script; null when it is not all there, or is none. `lockPaths` as the question had them. */
+export function parseHostAnswer(text: string, lockPaths: readonly string[] = []): HostAnswer | null {
   const lines = text.split("\n").flatMap((line) => {
     const [, word, rest] = line.startsWith(`${answerPrefix} `) ? (/^\S+ (\w+) ?(.*)$/.exec(line.trimEnd()) ?? []) : [];
     return word === undefined ? [] : [{ word, rest: rest ?? "" }];
@@ -55,9 +73,58 @@ export function parseHostAnswer(text: string): HostAnswer | null {
     seesAll: seesAll(last("proc"), self.uid),
     uid: self.uid,
     processes,
-    hidden: new Set(all("hidden").map(Number)),
-    nested: new Set(all("nested").flatMap((rest) => rest.trim().split(/\s+/).map(Number))),
+    hidden: new Set([...all("hidden").map(Number), ...all("pid").flatMap(unreadableOf)]),
+    nested: nestedOf(all("nested")),
+    own: new Set(all("own").map(Number)),
+    commands: new Map(all("line").flatMap(commandOf)),
+    carriers: lines.some(({ word }) => word === "unsearched") ? null : carriersOf(all("carrier"), all("var")),
+    users: new Map(all("user").flatMap(userOf)),
+    locks: new Map(all("lock").flatMap((rest) => lockOf(rest, lockPaths))),
   };
+}
+
+/** A process whose name holds a line break shows half a stat line: it is there, and that is all that is known. */
+function unreadableOf(rest: string): number[] {
+  const [, pid, tgid] = /^(\d+) (\d+) /.exec(rest) ?? [];
+  return pid !== undefined && pid === tgid && processOf(rest).length === 0 ? [Number(pid)] : [];
+}
+
+function nestedOf(lines: readonly string[]): ReadonlyMap<number, readonly number[]> {
+  const nested = new Map<number, number[]>();
+  for (const line of lines) {
+    const [, outer, inner] = /^(\d+) (\d+)$/.exec(line) ?? [];
+    if (inner !== undefined) nested.set(Number(inner), [...(nested.get(Number(inner)) ?? []), Number(outer)]);
+  }
+  return nested;
+}
+
+/** `PID ARGUMENT…` with tabs between the arguments and one at the end. */
+function commandOf(rest: string): [number, readonly string[]][] {
+  const [, pid, line = ""] = /^(\d+) (.*)$/.exec(rest) ?? [];
+  const argv = line.replace(/\t+$/, "");
+  return pid === undefined || argv.trim() === "" ? [] : [[Number(pid), argv.split("\t")]];
+}
+
+function carriersOf(pids: readonly string[], variables: readonly string[]) {
+  const carriers = new Map<number, Record<string, string>>(pids.map((pid) => [Number(pid), {}]));
+  for (const line of variables) {
+    const [, pid, name, value] = /^(\d+) (\w+)=(.*)$/.exec(line) ?? [];
+    const known = carriers.get(Number(pid));
+    if (known !== undefined && name !== undefined && name !== "__proto__" && value !== undefined) known[name] = value;
+  }
+  return carriers;
+}
+
+function userOf(rest: string): [string, number][] {
+  const [, uid, name] = /^(\d+) (.+)$/.exec(rest) ?? [];
+  return name === undefined ? [] : [[name, Number(uid)]];
+}
+
+/** `PLACE STATE INODE`, the place being that in the question. */
+function lockOf(rest: string, paths: readonly string[]): [string, TriedLock][] {
+  const [, place, state, inode] = /^(\d+) (held|free) ?(\d*)$/.exec(rest) ?? [];
+  const path = paths[Number(place)];
+  return path === undefined ? [] : [[path, { held: state === "held", inode: inode ? BigInt(inode) : null }]];
 }
 
 /** `PID TGID EUID STATLINE`: the command's name in the stat line may hold spaces and parentheses. */
@@ -69,7 +136,8 @@ function processOf(rest: string): [number, Omit<HostProcess, "ageTicks">][] {
   const startTimeTicks = Number(fields[19]);
   if (!stat.includes(")") || !Number.isInteger(startTimeTicks)) return [];
   const zombie = /^[ZXx]$/.test(fields[0] ?? "") && Number(fields[17]) <= 1;
-  return [[Number(pid), { uid: Number(uid), startTimeTicks, zombie }]];
+  const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
+  return [[Number(pid), { uid: Number(uid), name, startTimeTicks, zombie }]];
 }
 
 /** `hidepid` and `gid` of proc(5). */

@@ -1,6 +1,11 @@
 import { isHostName } from "../../model/host-name.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
-import type { OwnerRecord, TrainlockSection } from "../../model/owner-record.ts";
+import { largestRecordBytes, type OwnerRecord, recordIn, type TrainlockSection } from "../../model/owner-record.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { readRegularFile } from "../../system/files/read-regular-file.ts";
+import { readNotedTree } from "../../system/processes/noted-tree.ts";
+import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
+import { isUserName } from "../../system/processes/users.ts";
 import { recordWrittenAtMs } from "../record-time.ts";
 import type { RecordedJob } from "../schedulers/job-evidence.ts";
 import type { SchedulerKind } from "../schedulers/listed-job.ts";
@@ -14,6 +19,12 @@ export interface RecordedOwner {
   readonly section: TrainlockSection;
   /** When its record was written, milliseconds since the epoch by the file server's clock; null: not known. */
   readonly writtenAtMs: number | null;
+  /** What its wrapper noted of its process tree. */
+  readonly noted: readonly ProcessIdentity[];
+  /** Who recorded it, by a name that is one; null: not known. */
+  readonly user: string | null;
+  /** The lock file that it locked, where that is worth a trial on its host. */
+  readonly lock: { readonly path: string; readonly inode: bigint } | null;
 }
 
 /** A PID that some job script or the Python tool left: on one host, or on none that is known. */
@@ -46,10 +57,31 @@ export function ownerOf(facts: LockFacts): Owner {
 function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner | BareOwner | null {
   const { hostname, pid, trainlock: section } = record;
   if (hostname === null || !isHostName(hostname) || pid === null) return null;
-  if (section !== null && section.bootId !== null)
-    return { kind: "recorded", host: hostname, pid, section, writtenAtMs: recordWrittenAtMs(facts) };
+  if (section !== null && section.bootId !== null) {
+    const noted = notedProcesses(section, facts.weightsDir ?? section.weightsDir);
+    const user = record.user !== null && isUserName(record.user) ? record.user : null;
+    const lock = lockOf(section, facts);
+    return { kind: "recorded", host: hostname, pid, section, writtenAtMs: recordWrittenAtMs(facts), noted, user, lock };
+  }
   const since = isoSeconds(record.acquiredAt);
   return since === null ? null : { kind: "bare", host: hostname, pid, uid: null, user: record.user, since };
+}
+
+function notedProcesses({ token, bootId, pidNamespace }: TrainlockSection, weightsDir: string | null) {
+  if (token === null || bootId === null || weightsDir === null) return [];
+  return readNotedTree(weightsDir, { token, bootId, pidNamespace });
+}
+
+/**
+ * A lock that is free on this host may be held on its owner's, where locks do not leave a host. That says nothing about an
+ * owner whose lock has another claim's record by now.
+ */
+function lockOf({ token, lockInode }: TrainlockSection, { kernelLock, lockPath }: LockFacts): RecordedOwner["lock"] {
+  if (kernelLock.state !== "free" || lockInode === null || lockInode === 0n) return null;
+  const file = readRegularFile(lockPath, largestRecordBytes);
+  const written = file.kind === "file" ? recordIn(parseOwnerRecord(file.bytes)) : null;
+  const isAnothers = (written?.trainlock?.token ?? token) !== token;
+  return isAnothers ? null : { path: lockPath, inode: lockInode };
 }
 
 function recordedJob(record: OwnerRecord): Owner["job"] {

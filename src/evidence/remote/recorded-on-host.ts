@@ -1,10 +1,13 @@
 import type { Evidence } from "../../model/evidence.ts";
+import type { LivingProcess } from "../../model/holder.ts";
 import { sameHost } from "../../model/host-name.ts";
 import { isRecordedChild } from "../../model/recorded-child.ts";
+import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { hashedMachineId, initialPidNamespace } from "../../system/processes/this-host.ts";
+import { isSameRun } from "../../system/processes/training-processes.ts";
 import { isFromBeforeBoot } from "../record-time.ts";
 import type { HostReply } from "./ask-host.ts";
-import type { HostAnswer } from "./host-answer.ts";
+import type { HostAnswer, TriedLock } from "./host-answer.ts";
 import type { RecordedOwner } from "./owner.ts";
 
 const doubt = (detail: string, because: "remote process" | "other container" = "remote process"): Evidence => ({
@@ -15,37 +18,106 @@ const doubt = (detail: string, because: "remote process" | "other container" = "
 });
 const dead = (detail: string): Evidence => ({ source: "ssh", says: "dead", because: "PID not running", detail });
 
-/** What its host says of a process that trainlock recorded. Pure. Boot id, PID namespace and start time make it that one. */
+/**
+ * What its host says of a training that trainlock recorded: of its wrapper, its command, and the rest of its process tree. Pure.
+ * Boot id, PID namespace and start time make a number that one process.
+ */
 export function recordedOnHost(owner: RecordedOwner, reply: HostReply): Evidence {
-  const { host, pid, section } = owner;
+  const { host, section } = owner;
   if (reply.kind === "silent") return doubt(`${host} ${reply.why}`);
   const { answer } = reply;
   if (answer.bootId !== section.bootId) return bootedSince(owner, answer);
+  const lock = triedLock(owner, answer);
+  const found = treeOnHost(owner, answer, lock);
+  if (found.says === "alive" || !lock?.held) return found;
+  return { source: "ssh", says: "alive", detail: `the kernel lock is held on ${host}` };
+}
+
+function treeOnHost(owner: RecordedOwner, answer: HostAnswer, lock: TriedLock | null): Evidence {
+  const { host, pid, section } = owner;
   if (section.pidNamespace === null || answer.pidNamespace !== section.pidNamespace) {
     return doubt(`PID ${pid} belongs to another container on ${host}`, "other container");
   }
-  const command = runningCommand(owner, answer);
-  if (command !== null) return command;
-  const found = answer.processes.get(pid);
-  if (found === undefined) {
-    if (answer.hidden.has(pid) || !answer.seesAll)
-      return doubt(`${host} does not show process ${pid}, if there is one`);
-    return dead(`no process ${pid} on ${host}`);
-  }
-  if (found.zombie) return dead(`process ${pid} on ${host} has ended (zombie)`);
-  if (section.startTimeTicks === null) return doubt(`${host} has a process ${pid}, but no start time was recorded`);
-  if (found.startTimeTicks !== section.startTimeTicks)
-    return dead(`process ${pid} on ${host} is another one, started later`);
-  return { source: "ssh", says: "alive", detail: `process ${pid} runs on ${host} since the recorded start` };
+  const wrapper = answer.processes.get(pid);
+  const isWrapper = wrapper !== undefined && !wrapper.zombie && wrapper.startTimeTicks === section.startTimeTicks;
+  const left = runningCommand(owner, answer, isWrapper) ?? (isWrapper ? null : runningTree(owner, answer));
+  if (left !== null) return left;
+  if (isWrapper)
+    return { source: "ssh", says: "alive", detail: `process ${pid} runs on ${host} since the recorded start` };
+  const closed = unseen(owner, answer, lock);
+  if (closed !== null) return doubt(closed);
+  if (wrapper === undefined) return dead(`no process ${pid} on ${host}`);
+  if (wrapper.zombie) return dead(`process ${pid} on ${host} has ended (zombie)`);
+  return dead(`process ${pid} on ${host} is another one, started later`);
+}
+
+/** The very file that the owner locked, as its host sees it; null: nobody could try it. */
+function triedLock({ lock }: RecordedOwner, { locks }: HostAnswer): TriedLock | null {
+  const tried = lock === null ? undefined : locks.get(lock.path);
+  return tried !== undefined && tried.inode === lock?.inode ? tried : null;
 }
 
 /** A command outlives a killed wrapper, and trains on. */
-function runningCommand({ host, section }: RecordedOwner, answer: HostAnswer): Evidence | null {
+function runningCommand({ host, section }: RecordedOwner, answer: HostAnswer, isWrapper: boolean): Evidence | null {
   const { childPid } = section;
   if (childPid !== null && answer.hidden.has(childPid)) return doubt(`${host} does not show process ${childPid}`);
   const child = childPid === null ? undefined : answer.processes.get(childPid);
-  if (child === undefined || child.zombie || !isRecordedChild(section, child.startTimeTicks)) return null;
-  return { source: "ssh", says: "alive", detail: `its command runs on as process ${childPid} on ${host}` };
+  if (childPid === null || child === undefined || child.zombie) return null;
+  if (!isRecordedChild(section, child.startTimeTicks)) return null;
+  const detail = `its command runs on as process ${childPid} on ${host}`;
+  return { source: "ssh", says: "alive", detail, ...(isWrapper ? {} : { living: living(host, childPid, answer) }) };
+}
+
+/**
+ * What is left of the tree: processes that the wrapper noted, and those that carry the claim's token in the same run of its job.
+ * Who asks there carries nothing, and what has begun since is no part of it.
+ */
+function runningTree({ host, section, noted }: RecordedOwner, answer: HostAnswer): Evidence | null {
+  const runs = (pid: number) => {
+    const found = answer.processes.get(pid);
+    return found !== undefined && !found.zombie && found.ageTicks > 0 && !answer.own.has(pid) ? found : null;
+  };
+  const left =
+    noted.find(({ pid, startTimeTicks }) => runs(pid)?.startTimeTicks === startTimeTicks)?.pid ??
+    [...(answer.carriers ?? [])].find(
+      ([pid, variables]) =>
+        runs(pid) !== null &&
+        variables.TRAINLOCK_TOKEN === section.token &&
+        isSameRun(schedulerJob(variables), section.scheduler),
+    )?.[0];
+  if (left === undefined) return null;
+  const detail = `process ${left} of its training runs on, on ${host}`;
+  return { source: "ssh", says: "alive", detail, living: living(host, left, answer) };
+}
+
+function living(host: string, pid: number, { hostname, commands, processes }: HostAnswer): LivingProcess {
+  return {
+    pid,
+    hostname: hostname ?? host,
+    command: commands.get(pid) ?? [`[${processes.get(pid)?.name ?? ""}]`],
+  };
+}
+
+/** Why a process of the training may run there without having been seen; null: none does. */
+function unseen({ host, pid, section, noted, user, lock }: RecordedOwner, answer: HostAnswer, tried: TriedLock | null) {
+  const hidden = [pid, ...noted.map((process) => process.pid)].find((number) => answer.hidden.has(number));
+  if (hidden !== undefined || (!answer.seesAll && !answer.processes.has(pid)))
+    return `${host} does not show process ${hidden ?? pid}, if there is one`;
+  if (section.startTimeTicks === null)
+    return answer.processes.has(pid) ? `${host} has a process ${pid}, but no start time was recorded` : null;
+  if (section.token === null) return null;
+  if (answer.carriers === null) return `${host} has no grep or tr to look for the rest of its training`;
+  // Other users' environments are closed: then nothing that they have begun since may be there.
+  const uid = user === null ? null : (answer.users.get(user) ?? null);
+  if (answer.uid === 0 || answer.uid === uid) return null;
+  if (lock !== null && tried === null)
+    return `nobody could try the kernel lock on ${host}, and ${user ?? "its user"}'s processes are closed to us`;
+  if (uid === null) return `${host} does not know whose processes ${user ?? "its user"}'s are`;
+  const began = section.startTimeTicks;
+  const later = [...answer.processes].find(
+    ([, found]) => found.uid === uid && !found.zombie && found.startTimeTicks >= began,
+  );
+  return later === undefined ? null : `${host} runs process ${later[0]} of ${user}, which may be part of its training`;
 }
 
 /** A host that has booted since has none of its earlier processes; both sides outside any container, or the PIDs lie. */

@@ -47,7 +47,11 @@ function isOfJob(pid: number, job: SchedulerJob | null): boolean {
     const at = pair.indexOf("=");
     return [pair.slice(0, at), pair.slice(at + 1)];
   });
-  const theirs = schedulerJob(Object.fromEntries(pairs));
+  return isSameRun(schedulerJob(Object.fromEntries(pairs)), job);
+}
+
+/** The same job and element in the same run; null on both sides: outside of any job. */
+export function isSameRun(theirs: SchedulerJob | null, job: SchedulerJob | null): boolean {
   if (theirs === null || job === null) return theirs === job;
   if (theirs.kind !== job.kind || theirs.jobId !== job.jobId || theirs.arrayIndex !== job.arrayIndex) return false;
   return theirs.restartCount === job.restartCount;

@@ -5,6 +5,10 @@ import { runProgram } from "./run-program.ts";
 const userName = /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$/;
 const timeoutMs = 2000;
 
+export function isUserName(text: string): boolean {
+  return userName.test(text);
+}
+
 export interface Users {
   nameOf(uid: number): string | null;
   uidOf(name: string): number | null;
