@@ -6,6 +6,7 @@ import { isHostName } from "../model/host-name.ts";
 import { printable } from "../model/printable.ts";
 import type { Layout } from "../site/layout.ts";
 import { schedulers } from "../site/site-config.ts";
+import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
 import { choice, type ValuesOf, value } from "./command.ts";
 import { say } from "./output.ts";
 import { parsePositiveDuration } from "./units.ts";
@@ -30,7 +31,7 @@ export type EvidenceOptions = ValuesOf<typeof evidenceOptions>;
 /** One call's way to examine locks, as its options have it, else its site. */
 export function examineFrom(options: EvidenceOptions, { site }: Layout): Examine {
   const { sshTimeout, verifyTimeout, scheduler, hosts } = options;
-  return makeExamine({
+  const examine = makeExamine({
     ...remoteOptionsOf(site),
     ...(sshTimeout === undefined ? {} : { connectTimeoutMs: sshTimeout }),
     ...(verifyTimeout === undefined ? {} : { verifyTimeoutMs: verifyTimeout }),
@@ -38,6 +39,7 @@ export function examineFrom(options: EvidenceOptions, { site }: Layout): Examine
     ...(hosts === undefined ? {} : { hosts }),
     onNote: (text) => say(`trainlock: ${printable(text)}`),
   });
+  return knowingRanks(examine, site.lockPrimitive);
 }
 
 /** `node01,node02`, for `flag`. */

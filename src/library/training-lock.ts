@@ -8,6 +8,7 @@ import type { Holder } from "../model/holder.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout } from "../site/open-site.ts";
 import { openStore } from "../stores/open-store.ts";
+import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
 
@@ -59,7 +60,8 @@ export class TrainingLock {
     parseConfiguration(options);
     this.#layout = openLayout(options);
     this.#configuration = configurationFor(this.#layout, options);
-    this.#examine = makeExamine(remoteOptionsOf(this.#layout.site));
+    const { site } = this.#layout;
+    this.#examine = knowingRanks(makeExamine(remoteOptionsOf(site)), site.lockPrimitive);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -7,7 +8,7 @@ import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable } from "../support/trainlock.ts";
+import { environment, executable, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 type Environment = Readonly<Record<string, string>>;
@@ -23,8 +24,9 @@ for p in $pids; do wait $p; echo "rank $1 exit $?"; shift; done
 
 /** Notes its beginning and its end; between them it lasts for so many seconds, or until its launch is let go. */
 const training = `
+[ -z "$DEAF" ] || trap '' TERM
 echo "$2 $1 begin $EPOCHREALTIME" >> "$3/log"
-if [ "$0" = go ]; then for ((i = 0; i < 600; i++)); do [ -e "$3/go.$2" ] && break; sleep 0.05; done; else sleep "$0"; fi
+if [ "$0" = go ]; then for ((i = 0; i < 600; i++)); do [ -e "$3/go.$2" ] && break; echo "$2 $1 goes-on $EPOCHREALTIME" >> "$3/log"; sleep 0.05; done; else sleep "$0"; fi
 echo "$2 $1 end $EPOCHREALTIME" >> "$3/log"
 `;
 const letGo = ({ root }: TestConfiguration, label: string) => writeFileSync(join(root, `go.${label}`), "");
@@ -89,6 +91,8 @@ function logOf({ root }: TestConfiguration): { label: string; rank: string; what
     });
 }
 
+const beginnings = (of: TestConfiguration) => logOf(of).filter(({ what }) => what === "begin").length;
+
 /** Of which launches ranks trained, in the order of their beginnings; fails where two launches trained at once. */
 function trainedInTurn(of: TestConfiguration): Record<string, string[]> {
   const log = logOf(of);
@@ -134,7 +138,7 @@ test.each(Object.entries(environments))(
   async (_, env) => {
     const of = configuration(await temporaryRoot());
     const first = launch(of, "first", env, { seconds: "go" });
-    await until("the first to train", () => (logOf(of).length >= 2 ? true : null));
+    await until("the first to train", () => (beginnings(of) >= 2 ? true : null));
     expect(await codesOf(launch(of, "beside", env))).toEqual([75, 75]);
     letGo(of, "first");
     expect(await codesOf(first)).toEqual([0, 0]);
@@ -183,7 +187,7 @@ describe("launches of one host", () => {
   ] as const)("again after the %s were killed: nothing trains beside what is left", async (what, code) => {
     const of = configuration(await temporaryRoot());
     const first = launch(of, "first", torchrun, { seconds: "go" });
-    await until("the first to train", () => (logOf(of).length >= 2 ? true : null));
+    await until("the first to train", () => (beginnings(of) >= 2 ? true : null));
     const wrappers = (/pids (.*)/.exec(first.stdout())?.[1] ?? "").split(" ").map(Number);
     const commands = wrappers.flatMap(childrenOf);
     const [wrapperOf0 = 0] = wrappers;
@@ -290,7 +294,7 @@ describe("launches on several hosts", () => {
   withContainers("a second one beside the first, with one run id", async () => {
     const of = configuration(await temporaryRoot());
     const first = start(of, "first", named, { seconds: "go" });
-    await until("the first to train", () => (logOf(of).length >= 2 ? true : null));
+    await until("the first to train", () => (beginnings(of) >= 2 ? true : null));
     expect(await codes(start(of, "second", named))).toEqual([75, 75]);
     letGo(of, "first");
     expect(await codes(first)).toEqual([0, 0]);
@@ -309,14 +313,52 @@ describe("launches on several hosts", () => {
     expect(Object.keys(trainedInTurn(of))).toHaveLength(1);
   });
 
-  withContainers("when the host of rank 0 is gone, the other ranks are stopped", async () => {
+  withContainers("when the host of rank 0 is gone, nobody trains before the other ranks have ended", async () => {
+    const of = configuration(await temporaryRoot());
+    const [first, second] = start(of, "first", { ...named, DEAF: "1" }, { seconds: "go" });
+    if (first === undefined || second === undefined) throw new Error("two were started");
+    await until("both to train", () => (beginnings(of) >= 2 ? true : null));
+    await sleep(1500);
+    first.kill("SIGKILL");
+    const waiting = startTrainlock([
+      "run",
+      ...of.args,
+      "--wait",
+      "--",
+      "bash",
+      "-c",
+      training,
+      "0",
+      "x",
+      "next",
+      of.root,
+    ]);
+    expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
+    expect((await trainlock(["clear", "--root", of.root, "--no-dry-run"])).stdout).toContain("No stale locks");
+    expect(await codesOf(second)).toEqual([74]);
+    expect(second.stderr()).toContain("rank 0 is gone");
+    expect(await waiting.finished).toMatchObject({ exitCode: 0 });
+    expect(Object.keys(trainedInTurn(of))).toEqual(["first", "next"]);
+  });
+
+  withContainers("a command of another host whose wrapper was killed is waited for", async () => {
     const of = configuration(await temporaryRoot());
     const [first, second] = start(of, "first", named, { seconds: "go" });
     if (first === undefined || second === undefined) throw new Error("two were started");
-    await until("both to train", () => (logOf(of).length >= 2 ? true : null));
+    await until("both to train", () => (beginnings(of) >= 2 ? true : null));
     await sleep(1500);
-    first.kill("SIGKILL");
-    expect(await codesOf(second)).toEqual([74]);
-    expect(second.stderr()).toContain("rank 0 is gone");
+    const wrapper = Number(
+      execFileSync("pgrep", ["-f", `^${executable} run --root ${of.root} .* --ranks`], { encoding: "utf8" })
+        .trim()
+        .split("\n")
+        .at(-1),
+    );
+    process.kill(wrapper, "SIGKILL");
+    await sleep(100);
+    expect(await codesOf(launch(of, "beside", torchrun))).toEqual([75, 75]);
+    letGo(of, "first");
+    await first.finished;
+    expect(await codesOf(launch(of, "after", torchrun))).toEqual([0, 0]);
+    expect(Object.keys(trainedInTurn(of))).toEqual(["first", "after"]);
   });
 });

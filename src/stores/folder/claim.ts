@@ -10,6 +10,7 @@ import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
 import { asReleased, earlierRuns, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
+import { knowingRanks } from "../ranks/knowing-ranks.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
@@ -39,7 +40,11 @@ export function claimStore(
   examineOthers: Examine,
   { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock }: ClaimOptions = {},
 ): LockStore {
-  const context = { layout, examine: knowingRequeue(examineOthers), acquireLock };
+  const context = {
+    layout,
+    examine: knowingRequeue(knowingRanks(examineOthers, layout.site.lockPrimitive)),
+    acquireLock,
+  };
   const attempt = async (by: Claimant, waited: KernelLock | null): Promise<Acquisition> => {
     const outcome = await acquireClaim({ ...context, configuration: by.configuration }, by, waited);
     return "taken" in outcome

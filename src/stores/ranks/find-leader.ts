@@ -1,21 +1,14 @@
 import { unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { EnvironmentError } from "../../model/errors.ts";
+import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { readStatLine } from "../../system/processes/proc-files.ts";
 import { randomHex } from "../../system/random.ts";
 import { Beats } from "./beats.ts";
 import type { Launch } from "./launch.ts";
-import { isOnOurKernel, lifeOf, ourselves, parentAgeMs } from "./participant.ts";
-import {
-  createStatus,
-  type FoundStatus,
-  findStatuses,
-  isTaken,
-  type Presence,
-  type RankStatus,
-  readStatus,
-  takePlace,
-} from "./rank-status.ts";
+import { isOnOurKernel, lifeOf, parentAgeMs } from "./participant.ts";
+import { Place } from "./place.ts";
+import { createStatus, type FoundStatus, findStatuses, isTaken, type RankStatus, readStatus } from "./rank-status.ts";
 import { watchSplit } from "./ranks-beside.ts";
 import { differentParents, unclearLaunch } from "./unclear-launch.ts";
 
@@ -42,9 +35,11 @@ export class LeaderSearch {
   #strangerSince: number | null = null;
   #lostLeader = false;
   readonly #parent = process.ppid;
-  #path: string | null = null;
+  readonly #primitive: LockPrimitive;
+  #place: Place | null = null;
 
-  constructor(lockPath: string, launch: Launch) {
+  constructor(lockPath: string, launch: Launch, primitive: LockPrimitive) {
+    this.#primitive = primitive;
     this.#lockPath = lockPath;
     this.#launch = launch;
     this.#isSplit = launch.proof === "same parent" ? watchSplit(launch) : () => false;
@@ -52,8 +47,8 @@ export class LeaderSearch {
   }
 
   /** Of the launch that this rank has joined; null: it has joined none. */
-  get path(): string | null {
-    return this.#path;
+  get place(): Place | null {
+    return this.#place;
   }
 
   /**
@@ -61,22 +56,24 @@ export class LeaderSearch {
    * that cannot be told, and an EnvironmentError when there is no rank 0 to wait for.
    */
   look(): RankStatus | null {
-    if (this.#path === null) this.#join();
-    if (this.#path === null) {
+    this.#place ??= this.#join();
+    if (this.#place === null) {
       this.#giveUpInTime();
       return null;
     }
-    const status = readStatus(this.#path)?.status ?? null;
+    const path = this.#place.statusPath;
+    const status = readStatus(path)?.status ?? null;
     if (status?.state === "unclear") throw unclearLaunch(differentParents);
-    if (status === null || status.state !== "asking" || !this.#isGone(this.#path, status)) return status;
+    if (status === null || status.state !== "asking" || !this.#isGone(path, status)) return status;
     // It has ended before it had the lock, or before it could say so.
-    this.#path = null;
+    this.#place.leave();
+    this.#place = null;
     this.#lostLeader = true;
     this.#aloneSince = performance.now();
     return null;
   }
 
-  #join(): void {
+  #join(): Place | null {
     const { rank, key } = this.#launch;
     const free = findStatuses(this.#lockPath, key).filter(({ path }) => !isTaken(path, rank));
     const provable = free.filter((found) => this.#isOurs(found));
@@ -85,11 +82,13 @@ export class LeaderSearch {
     const now = performance.now();
     this.#overSince = over.length === 0 ? null : (this.#overSince ?? now);
     const settled = this.#overSince !== null && now - this.#overSince > overSettlesMs;
-    const presence: Presence = { state: "waiting", token: null, follower: ourselves(), beat: 0 };
-    const joined = [...living, ...(settled ? over : [])].find(({ path }) => takePlace(path, rank, presence));
-    this.#path = joined?.path ?? null;
     const strangers = free.filter((found) => isUnderWay(found.status) && !this.#isOurs(found));
     this.#strangerSince = strangers.length === 0 ? null : (this.#strangerSince ?? now);
+    for (const { path } of [...living, ...(settled ? over : [])]) {
+      const place = Place.take(path, rank, this.#primitive);
+      if (place !== null) return place;
+    }
+    return null;
   }
 
   /** Whether a rank 0 of this key is that of our launch. On its host it has our parent, unless we are of another agent. */

@@ -12,8 +12,9 @@ import { LeaderSearch } from "./find-leader.ts";
 import type { Launch } from "./launch.ts";
 import { removeIfAllEnded } from "./lead-ranks.ts";
 import { leaderEnd } from "./leader-end.ts";
-import { ourselves } from "./participant.ts";
-import { type Presence, type RankStatus, readStatus, unknownStatusPath, writePresence } from "./rank-status.ts";
+import { lifeOf } from "./participant.ts";
+import type { Place } from "./place.ts";
+import { type RankStatus, readStatus, unknownStatusPath } from "./rank-status.ts";
 
 const pollMs = 200;
 const watchMs = 1000;
@@ -46,21 +47,17 @@ export function joinRank(
   { graceMs, address, join }: Joining,
 ): Following {
   const lockPath = layout.kernelLockPath(configuration);
-  const search = new LeaderSearch(lockPath, launch);
+  const search = new LeaderSearch(lockPath, launch, layout.site.lockPrimitive);
   const busy: Busy = {
     holder: nobodyKnown,
     verdict: { status: "active", label: "ACTIVE" },
     evidence: [],
     path: unknownStatusPath(lockPath, launch.key),
   };
-  const say = (presence: Omit<Presence, "follower">) => {
-    if (search.path !== null) writePresence(search.path, launch.rank, { ...presence, follower: ourselves() });
-  };
-
   const acquire = async (): Promise<Acquisition> => {
     const status = search.look();
-    const path = search.path;
-    if (path === null || status?.state === "asking") return { kind: "busy", busy, wait };
+    const { place } = search;
+    if (place === null || status?.state === "asking") return { kind: "busy", busy, wait };
     if (status === null || status.state === "over" || status.state === "lost" || status.token === null)
       return { kind: "busy", busy, wait: null };
     const { token } = status;
@@ -70,14 +67,14 @@ export function joinRank(
       await sleep(pollMs);
       return { kind: "busy", busy, wait };
     }
-    say({ state: "running", token, beat: 0 });
+    place.say({ state: "running", token, beat: 0 });
     // A store's claims leave no record in the folder, and one that is there is another's from before.
-    const held = followLeader(path, {
-      place: layout.store === null ? { layout, configuration } : null,
+    const held = followLeader(place, {
+      files: layout.store === null ? { layout, configuration } : null,
       status: { ...status, token },
       graceMs,
       onLook: (looks) => {
-        if (looks % looksPerBeat === 0) say({ state: "running", token, beat: looks });
+        if (looks % looksPerBeat === 0) place.say({ state: "running", token, beat: looks });
       },
     });
     const lock = { ...held, address };
@@ -86,7 +83,7 @@ export function joinRank(
   const wait: Wait = async (signal) => {
     while (!signal.aborted) {
       const status = search.look();
-      if (search.path !== null && status?.state !== "asking") return { acquire, giveUp: () => undefined };
+      if (search.place !== null && status?.state !== "asking") return { acquire, giveUp: () => undefined };
       await sleepUnlessAborted(pollMs, signal);
     }
     return null;
@@ -94,24 +91,28 @@ export function joinRank(
   return {
     store: { acquire },
     conclude: () => {
-      const path = search.path;
-      if (path === null || readStatus(path) === null) return;
-      say({ state: "ended", token: null, beat: 0 });
-      if (["over", "lost", "unclear"].includes(readStatus(path)?.status.state ?? ""))
-        removeIfAllEnded(path, launch.size);
+      const { place } = search;
+      if (place === null) return;
+      place.leave();
+      const status = readStatus(place.statusPath)?.status;
+      if (status === undefined) return;
+      // Else rank 0 is the last one.
+      const isAlone = ["over", "lost", "unclear"].includes(status.state) || lifeOf(status.leader) === "gone";
+      if (isAlone) removeIfAllEnded(place.statusPath, launch.size);
     },
   };
 }
 
 interface Followed {
   /** Null: rank 0 holds a claim of a store, which each rank holds as well. */
-  readonly place: { readonly layout: Layout; readonly configuration: Configuration } | null;
+  readonly files: { readonly layout: Layout; readonly configuration: Configuration } | null;
   readonly status: RankStatus & { readonly token: string };
   readonly graceMs: number;
   readonly onLook: (looks: number) => void;
 }
 
-function followLeader(path: string, { place, status, graceMs, onLook }: Followed) {
+function followLeader(place: Place, { files, status, graceMs, onLook }: Followed) {
+  const path = place.statusPath;
   const { token, generation } = status;
   const lost = new AbortController();
   const beats = new Beats(watchMs);
@@ -122,16 +123,16 @@ function followLeader(path: string, { place, status, graceMs, onLook }: Followed
     if (found.state === "ended" || found.state === "over") endedAt ??= performance.now();
     if (found.state === "lost") lose("rank 0 has lost it");
     else if (endedAt !== null && performance.now() - endedAt > graceMs) lose("rank 0 has ended");
-    else if (place !== null) {
+    else if (files !== null) {
       const silent = found.state === "held" ? beats.unchanged(path, found.beat) : 0;
-      const why = await leaderEnd(place.layout, place.configuration, { ...found, token }, silent);
+      const why = await leaderEnd(files.layout, files.configuration, { ...found, token }, silent);
       if (why !== null) lose(why);
     }
     looks += 1;
   };
   /** Rank 0 has counted them. */
   const endsWritten = () => {
-    const folder = place?.layout.weightsDir(place.configuration);
+    const folder = files?.layout.weightsDir(files.configuration);
     const written = folder === undefined ? null : recordIn(readMarkerRecord(folder).reading);
     return (written?.trainlock?.token === token ? written.trainlock.ends : null) ?? noEarlierRuns.ends;
   };
@@ -148,7 +149,7 @@ function followLeader(path: string, { place, status, graceMs, onLook }: Followed
     token,
     generation,
     lost: lost.signal,
-    descriptors: [],
+    descriptors: place.descriptors,
     earlier: { ...noEarlierRuns, ends: endsWritten() },
     recordChild: async () => undefined,
     check: look,

@@ -2,19 +2,19 @@ import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep } from "../../system/clock/sleep.ts";
+import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { readStatLine } from "../../system/processes/proc-files.ts";
-import { startedBy } from "../../system/processes/process-table.ts";
 import { type Acquisition, type Attempt, changedLock, type HeldLock, type LockStore, waitThen } from "../store.ts";
 import { Beats } from "./beats.ts";
 import type { Launch } from "./launch.ts";
 import { lifeOf, ourselves } from "./participant.ts";
+import { lifeOfRank } from "./rank-life.ts";
 import {
   createStatus,
   findStatuses,
+  joinedRanks,
   newStatusPath,
-  type Presence,
   type RankStatus,
-  readPresences,
   removeForgotten,
   removeLaunch,
   writeStatus,
@@ -46,6 +46,7 @@ export class LaunchLeader {
   readonly #launch: Launch;
   readonly #leading: Leading;
   readonly #path: string;
+  readonly #primitive: LockPrimitive;
   readonly #beating: NodeJS.Timeout;
   #status: RankStatus;
   #gathered = false;
@@ -55,6 +56,7 @@ export class LaunchLeader {
     this.#launch = launch;
     this.#leading = leading;
     this.#path = newStatusPath(lockPath, launch.key);
+    this.#primitive = layout.site.lockPrimitive;
     this.#status = {
       state: "asking",
       token: null,
@@ -68,7 +70,7 @@ export class LaunchLeader {
       beat: 0,
     };
     this.#status = { ...this.#status, beganAtMs: createStatus(this.#path, this.#status) };
-    removeEnded(lockPath, launch.key, this.#path);
+    removeEnded(lockPath, launch.key, this.#path, this.#primitive);
     this.#beating = setInterval(() => this.#trySay({ beat: this.#status.beat + 1 }), beatMs);
     this.store = {
       acquire: async (...request) => {
@@ -105,7 +107,7 @@ export class LaunchLeader {
     this.#gathered = true;
     const isCertain = watchSplit(this.#launch);
     for (const giveUpAt = performance.now() + gatherMs; performance.now() < giveUpAt; await sleep(pollMs)) {
-      if (readPresences(this.#path).size >= size - 1) return;
+      if (joinedRanks(this.#path).length >= size - 1) return;
       if (!isCertain()) continue;
       this.#trySay({ state: "unclear" });
       throw unclearLaunch(differentParents);
@@ -133,7 +135,7 @@ export class LaunchLeader {
       release: async (outcome) => {
         try {
           if (!lock.lost.aborted) {
-            this.#say({ state: "ended" });
+            this.#trySay({ state: "ended" });
             await this.#outlastOthers(lock.lost);
           }
         } finally {
@@ -151,53 +153,42 @@ export class LaunchLeader {
     const others = this.#launch.size === null ? 0 : this.#launch.size - 1;
     for (let noted = false; !lost.aborted; await sleep(pollMs)) {
       const elapsed = performance.now() - endedAt;
-      const presences = readPresences(this.#path);
-      const running = [...presences].filter(([, presence]) => presence === null || mayRun(presence));
-      if (running.length === 0 && (presences.size >= others || elapsed > joinPatienceMs)) return;
+      const joined = joinedRanks(this.#path).map((rank) => ({ ...rank, life: lifeOfRank(rank, this.#primitive) }));
+      const running = joined.filter(({ life }) => life !== "gone");
+      if (running.length === 0 && (joined.length >= others || elapsed > joinPatienceMs)) return;
       if (elapsed < patienceMs) continue;
-      const certain = running.filter(([rank, presence]) => presence !== null && isSeen(rank, presence, beats));
+      const certain = running.filter(
+        ({ path, presence, life }) => life === "runs" || beats.unchanged(path, presence?.beat ?? 0) < silentLooks,
+      );
       if (certain.length === 0 && elapsed > patienceMs + silentLooks * beatMs) return;
       if (noted || certain.length === 0) continue;
       noted = true;
-      const ranks = certain.map(([rank]) => rank).join(", ");
+      const ranks = certain.map(({ rank }) => rank).join(", ");
       onNote(`rank 0 has ended, but of its launch rank ${ranks} goes on: keeping the lock until it has ended`);
     }
   }
 }
 
-/** Whether that rank, or a command that outlives it, may still run. */
-function mayRun({ state, token, follower }: Presence): boolean {
-  if (state === "ended") return false;
-  if (lifeOf(follower) !== "gone") return true;
-  if (token === null) return false;
-  return startedBy(follower.pid, token).length > 0;
-}
-
-function isSeen(rank: number, presence: Presence, beats: Beats): boolean {
-  if (lifeOf(presence.follower) !== "elsewhere") return true;
-  return beats.unchanged(String(rank), presence.beat) < silentLooks;
-}
-
 /** Called by every process of a launch when it is done: the last one removes the files. */
 export function removeIfAllEnded(path: string, size: number | null): void {
   if (size === null) return;
-  const presences = [...readPresences(path).values()];
-  const isOver = presences.length >= size - 1 && presences.every((presence) => presence?.state === "ended");
+  const joined = joinedRanks(path);
+  const isOver = joined.length >= size - 1 && joined.every(({ presence }) => presence?.state === "ended");
   if (isOver) removeLaunch(path);
 }
 
 /** What crashed launches have left. It is in nobody's way, so that no failure matters. */
-function removeEnded(lockPath: string, launchKey: string, own: string): void {
+function removeEnded(lockPath: string, launchKey: string, own: string, primitive: LockPrimitive): void {
   try {
     for (const { path, status } of findStatuses(lockPath)) {
       if (path === own || lifeOf(status.leader) !== "gone") continue;
-      const presences = [...readPresences(path).values()];
-      const complete = status.size !== null && presences.length >= status.size - 1;
+      const joined = joinedRanks(path);
+      const complete = status.size !== null && joined.length >= status.size - 1;
       const launcher = { ...status.leader, pid: status.parentPid, startTimeTicks: status.parentStartTimeTicks };
       // Ranks that have not begun yet need it: they may be on other hosts, or still to come from the same parent.
       const nobodyComes =
         complete || launchKey === keyIn(path) || (status.size !== null && lifeOf(launcher) === "gone");
-      if (nobodyComes && presences.every((presence) => presence !== null && !mayRun(presence))) removeLaunch(path);
+      if (nobodyComes && joined.every((rank) => lifeOfRank(rank, primitive) === "gone")) removeLaunch(path);
     }
     removeForgotten(lockPath);
   } catch (error) {

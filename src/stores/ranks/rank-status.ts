@@ -69,7 +69,8 @@ export function createStatus(path: string, status: RankStatus | null): number {
   makeSharedFolder(dirname(path));
   const made = createWhole(path, status);
   if (made === null) throw systemError("write", path, "EEXIST");
-  return made;
+  closeSync(made.fd);
+  return made.madeAtMs;
 }
 
 export function writeStatus(path: string, status: RankStatus): void {
@@ -103,31 +104,34 @@ export function findStatuses(lockPath: string, launchKey: string | null = null):
   return paths.flatMap((path) => readStatus(path) ?? []).sort((a, b) => a.beganAtMs - b.beganAtMs);
 }
 
-/** Makes a rank one of that launch. False: that rank has joined it already, and this process is of another launch. */
-export function takePlace(statusPath: string, rank: number, presence: Presence): boolean {
-  return createWhole(placePath(statusPath, rank), presence) !== null;
+/** The locks of a folder, by the stem of their names, of which launches have left a status there. */
+export function locksWithLaunches(lockDir: string): ReadonlySet<string> {
+  return new Set(namesIn(lockDir).flatMap((name) => /^(.+)\.[0-9a-f]{16}\.[0-9a-f]{16}\.ranks$/.exec(name)?.[1] ?? []));
 }
 
 export function isTaken(statusPath: string, rank: number): boolean {
   return readRegularFile(placePath(statusPath, rank), 0).kind !== "absent";
 }
 
-export function writePresence(statusPath: string, rank: number, presence: Presence): void {
-  writeByRename(placePath(statusPath, rank), contentOf(presence));
+export interface JoinedRank {
+  readonly rank: number;
+  /** Its file. */
+  readonly path: string;
+  /** Null: its file says nothing usable. */
+  readonly presence: Presence | null;
 }
 
-/** What the ranks that have joined are doing, by rank. Null for one whose file says nothing usable. */
-export function readPresences(statusPath: string): ReadonlyMap<number, Presence | null> {
-  const presences = new Map<number, Presence | null>();
-  for (const rank of ranksJoined(statusPath)) {
+/** What the ranks that have joined are doing. */
+export function joinedRanks(statusPath: string): JoinedRank[] {
+  return ranksJoined(statusPath).flatMap((rank) => {
     const path = placePath(statusPath, rank);
     const file = readRegularFile(path, largestFileBytes, freshFlag(path));
-    if (file.kind !== "absent") presences.set(rank, file.kind === "file" ? parsed(presenceSchema, file.bytes) : null);
-  }
-  return presences;
+    if (file.kind === "absent") return [];
+    return [{ rank, path, presence: file.kind === "file" ? parsed(presenceSchema, file.bytes) : null }];
+  });
 }
 
-export function ranksJoined(statusPath: string): number[] {
+function ranksJoined(statusPath: string): number[] {
   const stem = `${basename(statusPath)}.`;
   return namesIn(dirname(statusPath)).flatMap((name) => {
     const rank = name.startsWith(stem) ? name.slice(stem.length) : "";
@@ -154,11 +158,11 @@ export function removeForgotten(lockPath: string): void {
   }
 }
 
-function placePath(statusPath: string, rank: number): string {
+export function placePath(statusPath: string, rank: number): string {
   return `${statusPath}.${rank}`;
 }
 
-function contentOf(value: RankStatus | Presence | null): Buffer {
+export function contentOf(value: RankStatus | Presence | null): Buffer {
   return Buffer.from(`${JSON.stringify(value)}\n`);
 }
 
@@ -171,20 +175,20 @@ function parsed<T extends v.GenericSchema>(schema: T, bytes: Buffer): v.InferOut
   }
 }
 
-/** Null: the name is taken. Else when the file was made, milliseconds since the epoch by the file server's clock. */
-function createWhole(path: string, value: RankStatus | Presence | null): number | null {
+/** Null: the name is taken. Else the open file, and when it was made, milliseconds since the epoch by the file server's clock. */
+export function createWhole(
+  path: string,
+  value: RankStatus | Presence | null,
+): { readonly fd: number; readonly madeAtMs: number } | null {
   const content = contentOf(value);
+  let fd: number | null = null;
   try {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const fd = openSync(path, flags, 0o664);
-    try {
-      shareAsFolderAsks(fd, path);
-      if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
-      return fstatSync(fd).mtimeMs;
-    } finally {
-      closeSync(fd);
-    }
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+    shareAsFolderAsks(fd, path);
+    if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
+    return { fd, madeAtMs: fstatSync(fd).mtimeMs };
   } catch (error) {
+    if (fd !== null) closeSync(fd);
     if (isErrno(error, "EEXIST")) return null;
     throw asSystemError("write", path, error);
   }

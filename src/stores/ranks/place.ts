@@ -1,0 +1,79 @@
+import { closeSync, constants, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { settledMount } from "../../site/lock-scope.ts";
+import { mountOf } from "../../system/files/mounts.ts";
+import { isErrno } from "../../system/libc/errno.ts";
+import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
+import { writeWhole } from "../folder/kernel-lock.ts";
+import { ourselves } from "./participant.ts";
+import { contentOf, createWhole, type Presence, placePath } from "./rank-status.ts";
+
+/**
+ * A rank's place in a launch: its file, which it keeps locked, and its command with it. So the kernel says whether anything of
+ * that rank still runs, on whatever host, when its wrapper and rank 0 are gone.
+ */
+export class Place {
+  readonly statusPath: string;
+  /** What the command of the rank inherits; none where the file system keeps no locks. */
+  readonly descriptors: readonly number[];
+  readonly #path: string;
+  readonly #fd: number;
+  readonly #primitive: LockPrimitive;
+  #isOpen = true;
+
+  private constructor(statusPath: string, path: string, fd: number, primitive: LockPrimitive, isLocked: boolean) {
+    this.statusPath = statusPath;
+    this.descriptors = isLocked ? [fd] : [];
+    this.#path = path;
+    this.#fd = fd;
+    this.#primitive = primitive;
+  }
+
+  /** Null: that rank has joined this launch already, and this process is of another one. */
+  static take(statusPath: string, rank: number, primitive: LockPrimitive): Place | null {
+    const path = placePath(statusPath, rank);
+    const made = createWhole(path, { state: "waiting", token: null, follower: ourselves(), beat: 0 });
+    if (made === null) return null;
+    try {
+      const keepsLocks = settledMount(dirname(path), mountOf(dirname(path))).lockScope !== "none";
+      if (keepsLocks) tryLock(primitive, made.fd, path, "exclusive");
+      return new Place(statusPath, path, made.fd, primitive, keepsLocks);
+    } catch (error) {
+      closeSync(made.fd);
+      throw error;
+    }
+  }
+
+  say(presence: Omit<Presence, "follower">): void {
+    if (this.#isOpen) writeWhole(this.#fd, this.#path, contentOf({ ...presence, follower: ourselves() }));
+  }
+
+  /** Says that the rank is done, and unlocks for all that have inherited the descriptor. */
+  leave(): void {
+    if (!this.#isOpen) return;
+    try {
+      this.say({ state: "ended", token: null, beat: 0 });
+    } finally {
+      this.#isOpen = false;
+      if (this.descriptors.length > 0) unlock(this.#primitive, this.#fd);
+      closeSync(this.#fd);
+    }
+  }
+}
+
+/** Whether any process holds the lock of a rank's file, as seen from this host; null: it cannot be asked. */
+export function isPlaceLocked(path: string, primitive: LockPrimitive): boolean | null {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch (error) {
+    return isErrno(error, "ENOENT") ? false : null;
+  }
+  try {
+    return tryLock(primitive, fd, path, "shared") === "busy";
+  } catch {
+    return null;
+  } finally {
+    closeSync(fd);
+  }
+}

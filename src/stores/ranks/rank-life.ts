@@ -1,0 +1,30 @@
+import { dirname } from "node:path";
+import { provesFor, settledMount } from "../../site/lock-scope.ts";
+import { mountOf } from "../../system/files/mounts.ts";
+import type { LockPrimitive } from "../../system/libc/flock.ts";
+import { startedBy } from "../../system/processes/process-table.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
+import { isOnOurKernel, lifeOf, type Participant } from "./participant.ts";
+import { isPlaceLocked } from "./place.ts";
+import type { JoinedRank } from "./rank-status.ts";
+
+/** Whether a rank that has joined, or a command that outlives it, runs: by its processes and by the lock of its file. */
+export function lifeOfRank({ path, presence }: JoinedRank, primitive: LockPrimitive): "runs" | "gone" | "unknown" {
+  if (presence?.state === "ended") return "gone";
+  const isLocked = isPlaceLocked(path, primitive);
+  if (isLocked === true) return "runs";
+  if (presence === null) return "unknown";
+  const { follower, token } = presence;
+  if (lifeOf(follower) === "runs") return "runs";
+  if (isOnOurKernel(follower) && token !== null && startedBy(follower.pid, token).length > 0) return "runs";
+  if (isOnOurKernel(follower)) return "gone";
+  return isLocked === false && reachesFrom(path, follower) ? "gone" : "unknown";
+}
+
+/** Whether a kernel lock that is taken there is seen here. */
+function reachesFrom(path: string, { bootId, hostname }: Participant): boolean {
+  const mount = settledMount(dirname(path), mountOf(dirname(path)));
+  if (mount.lockScope === "none") return false;
+  if (bootId !== null && bootId === thisHost().bootId) return true;
+  return mount.lockScope === "cluster" && provesFor(mount.proof, hostname);
+}
