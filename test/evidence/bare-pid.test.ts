@@ -49,16 +49,27 @@ const job = (state: Partial<ListedJob>): ListedJob => ({
 
 async function says(
   jobs: readonly ListedJob[],
-  more: { lost?: LostHost[] | null; hosts?: string[]; silent?: string } = {},
+  more: {
+    lost?: LostHost[] | null;
+    hosts?: string[];
+    silent?: string;
+    scheduler?: SchedulerAnswer | null;
+    asker?: { uid: number; user: string };
+    hidesOthers?: boolean;
+  } = {},
 ) {
-  const answer: SchedulerAnswer = { kind: "jobs", jobs, lostHosts: more.lost === undefined ? [] : more.lost };
+  const { hidesOthers } = more;
+  const lostHosts = more.lost === undefined ? [] : more.lost;
+  const list = { kind: "jobs", jobs, lostHosts, ...(hidesOthers === undefined ? {} : { hidesOthers }) } as const;
+  const answer = more.scheduler === undefined ? list : more.scheduler;
   const asked: string[] = [];
   const evidence = await ownerEvidence(
     { process: owner, job: null },
     {
-      jobs: { of: () => ({ probe: schedulerProbes.slurm, answer }) },
+      jobs: { of: () => (answer === null ? null : { probe: schedulerProbes.slurm, answer }) },
       users,
       hosts: more.hosts ?? [],
+      asker: more.asker ?? { uid: 0, user: "root" },
       ask: async (host) => {
         asked.push(host);
         return host === more.silent ? silent : without42;
@@ -69,19 +80,41 @@ async function says(
 }
 
 describe("the hosts that are asked for a bare PID", () => {
-  test("those of its owner's running jobs, and of those whose end is not certain", async () => {
+  test("those of all of its owner's jobs that had begun by then, ended ones too", async () => {
     const jobs = [
       job({}),
       job({ hosts: ["node02"], means: "unclear", state: "NODE_FAIL" }),
       job({ hosts: ["node03"], uid: 1001 }),
       job({ hosts: ["node04"], means: "ended", state: "COMPLETED" }),
+      job({ hosts: ["node05"], startedAt: takenAt + 600 }),
+      job({ hosts: ["node06"], waits: true, state: "PENDING" }),
     ];
-    expect(await says(jobs)).toEqual({ asked: ["node01", "node02"], says: ["dead"] });
+    expect(await says(jobs)).toEqual({ asked: ["node01", "node02", "node04"], says: ["dead"] });
+    expect(await says(jobs, { silent: "node04" })).toMatchObject({ says: ["unknown"] });
     expect(await says(jobs, { silent: "node02" })).toMatchObject({ says: ["unknown"] });
   });
 
   test("those given by hand as well", async () => {
     expect(await says([], { hosts: ["login1"] })).toEqual({ asked: ["login1"], says: ["dead"] });
+  });
+
+  test("those given by hand are all there are only where no scheduler is, or where it has answered", async () => {
+    const hosts = ["login1"];
+    expect(await says([], { hosts, scheduler: null })).toMatchObject({ says: ["dead"] });
+    for (const why of ["squeue did not answer in time", "squeue failed (exit 1)", "squeue is not installed"])
+      expect(await says([], { hosts, scheduler: { kind: "no answer", why } })).toMatchObject({ says: ["unknown"] });
+    expect(await says([], { hosts, lost: null })).toMatchObject({ says: ["unknown"] });
+  });
+
+  test("a scheduler that may hide its owner's jobs from who asks names none of them", async () => {
+    const hosts = ["login1"];
+    const bob = { uid: 1001, user: "bob" };
+    const bobs = job({ uid: 1001, user: "bob", hosts: ["node09"] });
+    expect(await says([bobs], { hosts, asker: bob })).toMatchObject({ says: ["unknown"] });
+    expect(await says([bobs], { hosts, asker: bob, hidesOthers: true })).toMatchObject({ says: ["unknown"] });
+    expect(await says([bobs], { hosts, asker: bob, hidesOthers: false })).toMatchObject({ says: ["dead"] });
+    expect(await says([bobs, job({ uid: 1002 })], { hosts, asker: bob })).toMatchObject({ says: ["dead"] });
+    expect(await says([], { hosts, asker: { uid: 1000, user: "alice" } })).toMatchObject({ says: ["dead"] });
   });
 
   test("a node that was lost since, though its jobs are forgotten; not one that was lost before", async () => {

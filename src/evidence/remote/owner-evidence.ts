@@ -2,9 +2,9 @@ import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
 import type { Users } from "../../system/processes/users.ts";
 import { jobEvidence } from "../schedulers/job-evidence.ts";
-import type { ListedJob, SchedulerAnswer } from "../schedulers/listed-job.ts";
+import type { ListedJob } from "../schedulers/listed-job.ts";
 import type { AskHosts } from "./ask-hosts.ts";
-import type { SchedulerAnswers } from "./ask-schedulers.ts";
+import type { Asked, SchedulerAnswers } from "./ask-schedulers.ts";
 import { type AskedHost, bareOnHosts } from "./bare-on-hosts.ts";
 import type { BareOwner, Owner } from "./owner.ts";
 import { recordedOnHost } from "./recorded-on-host.ts";
@@ -18,6 +18,8 @@ export interface Witnesses {
   readonly ask: AskHosts;
   /** Where a bare PID may be, by the caller's word. */
   readonly hosts: readonly string[];
+  /** Who asks: schedulers may show them their own jobs only. */
+  readonly asker: { readonly uid: number; readonly user: string };
 }
 
 /** All that others say of one owner. */
@@ -36,7 +38,8 @@ export async function ownerEvidence({ process, job }: Owner, witnesses: Witnesse
   return evidence;
 }
 
-async function bareEvidence(process: BareOwner, { jobs, users, ask, hosts }: Witnesses): Promise<Evidence[]> {
+async function bareEvidence(process: BareOwner, witnesses: Witnesses): Promise<Evidence[]> {
+  const { jobs, users, ask, hosts } = witnesses;
   const uid = process.uid ?? (process.user === null ? null : users.uidOf(process.user));
   const owner = { ...process, uid };
   if (owner.host !== null) {
@@ -45,34 +48,53 @@ async function bareEvidence(process: BareOwner, { jobs, users, ask, hosts }: Wit
   const installed = jobs.of(null);
   const listed = installed?.answer.kind === "jobs" ? installed.answer.jobs : [];
   const user = uid === null ? null : users.nameOf(uid);
-  const running = listed.filter((job) => isTheirs(job, uid, user) && job.means !== "ended" && !job.waits);
+  const theirs = listed.filter((job) => isTheirs(job, uid, user) && !job.waits && hasBegunBy(job, process.since));
   const lost = installed?.answer.kind === "jobs" ? (installed.answer.lostHosts ?? []) : [];
   const lostSince = lost.filter(({ since }) => since === null || since > process.since - clockSlackSeconds);
-  const likely = new Set([...running.flatMap((job) => job.hosts), ...hosts]);
+  const likely = new Set([...theirs.flatMap((job) => job.hosts), ...hosts]);
   const named = new Set([...likely, ...lostSince.map(({ host }) => host)]);
+  const incomplete = whyIncomplete(likely, installed, uid, user, witnesses.asker);
   const nobody = (detail: string): Evidence[] => [
     { source: installed?.probe.kind ?? "ssh", says: "unknown", because: "remote process", detail },
   ];
-  // The scheduler's silence leaves hosts out: what is found on the others counts, that nothing is found does not.
-  const silence = installed === null ? null : silenceOf(installed.answer);
-  const nobodyToAsk = () => {
-    if (silence !== null) return nobody(`${installed?.probe.title} gives no evidence: ${silence}`);
-    if (installed === null) return nobody("nobody to ask: no scheduler here, and no --hosts");
-    return nobody(`nobody to ask: ${installed.probe.title} knows no running job of ${user ?? `uid ${uid}`}`);
-  };
-  if (named.size === 0) return nobodyToAsk();
+  if (named.size === 0) return nobody(incomplete ?? "nobody to ask");
   const asked = await Promise.all(
-    [...named].map(async (host): Promise<AskedHost> => ({ host, reply: await ask(host), jobId: jobOn(host, running) })),
+    [...named].map(async (host): Promise<AskedHost> => ({ host, reply: await ask(host), jobId: jobOn(host, theirs) })),
   );
   const evidence = bareOnHosts(owner, asked);
-  const incomplete = likely.size === 0 || (silence !== null && hosts.length === 0);
-  return incomplete && evidence.every(({ says }) => says === "dead") ? nobodyToAsk() : evidence;
+  // What is found on those that were asked counts; that nothing is found does not, where hosts may have been left out.
+  return incomplete !== null && evidence.every(({ says }) => says === "dead") ? nobody(incomplete) : evidence;
 }
 
-/** Why a scheduler's answer leaves out hosts that may have the process; null: it names them all. */
-function silenceOf(answer: SchedulerAnswer): string | null {
-  if (answer.kind === "no answer") return answer.why;
-  return answer.lostHosts === null ? "it does not say which hosts it has lost" : null;
+/** Why hosts on which that user could run may be missing from the likely ones; null: they are all among them. */
+function whyIncomplete(
+  likely: ReadonlySet<string>,
+  installed: Asked | null,
+  uid: number | null,
+  user: string | null,
+  asker: Witnesses["asker"],
+): string | null {
+  if (installed === null) return likely.size === 0 ? "nobody to ask: no scheduler here, and no --hosts" : null;
+  const { probe, answer } = installed;
+  if (answer.kind === "no answer") return `${probe.title} gives no evidence: ${answer.why}`;
+  if (answer.lostHosts === null) return `${probe.title} gives no evidence: it does not say which hosts it has lost`;
+  const whose = user ?? (uid === null ? "somebody unknown" : `uid ${uid}`);
+  // Where other users' jobs are private, none of them is listed, and that says nothing.
+  const isAnothers = (job: ListedJob) =>
+    job.uid === null ? job.user !== null && job.user !== asker.user : job.uid !== asker.uid;
+  const isShown =
+    asker.uid === 0 ||
+    asker.uid === uid ||
+    answer.hidesOthers === false ||
+    answer.jobs.some((job) => isTheirs(job, uid, user)) ||
+    (answer.hidesOthers !== true && answer.jobs.some(isAnothers));
+  if (!isShown) return `${probe.title} is not certain to show us the jobs of ${whose}`;
+  return likely.size === 0 ? `nobody to ask: ${probe.title} knows no job of ${whose} that had begun by then` : null;
+}
+
+/** Ended ones, too: their processes may have got away, and their hosts can be asked like any. */
+function hasBegunBy({ startedAt }: ListedJob, since: number): boolean {
+  return startedAt === null || startedAt <= since + clockSlackSeconds;
 }
 
 function isTheirs(job: ListedJob, uid: number | null, user: string | null): boolean {

@@ -41,6 +41,8 @@ export type SchedulerAnswer =
       readonly jobs: readonly ListedJob[];
       /** Beside those of listed jobs. Null: it could not be asked. */
       readonly lostHosts?: readonly LostHost[] | null;
+      /** Whether users see their own jobs only. Undefined: it was not asked. */
+      readonly hidesOthers?: boolean;
     }
   | { readonly kind: "no answer"; readonly why: string };
 

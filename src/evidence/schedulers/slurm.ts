@@ -48,9 +48,22 @@ export const slurm: SchedulerProbe = {
     const jobs = [...listed, ...more];
     const anyEnded = jobs.some(({ id, means }) => means === "ended" && wanted.has(id));
     const lostHosts = question.allRunning || anyEnded ? await lostNodes(question.run) : [];
-    return { kind: "jobs", jobs: jobs.map((job) => doubtEnd(job, lostHosts)), lostHosts };
+    const own = process.getuid?.() ?? 0;
+    // A list with somebody else's job in it shows that it hides nobody's; else the settings tell.
+    const alone = question.allRunning && own !== 0 && listed.every(({ uid }) => uid === own);
+    const hides = alone ? await hidesOthers(question.run) : null;
+    const shown = jobs.map((job) => doubtEnd(job, lostHosts));
+    return { kind: "jobs", jobs: shown, lostHosts, ...(hides === null ? {} : { hidesOthers: hides }) };
   },
 };
+
+/** PrivateData of slurm.conf(5): with `jobs` in it, users see their own alone. Null: it cannot be told. */
+async function hidesOthers(run: SchedulerQuestion["run"]): Promise<boolean | null> {
+  const answer = await run(["scontrol", "show", "config"]);
+  if (answer.kind !== "ended" || answer.exitCode !== 0) return null;
+  const value = /^PrivateData\s*=\s*(\S+)/m.exec(answer.stdout)?.[1];
+  return value === undefined ? null : value.split(",").includes("jobs");
+}
 
 /** What the accounting says of jobs that squeue has forgotten. It may be down, or not be kept: then nobody knows. */
 async function accounted(
