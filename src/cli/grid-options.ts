@@ -4,8 +4,10 @@ import { readGrid } from "../grid/read-grid.ts";
 import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
 import { UsageError } from "../model/errors.ts";
 import type { DoneRule } from "../run/done-rule.ts";
+import type { Layout } from "../site/layout.ts";
 import type { ChosenRows } from "../work/grid-on-disk.ts";
 import { repeatedValue, type ValuesOf, value } from "./command.ts";
+import { parseCount } from "./units.ts";
 
 /** They select rows of a grid, or are one. */
 export const selectionOptions = {
@@ -17,6 +19,19 @@ export const selectionOptions = {
   stage: value("<list>", "stages"),
   set: repeatedValue("<name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated"),
 };
+
+export const attemptsOption = {
+  maxAttempts: value(
+    "<m>",
+    "failed runs that make a row `failed` (else max_attempts of its block or the site, 1)",
+    parseCount,
+  ),
+};
+
+/** How many failed runs make a row `failed`: as the call says, else its block, else the site. */
+export function maxAttemptsFor({ site }: Layout, given: ValuesOf<typeof attemptsOption>): (row: Row) => number {
+  return ({ settings }) => given.maxAttempts ?? settings.maxAttempts ?? site.maxAttempts;
+}
 
 export function selectionFrom(reader: FieldReader, given: ValuesOf<typeof selectionOptions>): Selection {
   const { strategy, dataset, model, ratio, auxLoss, stage } = given;

@@ -10,7 +10,7 @@ import { type DoneRule, smallestCheckpointBytes } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
 import { repeatedValue, type ValuesOf } from "./command.ts";
 import { evidenceOptions, examineFrom } from "./evidence-options.ts";
-import { selectionFrom, selectionOptions } from "./grid-options.ts";
+import { attemptsOption, maxAttemptsFor, selectionFrom, selectionOptions } from "./grid-options.ts";
 import { layoutFrom, siteOptions } from "./site-options.ts";
 
 /** What every command that looks at the rows of a grid takes. */
@@ -19,6 +19,7 @@ export const planSourceOptions = {
   ...siteOptions,
   ...evidenceOptions,
   doneWhen: repeatedValue("<glob>", "a file in the weights dir that shows a row to be trained; may be repeated"),
+  ...attemptsOption,
 };
 
 type PlanSourceOptions = ValuesOf<typeof planSourceOptions>;
@@ -46,6 +47,7 @@ export function openPlanSource(gridFile: string | undefined, given: PlanSourceOp
   const rule: DoneRule = { patterns: given.doneWhen ?? [], smallestBytes: smallestCheckpointBytes, file: null };
   const selection = selectionFrom(reader, given);
   const examine = examineFrom(given, layout);
+  const maxAttempts = maxAttemptsFor(layout, given);
   const progress = new ProgressReader(layout.site.progress);
   let read: { version: string; grid: Grid } | null = null;
   return {
@@ -61,7 +63,7 @@ export function openPlanSource(gridFile: string | undefined, given: PlanSourceOp
       if (version !== null) read = { version, grid };
       return { grid, unreadable };
     },
-    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts: 1, progress }),
+    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts, progress }),
   };
 }
 

@@ -30,3 +30,14 @@ export function parseSize(flag: string, text: string): number {
   }
   return Math.ceil(Number(number) * factor);
 }
+
+/** For options that take how many of something. */
+export function parseCount(given: string, text: string): number {
+  return wholeNumber(given, text, 1_000_000);
+}
+
+export function wholeNumber(given: string, text: string, most: number): number {
+  const number = /^\d{1,7}$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= most) return number;
+  throw new UsageError(`${given} ${JSON.stringify(text)} is not a number from 1 to ${most}`, { hint: `${given} 4` });
+}

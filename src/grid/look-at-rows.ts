@@ -8,12 +8,15 @@ import { messageOf, TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { belongsToAnother, configurationOf } from "../model/owner-record.ts";
-import { type Layout, markerName } from "../site/layout.ts";
+import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
+import { earlierRuns } from "../stores/claim-record.ts";
+import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { callsFor } from "../system/files/folder-calls.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
+import { noEnds, type RowEnds } from "./row-state.ts";
 
 /** What one look at a row's folder and locks found. */
 export interface RowLook {
@@ -21,6 +24,7 @@ export interface RowLook {
   /** Names in the weights dir; null: there is none. */
   readonly names: readonly string[] | null;
   readonly locks: readonly LockReport[];
+  readonly ends: RowEnds;
   /** Why the row cannot be looked at; null: it can. */
   readonly problem: string | null;
 }
@@ -29,6 +33,7 @@ interface Found {
   readonly weightsDir: string;
   readonly names: readonly string[] | null;
   readonly facts: readonly LockFacts[];
+  readonly ends: RowEnds;
   readonly problem: string | null;
 }
 
@@ -85,19 +90,31 @@ async function lookAt(layout: Layout, configuration: Configuration, site: SiteLo
     unreadable === null ? collisionOf(configuration, facts) : `cannot look at its kernel lock: ${unreadable}`;
   try {
     const names = namesIn(weightsDir);
-    if (names === null) return { weightsDir, names, facts, problem };
+    if (names === null) return { weightsDir, names, facts, ends: noEnds, problem };
     requireWithin(layout.root, weightsDir);
+    const ends = names.includes(markerRecordName) ? endsIn(layout, configuration, weightsDir) : noEnds;
     const marker = names.includes(markerName) ? await markerFacts(layout, weightsDir, true, lockPath) : null;
-    return { weightsDir, names, facts: marker === null ? facts : [...facts, marker], problem };
+    return { weightsDir, names, facts: marker === null ? facts : [...facts, marker], ends, problem };
   } catch (error) {
     if (!(error instanceof TrainlockError) && errnoOf(error) === undefined) throw error;
     return {
       weightsDir,
       names: null,
       facts,
+      ends: noEnds,
       problem: `cannot look into ${weightsDir}: ${errnoOf(error) ?? messageOf(error)}`,
     };
   }
+}
+
+/** How the runs of a row ended, as the record of its folder says. */
+function endsIn(layout: Layout, configuration: Configuration, weightsDir: string): RowEnds {
+  const { attempts, interruptions, lastExit } = earlierRuns(
+    [readMarkerRecord(weightsDir).reading],
+    layout,
+    configuration,
+  ).ends;
+  return { attempts, interruptions, lastExit };
 }
 
 /** Another configuration under this one's lock name: which of them the lock is for, nobody knows. */

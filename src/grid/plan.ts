@@ -38,8 +38,8 @@ export interface PlanRequest {
   readonly examine: Examine;
   /** The done rule in force for a row. */
   readonly ruleOf: (row: Row) => DoneRule;
-  /** How many failed runs make a row `failed`, where its block says nothing. */
-  readonly maxAttempts: number;
+  /** How many failed runs make a row `failed`. */
+  readonly maxAttempts: (row: Row) => number;
   /** Reads how far the running rows are. */
   readonly progress: ProgressReader;
 }
@@ -71,8 +71,8 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
         doneBy: done[index] ?? null,
         queued: null,
         missing,
-        ends: noEnds,
-        maxAttempts: row.settings.maxAttempts ?? request.maxAttempts,
+        ends: look.ends,
+        maxAttempts: request.maxAttempts(row),
       };
       return plannedRow(request, row, look, facts);
     }),
@@ -80,7 +80,7 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
   return { rows: planned, counts: countStates(planned.map(({ state }) => state)) };
 }
 
-const unseen: RowLook = { weightsDir: "", names: null, locks: [], problem: "it was not looked at" };
+const unseen: RowLook = { weightsDir: "", names: null, locks: [], ends: noEnds, problem: "it was not looked at" };
 
 function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: RowLook, facts: RowFacts): PlannedRow {
   const state = stateOf(facts);

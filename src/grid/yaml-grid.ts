@@ -1,11 +1,11 @@
 import { readDoneDeclaration } from "../site/done-declaration.ts";
+import { readAttempts } from "../site/site-file.ts";
 import type { YamlValue } from "../site/yaml-reader.ts";
 import type { Block, Exclusion, PlacedText } from "./block.ts";
 import type { FieldReader } from "./fields.ts";
 import type { BlockSettings, Need, Place } from "./grid.ts";
 
 const settingNames = ["exclude", "done", "needs", "submit", "max_attempts"] as const;
-const mostAttempts = 1000;
 
 /** The blocks of a grid in YAML: a list of mappings, or one mapping. Throws a UsageError with line and key. */
 export function readBlocks({ names }: FieldReader, file: string, top: YamlValue): Block[] {
@@ -57,7 +57,7 @@ function readSettings(fields: readonly string[], own: ReadonlyMap<string, YamlVa
         ?.list()
         .map((item) => readNeed(fields, item)) ?? [],
     submit: own.get("submit")?.list().map(readOption) ?? [],
-    maxAttempts: attempts?.integer(`a number from 1 to ${mostAttempts}`, 1, mostAttempts) ?? null,
+    maxAttempts: attempts === undefined ? null : readAttempts(attempts),
   };
 }
 

@@ -62,6 +62,9 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #   file: train.log           # in the weights dir; * in the name: the one written last
 #   line: "Iter {step}/{of}"
 
+## How many failed runs make a row of a grid failed: plan says so, and no worker tries it again.
+# max_attempts: 1
+
 ## Whether owner records tell the command that holds a lock. The values of keys, tokens, passwords and secrets never are in it.
 # record:
 #   command: on               # on or off

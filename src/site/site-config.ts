@@ -43,6 +43,8 @@ export interface SiteConfig {
   readonly progress: ProgressDeclaration | null;
   /** Whether owner records tell the command, without the values of secrets. */
   readonly recordsCommand: boolean;
+  /** How many failed runs make a row of a grid `failed`, where its block does not say. */
+  readonly maxAttempts: number;
   /** The line on which each setting stands, by its key: `timeouts.ssh`. */
   readonly lines: Readonly<Record<string, number>>;
 }
@@ -62,6 +64,7 @@ export const emptySiteConfig: SiteConfig = {
   store: null,
   progress: null,
   recordsCommand: true,
+  maxAttempts: 1,
   lines: {},
 };
 

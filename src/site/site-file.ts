@@ -8,6 +8,8 @@ import { readStore } from "./site-file-store.ts";
 import { readWeights } from "./site-file-weights.ts";
 import { readYaml, type YamlValue } from "./yaml-reader.ts";
 
+const mostAttempts = 1000;
+
 const keys = [
   "version",
   "lock_dir",
@@ -24,6 +26,7 @@ const keys = [
   "store",
   "progress",
   "record",
+  "max_attempts",
 ] as const;
 
 /** Reads and checks the text of a site's file; `file` names it in messages. Throws a UsageError with line and key. */
@@ -56,6 +59,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     timeouts: take("timeouts", (value) => readTimeouts(value, lines), timeouts),
     store: take("store", (value) => readStore(value, lines), null),
     progress: take("progress", readProgressDeclaration, null),
+    maxAttempts: take("max_attempts", readAttempts, 1),
     recordsCommand: take("record", (value) => readRecord(value, lines), true),
     lines,
   };
@@ -100,6 +104,11 @@ function readSsh(value: YamlValue, lines: Record<string, number>): SiteConfig["s
     port: own.get("port")?.integer("a port, 1 to 65535", 1, 65_535) ?? null,
     jumpHost: jump === undefined ? null : readHost(jump),
   };
+}
+
+/** The same for the site and for a block of a grid. */
+export function readAttempts(value: YamlValue): number {
+  return value.integer(`a number from 1 to ${mostAttempts}`, 1, mostAttempts);
 }
 
 function readRecord(value: YamlValue, lines: Record<string, number>): boolean {

@@ -71,6 +71,7 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ["ssh.user", ssh.user],
     ["ssh.port", ssh.port],
     ["ssh.jump_host", ssh.jumpHost],
+    ["max_attempts", config.maxAttempts],
     ["record.command", config.recordsCommand ? "on" : "off"],
     ...(["probe", "ssh", "scheduler"] as const).map(
       (key) => [`timeouts.${key}`, `${(timeouts[`${key}Ms`] ?? emptySiteConfig.timeouts.probeMs) / 1000}s`] as const,

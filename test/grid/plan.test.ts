@@ -139,3 +139,37 @@ test("a row that cannot be looked at is unknown, and the others are shown", asyn
   expect(planned.stdout).toMatch(/^unknown +a\/d\/m +cannot look into .*ELOOP\nfree +b\/d\/m\n/);
   expect(planned.exitCode).toBe(3);
 });
+
+test("a row whose attempts are used up is failed, with their number and the last exit code, until it is done", async () => {
+  const root = await temporaryRoot();
+  const run = (strategy: string, script: string) =>
+    trainlock(["run", ...flags(root, strategy), "--", "bash", "-c", script]);
+  const checkpoint = 'head -c 4096 /dev/zero > "$TRAINLOCK_WEIGHTS_DIR/final.pth"';
+  await run("once", "exit 3");
+  await run("twice", "exit 3");
+  await run("twice", "exit 4");
+  await run("late", `${checkpoint}; exit 1`);
+  const grid = `
+- { strategy: [once, twice, late], dataset: D, model: m }
+`;
+  const done = ["--done-when", "final.pth"];
+  const states = await statesOf(root, grid, ...done);
+  expect(states).toMatchObject({ twice: "failed", late: "done" });
+  const call = ["plan", join(root, "grid.yaml"), "--root", root, "--scheduler", "none", ...done];
+  const text = (await trainlock(call)).stdout;
+  expect(text).toMatch(/^failed +once\S+ +1 failed attempt \(last exit 3\)$/m);
+  expect(text).toMatch(/^failed +twice\S+ +2 failed attempts \(last exit 4\)$/m);
+  expect(text).toMatch(/^done +late\S+ +final.pth \(last exit 1\)$/m);
+  expect(text).toMatch(/1 done, 2 failed/);
+  // Another stage with the same weights dir has not failed.
+  const staged = await trainlock(["plan", ...flags(root, "once"), "--stage", "2", "--scheduler", "none"]);
+  expect(staged.stdout).toMatch(/1 free/);
+  const rows = JSON.parse((await trainlock([...call, "--json"])).stdout).rows;
+  expect(rows[1]).toMatchObject({ attempts: 2, interruptions: 0, lastExit: 4 });
+  expect((await trainlock([...call, "--tsv"])).stdout).toMatch(/\tfailed\t.*\t2\t0\t4\t/);
+  expect((await statesOf(root, grid, ...done, "--max-attempts", "2")).twice).toBe("failed");
+  expect((await trainlock([...call, "--max-attempts", "2"])).stdout).toMatch(/1 done, 1 failed, 1 free/);
+  writeFileSync(join(root, "trainlock.yaml"), "max_attempts: 3\n");
+  expect((await trainlock(call)).stdout).toMatch(/1 done, 2 free/);
+  expect((await trainlock([...call, "--max-attempts", "0"])).exitCode).toBe(2);
+});

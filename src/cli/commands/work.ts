@@ -3,7 +3,7 @@ import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
 import { configurationArguments } from "../../grid/next-command.ts";
 import { planRows } from "../../grid/plan.ts";
-import { exitCodes, UsageError } from "../../model/errors.ts";
+import { exitCodes } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
 import { signalNumber } from "../../system/processes/signals.ts";
@@ -27,14 +27,21 @@ import {
   valueOr,
 } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
-import { givenGrid, rowRule, selectionFrom, selectionOptions } from "../grid-options.ts";
+import {
+  attemptsOption,
+  givenGrid,
+  maxAttemptsFor,
+  rowRule,
+  selectionFrom,
+  selectionOptions,
+} from "../grid-options.ts";
 import { optionArguments } from "../option-arguments.ts";
 import { isTerminal, print, say } from "../output.ts";
 import { paintFor } from "../show/paint.ts";
 import { planLines } from "../show/plan-text.ts";
 import { showWork } from "../show/work-progress.ts";
 import { layoutFrom, siteOptions } from "../site-options.ts";
-import { parsePositiveDuration } from "../units.ts";
+import { parseCount, parsePositiveDuration, wholeNumber } from "../units.ts";
 import { doneRuleFrom, runOptions } from "./run-options.ts";
 
 const mostJobs = 64;
@@ -59,7 +66,7 @@ const options = {
   jobs: valueOr("<n>", "so many rows at a time; TRAINLOCK_SLOT is 0 to n-1", "1", parseJobs),
   count: value("<k>", "train so many rows, then stop; with 1, exit as the command did", parseCount),
   until: value("<when>", "start no row that usually takes longer than what is left: 23h, or job", parseUntil),
-  maxAttempts: value("<m>", "failed runs that make a row `failed` (1)", parseCount),
+  ...attemptsOption,
   retryFailed: flag("train rows that have failed once more, and go on where a whole grid was stopped"),
   wait: flag("wait for rows that others hold, or that need something"),
   order: choiceOr("<how>", "which row is next: as written in the grid, or random", ["grid", "random"], "grid"),
@@ -140,7 +147,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     look: (row) => looker.look(row),
     forget: () => looker.forget(),
     isQueued: () => false,
-    maxAttempts: (row) => given.maxAttempts ?? row.settings.maxAttempts ?? 1,
+    maxAttempts: maxAttemptsFor(layout, given),
     hasCheckpoint: () => false,
     isDone: (row) => looker.endedWell(row),
     argumentsOf: (row) => [
@@ -218,7 +225,7 @@ async function showRest(
             rows: held.map(({ row }) => row),
             examine: examineFrom(given, reader.layout),
             ruleOf,
-            maxAttempts: 1,
+            maxAttempts: maxAttemptsFor(reader.layout, given),
             progress: new ProgressReader(reader.layout.site.progress),
           })
         ).rows;
@@ -259,16 +266,6 @@ function showRehearsal({ notes, faults }: Awaited<ReturnType<typeof rehearse>>):
 
 function parseJobs(given: string, text: string): number {
   return wholeNumber(given, text, mostJobs);
-}
-
-function parseCount(given: string, text: string): number {
-  return wholeNumber(given, text, 1_000_000);
-}
-
-function wholeNumber(given: string, text: string, most: number): number {
-  const number = /^\d{1,7}$/.test(text) ? Number(text) : 0;
-  if (number >= 1 && number <= most) return number;
-  throw new UsageError(`${given} ${JSON.stringify(text)} is not a number from 1 to ${most}`, { hint: `${given} 4` });
 }
 
 function parseUntil(given: string, text: string): number | "job" {
