@@ -5,6 +5,7 @@ import { knownRows } from "../grid/known-rows.ts";
 import { type Plan, planRows } from "../grid/plan.ts";
 import { readGrid } from "../grid/read-grid.ts";
 import { type Selection, selectRows } from "../grid/selection.ts";
+import type { WalkEvents } from "../listing/weights-folders.ts";
 import { ProgressReader } from "../progress/progress-reader.ts";
 import { type DoneRule, smallestCheckpointBytes } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
@@ -38,6 +39,8 @@ export interface RowsInForce {
   readonly grid: Grid;
   /** Folders that could not be looked into, with the reason: what they hold is left out. */
   readonly unreadable: ReadonlyMap<string, string>;
+  /** Links where folders belong: they are not followed. */
+  readonly links: readonly string[];
 }
 
 /** Opens the site of a call, and its grid: a file, the options alone, or all configurations that are known. */
@@ -55,13 +58,16 @@ export function openPlanSource(gridFile: string | undefined, given: PlanSourceOp
     reader,
     rows: async () => {
       const unreadable = new Map<string, string>();
+      const links: string[] = [];
       // A grid of 100,000 rows is read again only if its file is another.
       const version = gridFile === undefined ? null : versionOf(gridFile);
-      if (version !== null && version === read?.version) return { grid: read.grid, unreadable };
-      const onUnreadable = (path: string, why: string) => unreadable.set(path, why);
-      const grid = await gridOf(reader, gridFile, selection, rule, onUnreadable);
+      if (version !== null && version === read?.version) return { grid: read.grid, unreadable, links };
+      const grid = await gridOf(reader, gridFile, selection, rule, {
+        onUnreadable: (path, why) => unreadable.set(path, why),
+        onLink: (path) => links.push(path),
+      });
       if (version !== null) read = { version, grid };
-      return { grid, unreadable };
+      return { grid, unreadable, links };
     },
     look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts, progress }),
   };
@@ -82,11 +88,11 @@ async function gridOf(
   file: string | undefined,
   selection: Selection,
   rule: DoneRule,
-  onUnreadable: (path: string, why: string) => void,
+  events: WalkEvents,
 ): Promise<Grid> {
   if (file !== undefined) return readGrid(reader, { kind: "file", path: file }, selection);
   if (["strategy", "dataset", "model"].every((field) => selection.has(field)))
     return readGrid(reader, { kind: "options" }, selection);
-  const known = await knownRows(reader.layout, rule, onUnreadable);
+  const known = await knownRows(reader.layout, rule, events);
   return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
 }

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { weightsFolders } from "../listing/weights-folders.ts";
 import { type Finding, fault, type Outcome, ok, warning } from "../model/finding.ts";
 import type { Layout } from "../site/layout.ts";
 import { type SiteProof, settledMount, siteProofName } from "../site/lock-scope.ts";
@@ -52,6 +53,7 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   const tops = new Set(layout.weightsTrees.map(({ top }) => existing(top)));
   tops.delete(lockPlace);
   for (const top of tops) await probeFolder(top, weightsProbeNames, timeoutMs, tell);
+  await tellLinks(layout, tell);
   tell("PID namespace", thisHost().hostname, pidNamespaceOutcome());
   for (const { check, subject, outcome } of await schedulerFindings(layout.site, hosts)) tell(check, subject, outcome);
   if (hosts.length > 0 && !locks) {
@@ -62,6 +64,15 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   else if (hosts.length > 0 && !findings.some(({ level, subject }) => level === "fault" && subject === lockPlace))
     await proveHosts(request, lockPlace, tell);
   return findings;
+}
+
+/** Links where folders of configurations belong: nothing that trains behind them is seen. */
+async function tellLinks(layout: Layout, tell: Tell): Promise<void> {
+  const links: string[] = [];
+  await weightsFolders(layout, { onUnreadable: () => undefined, onLink: (path) => links.push(path) });
+  const means = "it is not followed: locks behind it are not listed";
+  const remedy = "mount that folder in the place of the link, or make the folder that it leads to a root of its own";
+  for (const path of links) tell("link", path, warning("a symbolic link where a folder belongs", means, remedy));
 }
 
 type Tell = (check: string, subject: string, outcome: Outcome) => void;

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
-import { type OnUnreadable, weightsFolders } from "../listing/weights-folders.ts";
+import { type OnUnreadable, type WalkEvents, weightsFolders } from "../listing/weights-folders.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { nameProblem } from "../model/names.ts";
 import { configurationOf, recordIn } from "../model/owner-record.ts";
@@ -15,13 +15,14 @@ import { noSettings, type Row } from "./grid.ts";
  * Every configuration of a site that has a lock, an owner record or what shows it to be done, by name. What cannot be led
  * back to a configuration, or not be looked into, goes to `onUnreadable` and is left out.
  */
-export async function knownRows(layout: Layout, rule: DoneRule, onUnreadable: OnUnreadable): Promise<Row[]> {
+export async function knownRows(layout: Layout, rule: DoneRule, events: WalkEvents): Promise<Row[]> {
+  const { onUnreadable } = events;
   const byFolder = new Map<string, Configuration>();
   for (const { record } of await kernelLockFacts(layout, onUnreadable)) {
     const configuration = record === null ? null : configurationOf(record);
     if (configuration !== null) byFolder.set(layout.weightsDir(configuration), configuration);
   }
-  for (const folder of await weightsFolders(layout, onUnreadable)) {
+  for (const folder of await weightsFolders(layout, events)) {
     if (!(await isKnown(folder, rule, onUnreadable))) continue;
     const configuration = configurationOfFolder(layout, folder);
     if (configuration !== null) byFolder.set(folder, configuration);

@@ -118,7 +118,7 @@ function writtenRecord({ reading }: Found): OwnerRecord | null {
 /** Lock names cannot be taken apart again, so the folders say which lock is theirs. */
 async function foldersByLock(layout: Layout, onUnreadable: OnUnreadable): Promise<Map<string, string>> {
   const folders = new Map<string, string>();
-  for (const folder of await weightsFolders(layout, onUnreadable))
+  for (const folder of await weightsFolders(layout, { onUnreadable, onLink: () => undefined }))
     folders.set(layout.kernelLockPathOfWeightsDir(folder), folder);
   return folders;
 }

@@ -6,7 +6,7 @@ import { openRemoteLocks } from "../stores/open-store.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
-import { type OnUnreadable, weightsFoldersHolding } from "./weights-folders.ts";
+import { type OnUnreadable, type WalkEvents, weightsFoldersHolding } from "./weights-folders.ts";
 
 export interface ListRequest {
   readonly layout: Layout;
@@ -16,14 +16,16 @@ export interface ListRequest {
   readonly verify: boolean;
   readonly examine: Examine;
   readonly onUnreadable: OnUnreadable;
+  /** Of a link that is not followed: what is behind it is not listed. */
+  readonly onLink?: WalkEvents["onLink"];
 }
 
 /** Every lock of a site with its verdict; markers, kernel locks, keys, each by name. Changes nothing. */
 export async function listLocks(request: ListRequest): Promise<LockReport[]> {
-  const { layout, kinds, verify, examine, onUnreadable } = request;
+  const { layout, kinds, verify, examine, onUnreadable, onLink = () => undefined } = request;
   const found: LockFacts[] = [];
   if (kinds.includes("file")) {
-    for (const folder of await weightsFoldersHolding(layout, markerName, onUnreadable)) {
+    for (const folder of await weightsFoldersHolding(layout, markerName, { onUnreadable, onLink })) {
       const facts = await readableMarkerFacts(layout, folder, verify, onUnreadable);
       if (facts !== null) found.push(facts);
     }

@@ -1,29 +1,38 @@
 import type { Evidence, Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
+import { kernelLockStem } from "../site/layout.ts";
 import { holderFrom, nobodyKnown } from "../stores/claim-record.ts";
+import { listedUserName } from "../system/processes/this-host.ts";
 
 /** One lock as lists show it. Strings are as found on disk: escape before showing. */
 export interface LockReport {
   readonly kind: LockKind;
   readonly name: string;
+  /** The name of its kernel lock, which all locks of one training have in common. */
+  readonly training: string;
   readonly verdict: Verdict;
   readonly pid: number | null;
   readonly startedAt: string | null;
   readonly path: string;
   readonly holder: Holder | null;
+  /** Who trains: as recorded, else the owner of the marker. */
+  readonly user: string | null;
   readonly evidence: readonly Evidence[];
 }
 
 export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly Evidence[]): LockReport {
+  const holder = holderOf(facts, evidence);
   return {
     kind: facts.kind,
     name: facts.name,
+    training: kernelLockStem(facts.lockPath),
     verdict,
     pid: facts.pid,
     startedAt: facts.startedAt,
     path: facts.path,
-    holder: holderOf(facts, evidence),
+    holder,
+    user: holder?.user ?? (facts.marker === null ? null : listedUserName(facts.marker.uid)),
     evidence,
   };
 }

@@ -66,6 +66,10 @@ function showCheck(result: CheckResult, checkpoint: string | null, configuration
   else print(`FREE ${printable(result.name)}\n`);
 }
 
+function given(title: string, value: string | number | null): string[] {
+  return value === null ? [] : [`  ${printable(title)}: ${printable(String(value))}`];
+}
+
 /** The block that users of the Python script know; an uncertain lock adds why it counts. */
 function lockedText(configuration: Configuration, lock: LockReport): string {
   const holder = lock.holder ?? { ...nobodyKnown, pid: lock.pid };
@@ -78,6 +82,10 @@ function lockedText(configuration: Configuration, lock: LockReport): string {
     `  Strategy: ${printable(configuration.strategy)}`,
     `  Dataset: ${printable(configuration.dataset)}`,
     `  Model: ${printable(configuration.model)}`,
+    ...given("Ratio", configuration.ratio),
+    ...given("Aux Loss", configuration.auxLoss),
+    ...given("Stage", configuration.stage),
+    ...Object.entries(configuration.dimensions).flatMap(([name, value]) => given(name, value)),
     `  Held by: ${holderText(holder)}`,
     ...(living === null ? [] : [`  Living: ${living}`]),
     ...(lock.startedAt === null ? [] : [`  Since: ${printable(lock.startedAt)}`]),

@@ -11,6 +11,7 @@ import { kindOptions, kindsFrom } from "../kind-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { briefLockText } from "../show/lock-text.ts";
 import { type Paint, paintFor } from "../show/paint.ts";
+import { noneIn, sayUnseen, unseenJson } from "../show/unseen-text.ts";
 import { configurationOptions, jsonOption, layoutFrom, openWith, siteOptions } from "../site-options.ts";
 
 const options = {
@@ -47,6 +48,7 @@ export const command = defineCommand({
 
 async function clear(given: ValuesOf<typeof options>): Promise<number> {
   const unreadable = new Map<string, string>();
+  const links: string[] = [];
   const { layout, configuration } = meant(given);
   const dryRun = given.dryRun ?? true;
   const result = await clearLocks({
@@ -57,9 +59,11 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
     force: given.force,
     examine: examineFrom(given, layout),
     onUnreadable: (path, errno) => unreadable.set(path, errno),
+    onLink: (path) => links.push(path),
   });
   const next =
     given.resetGeneration && configuration !== null ? await resetGeneration(layout, configuration, dryRun) : null;
+  const unseen = { unreadable, links };
   if (given.json) {
     printJson({
       dryRun,
@@ -67,8 +71,12 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
       kept: result.kept.map(lockJson),
       failed: result.failed.map(({ lock, error }) => ({ lock: lockJson(lock), error: error.message })),
       ...(next === null ? {} : { nextGeneration: next }),
+      ...unseenJson(unseen),
     });
-  } else print(`${clearText(result, paintFor(1, given.color))}${next === null ? "" : resetText(next, dryRun)}`);
+  } else
+    print(
+      `${clearText(result, noneIn("stale lock", unseen), paintFor(1, given.color))}${next === null ? "" : resetText(next, dryRun)}`,
+    );
   for (const lock of result.changed) {
     say(
       `trainlock: kept ${printable(lock.path)}: it has changed, or is in use, since it was found ${lock.verdict.label}`,
@@ -76,7 +84,7 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
   }
   for (const { error } of result.failed)
     say(`trainlock: ${printable(error.message)}${error.hint === undefined ? "" : `\n  ${error.hint}`}`);
-  for (const [path, errno] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${errno}`);
+  sayUnseen(unseen, "");
   return result.failed.length + unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
 }
 
@@ -97,9 +105,10 @@ function resetText(next: number, dryRun: boolean): string {
     : `The next generation is ${next}\n`;
 }
 
-function clearText(result: ClearResult, paint: Paint): string {
+/** `none`: what to say instead of that there is none. */
+function clearText(result: ClearResult, none: string | null, paint: Paint): string {
   const { dryRun, removed, kept, failed } = result;
-  if (removed.length === 0 && failed.length === 0) return "No stale locks found\n";
+  if (removed.length === 0 && failed.length === 0) return none ?? "No stale locks found\n";
   const plural = removed.length === 1 ? "lock" : "locks";
   // With --force some of them are not stale, and must not be called so.
   const kind = removed.every(({ verdict }) => verdict.status === "stale") ? "stale" : "stale or unknown";

@@ -1,17 +1,23 @@
 import { listLocks } from "../../listing/list-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
+import type { LockReport } from "../../listing/lock-report.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
-import { printable } from "../../model/printable.ts";
 import { sleep } from "../../system/clock/sleep.ts";
-import { defineCommand, flag, negatedFlag, type ValuesOf } from "../command.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
+import { choice, defineCommand, flag, negatedFlag, requireChoice, type ValuesOf, value } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { kindOptions, kindsFrom } from "../kind-options.ts";
-import { isTerminal, print, printJson, say } from "../output.ts";
+import { isTerminal, print, printJson } from "../output.ts";
 import { listText } from "../show/lock-text.ts";
 import { paintFor } from "../show/paint.ts";
+import { shortText, sortedBy, sortKeys, statuses, trainingsOf } from "../show/short-text.ts";
+import { noneIn, sayUnseen, type Unseen, unseenJson } from "../show/unseen-text.ts";
 import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
 
+type ListOptions = ValuesOf<typeof options>;
+
 const watchEveryMs = 2000;
+const shortColumns = 80;
 /** Cursor home, and all below it erased: the next list over the last one. */
 const overwriteScreen = "\x1b[H\x1b[J";
 
@@ -23,6 +29,10 @@ const options = {
   verbose: flag("print the evidence behind each verdict, one line each", "v"),
   verifyPid: negatedFlag("check no process or host: show every lock as UNVERIFIED (faster)"),
   watch: flag("list again every 2 s until Ctrl-C"),
+  short: flag("one line a training, in 80 columns: name, state, user, job, host, elapsed time"),
+  mine: flag("only those of this user"),
+  status: value("<list>", `only these, separated by commas: ${statuses.join(", ")}`, parseStatuses),
+  sort: choice("<by>", "the order of --short", sortKeys),
 };
 
 export const command = defineCommand({
@@ -32,6 +42,7 @@ export const command = defineCommand({
     "trainlock list --root /data",
     "trainlock list -v --hosts node01,node02",
     "trainlock list --file-only",
+    "trainlock list --short --mine --status active,unknown --sort elapsed",
     "trainlock list --json | jq '.locks[] | select(.status == \"stale\")'",
   ],
   exitCodes: {
@@ -42,28 +53,48 @@ export const command = defineCommand({
   execute: list,
 });
 
-async function list(given: ValuesOf<typeof options>): Promise<number> {
+async function list(given: ListOptions): Promise<number> {
   if (given.watch && given.json)
     throw new UsageError("--watch and --json exclude each other", { hint: "--json is one document" });
+  if (given.sort !== undefined && !given.short)
+    throw new UsageError("--sort is for --short", { hint: "the other lists have a fixed order" });
   const layout = layoutFrom(given);
   const site = { layout, kinds: kindsFrom(given), examine: examineFrom(given, layout) };
   for (;;) {
     const unreadable = new Map<string, string>();
-    const locks = await listLocks({
+    const links: string[] = [];
+    const found = await listLocks({
       ...site,
       verify: given.verifyPid,
       onUnreadable: (path, errno) => unreadable.set(path, errno),
+      onLink: (path) => links.push(path),
     });
-    if (given.json) printJson({ total: locks.length, locks: locks.map(lockJson) });
-    else {
-      const head = given.watch ? watchHead() : "";
-      print(head + listText(locks, paintFor(1, given.color), given.verbose));
-    }
-    for (const [path, errno] of unreadable)
-      say(`trainlock: cannot look into ${printable(path)}: ${errno}; its locks are not listed`);
+    const locks = found.filter((lock) => isWanted(lock, given));
+    const unseen = { unreadable, links };
+    if (given.json) printJson({ total: locks.length, locks: locks.map(lockJson), ...unseenJson(unseen) });
+    else print((given.watch ? watchHead() : "") + textOf(locks, unseen, given));
+    sayUnseen(unseen, "; its locks are not listed");
     if (!given.watch) return unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
     await sleep(watchEveryMs);
   }
+}
+
+function isWanted({ user, verdict }: LockReport, { mine, status }: ListOptions): boolean {
+  return (!mine || user === thisHost().user) && (status === undefined || status.includes(verdict.status));
+}
+
+function textOf(locks: readonly LockReport[], unseen: Unseen, given: ListOptions): string {
+  const nothing = locks.length === 0 ? noneIn("lock", unseen) : null;
+  if (nothing !== null) return nothing;
+  const paint = paintFor(1, given.color);
+  if (!given.short) return listText(locks, paint, given.verbose);
+  const columns = isTerminal(1) ? Math.max(shortColumns, process.stdout.columns ?? 0) : shortColumns;
+  return shortText(sortedBy(trainingsOf(locks), given.sort ?? "name"), Date.now(), columns, paint);
+}
+
+function parseStatuses(given: string, text: string): readonly string[] {
+  const words = text.split(",").map((word) => word.trim().toLowerCase());
+  return words.map((word) => requireChoice(given, word, statuses));
 }
 
 function watchHead(): string {

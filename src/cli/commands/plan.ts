@@ -5,14 +5,14 @@ import type { Plan } from "../../grid/plan.ts";
 import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
-import { printable } from "../../model/printable.ts";
 import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
-import { isTerminal, print, printJson, say } from "../output.ts";
+import { isTerminal, print, printJson } from "../output.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
 import { formatRow, planJson, planTsv } from "../show/plan-data.ts";
 import { countsLine, planLines } from "../show/plan-text.ts";
+import { sayUnseen } from "../show/unseen-text.ts";
 import { jsonOption } from "../site-options.ts";
 
 /** A terminal shows more rows than this as a matrix. */
@@ -66,8 +66,8 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   const source = openPlanSource(gridFile, given);
   const { layout, reader } = source;
   const inForce = await source.rows();
-  const { grid, unreadable } = inForce;
-  for (const [path, why] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${why}; it is left out`);
+  const { grid, unreadable, links } = inForce;
+  sayUnseen({ unreadable, links }, "; it is left out");
   if (given.adopt) {
     const names = layout.site.dimensions.map(({ name }) => name);
     print(

@@ -2,13 +2,14 @@ import { closeSync, constants, openSync } from "node:fs";
 import { constants as systemConstants } from "node:os";
 import { systemError } from "../libc/errno.ts";
 import { bunFfi } from "../libc/libc-bun.ts";
-import { type Closed, type EntriesHolding, lookInto, type Wanted } from "./look-into.ts";
+import { type Collected, type EntriesHolding, kindAt, lookInto, type Wanted } from "./look-into.ts";
 
 /** Numbers in the system call table: glibc has a wrapper for getdents64 only since 2.30. */
 const numbers = process.arch === "arm64" ? { getdents64: 61, readlinkat: 78 } : { getdents64: 217, readlinkat: 267 };
-/** DT_UNKNOWN and DT_DIR of readdir(3): some network file systems leave the type out. */
+/** DT_UNKNOWN, DT_DIR and DT_LNK of readdir(3): some network file systems leave the type out. */
 const typeUnknown = 0;
 const typeFolder = 4;
+const typeLink = 10;
 const dot = 46;
 /** Offsets in struct linux_dirent64, getdents(2). */
 const lengthAt = 16;
@@ -47,7 +48,7 @@ export function bunEntriesHolding(folder: string, wanted: Wanted): EntriesHoldin
   loaded ??= load();
   const { call, errno, entries, name, pointers } = loaded;
   const tail = Buffer.from(`/${[...wanted.within, wanted.file].join("/")}\0`);
-  const found = { names: [] as string[], closed: [] as Closed[] };
+  const found: Collected = { names: [], links: [], closed: [] };
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     for (;;) {
@@ -56,7 +57,7 @@ export function bunEntriesHolding(folder: string, wanted: Wanted): EntriesHoldin
       if (filled === 0) return found;
       for (let at = 0; at < filled; at += (entries[at + lengthAt] ?? 0) | ((entries[at + lengthAt + 1] ?? 0) << 8)) {
         const type = entries[at + typeAt];
-        if (type !== typeFolder && type !== typeUnknown) continue;
+        if (type !== typeFolder && type !== typeUnknown && type !== typeLink) continue;
         const start = at + nameAt;
         let length = 0;
         // By hand: for so few bytes, a call to copy them takes longer than they do.
@@ -65,6 +66,13 @@ export function bunEntriesHolding(folder: string, wanted: Wanted): EntriesHoldin
           length += 1;
         }
         if (name[0] === dot && (length === 1 || (length === 2 && name[1] === dot))) continue;
+        if (type !== typeFolder) {
+          const text = entries.toString("utf8", start, start + length);
+          if (type === typeLink || kindAt(`${folder}/${text}`) === "link") {
+            found.links.push(text);
+            continue;
+          }
+        }
         for (let index = 0; index < tail.length; index += 1) name[length + index] = tail[index] ?? 0;
         const end = start + length;
         // The cheapest question there is: EINVAL says that it is there, and no link (readlink(2)).

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { bunEntriesHolding } from "./entries-holding-bun.ts";
-import { type Closed, type EntriesHolding, lookInto, type Wanted } from "./look-into.ts";
+import { type Collected, type EntriesHolding, isTypeless, kindAt, kindOf, lookInto, type Wanted } from "./look-into.ts";
 
 /**
  * The subfolders of a folder that have an entry of this name, of whatever kind, symbolic links not followed. One call to the
@@ -9,7 +9,11 @@ import { type Closed, type EntriesHolding, lookInto, type Wanted } from "./look-
  */
 export function entriesHolding(folder: string, wanted: Wanted): EntriesHolding {
   if (process.versions.bun !== undefined) return bunEntriesHolding(folder, wanted);
-  const found = { names: [] as string[], closed: [] as Closed[] };
-  for (const name of readdirSync(folder)) lookInto(folder, name, wanted, found);
+  const found: Collected = { names: [], links: [], closed: [] };
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const kind = isTypeless(entry) ? kindAt(`${folder}/${entry.name}`) : kindOf(entry);
+    if (kind === "link") found.links.push(entry.name);
+    if (kind === "folder") lookInto(folder, entry.name, wanted, found);
+  }
   return found;
 }

@@ -1,21 +1,35 @@
-import { readdirSync } from "node:fs";
+import { type Dirent, readdirSync } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";
 import { isErrno } from "../libc/errno.ts";
 import { inLanes } from "../map-concurrent.ts";
 import { entriesHolding } from "./entries-holding.ts";
-import { type Closed, type EntriesHolding, isFolder, isTypeless, lookInto, type Wanted } from "./look-into.ts";
+import {
+  type Collected,
+  type EntriesHolding,
+  type EntryKind,
+  isTypeless,
+  kindAt,
+  kindOf,
+  lookInto,
+  type Wanted,
+} from "./look-into.ts";
 import { mountOf } from "./mounts.ts";
 import { allowManyCalls, mostCalls } from "./thread-pool.ts";
 
 type Now<T> = T | Promise<T>;
 
+/** Names of folders, and of symbolic links, wherever they lead. */
+interface Subfolders {
+  readonly folders: readonly string[];
+  readonly links: readonly string[];
+}
+
 /** What a walk asks of a file system. All throw what the calls of the runtime throw. */
 export interface FolderCalls {
   /** How many of them are worth being asked at once. */
   readonly lanes: number;
-  isFolder(path: string): Now<boolean>;
-  /** Names of folders, without symbolic links. */
-  subfolders(path: string): Now<string[]>;
+  kindAt(path: string): Now<EntryKind>;
+  subfolders(path: string): Now<Subfolders>;
   /** Subfolders that have an entry of this name, of whatever kind. */
   holding(path: string, wanted: Wanted): Now<EntriesHolding>;
 }
@@ -29,27 +43,31 @@ export function callsFor(path: string): FolderCalls {
 
 const oneByOne: FolderCalls = {
   lanes: 1,
-  isFolder,
-  subfolders: (path) =>
-    readdirSync(path, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() || (isTypeless(entry) && isFolder(`${path}/${entry.name}`)))
-      .map(({ name }) => name),
+  kindAt,
+  subfolders: (path) => {
+    const entries = readdirSync(path, { withFileTypes: true });
+    return byKind(
+      entries,
+      entries.map((entry) => (isTypeless(entry) ? kindAt(`${path}/${entry.name}`) : kindOf(entry))),
+    );
+  },
   holding: entriesHolding,
 };
 
 const manyAtOnce: FolderCalls = {
   lanes: mostCalls,
-  isFolder: isFolderAsked,
+  kindAt: kindAsked,
   subfolders: async (path) => {
     const entries = await readdir(path, { withFileTypes: true });
-    const folders = await inLanes(entries, mostCalls, (entry) =>
-      isTypeless(entry) ? isFolderAsked(`${path}/${entry.name}`) : entry.isDirectory(),
+    const kinds = await inLanes(entries, mostCalls, (entry) =>
+      isTypeless(entry) ? kindAsked(`${path}/${entry.name}`) : kindOf(entry),
     );
-    return entries.filter((_, index) => folders[index]).map(({ name }) => name);
+    return byKind(entries, kinds);
   },
   holding: async (path, wanted) => {
     const entries = await readdir(path, { withFileTypes: true });
-    const found = { names: [] as string[], closed: [] as Closed[] };
+    const links = entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => name);
+    const found: Collected = { names: [], links, closed: [] };
     const tail = [...wanted.within, wanted.file].join("/");
     const likely = entries.filter((entry) => entry.isDirectory() || isTypeless(entry)).map(({ name }) => name);
     await inLanes(likely, mostCalls, async (name) => {
@@ -69,11 +87,16 @@ async function mayHave(path: string): Promise<boolean> {
   }
 }
 
-async function isFolderAsked(path: string): Promise<boolean> {
+async function kindAsked(path: string): Promise<EntryKind> {
   try {
-    return (await lstat(path)).isDirectory();
+    return kindOf(await lstat(path));
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return false;
+    if (isErrno(error, "ENOENT")) return null;
     throw error;
   }
+}
+
+function byKind(entries: readonly Dirent[], kinds: readonly EntryKind[]): Subfolders {
+  const names = (kind: EntryKind) => entries.filter((_, index) => kinds[index] === kind).map(({ name }) => name);
+  return { folders: names("folder"), links: names("link") };
 }

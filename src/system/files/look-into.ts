@@ -1,11 +1,20 @@
-import { type Dirent, lstatSync } from "node:fs";
+import { type Dirent, lstatSync, type Stats } from "node:fs";
 import { errnoOf, isErrno } from "../libc/errno.ts";
 
 export interface EntriesHolding {
   /** Names of subfolders in which the file is. */
   readonly names: readonly string[];
+  /** Symbolic links that stand where a folder may, wherever they lead: paths below the folder. */
+  readonly links: readonly string[];
   /** Folders that would not tell, with the errno. */
   readonly closed: readonly Closed[];
+}
+
+/** The same while it is being collected. */
+export interface Collected {
+  readonly names: string[];
+  readonly links: string[];
+  readonly closed: Closed[];
 }
 
 export interface Closed {
@@ -22,12 +31,7 @@ export interface Wanted {
 }
 
 /** One subfolder, by the runtime's own means. */
-export function lookInto(
-  folder: string,
-  name: string,
-  { within, file }: Wanted,
-  found: { readonly names: string[]; readonly closed: Closed[] },
-): void {
+export function lookInto(folder: string, name: string, { within, file }: Wanted, found: Collected): void {
   let path = `${folder}/${name}`;
   try {
     if (lstatSync([path, ...within, file].join("/"), { throwIfNoEntry: false }) === undefined) return;
@@ -35,7 +39,9 @@ export function lookInto(
     if (!isFolder(path)) return;
     for (const part of within) {
       path = `${path}/${part}`;
-      if (!isFolder(path)) return;
+      const kind = kindAt(path);
+      if (kind === "link") found.links.push(path.slice(folder.length + 1));
+      if (kind !== "folder") return;
     }
     found.names.push(name);
   } catch (error) {
@@ -57,7 +63,18 @@ function closedFolder(path: string, [part, ...rest]: readonly string[]): string 
 }
 
 export function isFolder(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return kindAt(path) === "folder";
+}
+
+/** Null: anything else, and nothing. */
+export type EntryKind = "folder" | "link" | null;
+
+export function kindAt(path: string): EntryKind {
+  return kindOf(lstatSync(path, { throwIfNoEntry: false }));
+}
+
+export function kindOf(entry: Stats | Dirent | undefined): EntryKind {
+  return entry?.isDirectory() ? "folder" : entry?.isSymbolicLink() ? "link" : null;
 }
 
 /** Some network file systems leave the type out of a folder's entries (readdir(3), DT_UNKNOWN). */

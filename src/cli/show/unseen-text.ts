@@ -1,0 +1,39 @@
+import { printable } from "../../model/printable.ts";
+import { say } from "../output.ts";
+
+const mostNamed = 20;
+
+/** What a listing could not look at. */
+export interface Unseen {
+  /** Folders and files, each with the reason. */
+  readonly unreadable: ReadonlyMap<string, string>;
+  /** Links where folders belong. */
+  readonly links: readonly string[];
+}
+
+/** Says on standard error what a listing knows nothing of. */
+export function sayUnseen({ unreadable, links }: Unseen, consequence: string): void {
+  for (const [path, why] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${why}${consequence}`);
+  for (const path of links.slice(0, mostNamed))
+    say(`trainlock: ${printable(path)} is a link, and is not followed: what is behind it is not seen`);
+  if (links.length > mostNamed) say(`trainlock: nor are ${links.length - mostNamed} more links`);
+}
+
+/** Instead of saying that there is none: nobody knows. Null: all was looked at. */
+export function noneIn(what: string, { unreadable, links }: Unseen): string | null {
+  const count = (number: number, one: string, more: string) =>
+    number === 0 ? [] : [number === 1 ? one : `${number} ${more}`];
+  const unseen = [
+    ...count(unreadable.size, "1 folder was not", "folders were not"),
+    ...count(links.length, "1 link was not followed", "links were not followed"),
+  ];
+  return unseen.length === 0 ? null : `Found no ${what} in what could be read; ${unseen.join(", ")}\n`;
+}
+
+/** Keys of a JSON document; none where all was looked at. */
+export function unseenJson({ unreadable, links }: Unseen) {
+  return {
+    ...(unreadable.size === 0 ? {} : { unreadable: [...unreadable].map(([path, why]) => ({ path, why })) }),
+    ...(links.length === 0 ? {} : { links }),
+  };
+}
