@@ -152,7 +152,8 @@ def _ask(request, root=None, lock_dir=None, on_lock=None):
             theirs.close()
         try:
             answer = _converse(ours, request, token, on_lock)
-        except OSError:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            # No socket any more, or no line of the dialogue.
             answer = None
         finally:
             ours.close()
@@ -184,8 +185,8 @@ def _converse(ours, request, token, on_lock):
             rest += more
         line, rest = rest.split(b'\n', 1)
         message = json.loads(line.decode('utf-8'))
-        if message.get('say') != 'lock':
-            return message if message.get('token') == token else None
+        if message['say'] != 'lock':
+            return message if message['token'] == token else None
         reply, fd = on_lock(message['path'], message['primitive'])
         _send(ours, reply, fd)
 
@@ -250,33 +251,41 @@ def _uninterrupted(work):
     cancelled = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         return work(cancelled)
+    # Not Thread.join: interrupted, it takes the thread for ended. And whether an interrupted start has started anything cannot
+    # be told, so that one of both sides has to take the permission to work.
+    over = threading.Event()
+    permission = threading.Lock()
     outcome = []
 
     def run():
+        if not permission.acquire(False):
+            return
         try:
             outcome.append((work(cancelled), None))
         except BaseException as error:
             outcome.append((None, error))
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=run, name='training_lock', daemon=True)
     interruption = None
     started = False
     while True:
         try:
             if not started:
                 started = True
+                thread = threading.Thread(target=run, name='training_lock', daemon=True)
                 try:
                     thread.start()
                 except RuntimeError:
                     # The interpreter is shutting down, or has no thread left.
                     run()
-            while thread.is_alive():
-                thread.join()
+            over.wait()
+            thread.join(1.0)
             break
         except BaseException as error:
             interruption = interruption or error
             cancelled.set()
-            if thread.ident is None and not outcome:
+            if permission.acquire(False):
                 break
     if interruption is not None:
         raise interruption
@@ -875,6 +884,13 @@ class TrainingLock(object):
         except AttributeError:
             return str(self.stage)
 
+    def _require_numbers(self):
+        if self.ratio is not None and not 0 <= self.ratio <= 1:
+            raise ValueError('ratio {} is not a number from 0 to 1'.format(self.ratio))
+        stage = self._stage_for_json()
+        if isinstance(stage, int) and not 0 <= stage < 10 ** 9:
+            raise ValueError('stage {} is not a number from 0 to 999999999'.format(stage))
+
     def _model_name(self):
         name = str(self.model)
         if self.ratio is not None:
@@ -892,6 +908,7 @@ class TrainingLock(object):
         return {'root': root, 'lock_dir': self._lock_dir_given}
 
     def _configuration(self):
+        self._require_numbers()
         return {'strategy': str(self.strategy), 'dataset': str(self._dataset_given), 'model': str(self.model),
                 'ratio': self.ratio, 'aux_loss': None if self.aux_loss is None else str(self.aux_loss),
                 'stage': self._stage_for_json(), 'dimensions': self._dimensions}

@@ -2,7 +2,7 @@ import type { SchedulerJob, TrainlockSection } from "../../model/owner-record.ts
 import { readNotedTree } from "./noted-tree.ts";
 import { readProcText } from "./proc-files.ts";
 import { processesWithToken } from "./process-table.ts";
-import { readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
+import { commandLineOf, readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
 import { schedulerJob } from "./scheduler-job.ts";
 import { thisHost } from "./this-host.ts";
 
@@ -29,7 +29,15 @@ export function trainingProcesses(section: TrainlockSection, weightsDir: string 
     const there = readTreeProcess(pid);
     if (there !== null) found.set(pid, there);
   }
-  return [...found.values()].filter(({ pid, runs }) => runs && !own.has(pid) && !ancestorsOf(pid).has(process.pid));
+  const living = [...found.values()].filter(
+    ({ pid, runs }) => runs && !own.has(pid) && !ancestorsOf(pid).has(process.pid),
+  );
+  return [...living.filter((each) => !isTracker(each)), ...living.filter(isTracker)];
+}
+
+/** Python's multiprocessing starts it before any worker, and it ends after the last one: it is never the one to look at. */
+function isTracker(process: TreeProcess): boolean {
+  return commandLineOf(process).includes("from multiprocessing.resource_tracker import main");
 }
 
 /** A process and those above it, by PID. */

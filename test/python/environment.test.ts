@@ -1,0 +1,283 @@
+import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { configuration } from "../support/configuration.ts";
+import { python, pythonFolder, pythonSession, startPython } from "../support/python.ts";
+import { requiresPrograms } from "../support/requirements.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { executable, holdWithRun, trainlock } from "../support/trainlock.ts";
+
+const test = requiresPrograms("python3");
+const site = async () => configuration(await temporaryRoot());
+const free = async (of: Awaited<ReturnType<typeof site>>) => (await trainlock(["check", ...of.args])).exitCode === 0;
+
+/** A script in the executable's place. */
+async function standIn(script: string): Promise<string> {
+  const path = join(await temporaryRoot(), "trainlock");
+  writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return path;
+}
+
+test("importing needs no root; asking without one says how to name it, and is no `locked`", async () => {
+  const program = pythonSession("");
+  expect(await program.tell("training_lock.DEFAULT_LOCK_DIR")).toBe("");
+  for (const call of ["lock.acquire()", "lock.is_locked()", "lock.__enter__()", "list_all_locks()"]) {
+    expect(await program.raised(call)).toMatch(
+      /^LockUnavailable: no root: .*TRAINLOCK_ROOT, AWARE_DATA_ROOT, PROVE_ROOT/,
+    );
+  }
+  const root = await temporaryRoot();
+  expect(await program.tell(`TrainingLock('a', 'b', 'c', root='${root}').acquire()`)).toBe(true);
+  expect(await program.tell(`os.environ.update(PROVE_ROOT='${root}')`)).toBe(null);
+  expect(await program.tell("lock.acquire()")).toBe(true);
+});
+
+test("a lock_dir alone names the root that it lies in", async () => {
+  const of = await site();
+  const program = pythonSession("");
+  const made = `TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50', lock_dir='${of.lockDir}')`;
+  expect(await program.tell(`${made}.acquire()`)).toBe(true);
+  expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
+  expect(await program.tell(`len(list_active_locks('${of.lockDir}'))`)).toBe(1);
+});
+
+test("a fifth argument with a slash, or a Path, is lock_dir, with one warning; numpy's numbers are numbers", async () => {
+  const of = await site();
+  const script = `
+import sys, warnings
+from pathlib import Path
+from training_lock import *
+class Float32(object):
+    def __float__(self): return 0.5
+class Int64(object):
+    def __index__(self): return 2
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    named = [TrainingLock('a', 'b', 'c', None, where) for where in (sys.argv[1], Path(sys.argv[1]))]
+print([w.category.__name__ for w in caught], [str(lock.lock_file) for lock in named] == [sys.argv[1] + '/a_b_c.lock'] * 2)
+lock = TrainingLock('a', 'b', 'c', Float32(), stage=Int64())
+print(lock.lock_file.name, lock.acquire(), lock.get_lock_holder()['ratio'])
+`;
+  const ended = await python(of.root, script, [`${of.root}/locks`]);
+  expect(ended.stdout).toBe("['DeprecationWarning', 'DeprecationWarning'] True\ns2_a_b_c_ratio0p50.lock True 0.5\n");
+});
+
+test("no executable: the error names all four places", async () => {
+  const of = await site();
+  const program = pythonSession(of.root, { env: { TRAINLOCK_BIN: "", PATH: "/usr/bin:/bin" } });
+  const text = await program.raised("lock.acquire()");
+  expect(text).toMatch(/^LockUnavailable: .*TRAINLOCK_BIN is not set/);
+  for (const place of [`${pythonFolder}/trainlock`, "PATH has none", `${of.root}/bin/trainlock`])
+    expect(text).toContain(place);
+  mkdirSync(join(of.root, "bin"));
+  symlinkSync(executable, join(of.root, "bin", "trainlock"));
+  expect(await program.tell("lock.acquire()")).toBe(true);
+});
+
+test("the executable beside the file, in PATH, and a TRAINLOCK_BIN that is none", async () => {
+  const of = await site();
+  const folder = await temporaryRoot();
+  copyFileSync(join(pythonFolder, "training_lock.py"), join(folder, "training_lock.py"));
+  symlinkSync(executable, join(folder, "trainlock"));
+  const beside = pythonSession(of.root, { env: { TRAINLOCK_BIN: "", PYTHONPATH: folder } });
+  expect(await beside.tell("training_lock._executable()")).toBe(join(folder, "trainlock"));
+  const inPath = pythonSession(of.root, { env: { TRAINLOCK_BIN: "", PATH: `${folder}:${process.env.PATH}` } });
+  expect(await inPath.tell("lock.acquire()")).toBe(true);
+  const wrong = pythonSession(of.root, { env: { TRAINLOCK_BIN: "/nowhere/trainlock" } });
+  expect(await wrong.raised("lock.acquire()")).toMatch(/'\/nowhere\/trainlock', which cannot be executed/);
+});
+
+const brokenExecutables: Readonly<Record<string, readonly [string, RegExp]>> = {
+  "an older one": [
+    'echo "trainlock: unknown command \\"__python\\"" >&2; exit 2',
+    /is older than this training_lock.py/,
+  ],
+  "one that says nothing": ["exit 0", /has not answered/],
+  "one that fails": ["echo 'no such library' >&2; exit 127", /has not answered: no such library/],
+  "one that answers somebody else": ['read x; echo \'{"say":"held","token":"0"}\'', /has not answered/],
+  "one that answers no JSON": ["read x; echo held", /has not answered/],
+  "one that answers half a line": ['read x; printf \'{"say":"he\'', /has not answered/],
+  "a newer one": [
+    `read x; exec 3>&1; echo "$x" | sed 's/"protocol": 1/"protocol": 9/' | "${executable}" __python`,
+    /has not answered|speaks version/,
+  ],
+};
+
+for (const [what, [script, says]] of Object.entries(brokenExecutables)) {
+  test(`an executable that is ${what}: LockUnavailable, never True or False`, async () => {
+    const of = await site();
+    const program = pythonSession(of.root, { env: { TRAINLOCK_BIN: await standIn(script) } });
+    for (const call of ["lock.acquire()", "lock.is_locked()"]) {
+      const text = await program.raised(call);
+      expect(text).toMatch(/^LockUnavailable: /);
+      expect(text).toMatch(says);
+    }
+    expect(await free(of)).toBe(true);
+  });
+}
+
+test("a file that speaks another version than the executable is told which of the two is older", async () => {
+  const of = await site();
+  const program = pythonSession(of.root);
+  await program.tell("training_lock._PROTOCOL = 0");
+  expect(await program.raised("lock.acquire()")).toMatch(/^LockUnavailable: .*version 0 .*the file is older/);
+  await program.tell("training_lock._PROTOCOL = 2");
+  expect(await program.raised("lock.acquire()")).toMatch(/^LockUnavailable: .*version 2 .*the executable is older/);
+});
+
+test("a configuration that is none is a ValueError that names the value", async () => {
+  const of = await site();
+  const program = pythonSession(of.root);
+  for (const [given, named] of [
+    ["TrainingLock('a/b', 'IDD-AW', 'm')", '"a/b"'],
+    ["TrainingLock('', 'IDD-AW', 'm')", "--strategy"],
+    ["TrainingLock('a', '..', 'm')", '".."'],
+    ["TrainingLock('a', 'b', 'm', 1.5)", "1.5"],
+    ["TrainingLock('a', 'b', 'm', float('nan'))", "nan"],
+    ["TrainingLock('a', 'b', 'm', stage='a/b')", "a/b"],
+    ["TrainingLock('a', 'b', 'm', stage=-1)", "-1"],
+  ] as const) {
+    const text = await program.raised(`${given}.acquire()`);
+    expect(text, given).toMatch(/^ValueError: /);
+    expect(text, given).toContain(named);
+  }
+});
+
+test("a file where the lock file belongs that is none, a link, a folder without permission: LockUnavailable with the way out", async () => {
+  const of = await site();
+  const program = pythonSession(of.root);
+  mkdirSync(of.lockDir);
+  symlinkSync("/etc/passwd", of.kernelLock);
+  expect(await program.raised("lock.acquire()")).toMatch(/^LockUnavailable: cannot open the lock file .*ELOOP/);
+  writeFileSync(join(of.lockDir, "other.lock"), "");
+  expect(readFileSync("/etc/passwd", "utf8")).toContain("root:");
+  const other = configuration(of.root, "gen_X");
+  mkdirSync(other.kernelLock);
+  expect(await program.raised("TrainingLock('gen_X', 'IDD-AW', 'deeplabv3plus_r50').acquire()")).toMatch(
+    /^LockUnavailable: .*not a regular file/,
+  );
+});
+
+test("with SIGCHLD ignored, handled, and every child reaped by a handler of the program", async () => {
+  const of = await site();
+  for (const handling of [
+    "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    "def reap(*_):\n    try:\n        while os.waitpid(-1, os.WNOHANG)[0]: pass\n    except ChildProcessError: pass\nsignal.signal(signal.SIGCHLD, reap)",
+  ]) {
+    const script = `
+import os, signal
+from training_lock import *
+${handling}
+lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+assert not lock.is_locked()
+with lock:
+    assert not TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50').acquire()
+    assert len(list_all_locks()) == 2
+    lock.assert_held()
+try:
+    TrainingLock('a/b', 'c', 'd').acquire()
+except ValueError:
+    print('ok')
+`;
+    expect(await python(of.root, script)).toMatchObject({ stdout: "ok\n", exitCode: 0 });
+    const run = await holdWithRun(of.args);
+    const locked = `from training_lock import *\nimport os, signal\n${handling}\nlock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')\nprint(lock.acquire(), lock.is_locked(), preflight_check('baseline', 'IDD-AW', 'deeplabv3plus_r50'))`;
+    expect((await python(of.root, locked)).stdout).toBe("False True False\n");
+    run.closeInput();
+    await run.finished;
+  }
+});
+
+for (const [moment, script, patch] of [
+  ["before the executable has begun", `touch "$ASKED"; sleep 0.5; exec "${executable}" "$@"`, ""],
+  [
+    "after the claim was made",
+    `exec "${executable}" "$@"`,
+    `
+begin = training_lock._Claim.begin
+def slow(claim):
+    begin(claim)
+    open(os.environ['ASKED'], 'w').close()
+    time.sleep(0.5)
+training_lock._Claim.begin = slow
+`,
+  ],
+] as const) {
+  test(`Ctrl-C in acquire ${moment}: raised, and what was claimed is given up`, async () => {
+    const of = await site();
+    const program = startPython(
+      of.root,
+      `
+import os, signal, sys, threading, time
+import training_lock
+from training_lock import *
+${patch}
+lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+def interrupt():
+    while not os.path.exists(os.environ['ASKED']):
+        time.sleep(0.01)
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    print('acquired', lock.acquire(), flush=True)
+except KeyboardInterrupt:
+    print('interrupted', lock.generation, flush=True)
+except LockUnavailable as error:
+    print('unavailable', error, flush=True)
+sys.stdin.read()
+`,
+      [],
+      { env: { TRAINLOCK_BIN: await standIn(script), ASKED: join(of.root, "asked") } },
+    );
+    await program.waitFor("\n");
+    expect(program.stdout()).toBe("interrupted None\n");
+    expect(await free(of)).toBe(true);
+    const { trainlock: section } = JSON.parse(readFileSync(of.kernelLock, "utf8"));
+    expect(section).toMatchObject({ generation: 1, released_at: expect.any(String) });
+    expect(existsSync(of.marker)).toBe(false);
+  });
+}
+
+test("Ctrl-C while it waits for another: raised at once, and nothing is held", async () => {
+  const of = await site();
+  const run = await holdWithRun(of.args);
+  const program = pythonSession(of.root);
+  await program.tell("import _thread, threading");
+  await program.tell("threading.Timer(0.5, _thread.interrupt_main).start()");
+  expect(await program.raised("lock.acquire(blocking=True, timeout=-1)")).toMatch(/^KeyboardInterrupt/);
+  run.closeInput();
+  await run.finished;
+  expect(await free(of)).toBe(true);
+});
+
+test("the file passes commands on: texts and exit codes are those of the executable", async () => {
+  const of = await site();
+  const run = await holdWithRun(of.args);
+  const file = join(pythonFolder, "training_lock.py");
+  const call = (...args: string[]) =>
+    python(of.root, "import os, sys; os.execv(sys.executable, [sys.executable] + sys.argv[1:])", [file, ...args]);
+  const configured = ["--strategy", of.strategy, "--dataset", of.dataset, "--model", of.model];
+  const calls = [
+    ["list"],
+    ["list", "--file-only"],
+    ["clear"],
+    ["check", ...configured],
+    ["check", "--model", "x"],
+    ["nonsense"],
+  ];
+  for (const args of calls) {
+    const [passed, own] = [await call(...args), await trainlock(args, { env: { AWARE_DATA_ROOT: of.root } })];
+    expect(passed, args.join(" ")).toEqual(own);
+  }
+  expect((await call("list")).stdout).toContain(`PID: ${run.pid}`);
+});
+
+test("a job's id is in the record, and in what others are told", async () => {
+  const of = await site();
+  const program = pythonSession(of.root, { env: { LSB_JOBID: "123456" } });
+  await program.tell("lock.acquire()");
+  expect(await pythonSession(of.root).raised("lock.__enter__()")).toContain("by job 123456 on");
+  expect(await program.tell("lock.get_lock_holder()['job_id']")).toBe("123456");
+});
