@@ -126,14 +126,18 @@ export function valueOr<T>(
   return { ...value(placeholder, description, read), defaultText, always: true, absent: () => read("", defaultText) };
 }
 
-export function repeatedValue(placeholder: string, description: string): Option<readonly string[], false> {
+export function repeatedValue(
+  placeholder: string,
+  description: string,
+  read: Read<string> = (_, text) => text,
+): Option<readonly string[], false> {
   return {
     form: "value",
     placeholder,
     description,
     always: false,
     absent: () => undefined,
-    read: (_, text, before = []) => [...before, text ?? ""],
+    read: (given, text, before = []) => [...before, read(given, text ?? "")],
   };
 }
 

@@ -3,10 +3,11 @@ import type { Row } from "../grid/grid.ts";
 import { readGrid } from "../grid/read-grid.ts";
 import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
 import { UsageError } from "../model/errors.ts";
-import type { DoneRule } from "../run/done-rule.ts";
+import { type DoneRule, doneRuleFor } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
 import type { ChosenRows } from "../work/grid-on-disk.ts";
 import { repeatedValue, type ValuesOf, value } from "./command.ts";
+import { type DoneOptions, doneDeclarationFrom } from "./done-options.ts";
 import { parseCount } from "./units.ts";
 
 /** They select rows of a grid, or are one. */
@@ -57,11 +58,8 @@ export async function givenGrid(
   });
 }
 
-/** The done rule of a row: key by key what the call says, then the row's block. */
-export function rowRule(call: DoneRule, { settings: { done } }: Row): DoneRule {
-  return {
-    patterns: call.patterns.length > 0 ? call.patterns : (done?.when ?? []),
-    smallestBytes: done?.minBytes ?? call.smallestBytes,
-    file: call.file ?? done?.file ?? null,
-  };
+/** The done rule of each row, key by key: what the call says, then the row's block, its template, the site. */
+export function rowRules(layout: Layout, given: DoneOptions): (row: Row) => DoneRule {
+  const declared = doneDeclarationFrom(given);
+  return ({ configuration, settings }) => doneRuleFor(layout, configuration, declared, settings.done);
 }

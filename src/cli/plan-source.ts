@@ -1,17 +1,18 @@
 import { statSync } from "node:fs";
 import { FieldReader } from "../grid/fields.ts";
-import type { Grid } from "../grid/grid.ts";
+import type { Grid, Row } from "../grid/grid.ts";
 import { knownRows } from "../grid/known-rows.ts";
 import { type Plan, planRows } from "../grid/plan.ts";
 import { readGrid } from "../grid/read-grid.ts";
 import { type Selection, selectRows } from "../grid/selection.ts";
 import type { WalkEvents } from "../listing/weights-folders.ts";
 import { ProgressReader } from "../progress/progress-reader.ts";
-import { type DoneRule, smallestCheckpointBytes } from "../run/done-rule.ts";
+import type { DoneRule } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
-import { repeatedValue, type ValuesOf } from "./command.ts";
+import type { ValuesOf } from "./command.ts";
+import { doneOptions } from "./done-options.ts";
 import { evidenceOptions, examineFrom } from "./evidence-options.ts";
-import { attemptsOption, maxAttemptsFor, selectionFrom, selectionOptions } from "./grid-options.ts";
+import { attemptsOption, maxAttemptsFor, rowRules, selectionFrom, selectionOptions } from "./grid-options.ts";
 import { layoutFrom, siteOptions } from "./site-options.ts";
 
 /** What every command that looks at the rows of a grid takes. */
@@ -19,7 +20,7 @@ export const planSourceOptions = {
   ...selectionOptions,
   ...siteOptions,
   ...evidenceOptions,
-  doneWhen: repeatedValue("<glob>", "a file in the weights dir that shows a row to be trained; may be repeated"),
+  ...doneOptions,
   ...attemptsOption,
 };
 
@@ -47,7 +48,7 @@ export interface RowsInForce {
 export function openPlanSource(gridFile: string | undefined, given: PlanSourceOptions): PlanSource {
   const layout = layoutFrom(given);
   const reader = new FieldReader(layout);
-  const rule: DoneRule = { patterns: given.doneWhen ?? [], smallestBytes: smallestCheckpointBytes, file: null };
+  const ruleOf = rowRules(layout, given);
   const selection = selectionFrom(reader, given);
   const examine = examineFrom(given, layout);
   const maxAttempts = maxAttemptsFor(layout, given);
@@ -62,14 +63,14 @@ export function openPlanSource(gridFile: string | undefined, given: PlanSourceOp
       // A grid of 100,000 rows is read again only if its file is another.
       const version = gridFile === undefined ? null : versionOf(gridFile);
       if (version !== null && version === read?.version) return { grid: read.grid, unreadable, links };
-      const grid = await gridOf(reader, gridFile, selection, rule, {
+      const grid = await gridOf(reader, gridFile, selection, ruleOf, {
         onUnreadable: (path, why) => unreadable.set(path, why),
         onLink: (path) => links.push(path),
       });
       if (version !== null) read = { version, grid };
       return { grid, unreadable, links };
     },
-    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf: () => rule, maxAttempts, progress }),
+    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf, maxAttempts, progress }),
   };
 }
 
@@ -87,12 +88,12 @@ async function gridOf(
   reader: FieldReader,
   file: string | undefined,
   selection: Selection,
-  rule: DoneRule,
+  ruleOf: (row: Row) => DoneRule,
   events: WalkEvents,
 ): Promise<Grid> {
   if (file !== undefined) return readGrid(reader, { kind: "file", path: file }, selection);
   if (["strategy", "dataset", "model"].every((field) => selection.has(field)))
     return readGrid(reader, { kind: "options" }, selection);
-  const known = await knownRows(reader.layout, rule, events);
+  const known = await knownRows(reader.layout, ruleOf, events);
   return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
 }

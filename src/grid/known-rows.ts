@@ -1,11 +1,13 @@
 import { readdirSync } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
-import { type OnUnreadable, type WalkEvents, weightsFolders } from "../listing/weights-folders.ts";
+import { type WalkEvents, weightsFolders } from "../listing/weights-folders.ts";
 import type { Configuration } from "../model/configuration.ts";
+import { messageOf, TrainlockError } from "../model/errors.ts";
 import { nameProblem } from "../model/names.ts";
 import { configurationOf, recordIn } from "../model/owner-record.ts";
-import { type DoneRule, findDone } from "../run/done-rule.ts";
+import type { DoneRule } from "../run/done-rule.ts";
+import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
@@ -15,7 +17,7 @@ import { noSettings, type Row } from "./grid.ts";
  * Every configuration of a site that has a lock, an owner record or what shows it to be done, by name. What cannot be led
  * back to a configuration, or not be looked into, goes to `onUnreadable` and is left out.
  */
-export async function knownRows(layout: Layout, rule: DoneRule, events: WalkEvents): Promise<Row[]> {
+export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, events: WalkEvents): Promise<Row[]> {
   const { onUnreadable } = events;
   const byFolder = new Map<string, Configuration>();
   for (const { record } of await kernelLockFacts(layout, onUnreadable)) {
@@ -23,25 +25,32 @@ export async function knownRows(layout: Layout, rule: DoneRule, events: WalkEven
     if (configuration !== null) byFolder.set(layout.weightsDir(configuration), configuration);
   }
   for (const folder of await weightsFolders(layout, events)) {
-    if (!(await isKnown(folder, rule, onUnreadable))) continue;
-    const configuration = configurationOfFolder(layout, folder);
-    if (configuration !== null) byFolder.set(folder, configuration);
-    else onUnreadable(folder, "it leads back to no configuration");
+    try {
+      const names = readdirSync(folder);
+      if (names.length === 0) continue;
+      const isMarked = names.includes(markerName) || names.includes(markerRecordName);
+      const configuration = configurationOfFolder(layout, folder);
+      if (configuration === null) {
+        if (isMarked) onUnreadable(folder, "it leads back to no configuration");
+      } else if (
+        isMarked ||
+        (await findDone(layout, configuration, ruleOf(rowOf(folder, configuration)))).kind !== "not done"
+      ) {
+        byFolder.set(folder, configuration);
+      }
+    } catch (error) {
+      if (isErrno(error, "ENOENT", "ENOTDIR")) continue;
+      if (errnoOf(error) === undefined && !(error instanceof TrainlockError)) throw error;
+      onUnreadable(folder, errnoOf(error) ?? messageOf(error));
+    }
   }
-  const rows = [...byFolder].map(([folder, configuration]) => ({ configuration, settings: noSettings, place: folder }));
+  const rows = [...byFolder].map(([folder, configuration]) => rowOf(folder, configuration));
   const nameOf = ({ configuration }: Row) => layout.displayName(configuration);
   return rows.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
-async function isKnown(folder: string, rule: DoneRule, onUnreadable: OnUnreadable): Promise<boolean> {
-  try {
-    const names = readdirSync(folder);
-    if (names.includes(markerName) || names.includes(markerRecordName)) return true;
-    return names.length > 0 && (await findDone(folder, rule)) !== null;
-  } catch (error) {
-    if (!isErrno(error, "ENOENT", "ENOTDIR")) onUnreadable(folder, errnoOf(error) ?? String(error));
-    return false;
-  }
+function rowOf(folder: string, configuration: Configuration): Row {
+  return { configuration, settings: noSettings, place: folder };
 }
 
 /** The configuration that trains in a folder: by the site's templates, its owner record, or the folder's own names. */

@@ -1,10 +1,13 @@
 import type { LockReport } from "../listing/lock-report.ts";
 import type { Configuration } from "../model/configuration.ts";
+import { TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { checkpointProgress } from "../progress/checkpoints.ts";
 import type { Progress } from "../progress/progress.ts";
 import type { ProgressReader } from "../progress/progress-reader.ts";
-import { type DoneRule, findDone } from "../run/done-rule.ts";
+import type { DoneRule } from "../run/done-rule.ts";
+import { type DoneFinding, findDone } from "../run/find-done.ts";
+import type { Layout } from "../site/layout.ts";
 import type { FieldReader } from "./fields.ts";
 import type { Row } from "./grid.ts";
 import { lookAtRows, type RowLook } from "./look-at-rows.ts";
@@ -56,7 +59,7 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
   const done = await Promise.all(
     rows.map(async (row, index) => {
       const look = looks[index];
-      return look === undefined || look.names === null ? null : findDone(look.weightsDir, ruleOf(row));
+      return look === undefined || look.names === null ? noFinding : findDoneOf(layout, row, ruleOf);
     }),
   );
   const needs = new NeedChecker(reader, doneAmong(request, looks, done));
@@ -65,10 +68,11 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
       const look = looks[index] ?? unseen;
       const missing =
         row.settings.needs.length === 0 ? null : await needs.missing(row.configuration, row.settings.needs);
+      const found = done[index] ?? noFinding;
       const facts: RowFacts = {
         locks: look.locks,
-        problem: look.problem,
-        doneBy: done[index] ?? null,
+        problem: look.problem ?? found.problem,
+        doneBy: found.path,
         queued: null,
         missing,
         ends: look.ends,
@@ -78,6 +82,27 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
     }),
   );
   return { rows: planned, counts: countStates(planned.map(({ state }) => state)) };
+}
+
+/** What shows a row to be done, or why that cannot be told. */
+interface DoneLook {
+  readonly path: string | null;
+  readonly problem: string | null;
+}
+
+const noFinding: DoneLook = { path: null, problem: null };
+
+/** One row whose files cannot be looked at, or are another's, stops no other. */
+async function findDoneOf(layout: Layout, row: Row, ruleOf: PlanRequest["ruleOf"]): Promise<DoneLook> {
+  let found: DoneFinding;
+  try {
+    found = await findDone(layout, row.configuration, ruleOf(row));
+  } catch (error) {
+    if (!(error instanceof TrainlockError)) throw error;
+    return { path: null, problem: error.message };
+  }
+  if (found.kind === "another's") return { path: null, problem: found.error.message };
+  return found.kind === "done" ? { path: found.path, problem: null } : noFinding;
 }
 
 const unseen: RowLook = { weightsDir: "", names: null, locks: [], ends: noEnds, problem: "it was not looked at" };
@@ -97,7 +122,7 @@ function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: R
       state === "running" ? progress.read(look.weightsDir, names, patterns) : checkpointProgress(names, patterns),
     ends: facts.ends,
     doneBy: facts.doneBy,
-    reason: state === "unknown" ? look.problem : state === "blocked" ? facts.missing : null,
+    reason: state === "unknown" ? facts.problem : state === "blocked" ? facts.missing : null,
   };
 }
 
@@ -111,7 +136,7 @@ function decidingLock(locks: readonly LockReport[]): LockReport | null {
 function doneAmong(
   { reader, rows, examine, ruleOf }: PlanRequest,
   looks: readonly RowLook[],
-  done: readonly (string | null)[],
+  done: readonly DoneLook[],
 ) {
   const { layout } = reader;
   const known = new Map(rows.map((row, index) => [layout.weightsDir(row.configuration), index]));
@@ -120,13 +145,13 @@ function doneAmong(
     const row: Row = { configuration, settings: { done: null, needs: [], submit: [], maxAttempts: null }, place: "" };
     const [look] = await lookAtRows(layout, [configuration], examine);
     if (look === undefined || look.names === null || isInUse(look)) return false;
-    return (await findDone(look.weightsDir, ruleOf(row))) !== null;
+    return (await findDoneOf(layout, row, ruleOf)).path !== null;
   };
   return async (configuration: Configuration): Promise<boolean> => {
     const folder = layout.weightsDir(configuration);
     const index = known.get(folder);
     const look = index === undefined ? undefined : looks[index];
-    if (index !== undefined && look !== undefined) return (done[index] ?? null) !== null && !isInUse(look);
+    if (index !== undefined && look !== undefined) return (done[index] ?? noFinding).path !== null && !isInUse(look);
     const before = others.get(folder) ?? lookAtOther(configuration);
     others.set(folder, before);
     return before;

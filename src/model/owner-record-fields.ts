@@ -25,7 +25,7 @@ const name = v.pipe(
 );
 const dimensionName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]{0,63}$/));
 
-const inode: Field<bigint> = {
+const largeNumber: Field<bigint> = {
   read: v.pipe(
     v.union([natural, v.pipe(v.string(), v.regex(/^\d{1,20}$/))]),
     v.transform((value) => BigInt(value)),
@@ -40,7 +40,7 @@ const dimensions: Field<DimensionValues> = {
   write: (values) => (Object.keys(values).length === 0 ? undefined : values),
 };
 
-const configuration = objectOf({
+export const configuration = objectOf({
   strategy: plain(name),
   dataset: plain(name),
   model: plain(name),
@@ -60,6 +60,13 @@ const schedulerFields = {
   restartCount: plain(v.fallback(natural, 0)),
   submittedAt: orNull(plain(text)),
 };
+
+const folderBeforeFields = {
+  configuration,
+  /** Nanoseconds since the epoch by the file server's clock. */
+  untilNs: largeNumber,
+};
+const folderBefore = objectOf(folderBeforeFields);
 
 const sectionFields = {
   format: plain(v.pipe(integer, v.minValue(1))),
@@ -89,13 +96,18 @@ const sectionFields = {
   command: orNull<readonly string[]>({ read: v.array(v.string()), write: boundedCommand }),
   weightsDir: orNull(plain(text)),
   /** Some network file systems use all 64 bits of it. */
-  markerInode: orNull(inode),
+  markerInode: orNull(largeNumber),
   /** The lock file that its owner locked: one that was made after an unlink proves nothing about that owner. 0: it locked none. */
-  lockInode: orNull(inode),
+  lockInode: orNull(largeNumber),
   releasedAt: orNull(plain(text)),
   exitCode: orNull(plain(integer)),
   /** Null in records of versions that did not count. */
   ends: orNull(objectOf(endFields)),
+  /** Who had the weights dir before this configuration; null: nobody else, as far as is known. */
+  folderBefore: {
+    read: lenient(folderBefore.read),
+    write: (before: FolderBefore | null) => (before === null ? undefined : folderBefore.write(before)),
+  },
 };
 
 const section = objectOf(sectionFields);
@@ -133,6 +145,8 @@ export const ownerRecord = objectOf(recordFields);
 
 /** Where a job runs, as its scheduler's environment names it. */
 export type SchedulerJob = ValuesOf<typeof schedulerFields>;
+/** Another configuration that has used the same weights dir. What was there until then is not this one's. */
+export type FolderBefore = ValuesOf<typeof folderBeforeFields>;
 export type TrainlockSection = ValuesOf<typeof sectionFields>;
 /** Who holds or last held a lock. Every field may be absent: old writers know less, and files lie. */
 export type OwnerRecord = ValuesOf<typeof recordFields>;

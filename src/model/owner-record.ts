@@ -2,9 +2,9 @@ import type { Configuration } from "./configuration.ts";
 import type { DimensionValues } from "./dimensions.ts";
 import { normalizeDataset } from "./name-parts.ts";
 import { nameProblem } from "./names.ts";
-import type { OwnerRecord, SchedulerJob, TrainlockSection } from "./owner-record-fields.ts";
+import type { FolderBefore, OwnerRecord, SchedulerJob, TrainlockSection } from "./owner-record-fields.ts";
 
-export type { OwnerRecord, SchedulerJob, TrainlockSection };
+export type { FolderBefore, OwnerRecord, SchedulerJob, TrainlockSection };
 
 /** `none`: nothing is written there. `unreadable`: something is, and it says nothing that can be trusted. */
 export type RecordReading =
@@ -59,6 +59,25 @@ export function belongsToAnother(record: OwnerRecord, mine: Configuration): bool
     differs(theirs.auxLoss, mine.auxLoss) ||
     (exact !== null && !sameDimensions(exact.dimensions, mine.dimensions)) ||
     (theirs.dataset !== null && sameDataset(theirs.dataset) !== sameDataset(mine.dataset))
+  );
+}
+
+/** Whether a record names a configuration that is not `mine`, as far as the record says. */
+export function namesAnother(record: OwnerRecord, mine: Configuration): boolean {
+  const exact = record.trainlock?.configuration ?? null;
+  return exact === null ? belongsToAnother(record, mine) : !sameConfiguration(exact, mine);
+}
+
+/** All fields equal; datasets that differ in capitals alone have one lock and are one. */
+export function sameConfiguration(a: Configuration, b: Configuration): boolean {
+  return (
+    a.strategy === b.strategy &&
+    a.dataset.toLowerCase() === b.dataset.toLowerCase() &&
+    a.model === b.model &&
+    a.ratio === b.ratio &&
+    a.auxLoss === b.auxLoss &&
+    a.stage === b.stage &&
+    sameDimensions(a.dimensions, b.dimensions)
   );
 }
 

@@ -1,8 +1,8 @@
 import { exitCodes } from "../model/errors.ts";
 import { afterKill, afterRun, type End, type RunEnds } from "../model/run-ends.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../stores/store.ts";
-import { findCheckpoint, findDone } from "./done-rule.ts";
 import { exitCodeOf, isNotFound } from "./exit-code.ts";
+import { type DoneFinding, findCheckpoint, findDone } from "./find-done.ts";
 import { newestCheckpoint } from "./newest-checkpoint.ts";
 import { endOf, type RuleNow } from "./run-end.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
@@ -51,13 +51,12 @@ export class RunCount {
   }
 
   async #rule(): Promise<RuleNow> {
-    const { done } = this.#request;
-    const when =
-      done.patterns.length === 0
-        ? null
-        : (await findCheckpoint(this.#weightsDir, done.patterns, done.smallestBytes)) !== null;
+    const { layout, configuration, done } = this.#request;
+    // What cannot be looked at shows nothing, and must not take the command's own exit code from it.
+    const holds = (finding: Promise<DoneFinding>) => finding.then(({ kind }) => kind === "done").catch(() => false);
+    const when = done.patterns.length === 0 ? null : await holds(findCheckpoint(layout, configuration, done));
     if (done.file === null) return { when, any: when };
-    return { when, any: (await findDone(this.#weightsDir, done)) !== null };
+    return { when, any: await holds(findDone(layout, configuration, done)) };
   }
 }
 

@@ -1,8 +1,10 @@
-import { statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import type { Configuration } from "../model/configuration.ts";
+import type { DoneDeclaration } from "../site/done-declaration.ts";
+import { declaredDone, mergedDone } from "../site/done-in-force.ts";
+import type { Layout } from "../site/layout.ts";
 
 /** Smaller files are what a crash left of a checkpoint. */
-export const smallestCheckpointBytes = 1024;
+const smallestCheckpointBytes = 1024;
 
 /** What shows that there is nothing left to train. */
 export interface DoneRule {
@@ -13,35 +15,17 @@ export interface DoneRule {
   readonly file: string | null;
 }
 
-/** The file that shows a training to be done, relative to the weights dir. Null: none. */
-export async function findDone(weightsDir: string, rule: DoneRule): Promise<string | null> {
-  const { patterns, smallestBytes, file } = rule;
-  if (file !== null && statSync(join(weightsDir, file), { throwIfNoEntry: false })?.isFile()) return file;
-  return findCheckpoint(weightsDir, patterns, smallestBytes);
+/** The done rule in force for a configuration, key by key: the call's options, the row of a grid, its template, the site. */
+export function doneRuleFor(
+  { site }: Layout,
+  configuration: Configuration,
+  ...overrides: readonly (Partial<DoneDeclaration> | null)[]
+): DoneRule {
+  const { when, minBytes, file } = mergedDone([...overrides, declaredDone(site, configuration)]);
+  return { patterns: when ?? [], smallestBytes: minBytes ?? smallestCheckpointBytes, file };
 }
 
-/**
- * The first file that shows a training to be done: patterns are relative to the weights dir, matches smaller than
- * `smallestBytes` do not count. Null: none.
- */
-export async function findCheckpoint(
-  weightsDir: string,
-  patterns: readonly string[],
-  smallestBytes: number = smallestCheckpointBytes,
-): Promise<string | null> {
-  for (const pattern of patterns) {
-    for (const path of await matches(weightsDir, pattern)) {
-      const found = resolve(weightsDir, path);
-      const stats = statSync(found, { throwIfNoEntry: false });
-      if (stats?.isFile() && stats.size >= smallestBytes) return found;
-    }
-  }
-  return null;
-}
-
-async function matches(weightsDir: string, pattern: string): Promise<string[]> {
-  // A plain name costs one look; the pattern library is loaded for patterns alone.
-  if (!/[*?[\]{}()!]/.test(pattern)) return [pattern];
-  const { glob } = await import("tinyglobby");
-  return (await glob(pattern, { cwd: weightsDir, onlyFiles: true, followSymbolicLinks: false })).sort();
+/** Whether the rule can hold at all. */
+export function asksAnything({ patterns, file }: DoneRule): boolean {
+  return patterns.length > 0 || file !== null;
 }

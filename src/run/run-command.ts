@@ -2,18 +2,19 @@ import type { ClaimOutcome } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
 import { inheritedDescriptors } from "../system/processes/inherited-descriptors.ts";
 import { RunCount } from "./count-run.ts";
-import { findDone } from "./done-rule.ts";
+import { asksAnything } from "./done-rule.ts";
+import { type DoneFinding, findDone } from "./find-done.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import { runUnderLock } from "./run-under-lock.ts";
 import { Supervisor } from "./supervise.ts";
 
 /** Takes the claim, runs the command, gives the claim back whatever happens. */
 export async function runCommand(request: RunRequest): Promise<RunOutcome> {
-  const { layout, configuration, done, tell } = request;
+  const { layout, configuration, done, leads, tell } = request;
   const inherited = inheritedDescriptors().filter((fd) => !request.output?.reserved.includes(fd));
   const weightsDir = layout.weightsDir(configuration);
-  const checkpoint = await findDone(weightsDir, done);
-  if (checkpoint !== null) return { kind: "done", checkpoint, startedAt: null };
+  const before = await lookForDone(request);
+  if (before !== null) return before;
   const supervisor = new Supervisor();
   const { interrupted } = supervisor;
   try {
@@ -27,16 +28,14 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
     if (interrupted.aborted && acquisition.kind !== "held") return interruption(interrupted);
     if (acquisition.kind === "busy") {
       // Who was waited for may have finished it.
-      const meanwhile = await findDone(weightsDir, done);
-      if (meanwhile !== null) return { kind: "done", checkpoint: meanwhile, startedAt: null };
-      return { kind: "locked", busy: acquisition.busy, startedAt: null };
+      return (await lookForDone(request)) ?? { kind: "locked", busy: acquisition.busy, startedAt: null };
     }
     const { lock } = acquisition;
     let ended: ClaimOutcome = { exitCode: null };
     try {
-      // Whoever held the lock a moment ago may have finished the training.
-      const finished = await findDone(weightsDir, done);
-      if (finished !== null) return { kind: "done", checkpoint: finished, startedAt: null };
+      // Whoever held the lock a moment ago may have finished the training. A rank that joins has the lock of one that trains.
+      const finished = leads ? doneOutcome(await findDone(layout, configuration, done)) : null;
+      if (finished !== null) return finished;
       if (interrupted.aborted) return interruption(interrupted);
       tell.held(lock);
       const count = new RunCount(request, lock, weightsDir);
@@ -49,6 +48,20 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
   } finally {
     supervisor.dispose();
   }
+}
+
+/** Without the lock: the files first, for what is there while nobody holds the configuration was finished before. */
+async function lookForDone({ layout, configuration, done, isHeld }: RunRequest): Promise<RunOutcome | null> {
+  if (!asksAnything(done)) return null;
+  const found = await findDone(layout, configuration, done);
+  if (found.kind === "not done" || (await isHeld())) return null;
+  return doneOutcome(found);
+}
+
+/** Throws where what the rule names is another configuration's. */
+function doneOutcome(found: DoneFinding): RunOutcome | null {
+  if (found.kind === "another's") throw found.error;
+  return found.kind === "done" ? { kind: "done", checkpoint: found.path, startedAt: null } : null;
 }
 
 function interruption({ reason }: AbortSignal): RunOutcome {

@@ -12,6 +12,8 @@ export interface RunRequest {
   readonly configuration: Configuration;
   readonly argv: readonly [string, ...string[]];
   readonly done: DoneRule;
+  /** Whether somebody holds the configuration, or may: what the done rule names does not count then. */
+  readonly isHeld: () => Promise<boolean>;
   /** False for a rank that joins another's run: what that one notes down is not for each of them. */
   readonly leads: boolean;
   /** How long to wait for a lock that another has, milliseconds; 0 not at all, Infinity without end. */

@@ -1,7 +1,6 @@
 import { LockLostError, messageOf } from "../model/errors.ts";
 import type { RunEnds } from "../model/run-ends.ts";
 import { type StoreSettings, storeVariables } from "../site/store-settings.ts";
-import { recordedCommand } from "../stores/claim-record.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { sleep } from "../system/clock/sleep.ts";
 import { callerArguments, callerEnvironment, parentOpenFilesLimit } from "../system/processes/caller.ts";
@@ -10,12 +9,13 @@ import type { TreeProcess } from "../system/processes/process-tree.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
 import { signalName, stopSignals } from "../system/processes/signals.ts";
 import { stopTree } from "../system/processes/stop-tree.ts";
-import { type DoneFile, writeDoneFile } from "./done-file.ts";
 import { type GuardProcess, startGuard } from "./guard-process.ts";
 import { outlastTree } from "./leftovers.ts";
+import { DoneNote } from "./note-done.ts";
 import { TreeNotes } from "./note-tree.ts";
+import { findResumePoints, type ResumePoints } from "./resume.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
-import type { Ended, FollowedCommand } from "./running-command.ts";
+import type { FollowedCommand } from "./running-command.ts";
 import type { Starter } from "./supervise.ts";
 import { watchTree } from "./watch-tree.ts";
 
@@ -47,29 +47,35 @@ export async function runUnderLock(
 ): Promise<RunOutcome> {
   const { killAfterMs } = request;
   const startedAt = Date.now();
-  if (lock.lost.aborted) {
-    throw new LockLostError(`the lock was lost before the command was started: ${messageOf(lock.lost.reason)}`);
-  }
+  if (lock.lost.aborted) throw lostBefore(lock);
   const keep = [...surroundings.inherited, ...lock.descriptors];
   const output = request.output?.open(lock, surroundings.weightsDir);
   const guard = request.dieWithWrapper ? startGuard(killAfterMs, lock.descriptors) : null;
   try {
+    const note = new DoneNote(request, lock, surroundings.weightsDir, startedAt);
+    const resume = await findResumePoints(request.layout, request.configuration, request.done.smallestBytes);
+    if (lock.lost.aborted) throw lostBefore(lock);
     const started = supervisor.start({
       argv: callerArguments(request.argv),
-      environment: callerEnvironment(commandVariables(request, lock, surroundings)),
+      environment: callerEnvironment(commandVariables(request, lock, surroundings, resume)),
       keep,
       openFilesLimit: parentOpenFilesLimit(),
       descriptors: (output ?? []).map((fd, index) => [fd, index + 1] as const),
     });
     if (started.kind === "failed") return { kind: "not started", errno: started.errno, startedAt: null };
-    return await followCommand(request, lock, started.command, { ...surroundings, guard, startedAt });
+    return await followCommand(request, lock, started.command, { ...surroundings, guard, note, startedAt });
   } finally {
     guard?.dismiss();
   }
 }
 
+function lostBefore({ lost }: HeldLock): LockLostError {
+  return new LockLostError(`the lock was lost before the command was started: ${messageOf(lost.reason)}`);
+}
+
 interface Following extends Surroundings {
   readonly guard: GuardProcess | null;
+  readonly note: DoneNote;
   readonly startedAt: number;
 }
 
@@ -77,7 +83,7 @@ async function followCommand(
   request: RunRequest,
   lock: HeldLock,
   command: FollowedCommand,
-  { weightsDir, ends, guard, startedAt }: Following,
+  { weightsDir, ends, guard, note, startedAt }: Following,
 ): Promise<RunOutcome> {
   const { leftovers: policy, killAfterMs, tell } = request;
   const loss = watchLoss(request, lock, command);
@@ -102,7 +108,7 @@ async function followCommand(
     if (lost !== null) return { kind: "lost", ...ended, ...lost, stopSignal: command.stopSignal, startedAt };
     const stopSignal = await stopSignalOf(command, ending);
     if (left.length > 0) tell.left(left, "as asked");
-    if (byItself) noteDone(request, lock, weightsDir, ended, startedAt);
+    if (byItself && endedWell) await note.write(stopSignal);
     return { kind: "ended", ...ended, left, stopSignal, startedAt };
   } finally {
     clearInterval(dropping);
@@ -123,9 +129,12 @@ function commandVariables(
   { layout, configuration }: RunRequest,
   lock: HeldLock,
   { weightsDir, ends }: Surroundings,
+  resume: ResumePoints,
 ): Readonly<Record<string, string>> {
   return {
     TRAINLOCK_WEIGHTS_DIR: weightsDir,
+    TRAINLOCK_CHECKPOINT: resume.newest,
+    TRAINLOCK_CHECKPOINT_BEFORE: resume.before,
     TRAINLOCK_GENERATION: String(lock.generation),
     TRAINLOCK_TOKEN: lock.token,
     TRAINLOCK_LOCK: lock.address,
@@ -180,26 +189,4 @@ function watchLoss({ onLost, killAfterMs, tell }: RunRequest, { lost }: HeldLock
 function graceFor(reason: unknown, killAfterMs: number): number {
   const stopWithinMs = reason instanceof LockLostError ? reason.stopWithinMs : null;
   return stopWithinMs === null ? killAfterMs : Math.max(0, Math.min(killAfterMs, stopWithinMs - killingTakesMs));
-}
-
-function noteDone(
-  { layout, done, argv, configuration, leads, tell }: RunRequest,
-  lock: HeldLock,
-  weightsDir: string,
-  { ending }: Ended,
-  startedAt: number,
-): void {
-  if (!leads || done.file === null || ending.kind !== "exited" || ending.code !== 0 || lock.lost.aborted) return;
-  const content: DoneFile = {
-    configuration,
-    generation: lock.generation,
-    command: recordedCommand(layout.site, argv) ?? [],
-    startedAt,
-    endedAt: Date.now(),
-  };
-  try {
-    writeDoneFile(weightsDir, done.file, content);
-  } catch (error) {
-    tell.warning(`${done.file} could not be written: ${messageOf(error)}`);
-  }
 }

@@ -92,6 +92,8 @@ function defaultTemplate({ dimensions }: SiteConfig): Template {
       [field("model"), field("ratio"), field("aux_loss"), ...dimensions.map(({ name }) => field(name))],
     ],
     conditions: [],
+    done: null,
+    checkpoint: null,
   };
 }
 

@@ -1,6 +1,10 @@
 import { nameProblem } from "../model/names.ts";
 import { parseSize } from "../model/sizes.ts";
+import { markerName } from "./layout.ts";
 import type { YamlValue } from "./yaml-reader.ts";
+
+/** It is written under a longer name first. */
+const longestDoneFileName = 200;
 
 /** What shows that a configuration is trained, as far as one place says. Null: nothing said. */
 export interface DoneDeclaration {
@@ -16,13 +20,18 @@ export interface DoneDeclaration {
 export function readDoneDeclaration(value: YamlValue): DoneDeclaration {
   const own = value.mapping(["when", "min_size", "file"]);
   if (own.size === 0) value.fail("one of when, min_size, file");
-  const when = own.get("when")?.list().map(readPattern) ?? null;
   const file = own.get("file");
   return {
-    when: when === null || when.length > 0 ? when : (own.get("when")?.fail("at least one pattern") ?? null),
+    when: own.has("when") ? readPatterns(own.get("when") as YamlValue) : null,
     minBytes: own.has("min_size") ? readSize(own.get("min_size") as YamlValue) : null,
     file: file === undefined ? null : readFileName(file),
   };
+}
+
+/** Patterns for files inside a weights dir, at least one. */
+export function readPatterns(value: YamlValue): readonly string[] {
+  const patterns = value.list().map(readPattern);
+  return patterns.length > 0 ? patterns : value.fail("at least one pattern");
 }
 
 /** Why a pattern cannot be one for files inside a weights dir, in words; null when it can. */
@@ -30,8 +39,14 @@ export function patternProblem(pattern: string): string | null {
   if (pattern.trim() === "") return "is empty";
   if (pattern.startsWith("/")) return "is an absolute path";
   if (pattern.includes("\0")) return "contains NUL";
-  if (pattern.split(/[/{},]/).includes("..")) return "leads out of the weights dir";
+  if (pattern.split(/[/{}(),|]/).includes("..")) return "leads out of the weights dir";
   return null;
+}
+
+/** Why a text cannot be the name of a done file, in words; null when it can. */
+export function doneFileProblem(name: string): string | null {
+  if (name.startsWith(markerName)) return "is a name of trainlock's own";
+  return Buffer.byteLength(name) > longestDoneFileName ? "is too long" : nameProblem(name);
 }
 
 function readPattern(value: YamlValue): string {
@@ -48,5 +63,5 @@ function readSize(value: YamlValue): number {
 function readFileName(value: YamlValue): string {
   const expected = "the name of a file in the weights dir";
   const name = value.text(expected);
-  return nameProblem(name) === null ? name : value.fail(expected);
+  return doneFileProblem(name) === null ? name : value.fail(expected);
 }

@@ -41,6 +41,14 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #     path: WEIGHTS_RATIO_ABLATION/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}{dimensions}
 #   - path: WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}{dimensions}
 
+## What shows that a configuration is trained, for run, check and plan. A template may have a done and a checkpoint of its own.
+# done:
+#   when: [iter_80000.pth]    # names or globs inside the weights dir; any of them
+#   min_size: 1KiB
+#   file: trained.json        # written by run after exit code 0; counts by itself
+## What a training can resume from: the command gets the newest in TRAINLOCK_CHECKPOINT.
+# checkpoint: "iter_*.pth"
+
 ## Group and permissions of what trainlock creates; otherwise as the folder has them that it is created in.
 # group: project
 # mode: 0664

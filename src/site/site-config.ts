@@ -1,5 +1,6 @@
 import type { Dimension } from "../model/dimensions.ts";
 import type { LockPrimitive } from "../system/libc/flock.ts";
+import type { DoneDeclaration } from "./done-declaration.ts";
 import type { ProgressDeclaration } from "./progress-declaration.ts";
 import type { StoreDeclaration } from "./store-settings.ts";
 import type { Template } from "./template.ts";
@@ -30,6 +31,10 @@ export interface SiteConfig {
   readonly datasets: readonly string[] | null;
   readonly dimensions: readonly Dimension[];
   readonly weights: readonly Template[];
+  /** What shows a configuration to be trained, where its template says nothing. */
+  readonly done: DoneDeclaration | null;
+  /** Patterns of what a training can resume from, where its template says nothing. */
+  readonly checkpoint: readonly string[];
   readonly lockPrimitive: LockPrimitive;
   /** Group name or number that everything trainlock creates gets. */
   readonly group: string | number | null;
@@ -54,6 +59,8 @@ export const emptySiteConfig: SiteConfig = {
   datasets: null,
   dimensions: [],
   weights: [],
+  done: null,
+  checkpoint: [],
   lockPrimitive: "flock",
   group: null,
   mode: null,

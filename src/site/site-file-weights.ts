@@ -1,6 +1,7 @@
 import type { DimensionValue } from "../model/dimensions.ts";
 import { nearest } from "../model/nearest.ts";
 import type { Condition } from "./condition.ts";
+import { readDoneDeclaration, readPatterns } from "./done-declaration.ts";
 import { readInnerPath } from "./site-file-path.ts";
 import {
   type Filter,
@@ -32,14 +33,21 @@ export function readWeights(value: YamlValue, vocabulary: Vocabulary): readonly 
 }
 
 function readTemplate(value: YamlValue, vocabulary: Vocabulary): Template {
-  const own = value.isMapping ? value.mapping(["path", "when"]) : new Map<string, YamlValue>();
+  const own = value.isMapping ? value.mapping(["path", "when", "done", "checkpoint"]) : new Map<string, YamlValue>();
   const path = value.isMapping ? (own.get("path") ?? value.fail("a `path`")) : value;
   const text = readInnerPath(path);
   const segments = text.split("/").map((segment) => readSegment(segment, path, vocabulary));
   const conditions = [...(own.get("when")?.mapping() ?? [])].map(([field, wanted]) =>
     readCondition(field, wanted, vocabulary),
   );
-  const template = { text, segments, conditions };
+  const [done, checkpoint] = [own.get("done"), own.get("checkpoint")];
+  const template = {
+    text,
+    segments,
+    conditions,
+    done: done === undefined ? null : readDoneDeclaration(done),
+    checkpoint: checkpoint === undefined ? null : readPatterns(checkpoint),
+  };
   const fault = faultOf(template, vocabulary);
   return fault === null
     ? template

@@ -1,5 +1,6 @@
 import { durationMs } from "../model/durations.ts";
 import { lockPrimitives } from "../system/libc/flock.ts";
+import { readDoneDeclaration, readPatterns } from "./done-declaration.ts";
 import { readProgressDeclaration } from "./progress-declaration.ts";
 import { emptySiteConfig, type SiteConfig, schedulers } from "./site-config.ts";
 import { readDimensions } from "./site-file-dimensions.ts";
@@ -17,6 +18,8 @@ const keys = [
   "datasets",
   "dimensions",
   "weights",
+  "done",
+  "checkpoint",
   "group",
   "mode",
   "hosts",
@@ -50,6 +53,8 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     datasets,
     dimensions,
     weights: take("weights", (value) => readWeights(value, { dimensions, datasets }), []),
+    done: take("done", readDoneDeclaration, null),
+    checkpoint: take("checkpoint", readPatterns, []),
     lockPrimitive: take("lock_primitive", (value) => value.oneOf(lockPrimitives), "flock"),
     group: take("group", readGroup, null),
     mode: take("mode", readMode, null),

@@ -37,7 +37,9 @@ export function siteSettings(site: Site, env: Environment = process.env): readon
     },
     { key: "config", value: file, from: fileFrom },
     { key: "lock_dir", value: layout.lockDir, from: site.lockDir !== undefined ? "--lock-dir" : line("lock_dir") },
-    ...declaredSettings(config).map(([key, value]): Setting => ({ key, value, from: line(key) })),
+    ...declaredSettings(config).map(
+      ([key, value]): Setting => ({ key, value, from: line(key.replace(/^done\..*/, "done")) }),
+    ),
     ...storeSettings(layout.store, storeFrom),
   ];
 }
@@ -64,6 +66,10 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ["datasets", datasets],
     ["dimensions", dimensions.map((d) => `${d.name} (${d.type}${d.optional ? ", optional" : ""}) as ${d.prefix}…`)],
     ["weights", weights.length === 0 ? [defaultWeights + suffix] : weights.map(({ text }) => text)],
+    ["done.when", config.done?.when ?? []],
+    ["done.min_size", config.done?.minBytes ?? null],
+    ["done.file", config.done?.file ?? null],
+    ["checkpoint", config.checkpoint],
     ["group", config.group],
     ["mode", config.mode === null ? null : config.mode.toString(8).padStart(4, "0")],
     ["hosts", config.hosts],

@@ -2,6 +2,7 @@ import type { Configuration } from "../model/configuration.ts";
 import { type Dimension, type DimensionValue, dimensionText } from "../model/dimensions.ts";
 import { ratioText, stageText } from "../model/name-parts.ts";
 import { type Condition, escaped, fieldOf } from "./condition.ts";
+import type { DoneDeclaration } from "./done-declaration.ts";
 
 export const filterNames = ["lower", "no_hyphens", "underscores", "bare"] as const;
 export type Filter = (typeof filterNames)[number];
@@ -18,6 +19,10 @@ export interface Template {
   readonly text: string;
   readonly segments: readonly Segment[];
   readonly conditions: readonly Condition[];
+  /** Goes before what the site declares, key by key; null: nothing said. */
+  readonly done: DoneDeclaration | null;
+  /** Patterns of what its trainings can resume from; null: nothing said. */
+  readonly checkpoint: readonly string[] | null;
 }
 
 /** What the fields of a template can be, beyond the fixed ones. */

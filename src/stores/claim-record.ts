@@ -8,7 +8,9 @@ import { normalizeDataset } from "../model/name-parts.ts";
 import {
   belongsToAnother,
   configurationOf,
+  type FolderBefore,
   isNewer,
+  namesAnother,
   type OwnerRecord,
   type RecordReading,
   recordFormat,
@@ -72,6 +74,7 @@ export function newOwnerRecord(claim: {
       releasedAt: null,
       exitCode: null,
       ends: earlier === undefined ? null : endsWithKilled(earlier),
+      folderBefore: null,
     },
   };
 }
@@ -88,7 +91,15 @@ export function recordedCommand(
 type SectionChange = Partial<
   Pick<
     NonNullable<OwnerRecord["trainlock"]>,
-    "generation" | "childPid" | "childStartTimeTicks" | "markerInode" | "lockInode" | "releasedAt" | "exitCode" | "ends"
+    | "generation"
+    | "childPid"
+    | "childStartTimeTicks"
+    | "markerInode"
+    | "lockInode"
+    | "releasedAt"
+    | "exitCode"
+    | "ends"
+    | "folderBefore"
   >
 >;
 
@@ -100,6 +111,17 @@ export function withSection(record: OwnerRecord, change: SectionChange): OwnerRe
 export function withChild(record: OwnerRecord, pid: number, ends?: RunEnds): OwnerRecord {
   const counted = ends === undefined ? {} : { ends };
   return withSection(record, { childPid: pid, childStartTimeTicks: startTimeTicksOf(pid), ...counted });
+}
+
+/**
+ * Who had a weights dir before `mine` claimed it at `nowNs` of the file server's clock, by the record that lies there. Null:
+ * nobody else, as far as the record says.
+ */
+export function folderBefore(there: RecordReading, mine: Configuration, nowNs: () => bigint): FolderBefore | null {
+  if (there.kind !== "record") return null;
+  if (!namesAnother(there.record, mine)) return there.record.trainlock?.folderBefore ?? null;
+  const configuration = configurationOf(there.record);
+  return configuration === null ? null : { configuration, untilNs: nowNs() };
 }
 
 /** A record of any writer, closed: nobody holds the lock any more. */
@@ -128,6 +150,7 @@ export function asReleased(record: OwnerRecord, { exitCode, ends }: ClaimOutcome
       releasedAt,
       exitCode,
       ends: null,
+      folderBefore: null,
     },
   };
 }

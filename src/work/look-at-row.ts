@@ -6,8 +6,9 @@ import { kernelLockFactsOf } from "../listing/kernel-lock-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { messageOf } from "../model/errors.ts";
 import { recordIn } from "../model/owner-record.ts";
-import { type DoneRule, findDone } from "../run/done-rule.ts";
-import type { Layout } from "../site/layout.ts";
+import { asksAnything, type DoneRule } from "../run/done-rule.ts";
+import { findDone } from "../run/find-done.ts";
+import { type Layout, markerPath } from "../site/layout.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
@@ -54,12 +55,15 @@ export class RowLooker {
   /** `again`: what shows the row to be done does not count. */
   async look(row: Row, again = false): Promise<RowLook> {
     const { configuration, settings } = row;
+    const { layout } = this.#reader;
     try {
+      // The files first: what is there while nobody holds the row was finished before.
+      const isDone = !again && (await this.#isDone(row));
       if (await this.#isHeld(configuration)) return { kind: "held" };
-      if (!again && (await this.#isDone(row))) return { kind: "done" };
-      if (settings.needs.length === 0) return { kind: "trainable" };
+      if (isDone) return existsSync(markerPath(layout.weightsDir(configuration))) ? trainable : { kind: "done" };
+      if (settings.needs.length === 0) return trainable;
       const why = await this.#needs.missing(configuration, settings.needs);
-      return why === null ? { kind: "trainable" } : { kind: "blocked", why };
+      return why === null ? trainable : { kind: "blocked", why };
     } catch (error) {
       return { kind: "problem", why: messageOf(error) };
     }
@@ -67,7 +71,9 @@ export class RowLooker {
 
   /** Whether a run that has just ended with exit code 0 has done what it was for. */
   async endedWell(row: Row): Promise<boolean> {
-    return isEmptyRule(this.#ruleOf(row)) || this.#isDone(row);
+    if (isEmptyRule(this.#ruleOf(row))) return true;
+    // What another configuration has left shows nothing.
+    return this.#isDone(row).catch(() => false);
   }
 
   async #isHeld(configuration: Configuration): Promise<boolean> {
@@ -86,7 +92,10 @@ export class RowLooker {
     if (!existsSync(weightsDir)) return false;
     requireWithin(layout.root, weightsDir);
     const rule = this.#ruleOf(row);
-    return isEmptyRule(rule) ? hasEndedWell(layout, row.configuration) : (await findDone(weightsDir, rule)) !== null;
+    if (isEmptyRule(rule)) return hasEndedWell(layout, row.configuration);
+    const found = await findDone(layout, row.configuration, rule);
+    if (found.kind === "another's") throw found.error;
+    return found.kind === "done";
   }
 
   #makeNeeds(): NeedChecker {
@@ -98,9 +107,12 @@ export class RowLooker {
   }
 }
 
+/** What a marker is worth is judged by who claims it. */
+const trainable: RowLook = { kind: "trainable" };
+
 /** Whether nothing is declared that shows a row to be done. */
-export function isEmptyRule({ patterns, file }: DoneRule): boolean {
-  return patterns.length === 0 && file === null;
+export function isEmptyRule(rule: DoneRule): boolean {
+  return !asksAnything(rule);
 }
 
 /** Without a done rule: whether the last run of a configuration ended with exit code 0, as its owner record says. */

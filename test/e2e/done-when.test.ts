@@ -39,10 +39,15 @@ describe.each(["iter_80000.pth", "iter_8*.pth"])("--done-when %s", (glob) => {
   });
 });
 
-test("already trained goes before locked: nothing is left to wait for", async () => {
+test("what a holder writes does not count: run says locked, check says 1, and both count it once it is over", async () => {
   const of = configuration(await temporaryRoot());
-  await holdWithRun(of.args);
+  const holder = await holdWithRun(of.args);
   await writeCheckpoint(of, "iter_80000.pth", 1024);
-  const run = await trainlock(["run", ...of.args, "--done-when", "iter_80000.pth", ...trained]);
-  expect(run).toMatchObject({ exitCode: 0, stdout: expect.not.stringContaining("trained") });
+  const rule = ["--done-when", "iter_80000.pth"];
+  expect(await trainlock(["run", ...of.args, ...rule, ...trained])).toMatchObject({ exitCode: 75, stdout: "" });
+  expect(await trainlock(["check", ...of.args, ...rule])).toMatchObject({ exitCode: 1 });
+  holder.closeInput();
+  await holder.finished;
+  expect(await trainlock(["run", ...of.args, ...rule, ...trained])).toMatchObject({ exitCode: 0, stdout: "" });
+  expect(await trainlock(["check", ...of.args, ...rule])).toMatchObject({ exitCode: 4 });
 });

@@ -18,9 +18,13 @@ const recipes = new Map(
   ]),
 );
 
-/** Commands that a job has and a test has not: each writes down that it ran, and under which generation. */
+/**
+ * Commands that a job has and a test has not: each writes down that it ran, and under which generation. A training leaves a
+ * checkpoint, else no done file is written.
+ */
 const standIn = `#!/bin/sh
-echo "$(basename "$0") $* generation=$TRAINLOCK_GENERATION rank=$SLURM_PROCID" >>"$LOG"\n`;
+echo "$(basename "$0") $* generation=$TRAINLOCK_GENERATION rank=$SLURM_PROCID" >>"$LOG"
+case $1 in train.py) echo weights >"$TRAINLOCK_WEIGHTS_DIR/last.pth" ;; esac\n`;
 const srun = `#!/bin/bash
 for rank in 3 2 1 0; do
   SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=$rank "$@" & pids+=($!)
@@ -118,6 +122,7 @@ test("chained: waits for the one that trains, then finds it done or trains", asy
   const { of, run } = await desk();
   const holder = await holdWithRun([...of.args, "--done-file", "trained.json"]);
   const job = run("chained");
+  await writeFile(join(of.weightsDir, "last.pth"), "weights");
   holder.closeInput();
   expect(await job).toMatchObject({ exitCode: 0, ran: [] });
 });

@@ -82,7 +82,8 @@ describe("--status", () => {
 
   test("locked: with the holder; waited in vain; already trained", async () => {
     const of = configuration(await temporaryRoot());
-    expect(await statusOf(["--done-file", "ok.json"], ["true"], of)).toMatchObject({ reason: "ended", exitCode: 0 });
+    const training = ["sh", "-c", ': >"$TRAINLOCK_WEIGHTS_DIR/last.pth"'];
+    expect(await statusOf(["--done-file", "ok.json"], training, of)).toMatchObject({ reason: "ended", exitCode: 0 });
     expect(await statusOf(["--done-file", "ok.json"], ["true"], of)).toMatchObject({
       reason: "done",
       detail: "ok.json",
@@ -107,7 +108,16 @@ describe("--done-file", () => {
   test("is written after success alone, and then there is nothing to do", async () => {
     const of = configuration(await temporaryRoot());
     const run = (code: number) =>
-      trainlock(["run", ...of.args, "--done-file", "trained.json", "--", "sh", "-c", `echo ran; exit ${code}`]);
+      trainlock([
+        "run",
+        ...of.args,
+        "--done-file",
+        "trained.json",
+        "--",
+        "sh",
+        "-c",
+        `echo ran | tee "$TRAINLOCK_WEIGHTS_DIR/log"; exit ${code}`,
+      ]);
     expect(await run(1)).toMatchObject({ exitCode: 1, stdout: "ran\n" });
     expect(await run(0)).toMatchObject({ exitCode: 0, stdout: "ran\n" });
     const written = JSON.parse(await readFile(join(of.weightsDir, "trained.json"), "utf8"));

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import { unlink } from "node:fs/promises";
+import { unlink, writeFile } from "node:fs/promises";
 import { constants } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
 import { peers } from "../support/peers.ts";
@@ -135,6 +136,7 @@ describe("run --wait", () => {
     const holder = await holdWithRun([...of.args, "--done-file", "trained.json"]);
     const run = waiting([...of.args, "--done-file", "trained.json"]);
     await run.begun;
+    await writeFile(join(of.weightsDir, "last.pth"), "weights");
     holder.closeInput();
     const finished = await run.finished;
     expect(finished).toMatchObject({ exitCode: 0, stdout: "" });

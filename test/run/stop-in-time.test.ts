@@ -69,6 +69,7 @@ function requestFor(root: string, ready: string, killAfterMs: number) {
     configuration: parseConfiguration({ strategy: "a", dataset: "b", model: "c" }),
     argv: ["sh", "-c", `trap '' TERM; : >${ready}; exec sleep 5`] as const,
     done: { patterns: [], smallestBytes: 0, file: null },
+    isHeld: () => Promise.resolve(false),
     leads: true,
     waitMs: 0,
     onLost: "stop" as const,

@@ -94,6 +94,7 @@ describe("a worker in a session of its own, whose command has ended with 0", () 
     await new Promise((resolve) => setTimeout(resolve, 700));
     expect(isRunning(worker)).toBe(true);
     expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
+    writeFileSync(join(of.weightsDir, "last.pth"), "weights");
     writeFileSync(goFile(folder), "");
     const { exitCode, stderr } = await run.finished;
     expect(exitCode).toBe(0);

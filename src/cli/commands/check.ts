@@ -4,9 +4,11 @@ import type { LockReport } from "../../listing/lock-report.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
-import { findCheckpoint } from "../../run/done-rule.ts";
+import { doneRuleFor } from "../../run/done-rule.ts";
+import { findDone } from "../../run/find-done.ts";
 import { nobodyKnown } from "../../stores/claim-record.ts";
-import { defineCommand, repeatedValue, type ValuesOf } from "../command.ts";
+import { defineCommand, negatedFlag, type ValuesOf } from "../command.ts";
+import { doneDeclarationFrom, doneOptions } from "../done-options.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { holderText, livingText } from "../show/lock-text.ts";
@@ -17,10 +19,8 @@ const options = {
   ...siteOptions,
   ...jsonOption,
   ...evidenceOptions,
-  doneWhen: repeatedValue(
-    "<glob>",
-    "a file in the weights dir, of 1 KiB or more, that shows it to be trained; may be repeated",
-  ),
+  ...doneOptions,
+  done: negatedFlag("look at locks alone, whatever the site declares under `done:`"),
 };
 
 export const command = defineCommand({
@@ -34,16 +34,21 @@ export const command = defineCommand({
     0: "safe to proceed",
     1: "locked, or not certain to be free",
     2: "the call is wrong",
-    3: "the environment is wrong",
-    4: "already trained (with --done-when)",
+    3: "the environment is wrong, or another configuration's training lies in the weights dir",
+    4: "already trained, by the done rule of the site or the call",
   },
   execute: check,
 });
 
 async function check(given: ValuesOf<typeof options>): Promise<number> {
   const { configuration, layout } = openWith(given);
+  // The files first: what is there while nobody holds the configuration was finished before.
+  const found = given.done
+    ? await findDone(layout, configuration, doneRuleFor(layout, configuration, doneDeclarationFrom(given)))
+    : null;
   const result = await checkConfiguration(layout, configuration, examineFrom(given, layout));
-  const checkpoint = result.lockedBy === null ? await findCheckpoint(result.weightsDir, given.doneWhen ?? []) : null;
+  if (result.lockedBy === null && found?.kind === "another's") throw found.error;
+  const checkpoint = result.lockedBy === null && found?.kind === "done" ? found.path : null;
   const status = result.lockedBy !== null ? "locked" : checkpoint !== null ? "done" : "free";
   if (given.json) {
     printJson({

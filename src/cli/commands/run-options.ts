@@ -1,19 +1,9 @@
 import { UsageError } from "../../model/errors.ts";
-import type { DoneRule } from "../../run/done-rule.ts";
-import {
-  choice,
-  choiceOr,
-  eitherFlag,
-  flag,
-  optionalValue,
-  repeatedValue,
-  type ValuesOf,
-  value,
-  valueOr,
-} from "../command.ts";
+import { choice, choiceOr, eitherFlag, flag, optionalValue, type ValuesOf, value, valueOr } from "../command.ts";
+import { doneOptions } from "../done-options.ts";
 import { evidenceOptions } from "../evidence-options.ts";
 import { configurationOptions, siteOptions } from "../site-options.ts";
-import { parseDuration, parseSize } from "../units.ts";
+import { parseDuration } from "../units.ts";
 
 export const runOptions = {
   ...configurationOptions,
@@ -31,13 +21,7 @@ export const runOptions = {
     ["fail", "skip"],
     "fail",
   ),
-  doneWhen: repeatedValue("<glob>", "a file in the weights dir that proves training is done; may be repeated"),
-  doneMinSize: valueOr("<size>", "the least size of a --done-when file", "1K", parseSize),
-  doneFile: value(
-    "<name>",
-    "write this file into the weights dir when the command ends with 0; where it is, skip",
-    parseFileName,
-  ),
+  ...doneOptions,
   onLost: choiceOr("<what>", "when the lock is lost: stop the command and exit 74, or warn", ["stop", "warn"], "stop"),
   ranks: choice("<how>", "under srun, mpirun or torchrun: rank 0 takes the lock for all ranks", ["job"]),
   killAfter: valueOr(
@@ -72,20 +56,7 @@ function parseCheckInterval(given: string, text: string): number {
   return Math.max(leastCheckMs, parseDuration(given, text));
 }
 
-function parseFileName(given: string, text: string): string {
-  if (/^(?!\.{1,2}$|\.training_lock)[^/\p{Cc}]{1,200}$/u.test(text)) return text;
-  throw new UsageError(`${given} ${JSON.stringify(text)} is not the name of a file in the weights dir`, {
-    hint: `for example ${given} trained.json`,
-  });
-}
-
 function parseStatusFile(given: string, text: string): string {
   if (text !== "") return text;
   throw new UsageError(`${given} is empty`, { hint: "name a file" });
-}
-
-type DoneOptions = Pick<RunOptions, "doneWhen" | "doneMinSize" | "doneFile">;
-
-export function doneRuleFrom({ doneWhen, doneMinSize, doneFile }: DoneOptions): DoneRule {
-  return { patterns: doneWhen ?? [], smallestBytes: doneMinSize, file: doneFile ?? null };
 }

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
 import { printable } from "../../model/printable.ts";
+import { doneRuleFor } from "../../run/done-rule.ts";
 import { exitCodeOf, isNotFound } from "../../run/exit-code.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { runCommand } from "../../run/run-command.ts";
@@ -14,12 +15,13 @@ import type { Busy } from "../../stores/store.ts";
 import { errnoName } from "../../system/libc/errno.ts";
 import { dieOfInterrupt, signalNumber } from "../../system/processes/signals.ts";
 import { defineCommand, restOperand } from "../command.ts";
+import { doneDeclarationFrom } from "../done-options.ts";
 import { examineFrom } from "../evidence-options.ts";
 import { say } from "../output.ts";
 import { livingText, skipHolderText } from "../show/lock-text.ts";
 import { showProgress } from "../show/run-progress.ts";
 import { openWith } from "../site-options.ts";
-import { doneRuleFrom, type RunOptions, runOptions } from "./run-options.ts";
+import { type RunOptions, runOptions } from "./run-options.ts";
 
 export const command = defineCommand({
   summary: "run a command while holding the locks of a configuration",
@@ -110,7 +112,11 @@ async function runAndSettle(
     }),
     configuration,
     argv: [program, ...args],
-    done: doneRuleFrom(options),
+    done: doneRuleFor(layout, configuration, doneDeclarationFrom(options)),
+    isHeld: async () => {
+      const { checkConfiguration } = await import("../../listing/check-configuration.ts");
+      return (await checkConfiguration(layout, configuration, examine)).lockedBy !== null;
+    },
     leads: true,
     waitMs: options.wait ?? 0,
     onLost: options.onLost,

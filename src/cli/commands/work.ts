@@ -6,6 +6,7 @@ import { planRows } from "../../grid/plan.ts";
 import { exitCodes } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
+import type { DoneRule } from "../../run/done-rule.ts";
 import { signalNumber } from "../../system/processes/signals.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
 import { EndedRuns } from "../../work/ended-runs.ts";
@@ -26,12 +27,13 @@ import {
   value,
   valueOr,
 } from "../command.ts";
+import { doneOptions } from "../done-options.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import {
   attemptsOption,
   givenGrid,
   maxAttemptsFor,
-  rowRule,
+  rowRules,
   selectionFrom,
   selectionOptions,
 } from "../grid-options.ts";
@@ -42,12 +44,10 @@ import { planLines } from "../show/plan-text.ts";
 import { showWork } from "../show/work-progress.ts";
 import { layoutFrom, siteOptions } from "../site-options.ts";
 import { parseCount, parsePositiveDuration, wholeNumber } from "../units.ts";
-import { doneRuleFrom, runOptions } from "./run-options.ts";
+import { runOptions } from "./run-options.ts";
 
 const mostJobs = 64;
-const { doneWhen, doneMinSize, doneFile, onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker } =
-  runOptions;
-const doneOptions = { doneWhen, doneMinSize, doneFile };
+const { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker } = runOptions;
 /** What each run gets as the worker has it. */
 const passedOn = {
   ...siteOptions,
@@ -127,7 +127,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     },
   );
   const rows = await disk.first();
-  const ruleOf = (row: Row) => rowRule(doneRuleFrom(given), row);
+  const ruleOf = rowRules(layout, given);
   const nameOf = (row: Row) => layout.displayName(row.configuration);
   const variables = await slotVariables(given);
   const endsAt = given.until === undefined ? null : await endOf(given.until);
@@ -179,7 +179,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   return exitCodeOf(given, result);
 }
 
-function ruleArguments({ patterns, smallestBytes, file }: ReturnType<typeof doneRuleFrom>): string[] {
+function ruleArguments({ patterns, smallestBytes, file }: DoneRule): string[] {
   const when = patterns.map((pattern) => `--done-when=${pattern}`);
   return [...when, `--done-min-size=${smallestBytes}`, ...(file === null ? [] : [`--done-file=${file}`])];
 }
@@ -211,7 +211,7 @@ async function doneNow(rows: readonly Row[], looker: RowLooker, nameOf: (row: Ro
 async function showRest(
   given: WorkOptions,
   reader: FieldReader,
-  ruleOf: (row: Row) => ReturnType<typeof doneRuleFrom>,
+  ruleOf: (row: Row) => DoneRule,
   { rest, trained, failed, stop, problems }: WorkResult,
 ): Promise<void> {
   const write = (text: string) => (given.log === "inherit" ? say(text.trimEnd()) : print(text));

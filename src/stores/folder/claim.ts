@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Examine } from "../../model/examine.ts";
 import { inodeNumber } from "../../model/inode.ts";
@@ -9,7 +10,14 @@ import { errnoOf } from "../../system/libc/errno.ts";
 import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
-import { asReleased, earlierRuns, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
+import {
+  asReleased,
+  earlierRuns,
+  folderBefore,
+  newOwnerRecord,
+  recordedCommand,
+  withSection,
+} from "../claim-record.ts";
 import { knowingRanks } from "../ranks/knowing-ranks.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
@@ -133,7 +141,9 @@ async function acquireClaim(
       // Where the marker alone kept two claims apart (an old tool may have unlinked the lock file in between), only now is it
       // certain which generation the other had.
       const sure = Math.max(generation, generationNow(markerContext, elsewhere));
-      complete = withSection(complete, { generation: sure });
+      const there = requireMarkerRecord(weightsDir);
+      const before = folderBefore(there, configuration, () => timeOf(marker.placed));
+      complete = withSection(complete, { generation: sure, folderBefore: before });
       if (sure > generation) kernel.write(serializeOwnerRecord(complete));
       writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));
       // The last claim's: all of its processes were found to be gone.
@@ -149,6 +159,11 @@ async function acquireClaim(
   } finally {
     if (!taken) kernel.release();
   }
+}
+
+/** When the marker was placed, by the file server's clock. */
+function timeOf({ path }: PlacedMarker): bigint {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.mtimeNs ?? BigInt(Date.now()) * 1_000_000n;
 }
 
 /** Where nobody could claim, whoever has the marker comes first, as `check` has it. */

@@ -1,0 +1,101 @@
+import { type Dirent, readdir, readdirSync, statSync } from "node:fs";
+import { join, relative, resolve, sep } from "node:path";
+import { markerName } from "../site/layout.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
+
+/** A file of a weights dir that a pattern names, or a folder where folders are asked for, too. */
+export interface MatchingFile {
+  readonly path: string;
+  readonly bytes: number;
+  /** Last modification, nanoseconds since the epoch by the file server's clock. */
+  readonly modifiedNs: bigint;
+}
+
+/** Where logs of workers go, within the weights dir. */
+export const runLogsFolder = "trainlock-logs";
+
+/**
+ * The files in a weights dir that one pattern names, by name: the file of that very name, whatever characters it has, and
+ * what the pattern fits as a glob. Nothing outside the folder, and nothing of trainlock's own. Throws an EnvironmentError
+ * where that cannot be told.
+ */
+export async function matchingFiles(
+  weightsDir: string,
+  pattern: string,
+  { folders = false }: MatchingOptions = {},
+): Promise<readonly MatchingFile[]> {
+  const literal = fileAt(weightsDir, pattern, folders);
+  // A plain name costs one look; the pattern library is loaded for patterns alone.
+  if (!/[*?[\]{}()!]/.test(pattern)) return literal === null ? [] : [literal];
+  const paths = (await globbed(weightsDir, pattern, folders)).filter((path) => path !== pattern).sort();
+  const found = [literal, ...paths.map((path) => fileAt(weightsDir, path, folders))];
+  return found.filter((file) => file !== null);
+}
+
+interface MatchingOptions {
+  /** A folder counts as one file as large as all that is in it; else the files in it are what a pattern fits. */
+  readonly folders?: boolean;
+}
+
+/** Names that trainlock gives its own files and folders in a weights dir. */
+export function isOwnName(name: string): boolean {
+  return name.startsWith(markerName) || name === runLogsFolder;
+}
+
+function fileAt(weightsDir: string, name: string, folders: boolean): MatchingFile | null {
+  const path = resolve(weightsDir, name);
+  const [first = ""] = relative(weightsDir, path).split(sep);
+  if (first === "" || first === ".." || isOwnName(first)) return null;
+  try {
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+    const isFolder = folders && stats?.isDirectory() === true;
+    if (stats === undefined || !(stats.isFile() || isFolder)) return null;
+    return { path, bytes: isFolder ? bytesIn(path) : Number(stats.size), modifiedNs: stats.mtimeNs };
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP")) return null;
+    throw asSystemError("look at", path, error);
+  }
+}
+
+function bytesIn(folder: string): number {
+  const sizes = readdirSync(folder, { withFileTypes: true }).map((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? bytesIn(path) : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  });
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+async function globbed(weightsDir: string, pattern: string, folders: boolean): Promise<string[]> {
+  const { glob } = await import("tinyglobby");
+  const wanted = { onlyFiles: !folders, expandDirectories: !folders };
+  const options = { cwd: weightsDir, followSymbolicLinks: false, ...wanted };
+  return glob(pattern, { ...options, fs: { readdir: readdirWithLinks as typeof readdir } });
+}
+
+type Listed = (error: NodeJS.ErrnoException | null, entries: Dirent[]) => void;
+
+/** A checkpoint may be a link to where there is room. Links to folders are not followed: they may lead in circles. */
+function readdirWithLinks(folder: string, options: { withFileTypes: true }, done: Listed): void {
+  readdir(folder, options, (error, entries) => {
+    if (error !== null) done(error, []);
+    else
+      done(
+        null,
+        entries.map((entry) => (entry.isSymbolicLink() && isFile(join(folder, entry.name)) ? asFile(entry) : entry)),
+      );
+  });
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** With what the pattern library asks of an entry. */
+function asFile({ name }: Dirent): Dirent {
+  const kind = { isFile: () => true, isSymbolicLink: () => false, isDirectory: () => false };
+  return { name, ...kind } as Dirent;
+}

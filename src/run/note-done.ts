@@ -1,0 +1,80 @@
+import { messageOf } from "../model/errors.ts";
+import { recordedCommand } from "../stores/claim-record.ts";
+import type { HeldLock } from "../stores/store.ts";
+import { asSystemError } from "../system/libc/errno.ts";
+import { writeDoneFile } from "./done-file.ts";
+import { findCheckpoint } from "./find-done.ts";
+import { type FolderMark, hasChangedSince, markFolder } from "./folder-changes.ts";
+import type { RunRequest } from "./run-request.ts";
+
+/**
+ * Writes the done file of the rule in force after a command has ended with 0, unless it has shown nothing for it: an old script
+ * that finds itself locked out ends with 0, too.
+ */
+export class DoneNote {
+  readonly #request: RunRequest;
+  readonly #lock: HeldLock;
+  readonly #weightsDir: string;
+  readonly #startedAt: number;
+  /** Null: no change is asked for. */
+  readonly #mark: FolderMark | null;
+
+  /** Made before the command is started. Throws an EnvironmentError where the weights dir cannot be looked into. */
+  constructor(request: RunRequest, lock: HeldLock, weightsDir: string, startedAt: number) {
+    this.#request = request;
+    this.#lock = lock;
+    this.#weightsDir = weightsDir;
+    this.#startedAt = startedAt;
+    this.#mark = this.#isWanted && request.done.patterns.length === 0 ? marked(weightsDir) : null;
+  }
+
+  get #isWanted(): boolean {
+    return this.#request.leads && this.#request.done.file !== null;
+  }
+
+  /** `stopSignal`: passed on to the command while it ran. */
+  async write(stopSignal: NodeJS.Signals | null): Promise<void> {
+    const { layout, argv, configuration, done, tell } = this.#request;
+    if (!this.#isWanted || done.file === null || this.#lock.lost.aborted) return;
+    try {
+      const missing = await this.#whatIsMissing(stopSignal);
+      if (missing !== null) {
+        tell.warning(`${missing}; ${done.file} is not written`);
+        return;
+      }
+      writeDoneFile(this.#weightsDir, done.file, {
+        configuration,
+        generation: this.#lock.generation,
+        command: recordedCommand(layout.site, argv) ?? [],
+        when: done.patterns,
+        startedAt: this.#startedAt,
+        endedAt: Date.now(),
+      });
+    } catch (error) {
+      tell.warning(`${done.file} could not be written: ${messageOf(error)}`);
+    }
+  }
+
+  /** Why exit code 0 is not enough, in words; null: it is. */
+  async #whatIsMissing(stopSignal: NodeJS.Signals | null): Promise<string | null> {
+    const { layout, configuration, done } = this.#request;
+    if (done.patterns.length > 0) {
+      const found = await findCheckpoint(layout, configuration, done);
+      if (found.kind === "done") return null;
+      if (found.kind === "another's") return messageOf(found.error);
+      return `the command ended with 0 without its checkpoint (${done.patterns.join(", ")})`;
+    }
+    const way = "name its checkpoint by `when:` or --done-when";
+    if (stopSignal !== null) return `the command ended with 0 after ${stopSignal}: ${way}`;
+    if (this.#mark !== null && hasChangedSince(this.#weightsDir, this.#mark)) return null;
+    return `the command ended with 0 and changed nothing in ${this.#weightsDir}: ${way}`;
+  }
+}
+
+function marked(weightsDir: string): FolderMark {
+  try {
+    return markFolder(weightsDir);
+  } catch (error) {
+    throw asSystemError("look into", weightsDir, error);
+  }
+}
