@@ -21,7 +21,7 @@ export const mayImport = {
 };
 
 /** Files outside of src that a folder below one of these embeds into the executable. */
-const embeds = { cli: ["!../../../python/training_lock.py"] };
+const embeds = { cli: ["!../../../python/training_lock.py", "!../../../docs/*.md"] };
 
 /** What src/index.ts may re-export from. */
 const shown = ["library", "listing", "model"];

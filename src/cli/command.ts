@@ -14,8 +14,12 @@ export interface Option<T = unknown, Always extends boolean = boolean> {
   /** Names the value in help: `<dir>`. */
   readonly placeholder?: string;
   readonly choices?: readonly string[];
+  /** Of an optional value: whether the next word can be it. Else that word is the first operand. */
+  mayBeValue?(text: string): boolean;
   /** The text in force without the option, as help shows it. */
   readonly defaultText?: string;
+  /** The heading in help under which it stands; without one it is the command's own. */
+  readonly group?: OptionGroup;
   readonly always: Always;
   /** Not named as what somebody may have meant: what it does cannot be undone. */
   readonly isFinal?: true;
@@ -23,6 +27,16 @@ export interface Option<T = unknown, Always extends boolean = boolean> {
   absent(): T | undefined;
   /** `text` is null where none is given; `before` is the value of the same option earlier in the call. */
   read(flag: string, text: string | null, before: T | undefined): T;
+}
+
+/** In the order of help. The command's own options stand after the configuration. */
+export const optionGroups = ["Configuration", "Options", "Finding out who holds a lock", "Common options"] as const;
+export type OptionGroup = (typeof optionGroups)[number];
+
+/** The same options, under a heading of help. */
+export function grouped<O extends Options>(group: OptionGroup, options: O): O {
+  const entries = Object.entries(options).map(([key, option]) => [key, { ...option, group }] as const);
+  return Object.fromEntries(entries) as unknown as O;
 }
 
 export type Options = Readonly<Record<string, Option>>;
@@ -142,9 +156,16 @@ export function repeatedValue(
 }
 
 /** `--NAME` alone means `bare`; `--NAME=VALUE` and `--NAME VALUE` mean the value. */
-export function optionalValue<T>(placeholder: string, description: string, bare: T, read: Read<T>): Option<T, false> {
+export function optionalValue<T>(
+  placeholder: string,
+  description: string,
+  bare: T,
+  read: Read<T>,
+  mayBeValue: (text: string) => boolean,
+): Option<T, false> {
   return {
     form: "optional value",
+    mayBeValue,
     placeholder,
     description,
     always: false,

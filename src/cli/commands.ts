@@ -13,6 +13,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   config: () => import("./commands/config.ts"),
   doctor: () => import("./commands/doctor.ts"),
   python: () => import("./commands/python.ts"),
+  help: () => import("./commands/help.ts"),
   completion: () => import("./commands/completion.ts"),
   __probe: () => import("./commands/probe.ts"),
   __guard: () => import("./commands/guard.ts"),

@@ -7,11 +7,11 @@ import { printable } from "../model/printable.ts";
 import type { Layout } from "../site/layout.ts";
 import { schedulers } from "../site/site-config.ts";
 import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
-import { choice, type ValuesOf, value } from "./command.ts";
+import { choice, grouped, type ValuesOf, value } from "./command.ts";
 import { say } from "./output.ts";
 import { parsePositiveDuration } from "./units.ts";
 
-export const evidenceOptions = {
+export const evidenceOptions = grouped("Finding out who holds a lock", {
   sshTimeout: value("<duration>", "time limit for a host to accept an ssh connection (5s)", parsePositiveDuration),
   verifyTimeout: value(
     "<duration>",
@@ -24,7 +24,7 @@ export const evidenceOptions = {
     schedulers,
   ),
   hosts: value("<list>", "hosts to search when a lock names a PID but no host, separated by commas", parseHosts),
-};
+});
 
 export type EvidenceOptions = ValuesOf<typeof evidenceOptions>;
 

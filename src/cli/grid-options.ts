@@ -54,7 +54,7 @@ export async function givenGrid(
     return { chosen: rows, all: rows };
   }
   throw new UsageError("no grid is given", {
-    hint: "give a grid file, or --strategy, --dataset and --model; see docs/grids.md",
+    hint: "give a grid file, or --strategy, --dataset and --model; see `trainlock help grids`",
   });
 }
 

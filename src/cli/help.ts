@@ -1,4 +1,4 @@
-import type { Command, Operand, Option } from "./command.ts";
+import { type Command, type Operand, type Option, optionGroups } from "./command.ts";
 import { flagsOf } from "./parse-call.ts";
 
 // Long lines are hard to read, so help does not use the whole of a wide terminal.
@@ -8,14 +8,20 @@ const narrowestColumns = 40;
 /** What `trainlock NAME --help` prints. */
 export function commandHelp(name: string, command: Command): string {
   const { usage, summary, operands = {}, options = {}, notes, examples, exitCodes } = command;
-  const described = [...Object.entries(options).flatMap(optionRows), helpRow];
-  const widest = Math.max(...described.map(([term]) => term.length), ...Object.keys(operands).map((key) => key.length));
+  const groups = optionGroups.map((group) => {
+    const own = Object.entries(options).filter(([, option]) => (option.group ?? "Options") === group);
+    return [group, [...own.flatMap(optionRows), ...(group === "Common options" ? [helpRow] : [])]] as const;
+  });
+  const terms = [...groups.flatMap(([, described]) => described.map(([term]) => term)), ...Object.keys(operands)];
+  const widest = Math.max(...terms.map((term) => term.length));
   const given = Object.entries(operands).map(([key, each]) => [key, describe(each)] as const);
   return [
     `Usage: trainlock ${name} ${usage ?? usageOf(command)}`,
     wrap(summary, columns()).join("\n"),
     ...(given.length === 0 ? [] : [`Arguments:\n${rows(given, widest)}`]),
-    `Options:\n${rows(described, widest)}`,
+    ...groups.flatMap(([group, described]) =>
+      described.length === 0 ? [] : [`${group}:\n${rows(described, widest)}`],
+    ),
     ...(notes === undefined ? [] : [wrap(notes, columns()).join("\n")]),
     helpEnd(examples, exitCodes),
   ].join("\n\n");
@@ -37,7 +43,8 @@ export function programHelp(commands: ReadonlyMap<string, Command>): string {
         "trainlock run --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 -- python train.py",
         "trainlock list",
         "trainlock clear --no-dry-run",
-        "trainlock COMMAND --help",
+        "trainlock help run",
+        "trainlock help verdicts",
       ],
       {
         0: "done",

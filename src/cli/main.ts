@@ -3,8 +3,8 @@ import { printable } from "../model/printable.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
 import { commandNames, loadCommand, loadCommands } from "./commands.ts";
-import { print, say } from "./output.ts";
-import { nearestHint, parseCall } from "./parse-call.ts";
+import { hasResult, print, printJson, say } from "./output.ts";
+import { nearestHint, parseCall, splitBeforeCommand } from "./parse-call.ts";
 
 /** Set by the build. */
 declare const TRAINLOCK_VERSION: string;
@@ -12,9 +12,10 @@ declare const TRAINLOCK_COMMIT: string;
 declare const TRAINLOCK_COMMIT_DATE: string;
 
 /** Returns the exit code of a call. */
-async function main([name, ...args]: readonly string[]): Promise<number> {
+async function main(argv: readonly string[]): Promise<number> {
   try {
     restartUnderMemoryLimit();
+    const [name, ...args] = argv[0]?.startsWith("--") ? await commandFirst(argv) : argv;
     if (name === undefined) {
       say((await programHelp()).trimEnd());
       return exitCodes.usage;
@@ -28,8 +29,15 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     print((await import("./help.ts")).commandHelp(name, command));
     return exitCodes.ok;
   } catch (error) {
-    return exitCodeFor(error);
+    return exitCodeFor(error, argv);
   }
+}
+
+/** Options that all commands have may stand before the command: `trainlock --root DIR list`. */
+async function commandFirst(argv: readonly string[]): Promise<readonly string[]> {
+  const { siteOptions, jsonOption } = await import("./site-options.ts");
+  const [before, [name, ...after]] = splitBeforeCommand({ ...siteOptions, ...jsonOption }, argv);
+  return name === undefined || name.startsWith("-") ? argv : [name, ...before, ...after];
 }
 
 async function programOption(given: string): Promise<number> {
@@ -59,7 +67,9 @@ function unknownCommand(name: string): UsageError {
 }
 
 /** The one place that turns an error into a message and an exit code. */
-function exitCodeFor(error: unknown): number {
+function exitCodeFor(error: unknown, argv: readonly string[]): number {
+  const dashes = argv.indexOf("--");
+  if (argv.slice(0, dashes < 0 ? argv.length : dashes).includes("--json") && !hasResult()) printJson(errorJson(error));
   if (error instanceof TrainlockError) {
     say(`trainlock: ${printable(error.message)}`);
     if (error.hint !== undefined) say(`  ${printable(error.hint)}`);
@@ -71,6 +81,14 @@ function exitCodeFor(error: unknown): number {
   }
   say(`trainlock: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return exitCodes.environment;
+}
+
+/** For programs: the same as the text on standard error. */
+function errorJson(error: unknown) {
+  const known = error instanceof TrainlockError;
+  const code = known ? error.code : (errnoOf(error) ?? "ERR_DEFECT");
+  const exitCode = known ? error.exitCode : exitCodes.environment;
+  return { error: { code, message: messageOf(error), hint: known ? (error.hint ?? null) : null, exitCode } };
 }
 
 // Not awaited at the top level: the executable's bytecode knows no top-level await.

@@ -28,8 +28,16 @@ export function isTerminal(fd: 1 | 2): boolean {
   return tty.isatty(fd);
 }
 
+let hasPrinted = false;
+
+/** Whether a result has been written: what follows must not be a second JSON document. */
+export function hasResult(): boolean {
+  return hasPrinted;
+}
+
 /** Results. */
 export function print(text: string): void {
+  hasPrinted = true;
   writeAll(1, text);
 }
 

@@ -1,6 +1,6 @@
 import { UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
-import { type Command, type Operand, type Option, requireChoice } from "./command.ts";
+import { type Command, type Operand, type Option, type Options, requireChoice } from "./command.ts";
 
 // A parser of our own: of the libraries, the lightest costs a fifth of a whole start, and node:util's parseArgs as much.
 
@@ -20,6 +20,19 @@ export function parseCall(name: string, command: Command, args: readonly string[
     if (absent) values[key] = option.absent();
   }
   return { ...values, ...readOperands(name, command, operands, dashesAt) };
+}
+
+/** The options that stand before the command's name, and the rest: `--root DIR list` is `["--root", "DIR"]` and `["list"]`. */
+export function splitBeforeCommand(options: Options, args: readonly string[]): readonly [string[], string[]] {
+  const flags = flagTable({ options });
+  let at = 0;
+  while (at < args.length && args[at]?.startsWith("--") && args[at] !== "--") {
+    const { given, inline } = splitOption(args[at] ?? "");
+    const flag = flags.get(given);
+    if (flag === undefined) break;
+    at += textOf(given, flag.option, inline, args[at + 1]).fromNext ? 2 : 1;
+  }
+  return [args.slice(0, at), args.slice(at)];
 }
 
 /** `--weights-dir` for `weightsDir`. */
@@ -65,7 +78,7 @@ function readOptions(name: string, command: Command, args: readonly string[]) {
   return call(false);
 }
 
-function flagTable({ options = {} }: Command): Map<string, Flag> {
+function flagTable({ options = {} }: Pick<Command, "options">): Map<string, Flag> {
   const table = new Map<string, Flag>();
   for (const [key, option] of Object.entries(options)) {
     for (const { flag } of flagsOf(key, option)) table.set(flag, { key, option });
@@ -94,9 +107,8 @@ function textOf(given: string, option: Option, inline: string | null, next: stri
   }
   if (form === "optional value") {
     if (inline !== null) return { text: inline, fromNext: false };
-    return next === undefined || next.startsWith("-")
-      ? { text: null, fromNext: false }
-      : { text: next, fromNext: true };
+    const isValue = next !== undefined && !next.startsWith("-") && option.mayBeValue?.(next) !== false;
+    return isValue ? { text: next, fromNext: true } : { text: null, fromNext: false };
   }
   if (inline !== null) throw new UsageError(`${given} takes no value, but has ${JSON.stringify(inline)}`);
   return { text: null, fromNext: false };

@@ -5,27 +5,30 @@ import { configurationFor, configVariable, openLayout } from "../site/open-site.
 import { rootVariables } from "../site/root.ts";
 import type { StoreChoice } from "../site/store-in-force.ts";
 import { storeVariables } from "../site/store-settings.ts";
-import { flag, negatedFlag, repeatedValue, type ValuesOf, value } from "./command.ts";
+import { flag, grouped, negatedFlag, repeatedValue, type ValuesOf, value } from "./command.ts";
+import { flagOf } from "./parse-call.ts";
 
 /** Where the site is, and not yet what it says. */
-export const placeOptions = {
+export const placeOptions = grouped("Common options", {
   root: value("<dir>", `the shared folder (else $${rootVariables.join(", $")})`),
   lockDir: value("<dir>", "the folder of the kernel locks (else training_locks in the root)"),
   config: value("<file>", `the site's file (else $${configVariable}, else trainlock.yaml in the root)`),
   color: negatedFlag("no colours, also on a terminal"),
-};
+});
 
 export const siteOptions = {
   ...placeOptions,
-  store: value(
-    "<address>",
-    `where locks are kept, such as etcd://host:2379 (else $${storeVariables.address}, else the site's file, else on the file system)`,
-  ),
+  ...grouped("Common options", {
+    store: value(
+      "<address>",
+      `where locks are kept, such as etcd://host:2379 (else $${storeVariables.address}, else the site's file, else on the file system)`,
+    ),
+  }),
 };
 
-export const jsonOption = { json: flag("one JSON document on standard output") };
+export const jsonOption = grouped("Common options", { json: flag("one JSON document on standard output") });
 
-export const configurationOptions = {
+export const configurationOptions = grouped("Configuration", {
   strategy: value("<name>", "training strategy, for example baseline"),
   dataset: value("<name>", "dataset, for example IDD-AW"),
   model: value("<name>", "model, for example deeplabv3plus_r50"),
@@ -33,7 +36,7 @@ export const configurationOptions = {
   auxLoss: value("<name>", "auxiliary loss"),
   stage: value("<stage>", "stage, a number or a name"),
   set: repeatedValue("<name=value>", "a dimension that the site declares, for example seed=3; may be repeated"),
-};
+});
 
 export type SiteOptions = ValuesOf<typeof siteOptions>;
 export type ConfigurationOptions = ValuesOf<typeof configurationOptions>;
@@ -44,7 +47,8 @@ export interface Opened {
 }
 
 /** Both, since a site says what a configuration is. A wrong name is told before a wrong place. */
-export function openWith(options: ConfigurationOptions & SiteOptions & StoreChoice): Opened {
+export function openWith(given: ConfigurationOptions & SiteOptions & StoreChoice): Opened {
+  const options = withEnvironment(given);
   parseConfiguration(options);
   const dimensions = assignments(options.set ?? []);
   const layout = layoutFrom(options);
@@ -53,6 +57,18 @@ export function openWith(options: ConfigurationOptions & SiteOptions & StoreChoi
 
 export function layoutFrom(options: SiteOptions & StoreChoice): Layout {
   return openLayout(options);
+}
+
+/**
+ * TRAINLOCK_STRATEGY and so on stand for the flags of a configuration where none of these is given. Never inside a claim: there
+ * they name what is being trained, and a job that is submitted from there inherits them.
+ */
+function withEnvironment<T extends ConfigurationOptions>(options: T, env: NodeJS.ProcessEnv = process.env): T {
+  const keys = Object.keys(configurationOptions) as (keyof ConfigurationOptions)[];
+  if (keys.some((key) => options[key] !== undefined) || (env.TRAINLOCK_TOKEN ?? "") !== "") return options;
+  const read = (key: string) => env[`TRAINLOCK_${flagOf(key).slice(2).toUpperCase().replaceAll("-", "_")}`];
+  const named = keys.flatMap((key) => (key === "set" || (read(key) ?? "") === "" ? [] : [[key, read(key)]]));
+  return { ...options, ...Object.fromEntries(named) };
 }
 
 function assignments(given: readonly string[]): Record<string, string> {

@@ -122,7 +122,7 @@ function verdictOn(there: Answer, here: Answer, host: string): Outcome {
   return fault(
     `${host} took a lock that was held ${there === "locked" ? "here" : "there"}`,
     means,
-    "mount it with cluster-wide locks, or see docs/file-systems.md about lock_primitive",
+    "mount it with cluster-wide locks, or see `trainlock help file-systems` about lock_primitive",
   );
 }
 

@@ -40,7 +40,7 @@ async function readRows(reader: FieldReader, file: string, text: string, format:
       return expandBlocks(
         reader,
         file,
-        readBlocks(reader, file, readYaml(text, file, "docs/grids.md describes grids")),
+        readBlocks(reader, file, readYaml(text, file, "`trainlock help grids` describes grids")),
       );
     case "csv":
       return readTable(reader, file, text, [",", ";"]);

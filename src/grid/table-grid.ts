@@ -137,5 +137,5 @@ function noSuchField(place: string, name: string, fields: readonly string[]): Us
 
 function faulty(place: string, error: unknown): UsageError {
   const why = error instanceof Error ? error.message : String(error);
-  return new UsageError(`${place}: ${why}`, { code: "ERR_GRID", hint: "docs/grids.md describes the formats" });
+  return new UsageError(`${place}: ${why}`, { code: "ERR_GRID", hint: "`trainlock help grids` describes the formats" });
 }

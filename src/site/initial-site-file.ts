@@ -11,7 +11,7 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 # lock_dir: training_locks
 
 ## How kernel locks are taken: flock, or ofd where byte-range locks reach every host and flock does not (see
-## docs/file-systems.md for what that costs).
+## trainlock help file-systems for what that costs).
 # lock_primitive: flock
 
 ## All datasets, as they are spelled. Any other is refused, and folders lead back to the spelling whatever filters did to it.
@@ -65,7 +65,7 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #   ssh: 5s
 #   scheduler: 10s
 
-## How far a training is, if its folder tells it in no way that is known (see docs/grids.md): a log, and what stands in its lines.
+## How far a training is, if its folder tells it in no way that is known (see trainlock help grids): a log, and what stands in its lines.
 # progress:
 #   file: train.log           # in the weights dir; * in the name: the one written last
 #   line: "Iter {step}/{of}"

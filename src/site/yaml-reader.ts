@@ -3,7 +3,7 @@ import type * as Yaml from "yaml";
 import { UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
 
-const siteHint = "docs/site-configuration.md describes every key; `trainlock init` writes a commented file";
+const siteHint = "`trainlock help site-configuration` describes every key; `trainlock init` writes a commented file";
 
 /** Loaded only where there is such a file: 3 ms at every start would be too much. */
 function loadYaml(): typeof Yaml {
@@ -35,7 +35,7 @@ interface YamlContext {
   readonly hint: string;
 }
 
-function mistake({ file, hint }: YamlContext, line: number, what: string): UsageError {
+function mistake({ file, hint }: Pick<YamlContext, "file" | "hint">, line: number, what: string): UsageError {
   return new UsageError(`${file}:${line}: ${what}`, { code: "ERR_SITE_CONFIG", hint });
 }
 
@@ -149,7 +149,9 @@ export class YamlValue {
   #noSuchKey(path: string, name: string, line: number, known: readonly string[]): UsageError {
     const near = nearest(name, known);
     const expected = near === null ? `one of ${known.join(", ")}` : `did you mean ${near}?`;
-    return mistake(this.#context, line, `${path}: no such key; ${expected}`);
+    const { file, hint } = this.#context;
+    const orOlder = `${hint}. Or this trainlock is older than the file: trainlock --version`;
+    return mistake({ file, hint: orOlder }, line, `${path}: no such key; ${expected}`);
   }
 
   #child(node: unknown, key: string, line: number): YamlValue {

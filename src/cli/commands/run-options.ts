@@ -11,9 +11,10 @@ export const runOptions = {
   ...evidenceOptions,
   wait: optionalValue(
     "<duration>",
-    "wait for the lock, at most this long (30s, 10m, 2h, 1d); without a value, no limit",
+    "wait for the lock, at most this long (30s, 10m, 1h30m); without a value, no limit",
     Number.POSITIVE_INFINITY,
     parseDuration,
+    (text) => /^[\d.]/.test(text),
   ),
   onLocked: choiceOr(
     "<what>",

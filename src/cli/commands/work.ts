@@ -92,7 +92,7 @@ export const command = defineCommand({
     "Any number of workers, on any hosts, share a grid: each row is trained once. In the command {strategy}, {dataset}, " +
     "{model}, {ratio}, {seed}, {weights_dir}, {name} and {checkpoint} stand for the row's values, {--ratio} for --ratio " +
     "and its value, or for nothing. Its environment has them, too: TRAINLOCK_STRATEGY and so on. Output goes to " +
-    "trainlock-logs in the weights dir. See docs/work.md.",
+    "trainlock-logs in the weights dir. See `trainlock help work.md`.",
   examples: [
     "trainlock work grid.yaml --done-when iter_80000.pth \\\n    -- python train.py --strategy {strategy} --dataset {dataset} {--ratio}",
     "trainlock work grid.yaml --jobs 4 --split-gpus -- bash train.sh",

@@ -1,0 +1,32 @@
+import etcd from "../../../docs/etcd.md" with { type: "text" };
+import fencing from "../../../docs/fencing.md" with { type: "text" };
+import fileSystems from "../../../docs/file-systems.md" with { type: "text" };
+import grids from "../../../docs/grids.md" with { type: "text" };
+import guarantees from "../../../docs/guarantees.md" with { type: "text" };
+import history from "../../../docs/history.md" with { type: "text" };
+import jobScripts from "../../../docs/job-scripts.md" with { type: "text" };
+import protocol from "../../../docs/protocol.md" with { type: "text" };
+import python from "../../../docs/python.md" with { type: "text" };
+import security from "../../../docs/security.md" with { type: "text" };
+import siteConfiguration from "../../../docs/site-configuration.md" with { type: "text" };
+import upgrading from "../../../docs/upgrading.md" with { type: "text" };
+import verdicts from "../../../docs/verdicts.md" with { type: "text" };
+import work from "../../../docs/work.md" with { type: "text" };
+
+/** The pages of the documentation, by the name that `trainlock help` takes. */
+export const helpPages: Readonly<Record<string, string>> = {
+  etcd,
+  fencing,
+  "file-systems": fileSystems,
+  grids,
+  guarantees,
+  history,
+  "job-scripts": jobScripts,
+  protocol,
+  python,
+  security,
+  "site-configuration": siteConfiguration,
+  upgrading,
+  verdicts,
+  work,
+};

@@ -1,0 +1,5 @@
+/** Pages that the executable carries as they are. */
+declare module "*.md" {
+  const text: string;
+  export default text;
+}
