@@ -1,7 +1,9 @@
+import { basename, dirname } from "node:path";
 import type { Evidence } from "../model/evidence.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { clockMovedSinceBootSeconds } from "../system/clock/boot-clock.ts";
 import { type MountFacts, mountOf } from "../system/files/mounts.ts";
+import { openFilesIn } from "../system/processes/open-files.ts";
 import {
   type ProcessFacts,
   pidsInsideContainers,
@@ -10,6 +12,7 @@ import {
 } from "../system/processes/process-table.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { isExecutable } from "../system/processes/this-program.ts";
+import { openFilesEvidence } from "./open-files.ts";
 
 /** A shell creates its marker and writes the PID a moment later; one that is still empty after this long never will. */
 const creationSeconds = 60;
@@ -23,12 +26,30 @@ const dead = (detail: string): Evidence => ({ source: "process", says: "dead", b
 
 /** What a marker without a record tells, which is a PID at best, and of no host. */
 export function markerEvidence(path: string, marker: MarkerFacts): Evidence[] {
+  const found = writtenEvidence(path, marker);
+  if (found.some(({ says }) => says === "alive")) return found;
+  return [...found, ...openFilesEvidence(dirname(path), marker.uid)];
+}
+
+function writtenEvidence(path: string, marker: MarkerFacts): Evidence[] {
   if (marker.pid !== null) return bareProcessEvidence(path, marker, marker.pid);
   if (marker.content === "foreign") return [unknown("remote process", `no marker that can be read: ${marker.why}`)];
   const age = ageSeconds(marker.modifiedNs);
   if (age <= creationSeconds)
     return [unknown("being created", `${marker.why} since ${Math.max(0, Math.floor(age))} s`)];
-  return [{ source: "marker", says: "dead", because: "no PID", detail: `${marker.why} since ${Math.floor(age)} s` }];
+  return [emptyEvidence(path, marker, `${marker.why} since ${Math.floor(age)} s`)];
+}
+
+/** A writer that stands between creating the file and writing its PID has it open, however long that takes. */
+function emptyEvidence(path: string, marker: MarkerFacts, what: string): Evidence {
+  const opener = openFilesIn(dirname(path), basename(path)).find(({ writes }) => writes);
+  if (opener !== undefined) return unknown("being created", `${what}, and process ${opener.pid} has it open`);
+  const hidden = outOfSight(path);
+  if (hidden !== null) return unknown(hidden.because, `${what}; ${hidden.why}`);
+  const { uid } = thisHost();
+  if (uid !== 0 && uid !== marker.uid)
+    return unknown("being created", `${what}, and what its owner's processes have open is not ours to see`);
+  return { source: "marker", says: "dead", because: "no PID", detail: `${what}, and nobody here has it open` };
 }
 
 function ageSeconds(modifiedNs: bigint): number {
@@ -110,12 +131,22 @@ function matchWriter(
 
 /** The writer does not run where we can see: that proves its end only where nobody else can have written the marker. */
 function absentHere(path: string, marker: MarkerFacts, pid: number, what: string): Evidence {
-  const mount: MountFacts = mountOf(path);
-  if (mount.ownToContainer) return dead(`${what}, and ${mount.fileSystem} belongs to this container`);
-  if (mount.shared !== false) return unknown("remote process", `${what}; ${mount.why}`);
-  if (!thisHost().inInitialPidNamespace) return unknown("other container", `${what}, as far as this container sees`);
-  if (!seesAllProcesses()) return unknown("other container", `${what}, but /proc hides processes here`);
+  const { fileSystem, ownToContainer } = mountOf(path);
+  if (ownToContainer) return dead(`${what}, and ${fileSystem} belongs to this container`);
+  const hidden = outOfSight(path);
+  if (hidden !== null) return unknown(hidden.because, `${what}; ${hidden.why}`);
   if (pidsInside(pid, marker).length > 0)
     return unknown("other container", `${what}, but a container has a process of that PID`);
-  return dead(`${what}, and ${mount.fileSystem} is this host's own`);
+  return dead(`${what}, and ${fileSystem} is this host's own`);
+}
+
+/** Why a process that could have written there may be out of our sight; null: none can. */
+function outOfSight(path: string): { readonly because: Doubt; readonly why: string } | null {
+  const mount: MountFacts = mountOf(path);
+  if (mount.ownToContainer) return null;
+  if (mount.shared !== false) return { because: "remote process", why: mount.why };
+  if (!thisHost().inInitialPidNamespace)
+    return { because: "other container", why: "this is what a container sees, and no more" };
+  if (!seesAllProcesses()) return { because: "other container", why: "/proc hides processes here" };
+  return null;
 }

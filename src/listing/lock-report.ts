@@ -1,4 +1,4 @@
-import type { Evidence, Verdict } from "../model/evidence.ts";
+import { type Evidence, livingIn, type Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { kernelLockStem } from "../site/layout.ts";
@@ -41,5 +41,13 @@ export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly 
 function holderOf({ kind, record, pid }: LockFacts, evidence: readonly Evidence[]): Holder | null {
   if (record !== null || kind === "fcntl") return holderFrom(record, pid, evidence);
   const where = evidence.flatMap((item) => (item.says === "alive" && item.where ? [item.where] : []))[0];
-  return where === undefined ? null : { ...nobodyKnown, pid, hostname: where.host, jobId: where.jobId };
+  const living = livingIn(evidence);
+  if (where === undefined && living === null) return null;
+  return {
+    ...nobodyKnown,
+    pid,
+    hostname: where?.host ?? living?.hostname ?? null,
+    jobId: where?.jobId ?? null,
+    living,
+  };
 }

@@ -4,6 +4,7 @@ import { type Cluster, clusterIsMissing, startCluster } from "./cluster.ts";
 import { contentionSuite } from "./contention.ts";
 import { cutOffSuite } from "./cut-off.ts";
 import { endingsSuite } from "./endings.ts";
+import { openFilesSuite } from "./open-files.ts";
 import { runningSuite } from "./running.ts";
 import { schedulersSuite } from "./schedulers.ts";
 import { silenceSuite } from "./silence.ts";
@@ -27,6 +28,7 @@ else {
     }, 30_000);
 
     endingsSuite(theCluster);
+    openFilesSuite(theCluster);
     cutOffSuite(theCluster);
     schedulersSuite(theCluster);
     contentionSuite(theCluster);

@@ -130,7 +130,8 @@ requiresPrograms(
     const wrapper = await holdWithLastingCommand(orphaned.args, job);
     wrapper.kill("SIGKILL");
     await wrapper.finished;
-    expected.push(...claimed(orphaned, wrapper.pid, { file: "ACTIVE", fcntl: "ACTIVE" }));
+    // The wrapper has ended: the command that lives stands in its place.
+    expected.push(...claimed(orphaned, wrapper.commandPid, { file: "ACTIVE", fcntl: "ACTIVE" }));
 
     const dead = another();
     const killed = await holdWithLastingCommand(dead.args, job);

@@ -5,7 +5,7 @@ import { schedulerProbes } from "../../src/evidence/schedulers/choose.ts";
 import type { ListedJob, LostHost, SchedulerAnswer } from "../../src/evidence/schedulers/listed-job.ts";
 
 const takenAt = 1_768_232_969;
-const owner = { kind: "bare", host: null, pid: 42, uid: 1000, user: null, since: takenAt } as const;
+const owner = { kind: "bare", host: null, pid: 42, marker: null, uid: 1000, user: null, since: takenAt } as const;
 const users = { nameOf: () => "alice", uidOf: () => null };
 const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" };
 const without42: HostReply = {
@@ -26,6 +26,7 @@ const without42: HostReply = {
     own: new Set(),
     commands: new Map(),
     carriers: new Map(),
+    opened: [],
     users: new Map(),
     locks: new Map(),
   },

@@ -37,6 +37,7 @@ function answer(change: Partial<HostAnswer> = {}): HostReply {
     own: new Set(),
     commands: new Map(),
     carriers: new Map(),
+    opened: [],
     users: new Map(),
     locks: new Map(),
   };
@@ -159,7 +160,15 @@ describe("the rest of a training whose wrapper and command are gone", () => {
 
 describe("a PID of no known host", () => {
   /** Taken 100 s before the hosts are asked; process 42 was 1,000 s old then. */
-  const owner = { kind: "bare", host: null, pid: 42, uid: 1000, user: null, since: 2_000_000_000 - 100 } as const;
+  const owner = {
+    kind: "bare",
+    host: null,
+    pid: 42,
+    marker: null,
+    uid: 1000,
+    user: null,
+    since: 2_000_000_000 - 100,
+  } as const;
   const says = (...replies: readonly HostReply[]) => {
     const asked = replies.map((reply, n) => ({ host: `node0${n + 1}`, reply, jobId: null }));
     return bareOnHosts(owner, asked).map((evidence) => evidence.says);
@@ -217,7 +226,7 @@ describe("a PID of no known host", () => {
 });
 
 describe("the script for hosts", () => {
-  const nothing = { pids: [], containers: false, tokens: [], users: [], locks: [] };
+  const nothing = { pids: [], containers: false, tokens: [], users: [], folders: [], locks: [] };
 
   const shells = ["/bin/sh", "/bin/bash"].filter((shell) => spawnSync(shell, ["-c", ":"]).status === 0);
   test.each(shells)("tells %s what /proc knows, with no other program", (shell) => {

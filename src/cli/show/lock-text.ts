@@ -25,8 +25,7 @@ export function listText(locks: readonly LockReport[], paint: Paint, withEvidenc
 function lockText(lock: LockReport, paint: Paint): string {
   const details = lock.kind === "file" ? markerDetails(lock) : kernelLockDetails(lock);
   const middle = details.length === 0 ? "" : `    ${details.join(", ")}\n`;
-  const living = lock.holder === null ? null : livingText(lock.holder);
-  return `${headText(lock, paint)}${middle}${placeText(lock)}${living === null ? "" : `    Living: ${living}\n`}`;
+  return `${headText(lock, paint)}${middle}${placeText(lock)}`;
 }
 
 /** Name and verdict, where it lies, and why: what `clear` shows of a lock. */

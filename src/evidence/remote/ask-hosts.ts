@@ -1,3 +1,4 @@
+import { realFolderOf } from "../open-files.ts";
 import type { HostReply } from "./ask-host.ts";
 import { hostPool } from "./host-pool.ts";
 import type { HostWish } from "./host-script.ts";
@@ -40,15 +41,20 @@ export function isRoaming(process: Owner["process"]): process is BareOwner {
   return process !== null && process.host === null;
 }
 
+function foldersOf({ marker }: BareOwner): string[] {
+  return marker === null ? [] : [realFolderOf(marker)];
+}
+
 function wishOf(processes: readonly (RecordedOwner | BareOwner)[]): HostWish {
   const recorded = processes.filter((process) => process.kind === "recorded");
   const pids = processes.flatMap((process) => {
-    if (process.kind === "bare") return [process.pid];
+    if (process.kind === "bare") return process.pid === null ? [] : [process.pid];
     const { childPid } = process.section;
     return [process.pid, ...(childPid === null ? [] : [childPid]), ...process.noted.map(({ pid }) => pid)];
   });
   return {
     pids: [...new Set(pids)],
+    folders: [...new Set(processes.flatMap((process) => (process.kind === "bare" ? foldersOf(process) : [])))],
     containers: processes.some(({ kind }) => kind === "bare"),
     tokens: [...new Set(recorded.flatMap(({ section }) => (section.token === null ? [] : [section.token])))],
     users: [...new Set(recorded.flatMap(({ user }) => (user === null ? [] : [user])))],

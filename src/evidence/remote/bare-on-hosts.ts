@@ -1,7 +1,10 @@
+import { basename } from "node:path";
 import type { Evidence } from "../../model/evidence.ts";
+import type { LivingProcess } from "../../model/holder.ts";
 import { sameHost } from "../../model/host-name.ts";
+import { isOurFile, realFolderOf } from "../open-files.ts";
 import type { HostReply } from "./ask-host.ts";
-import type { HostAnswer, HostProcess } from "./host-answer.ts";
+import { type HostAnswer, type HostProcess, livingOn } from "./host-answer.ts";
 import type { BareOwner } from "./owner.ts";
 
 const doubt = (detail: string): Evidence => ({ source: "ssh", says: "unknown", because: "remote process", detail });
@@ -21,6 +24,7 @@ type Answered = Extract<HostReply, { kind: "answer" }>;
 interface Found {
   readonly kind: "writer" | "other" | "doubt";
   readonly why: string;
+  readonly living?: LivingProcess;
 }
 
 /** The hosts that may know a bare PID, each with its reply and the job that led there. */
@@ -38,11 +42,16 @@ export function bareOnHosts(owner: BareOwner, asked: readonly AskedHost[]): Evid
   if (writer !== undefined) {
     const job = writer.jobId === null ? "" : ` (job ${writer.jobId})`;
     const where = { host: writer.host, jobId: writer.jobId };
-    return [{ source: "ssh", says: "alive", detail: `${writer.found.why}${job}`, where }];
+    const { living, why } = writer.found;
+    return [{ source: "ssh", says: "alive", detail: `${why}${job}`, where, ...(living && { living }) }];
   }
   const doubts = findings.filter(({ found }) => found.kind === "doubt");
   if (doubts.length > 0) return doubts.map(({ found }) => doubt(found.why));
   const hosts = asked.map(({ host }) => host).join(", ");
+  if (owner.pid === null) {
+    const detail = `it is empty, and nobody has it open on the hosts that could: ${hosts}`;
+    return [{ source: "ssh", says: "dead", because: "no PID", detail }];
+  }
   const detail = `process ${owner.pid} runs on none of the hosts that could have it: ${hosts}`;
   return [{ source: "ssh", says: "dead", because: "PID not running", detail }];
 }
@@ -51,6 +60,39 @@ function findOn(owner: BareOwner, { host, reply }: AskedHost): Found {
   if (reply.kind === "silent") return { kind: "doubt", why: `${host} ${reply.why}` };
   const { answer } = reply;
   const { pid } = owner;
+  const byWord = pid === null ? emptyOn(owner, host, answer) : numberOn(owner, pid, host, reply);
+  return byWord.kind === "writer" ? byWord : (trainingOn(owner, host, answer) ?? byWord);
+}
+
+/** A script may be gone while its training lives: a process of the marker's owner that writes beside the marker is alive. */
+function trainingOn({ marker, uid }: BareOwner, host: string, answer: HostAnswer): Found | null {
+  const folder = marker === null ? null : `${realFolderOf(marker)}/`;
+  for (const { pid, writes, path } of answer.opened ?? []) {
+    const found = answer.processes.get(pid);
+    if (folder === null || !path.startsWith(folder) || !writes || isOurFile(path)) continue;
+    if (found === undefined || found.zombie || found.uid !== uid || found.ageTicks <= 0 || answer.own.has(pid))
+      continue;
+    const living = livingOn(host, pid, answer);
+    const detail = `process ${pid} on ${host} has ${basename(path)} open for writing: ${living.command.join(" ")}`;
+    return { kind: "writer", why: detail, living };
+  }
+  return null;
+}
+
+/** Who stands between creating a marker and writing its PID has it open. Other users' files are closed to all but root. */
+function emptyOn({ marker, uid }: BareOwner, host: string, answer: HostAnswer): Found {
+  if (marker === null) return { kind: "doubt", why: `${host} was not asked` };
+  const path = `${realFolderOf(marker)}/${basename(marker)}`;
+  if (answer.opened === null) return { kind: "doubt", why: `${host} has no ls or grep to look for who has it open` };
+  const opener = answer.opened.find((file) => file.path === path && file.writes);
+  if (opener !== undefined) return { kind: "doubt", why: `process ${opener.pid} on ${host} has it open` };
+  if (answer.uid !== 0 && (answer.uid !== uid || !answer.seesAll))
+    return { kind: "doubt", why: `${host} does not show us what its owner's processes have open` };
+  return { kind: "other", why: `nobody on ${host} has it open` };
+}
+
+function numberOn(owner: BareOwner, pid: number, host: string, reply: Answered): Found {
+  const { answer } = reply;
   // A number inside a container comes first: outside of it, the same number is another process.
   for (const outer of answer.nested.get(pid) ?? []) {
     const inner = answer.processes.get(outer);
@@ -59,7 +101,7 @@ function findOn(owner: BareOwner, { host, reply }: AskedHost): Found {
   }
   if (pid === initPid) return { kind: "doubt", why: `PID 1 is the first process of any container, on ${host} too` };
   const found = answer.processes.get(pid);
-  if (found === undefined || found.zombie) return absentFrom(owner, host, answer);
+  if (found === undefined || found.zombie) return absentFrom(owner, pid, host, answer);
   return match(owner, pid, found, host, reply);
 }
 
@@ -88,7 +130,7 @@ function isOfQuestion(pid: number, { ageTicks }: HostProcess, { answer, tookMs }
   return answer.own.has(pid) && (ageTicks / ticksPerSecond) * 1000 <= tookMs;
 }
 
-function absentFrom({ pid, host: named }: BareOwner, host: string, answer: HostAnswer): Found {
+function absentFrom({ host: named }: BareOwner, pid: number, host: string, answer: HostAnswer): Found {
   if (answer.hidden.has(pid) || !answer.seesAll) {
     return { kind: "doubt", why: `${host} does not show process ${pid}, if there is one` };
   }

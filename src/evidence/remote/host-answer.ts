@@ -1,3 +1,4 @@
+import type { LivingProcess } from "../../model/holder.ts";
 import { answerPrefix } from "./host-script.ts";
 
 /** A process as a host shows it. */
@@ -43,10 +44,21 @@ export interface HostAnswer {
   readonly commands: ReadonlyMap<number, readonly string[]>;
   /** Processes that carry one of the tokens, each with its variables of that and of its job; null: nobody could look. */
   readonly carriers: ReadonlyMap<number, Readonly<Record<string, string>>> | null;
+  /** Files of the asked folders that processes have open; null: nobody could look. */
+  readonly opened: readonly { readonly pid: number; readonly writes: boolean; readonly path: string }[] | null;
   /** User ids of the names that were asked for. */
   readonly users: ReadonlyMap<string, number>;
   /** The lock files that could be tried, by path. */
   readonly locks: ReadonlyMap<string, TriedLock>;
+}
+
+/** A process of a host, for people who want to look at it. */
+export function livingOn(host: string, pid: number, { hostname, commands, processes }: HostAnswer): LivingProcess {
+  return {
+    pid,
+    hostname: hostname ?? host,
+    command: commands.get(pid) ?? [`[${processes.get(pid)?.name ?? ""}]`],
+  };
 }
 
 /** Pure: reads the answer to the host script; null when it is not all there, or is none. `lockPaths` as the question had them. */
@@ -78,6 +90,7 @@ export function parseHostAnswer(text: string, lockPaths: readonly string[] = [])
     own: new Set(all("own").map(Number)),
     commands: new Map(all("line").flatMap(commandOf)),
     carriers: lines.some(({ word }) => word === "unsearched") ? null : carriersOf(all("carrier"), all("var")),
+    opened: lines.some(({ word }) => word === "unlisted") ? null : all("open").flatMap(openOf),
     users: new Map(all("user").flatMap(userOf)),
     locks: new Map(all("lock").flatMap((rest) => lockOf(rest, lockPaths))),
   };
@@ -113,6 +126,13 @@ function carriersOf(pids: readonly string[], variables: readonly string[]) {
     if (known !== undefined && name !== undefined && name !== "__proto__" && value !== undefined) known[name] = value;
   }
   return carriers;
+}
+
+/** `PID MODE PATH`, the mode as `ls -l /proc/PID/fd` shows it: proc_pid_fd(5). */
+function openOf(rest: string) {
+  const [, pid, write, path] = /^(\d+) l.(w|-)\S* (.*)$/.exec(rest) ?? [];
+  if (path === undefined) return [];
+  return [{ pid: Number(pid), writes: write === "w", path: path.replace(/ \(deleted\)$/, "") }];
 }
 
 function userOf(rest: string): [string, number][] {

@@ -12,6 +12,8 @@ export interface HostWish {
   readonly tokens: readonly string[];
   /** Users by name, all of whose processes are listed where their environments are closed to who asks there. */
   readonly users: readonly string[];
+  /** Folders, without links on the way to them: who has files in them open. */
+  readonly folders: readonly string[];
   /** Lock files to be tried there, by absolute path. */
   readonly locks: readonly string[];
 }
@@ -21,7 +23,7 @@ export interface HostWish {
  * stat line. The search for a training's processes and the trial of a lock need grep, tr and flock; without them the answer says
  * that nobody has looked.
  */
-export function hostScript({ pids, containers, tokens, users, locks }: HostWish): string {
+export function hostScript({ pids, containers, tokens, users, folders, locks }: HostWish): string {
   const wanted = tokens.filter((token) => /^[0-9a-f]{32}$/.test(token)).map((token) => `-e TRAINLOCK_TOKEN=${token}`);
   return `${functions}
 pids=" ${pids.join(" ")} "
@@ -31,6 +33,7 @@ ${containers ? "inside" : ":"}
 for p in $pids; do about "$p" && shown "$p"; done
 ${wanted.length > 0 ? `carriers ${wanted.join(" ")}` : ":"}
 ${users.length > 0 ? `users ${users.filter(isUserName).map(quoted).join(" ")}` : ":"}
+${folders.length > 0 ? `opened ${folders.map((path) => `-e ${quoted(` -> ${path}/`)}`).join(" ")}` : ":"}
 ${locks.map((path, n) => `lock ${n} ${quoted(path)}`).join("\n")}
 say end
 `;
@@ -130,6 +133,15 @@ users() {
     done 2>/dev/null <"$f"
     p=\${f#/proc/}
     case $ids in *" $b "*) about "\${p%/status}" ;; esac
+  done
+}
+opened() {
+  if ! has ls || ! has grep; then say unlisted; return; fi
+  ls -ln /proc/[0-9]*/fd 2>/dev/null | grep -F "$@" -e /fd: | while IFS= read -r v; do
+    case $v in
+      /proc/*/fd:) p=\${v#/proc/} p=\${p%/fd:} ;;
+      l*' -> '*) about "$p" && say open "$p" "\${v%% *}" "\${v#* -> }" && shown "$p" ;;
+    esac
   done
 }
 lock() {

@@ -32,7 +32,10 @@ export interface BareOwner {
   readonly kind: "bare";
   /** Null: on any of its owner's hosts. */
   readonly host: string | null;
-  readonly pid: number;
+  /** Null: the marker is empty, as one is whose writer was stopped, or died, before it wrote. */
+  readonly pid: number | null;
+  /** The marker, beside which its owner's training writes; null for a kernel lock. */
+  readonly marker: string | null;
   /** Null: only the name is known. */
   readonly uid: number | null;
   readonly user: string | null;
@@ -49,9 +52,10 @@ export interface Owner {
 export function ownerOf(facts: LockFacts): Owner {
   const { kind, record, marker } = facts;
   if (record !== null) return { process: recordedProcess(record, facts), job: recordedJob(record) };
-  if (kind !== "file" || marker === null || marker.pid === null) return { process: null, job: null };
+  if (kind !== "file" || marker === null || marker.content === "foreign") return { process: null, job: null };
   const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
-  return { process: { kind: "bare", host: null, pid: marker.pid, uid: marker.uid, user: null, since }, job: null };
+  const { pid, uid } = marker;
+  return { process: { kind: "bare", host: null, pid, marker: facts.path, uid, user: null, since }, job: null };
 }
 
 function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner | BareOwner | null {
@@ -64,7 +68,9 @@ function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner |
     return { kind: "recorded", host: hostname, pid, section, writtenAtMs: recordWrittenAtMs(facts), noted, user, lock };
   }
   const since = isoSeconds(record.acquiredAt);
-  return since === null ? null : { kind: "bare", host: hostname, pid, uid: null, user: record.user, since };
+  return since === null
+    ? null
+    : { kind: "bare", host: hostname, pid, marker: null, uid: null, user: record.user, since };
 }
 
 function notedProcesses({ token, bootId, pidNamespace }: TrainlockSection, weightsDir: string | null) {

@@ -1,5 +1,4 @@
 import type { Evidence } from "../../model/evidence.ts";
-import type { LivingProcess } from "../../model/holder.ts";
 import { sameHost } from "../../model/host-name.ts";
 import { isRecordedChild } from "../../model/recorded-child.ts";
 import { schedulerJob } from "../../system/processes/scheduler-job.ts";
@@ -7,7 +6,7 @@ import { hashedMachineId, initialPidNamespace } from "../../system/processes/thi
 import { isSameRun } from "../../system/processes/training-processes.ts";
 import { isFromBeforeBoot } from "../record-time.ts";
 import type { HostReply } from "./ask-host.ts";
-import type { HostAnswer, TriedLock } from "./host-answer.ts";
+import { type HostAnswer, livingOn, type TriedLock } from "./host-answer.ts";
 import type { RecordedOwner } from "./owner.ts";
 
 const doubt = (detail: string, because: "remote process" | "other container" = "remote process"): Evidence => ({
@@ -65,7 +64,7 @@ function runningCommand({ host, section }: RecordedOwner, answer: HostAnswer, is
   if (childPid === null || child === undefined || child.zombie) return null;
   if (!isRecordedChild(section, child.startTimeTicks)) return null;
   const detail = `its command runs on as process ${childPid} on ${host}`;
-  return { source: "ssh", says: "alive", detail, ...(isWrapper ? {} : { living: living(host, childPid, answer) }) };
+  return { source: "ssh", says: "alive", detail, ...(isWrapper ? {} : { living: livingOn(host, childPid, answer) }) };
 }
 
 /**
@@ -87,15 +86,7 @@ function runningTree({ host, section, noted }: RecordedOwner, answer: HostAnswer
     )?.[0];
   if (left === undefined) return null;
   const detail = `process ${left} of its training runs on, on ${host}`;
-  return { source: "ssh", says: "alive", detail, living: living(host, left, answer) };
-}
-
-function living(host: string, pid: number, { hostname, commands, processes }: HostAnswer): LivingProcess {
-  return {
-    pid,
-    hostname: hostname ?? host,
-    command: commands.get(pid) ?? [`[${processes.get(pid)?.name ?? ""}]`],
-  };
+  return { source: "ssh", says: "alive", detail, living: livingOn(host, left, answer) };
 }
 
 /** Why a process of the training may run there without having been seen; null: none does. */
