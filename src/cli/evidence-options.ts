@@ -34,7 +34,7 @@ export function examineFrom(options: EvidenceOptions, { site }: Layout): Examine
   const examine = makeExamine({
     ...remoteOptionsOf(site),
     ...(sshTimeout === undefined ? {} : { connectTimeoutMs: sshTimeout }),
-    ...(verifyTimeout === undefined ? {} : { verifyTimeoutMs: verifyTimeout }),
+    ...(verifyTimeout === undefined ? {} : { verifyTimeoutMs: verifyTimeout, schedulerTimeoutMs: verifyTimeout }),
     ...(scheduler === undefined ? {} : { scheduler }),
     ...(hosts === undefined ? {} : { hosts }),
     onNote: (text) => say(`trainlock: ${printable(text)}`),

@@ -1,11 +1,11 @@
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { weightsFolders } from "../listing/weights-folders.ts";
 import { type Finding, fault, type Outcome, ok, warning } from "../model/finding.ts";
 import type { Layout } from "../site/layout.ts";
 import { type SiteProof, settledMount, siteProofName } from "../site/lock-scope.ts";
 import { findMount, mountTable } from "../system/files/mount-table.ts";
 import { mountOf } from "../system/files/mounts.ts";
+import { nearestExisting } from "../system/files/nearest-existing.ts";
 import { makeSharedFolder } from "../system/files/shared-permissions.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -45,12 +45,13 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   }
   // A proof needs its place.
   if (hosts.length > 0) makeSharedFolder(layout.lockDir);
-  const lockPlace = existing(layout.lockDir);
+  // Nothing is created that was not there: the folder above is on the same mount, or will be asked when it is.
+  const lockPlace = nearestExisting(layout.lockDir).path;
   // By the mount alone: what was proved earlier is to be tried again.
   const mount = mountOf(lockPlace);
   const locks = mount.lockScope !== "none";
   await probeFolder(lockPlace, locks ? Object.keys(probes) : [...weightsProbeNames, "clock"], timeoutMs, tell);
-  const tops = new Set(layout.weightsTrees.map(({ top }) => existing(top)));
+  const tops = new Set(layout.weightsTrees.map(({ top }) => nearestExisting(top).path));
   tops.delete(lockPlace);
   for (const top of tops) await probeFolder(top, weightsProbeNames, timeoutMs, tell);
   await tellLinks(layout, tell);
@@ -81,13 +82,6 @@ type Tell = (check: string, subject: string, outcome: Outcome) => void;
 async function probeFolder(folder: string, names: readonly string[], timeoutMs: number, tell: Tell): Promise<void> {
   const asked = names.map((name) => askChild(name, folder, timeoutMs));
   for (const [index, outcome] of asked.entries()) tell(names[index] ?? "", folder, await outcome);
-}
-
-/** Nothing is created that was not there: the folder above is on the same mount, or will be asked when it is. */
-function existing(folder: string): string {
-  let place = folder;
-  while (!existsSync(place) && dirname(place) !== place) place = dirname(place);
-  return place;
 }
 
 function pidNamespaceOutcome(): Outcome {

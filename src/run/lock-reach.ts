@@ -1,10 +1,9 @@
-import { existsSync } from "node:fs";
-import { dirname } from "node:path";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
 import { settledMount } from "../site/lock-scope.ts";
 import { sleep } from "../system/clock/sleep.ts";
 import { mountOf } from "../system/files/mounts.ts";
+import { nearestExisting } from "../system/files/nearest-existing.ts";
 import { callerEnvironment } from "../system/processes/caller.ts";
 import { pollChild, spawnCommand } from "../system/processes/command-process.ts";
 import { noteOwnChild } from "../system/processes/own-children.ts";
@@ -25,7 +24,7 @@ export async function checkLockReach(layout: Layout): Promise<string | null> {
       "and what another host left is never taken over without proof"
     );
   }
-  await requireAnswer(existing(lockDir), site.timeouts.probeMs);
+  await requireAnswer(nearestExisting(lockDir).path, site.timeouts.probeMs);
   if (lockScope === "cluster") return null;
   return (
     `kernel locks are not known to reach other hosts here (${why}); between hosts the marker excludes, ` +
@@ -60,8 +59,4 @@ async function requireAnswer(folder: string, timeoutMs: number): Promise<void> {
     code: "ETIMEDOUT",
     hint: "the file server's lock manager does not answer (NFS: rpc.statd, lockd); see `trainlock doctor`",
   });
-}
-
-function existing(folder: string): string {
-  return existsSync(folder) || dirname(folder) === folder ? folder : existing(dirname(folder));
 }

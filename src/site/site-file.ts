@@ -1,4 +1,5 @@
 import { durationMs } from "../model/durations.ts";
+import { isHostName } from "../model/host-name.ts";
 import { lockPrimitives } from "../system/libc/flock.ts";
 import { readDoneDeclaration, readPatterns } from "./done-declaration.ts";
 import { readProgressDeclaration } from "./progress-declaration.ts";
@@ -89,12 +90,10 @@ function readMode(value: YamlValue): number {
   return (mode & 0o600) === 0o600 && (mode & 0o111) === 0 ? mode : value.fail(`${expected}, none to execute`);
 }
 
-const hostShape = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$/;
-
 function readHost(value: YamlValue): string {
   const expected = "a host name";
   const name = value.text(expected);
-  return hostShape.test(name) ? name : value.fail(expected);
+  return isHostName(name) ? name : value.fail(expected);
 }
 
 function readSsh(value: YamlValue, lines: Record<string, number>): SiteConfig["ssh"] {

@@ -1,4 +1,5 @@
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { leaveForeignMarker } from "../support/foreign-lock.ts";
@@ -64,4 +65,26 @@ test("no lock that is purely local makes anybody be asked", async () => {
   expect(await trainlock(["list", "--root", of.root], { env })).toMatchObject({ exitCode: 0, stderr: "" });
   expect(await trainlock(["run", ...of.args, "--", "true"], { env })).toMatchObject({ exitCode: 0, stderr: "" });
   expect(log()).toEqual([]);
+});
+
+test("a scheduler is waited for as long as the site's file says, also where that is less than the default", async () => {
+  const root = await temporaryRoot();
+  const of = configuration(root);
+  const scheduler = { kind: "slurm", job_id: "7", restart_count: 0 };
+  leaveForeignMarker(of, {
+    hostname: "node-1",
+    pid: 1,
+    bootId: bootIdOf(1),
+    pidNamespace,
+    startTimeTicks,
+    jobId: "7",
+    scheduler,
+  });
+  const bin = await temporaryRoot();
+  writeFileSync(join(bin, "squeue"), "#!/bin/sh\nsleep 3\necho late >&2\nexit 1\n", { mode: 0o755 });
+  const { env } = await standIns();
+  const list = () => trainlock(["list", "--root", root], { env: { ...env, PATH: `${bin}:${env.PATH}` } });
+  expect((await list()).stderr).toContain("squeue failed (exit 1): late");
+  writeFileSync(join(root, "trainlock.yaml"), "timeouts:\n  scheduler: 1s\n");
+  expect((await list()).stderr).toContain("squeue did not answer in time");
 });

@@ -35,7 +35,8 @@ export function makeSchedulers(options: RemoteOptions) {
     const answers = new Map<SchedulerKind, Asked>();
     await Promise.all(
       [...wanted].map(async ([probe, jobs]) => {
-        const run = (argv: readonly [string, ...string[]]) => runProgram({ argv, timeoutMs: leftMs() });
+        const run = (argv: readonly [string, ...string[]]) =>
+          runProgram({ argv, timeoutMs: Math.min(leftMs(), options.schedulerTimeoutMs) });
         const answer = await probe.ask({ jobs, allRunning: roaming, run });
         answers.set(probe.kind, { probe, answer });
         if (answer.kind === "no answer" && !noted.has(probe.kind)) {

@@ -6,6 +6,8 @@ export interface RemoteOptions {
   readonly connectTimeoutMs: number;
   /** For everything that is asked at once, milliseconds. */
   readonly verifyTimeoutMs: number;
+  /** For one scheduler to answer, milliseconds. */
+  readonly schedulerTimeoutMs: number;
   /** `auto`: what the record names, else what is installed. */
   readonly scheduler: SchedulerChoice;
   /** Where a bare PID may be, beside the hosts of its owner's jobs. */
@@ -23,6 +25,7 @@ export function remoteOptionsOf(site: SiteConfig = emptySiteConfig): RemoteOptio
   return {
     connectTimeoutMs: site.timeouts.sshMs,
     verifyTimeoutMs: Math.max(defaultVerifyTimeoutMs, site.timeouts.sshMs, site.timeouts.schedulerMs),
+    schedulerTimeoutMs: site.timeouts.schedulerMs,
     scheduler: site.scheduler,
     hosts: site.hosts,
     ssh: site.ssh,

@@ -1,7 +1,8 @@
-import { realpathSync, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import { thisHost } from "../processes/this-host.ts";
 import { deviceText, findMount, freshMountTable, type MountEntry, mountTable } from "./mount-table.ts";
+import { nearestExisting } from "./nearest-existing.ts";
 
 /** How far a lock taken with flock(2) reaches. `none`: the file system refuses it. */
 export type LockScope = "host" | "cluster" | "unknown" | "none";
@@ -80,11 +81,12 @@ function lustreScope(options: readonly string[]): MountScope {
  * A table may be given to save reading it for each of many paths.
  */
 export function mountOf(path: string, table?: readonly MountEntry[]): MountFacts {
-  const place = existingPlace(path);
+  const place = nearestExisting(path);
+  const device = deviceOf(place.real);
   // Walked first, read after: walking mounts what autofs has pending.
-  let entry = findMount(table ?? mountTable(), place.path, place.device);
-  if (table === undefined && place.device !== null && entry?.device !== place.device) {
-    entry = findMount(freshMountTable(), place.path, place.device);
+  let entry = findMount(table ?? mountTable(), place.leadsTo, device);
+  if (table === undefined && device !== null && entry?.device !== device) {
+    entry = findMount(freshMountTable(), place.leadsTo, device);
   }
   if (entry === null) {
     const why = "the table of mounts does not say what this path lies on";
@@ -102,22 +104,12 @@ function isOwnToContainer(entry: MountEntry): boolean {
   return entry.fileSystem === "overlay" && isWholeRoot && pidNamespace !== null && !inInitialPidNamespace;
 }
 
-/** The real path of the nearest ancestor that exists, what is missing appended, and its folder's device. */
-function existingPlace(path: string): { readonly path: string; readonly device: string | null } {
-  const whole = resolve(path);
-  for (let folder = whole; ; folder = dirname(folder)) {
-    try {
-      const real = realpathSync(folder);
-      const rest = whole.slice(folder === "/" ? 1 : folder.length + 1);
-      return { path: rest === "" ? real : `${real === "/" ? "" : real}/${rest}`, device: deviceOf(real) };
-    } catch {
-      if (folder === "/") return { path: whole, device: null };
-    }
-  }
-}
-
 /** A file on overlay may show the device of a layer below, its folder never does: the folder is asked. */
-function deviceOf(real: string): string {
-  const stats = statSync(real, { bigint: true });
-  return deviceText(stats.isDirectory() ? stats.dev : statSync(dirname(real), { bigint: true }).dev);
+function deviceOf(real: string): string | null {
+  try {
+    const stats = statSync(real, { bigint: true });
+    return deviceText(stats.isDirectory() ? stats.dev : statSync(dirname(real), { bigint: true }).dev);
+  } catch {
+    return null;
+  }
 }

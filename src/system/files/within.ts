@@ -1,24 +1,12 @@
 import { realpathSync } from "node:fs";
-import { dirname } from "node:path";
 import { EnvironmentError } from "../../model/errors.ts";
-import { isErrno } from "../libc/errno.ts";
-
-/** Where a path leads, links followed, or would lead once what is missing is created. */
-function leadsTo(path: string): string {
-  for (let there = path; ; there = dirname(there)) {
-    try {
-      return realpathSync(there) + path.slice(there.length);
-    } catch (error) {
-      if (!isErrno(error, "ENOENT") || there === dirname(there)) throw error;
-    }
-  }
-}
+import { nearestExisting } from "./nearest-existing.ts";
 
 /** Whether a path stays in a folder when its links are followed. Where that cannot be told, later steps fail by themselves. */
 export function isWithin(folder: string, path: string): boolean {
   try {
     const real = realpathSync(folder);
-    return real === "/" || `${leadsTo(path)}/`.startsWith(`${real}/`);
+    return real === "/" || `${nearestExisting(path).leadsTo}/`.startsWith(`${real}/`);
   } catch {
     return true;
   }
