@@ -29,6 +29,8 @@ packages=(
   'less        less'
   'zsh         zsh'
   'fish        fish'
+  'chromium    chromium'
+  'fonts-dejavu-core fc-list'
 )
 
 find_missing() {

@@ -30,6 +30,7 @@ const trials = {
 type Program =
   | "bash"
   | "cc"
+  | "chromium"
   | "etcd"
   | "etcdctl"
   | "fish"

@@ -7,6 +7,7 @@ import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
 import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { isTerminal, print, printJson } from "../output.ts";
+import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
@@ -113,15 +114,4 @@ function statesFrom(text: string | undefined): readonly RowState[] | null {
       hint: near === null ? `one of ${rowStates.join(", ")}` : `did you mean ${near}?`,
     });
   });
-}
-
-function axesFrom(by: string | undefined, names: readonly string[]): [string, string] {
-  const [down, across, more] = (by ?? "strategy,model").split(",").map((name) => name.trim());
-  for (const name of [down, across]) {
-    if (name === undefined || more !== undefined)
-      throw new UsageError(`--by ${JSON.stringify(by)}: give two fields`, { hint: "for example --by strategy,model" });
-    if (!names.includes(name))
-      throw new UsageError(`--by: no field is called ${JSON.stringify(name)}`, { hint: `one of ${names.join(", ")}` });
-  }
-  return [down ?? "", across ?? ""];
 }

@@ -1,0 +1,69 @@
+/** A page is no reason to keep a file server busy: so often at most, however many look. */
+const leastMs = 10_000;
+/** And of the time between two scans one part in so many is spent on scanning. */
+const share = 50;
+
+/** How long after the start of a scan that took `tookMs` the next one may start, milliseconds. Pure. */
+export function pauseAfter(tookMs: number): number {
+  return Math.max(leastMs, share * tookMs);
+}
+
+type OnScan<T> = (result: T) => void;
+
+/**
+ * Scans while somebody looks, and only then. Whoever asks gets the last result until the next scan is due; whoever watches is
+ * told of each. Two scans never run at once.
+ */
+export class Scanner<T> {
+  readonly #scan: () => Promise<T>;
+  readonly #watchers = new Set<OnScan<T>>();
+  #last: { readonly result: T; readonly dueMs: number } | null = null;
+  #running: Promise<T> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(scan: () => Promise<T>) {
+    this.#scan = scan;
+  }
+
+  /** The last result, or a new one where that is due. */
+  async current(): Promise<T> {
+    if (this.#running !== null) return this.#running;
+    if (this.#last !== null && performance.now() < this.#last.dueMs) return this.#last.result;
+    return this.#start();
+  }
+
+  /** Calls `onScan` after each scan, until the returned function is called. */
+  watch(onScan: OnScan<T>): () => void {
+    this.#watchers.add(onScan);
+    this.#schedule();
+    return () => {
+      this.#watchers.delete(onScan);
+      if (this.#watchers.size === 0) clearTimeout(this.#timer);
+    };
+  }
+
+  #start(): Promise<T> {
+    const startedMs = performance.now();
+    const running = this.#scan()
+      .then((result) => {
+        this.#last = { result, dueMs: startedMs + pauseAfter(performance.now() - startedMs) };
+        for (const tell of this.#watchers) tell(result);
+        return result;
+      })
+      .finally(() => {
+        this.#running = null;
+        this.#schedule();
+      });
+    this.#running = running;
+    return running;
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#watchers.size === 0 || this.#running !== null) return;
+    const waitMs = this.#last === null ? leastMs : Math.max(0, this.#last.dueMs - performance.now());
+    this.#timer = setTimeout(() => {
+      this.#start().catch(() => undefined);
+    }, waitMs);
+  }
+}

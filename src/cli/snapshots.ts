@@ -1,0 +1,46 @@
+import { makeSnapshot, type Snapshot } from "../board/snapshot.ts";
+import type { Plan } from "../grid/plan.ts";
+import { countStates } from "../grid/row-state.ts";
+import { messageOf, TrainlockError } from "../model/errors.ts";
+import { errnoOf } from "../system/libc/errno.ts";
+import type { PlanSource, RowsInForce } from "./plan-source.ts";
+
+const nothing: Plan = { rows: [], counts: countStates([]) };
+
+/**
+ * Takes a snapshot of a plan again and again. What fails is told on the snapshot, beside the last rows that could be read: a
+ * grid that somebody is just editing, or a file server that is away, ends no page.
+ */
+export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
+  let last: { rows: RowsInForce | null; plan: Plan } = { rows: null, plan: nothing };
+  const attempt = async (problems: string[]): Promise<Plan> => {
+    const rows = await source.rows().catch((error: unknown) => {
+      problems.push(`${inWords(error)}: the rows read before are shown`);
+      return last.rows;
+    });
+    if (rows === null) return last.plan;
+    for (const [path, why] of rows.unreadable) problems.push(`cannot look into ${path}: ${why}; it is left out`);
+    const [link] = rows.links;
+    if (link !== undefined)
+      problems.push(`links are not followed where folders belong: ${rows.links.length}, such as ${link}`);
+    const plan = await source.look(rows);
+    last = { rows, plan };
+    return plan;
+  };
+  return async () => {
+    const atMs = Date.now();
+    const startedMs = performance.now();
+    const problems: string[] = [];
+    const plan = await attempt(problems).catch((error: unknown) => {
+      problems.push(`${inWords(error)}: nothing new is known`);
+      return last.plan;
+    });
+    return makeSnapshot({ plan, names: source.reader.names, problems, atMs, tookMs: performance.now() - startedMs });
+  };
+}
+
+/** A defect is not hidden on a page. */
+function inWords(error: unknown): string {
+  if (error instanceof TrainlockError || errnoOf(error) !== undefined) return messageOf(error);
+  throw error;
+}
