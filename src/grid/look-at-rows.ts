@@ -1,5 +1,5 @@
-import { readdirSync } from "node:fs";
-import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
+import { existsSync, readdirSync } from "node:fs";
+import { readKernelLocks } from "../listing/kernel-lock-facts.ts";
 import { judged } from "../listing/list-locks.ts";
 import type { LockReport } from "../listing/lock-report.ts";
 import { markerFacts } from "../listing/marker-facts.ts";
@@ -7,15 +7,18 @@ import { type Configuration, describeConfiguration } from "../model/configuratio
 import { messageOf, TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { belongsToAnother, configurationOf } from "../model/owner-record.ts";
-import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
-import { earlierRuns } from "../stores/claim-record.ts";
-import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { belongsToAnother, configurationOf, type RecordReading } from "../model/owner-record.ts";
+import { asksAnything, type DoneRule } from "../run/done-rule.ts";
+import { findDone } from "../run/find-done.ts";
+import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
+import { earlierRuns, isReleased } from "../stores/claim-record.ts";
+import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { callsFor } from "../system/files/folder-calls.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
+import type { Row } from "./grid.ts";
 import { noEnds, type RowEnds } from "./row-state.ts";
 
 /** What one look at a row's folder and locks found. */
@@ -25,43 +28,98 @@ export interface RowLook {
   readonly names: readonly string[] | null;
   readonly locks: readonly LockReport[];
   readonly ends: RowEnds;
+  /** The file that shows it to be done; null: none does. */
+  readonly doneBy: string | null;
   /** Why the row cannot be looked at; null: it can. */
   readonly problem: string | null;
 }
 
-interface Found {
-  readonly weightsDir: string;
-  readonly names: readonly string[] | null;
-  readonly facts: readonly LockFacts[];
-  readonly ends: RowEnds;
-  readonly problem: string | null;
+/** What is in a row's folder; of the kernel locks and the store nobody has asked yet. */
+interface FolderLook extends Omit<RowLook, "locks" | "ends"> {
+  readonly marker: LockFacts | null;
+  /** The record beside the marker; null: nobody has read it yet, if there is one. */
+  readonly record: RecordReading | null;
 }
 
 /**
- * Looks at each configuration once: one look at its folder, the lock dir and the store once for all, and all locks judged
- * together, so that a scheduler is asked once and a host once. Changes nothing. A row that cannot be looked at says so in
- * `problem` and stops no other.
+ * Looks at each row once: one look at its folder, the lock dir and the store once for all, and all locks judged together, so
+ * that a scheduler is asked once and a host once. Changes nothing. A row that cannot be looked at says so in `problem` and
+ * stops no other. The locks come last: a file that was there while nobody held the row was finished before.
  */
 export async function lookAtRows(
   layout: Layout,
-  configurations: readonly Configuration[],
+  rows: readonly Row[],
   examine: Examine,
+  ruleOf: (row: Row) => DoneRule,
 ): Promise<RowLook[]> {
-  const site = await locksOfSite(layout);
   const lanes = callsFor(layout.weightsTrees[0]?.top ?? layout.root).lanes;
-  const found = await inLanes(configurations, lanes, (configuration) => lookAt(layout, configuration, site));
-  return Promise.all(
-    found.map(async ({ facts, ...look }) => ({
-      ...look,
-      locks: facts.length === 0 ? noLocks : await Promise.all(facts.map((each) => judged(each, examine))),
-    })),
-  );
+  const folders = await inLanes(rows, lanes, (row) => lookIntoFolder(layout, row, ruleOf(row)));
+  const site = await locksOfSite(layout);
+  const looks: (RowLook | Promise<RowLook>)[] = folders.map((folder, index) => {
+    const row = rows[index] as Row;
+    return withLocks(layout, row.configuration, folder, site, examine);
+  });
+  return Promise.all(looks);
 }
 
 const noLocks: readonly LockReport[] = [];
+const noNames: readonly string[] = [];
+
+function lookIntoFolder(layout: Layout, row: Row, rule: DoneRule): FolderLook | Promise<FolderLook> {
+  const weightsDir = layout.weightsDir(row.configuration);
+  const nothing = { weightsDir, names: null, marker: null, record: null, doneBy: null, problem: null };
+  const failed = (error: unknown): FolderLook => ({ ...nothing, problem: problemWith(weightsDir, error) });
+  try {
+    const names = namesIn(weightsDir);
+    return names === null ? nothing : lookAmong(layout, row, rule, { ...nothing, names }).catch(failed);
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+async function lookAmong(
+  layout: Layout,
+  { configuration }: Row,
+  rule: DoneRule,
+  folder: FolderLook & { readonly names: readonly string[] },
+): Promise<FolderLook> {
+  const { weightsDir, names } = folder;
+  requireWithin(layout.root, weightsDir);
+  let record: RecordReading | null = null;
+  const readRecord = () => {
+    record ??= names.includes(markerRecordName) ? requireMarkerRecord(weightsDir) : { kind: "none" };
+    return record;
+  };
+  const done = asksAnything(rule)
+    ? await findDone(layout, configuration, rule, { weightsDir, names, record: readRecord })
+    : ({ kind: "not done" } as const);
+  // A marker that has come while the files were looked at counts, too.
+  const mayBeHeld = names.includes(markerName) || (done.kind !== "not done" && existsSync(markerPath(weightsDir)));
+  const marker = mayBeHeld
+    ? await markerFacts(layout, weightsDir, true, layout.kernelLockPath(configuration))
+    : folder.marker;
+  const look = { ...folder, names: names.length === 0 ? noNames : names, record, marker };
+  if (done.kind === "another's") return { ...look, problem: done.error.message };
+  return { ...look, doneBy: done.kind === "done" ? done.path : null };
+}
+
+/** How the runs of a row ended, as the record in its lock file says, else that of its folder. */
+function endsOf(layout: Layout, configuration: Configuration, look: FolderLook, inLockFile: RecordReading | undefined) {
+  if (look.names === null || !look.names.includes(markerRecordName)) return noEnds;
+  const read = (...readings: RecordReading[]) => earlierRuns(readings, layout, configuration).ends;
+  // The folder's record is written first: this one is as new once its owner has signed off.
+  const counted =
+    inLockFile?.kind === "record" && isReleased(inLockFile.record) && inLockFile.record.trainlock?.ends != null;
+  const { attempts, interruptions, lastExit } = counted
+    ? read(inLockFile)
+    : read(look.record ?? requireMarkerRecord(look.weightsDir));
+  return { attempts, interruptions, lastExit };
+}
 
 interface SiteLocks {
   readonly byLockPath: ReadonlyMap<string, LockFacts>;
+  /** What is written in each lock file. */
+  readonly readings: ReadonlyMap<string, RecordReading>;
   /** Keys of the store, by the weights dir that their owner's configuration has here. */
   readonly byFolder: ReadonlyMap<string, readonly LockFacts[]>;
   /** Lock files that could not be asked, with the reason. */
@@ -70,51 +128,45 @@ interface SiteLocks {
 
 async function locksOfSite(layout: Layout): Promise<SiteLocks> {
   const unreadable = new Map<string, string>();
-  const kernelLocks = await kernelLockFacts(layout, (path, why) => unreadable.set(path, why));
+  const { facts, readings } = await readKernelLocks(layout, (path, why) => unreadable.set(path, why));
   const keys = (await (await openRemoteLocks(layout))?.all()) ?? [];
   const byFolder = new Map<string, LockFacts[]>();
   for (const key of keys) {
     if (key.weightsDir === null) continue;
     byFolder.set(key.weightsDir, [...(byFolder.get(key.weightsDir) ?? []), key]);
   }
-  return { byLockPath: new Map(kernelLocks.map((facts) => [facts.path, facts])), byFolder, unreadable };
+  return { byLockPath: new Map(facts.map((each) => [each.path, each])), readings, byFolder, unreadable };
 }
 
-async function lookAt(layout: Layout, configuration: Configuration, site: SiteLocks): Promise<Found> {
-  const weightsDir = layout.weightsDir(configuration);
+function withLocks(
+  layout: Layout,
+  configuration: Configuration,
+  folder: FolderLook,
+  { byLockPath, readings, byFolder, unreadable }: SiteLocks,
+  examine: Examine,
+): RowLook | Promise<RowLook> {
+  const { weightsDir, names, doneBy, marker } = folder;
   const lockPath = layout.kernelLockPath(configuration);
-  const kernelLock = site.byLockPath.get(lockPath);
-  const facts = [...(kernelLock === undefined ? [] : [kernelLock]), ...(site.byFolder.get(weightsDir) ?? [])];
-  const unreadable = site.unreadable.get(lockPath) ?? site.unreadable.get(layout.lockDir) ?? null;
-  const problem =
-    unreadable === null ? collisionOf(configuration, facts) : `cannot look at its kernel lock: ${unreadable}`;
+  const kernelLock = byLockPath.get(lockPath);
+  const facts = [...(kernelLock === undefined ? [] : [kernelLock]), ...(byFolder.get(weightsDir) ?? [])];
+  const why = unreadable.get(lockPath) ?? unreadable.get(layout.lockDir);
+  let problem = why === undefined ? collisionOf(configuration, facts) : `cannot look at its kernel lock: ${why}`;
+  let ends: RowEnds = noEnds;
   try {
-    const names = namesIn(weightsDir);
-    if (names === null) return { weightsDir, names, facts, ends: noEnds, problem };
-    requireWithin(layout.root, weightsDir);
-    const ends = names.includes(markerRecordName) ? endsIn(layout, configuration, weightsDir) : noEnds;
-    const marker = names.includes(markerName) ? await markerFacts(layout, weightsDir, true, lockPath) : null;
-    return { weightsDir, names, facts: marker === null ? facts : [...facts, marker], ends, problem };
+    ends = endsOf(layout, configuration, folder, readings.get(lockPath));
   } catch (error) {
-    if (!(error instanceof TrainlockError) && errnoOf(error) === undefined) throw error;
-    return {
-      weightsDir,
-      names: null,
-      facts,
-      ends: noEnds,
-      problem: `cannot look into ${weightsDir}: ${errnoOf(error) ?? messageOf(error)}`,
-    };
+    problem ??= problemWith(weightsDir, error);
   }
+  const look = { weightsDir, names, doneBy, ends, problem: problem ?? folder.problem };
+  const all = marker === null ? facts : [...facts, marker];
+  if (all.length === 0) return { ...look, locks: noLocks };
+  return Promise.all(all.map((each) => judged(each, examine))).then((locks) => ({ ...look, locks }));
 }
 
-/** How the runs of a row ended, as the record of its folder says. */
-function endsIn(layout: Layout, configuration: Configuration, weightsDir: string): RowEnds {
-  const { attempts, interruptions, lastExit } = earlierRuns(
-    [readMarkerRecord(weightsDir).reading],
-    layout,
-    configuration,
-  ).ends;
-  return { attempts, interruptions, lastExit };
+/** What keeps a row from being looked at, in words. Throws what is a defect. */
+function problemWith(weightsDir: string, error: unknown): string {
+  if (!(error instanceof TrainlockError) && errnoOf(error) === undefined) throw error;
+  return `cannot look into ${weightsDir}: ${errnoOf(error) ?? messageOf(error)}`;
 }
 
 /** Another configuration under this one's lock name: which of them the lock is for, nobody knows. */

@@ -17,6 +17,14 @@ interface Found extends ProbedKernelLock {
 
 /** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
 export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): Promise<LockFacts[]> {
+  return (await readKernelLocks(layout, onUnreadable)).facts;
+}
+
+/** The same, with what is written in every lock file, by its path. */
+export async function readKernelLocks(
+  layout: Layout,
+  onUnreadable: OnUnreadable,
+): Promise<{ readonly facts: LockFacts[]; readonly readings: ReadonlyMap<string, RecordReading> }> {
   const paths = lockFiles(layout.lockDir, onUnreadable);
   const probed = await Promise.all(
     paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) })),
@@ -35,10 +43,11 @@ export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable
   const pids = openHolders(
     found.filter((lock) => lock.lock.state === "held" && (records.get(lock.path)?.pid ?? null) === null),
   );
-  return found.map((lock) => {
+  const facts = found.map((lock) => {
     const record = records.get(lock.path) ?? null;
     return factsOf(layout, lock, record, folders.get(lock.path) ?? null, pids.get(lock.path)?.[0] ?? null);
   });
+  return { facts, readings: new Map(probed.map(({ path, reading }) => [path, reading])) };
 }
 
 /** The kernel lock of one configuration, unless it is free and signed off. */

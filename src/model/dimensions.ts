@@ -23,11 +23,13 @@ export function dimensionText(value: DimensionValue): string {
 
 /** The part of a name that all dimensions make, in the order of their declaration; undeclared ones last, by name. */
 export function dimensionSuffix(declared: readonly Dimension[], values: DimensionValues): string {
+  const names = Object.keys(values);
+  if (names.length === 0) return "";
   const known = declared.flatMap(({ name, prefix }) => {
     const value = values[name];
     return value === undefined ? [] : [prefix + dimensionText(value)];
   });
-  const unknown = Object.keys(values)
+  const unknown = names
     .filter((name) => !declared.some((dimension) => dimension.name === name))
     .sort()
     .map((name) => `_${name}${dimensionText(values[name] ?? "")}`);

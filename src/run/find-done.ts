@@ -1,7 +1,13 @@
 import { isAbsolute, relative } from "node:path";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
-import { configurationOf, type FolderBefore, namesAnother, sameConfiguration } from "../model/owner-record.ts";
+import {
+  configurationOf,
+  type FolderBefore,
+  namesAnother,
+  type RecordReading,
+  sameConfiguration,
+} from "../model/owner-record.ts";
 import { templatesOf } from "../site/declared-layout.ts";
 import { type Layout, markerRecordName } from "../site/layout.ts";
 import { partingTemplate } from "../site/parting-template.ts";
@@ -24,12 +30,26 @@ const notDone: DoneFinding = { kind: "not done" };
  * Looks whether the done rule holds for a configuration. Changes nothing. Throws an EnvironmentError where the files that show
  * it cannot be looked at.
  */
-export async function findDone(layout: Layout, configuration: Configuration, rule: DoneRule): Promise<DoneFinding> {
-  const weightsDir = layout.weightsDir(configuration);
-  const file = rule.file === null ? null : readDoneFile(weightsDir, rule.file);
+export async function findDone(
+  layout: Layout,
+  configuration: Configuration,
+  rule: DoneRule,
+  seen: FolderSeen | null = null,
+): Promise<DoneFinding> {
+  const weightsDir = seen?.weightsDir ?? layout.weightsDir(configuration);
+  const mayHaveFile = rule.file !== null && (seen === null || seen.names.includes(rule.file));
+  const file = rule.file === null || !mayHaveFile ? null : readDoneFile(weightsDir, rule.file);
   const fileCounts = file !== null && rule.file !== null && countsByItself(file, rule.patterns);
-  const shown = fileCounts ? [doneFileAsProof(rule.file, file)] : await checkpointsOf(weightsDir, rule);
-  return judged(layout, configuration, shown, file);
+  const shown = fileCounts ? [doneFileAsProof(rule.file, file)] : await checkpointsOf(weightsDir, rule, seen?.names);
+  return shown.length === 0 ? notDone : judged(layout, configuration, shown, file, seen);
+}
+
+/** What somebody has just seen in the weights dir, so that it is looked at once. */
+export interface FolderSeen {
+  readonly weightsDir: string;
+  readonly names: readonly string[];
+  /** Of the record beside the marker. */
+  readonly record: () => RecordReading;
 }
 
 /** The same by the rule's patterns alone. */
@@ -38,7 +58,7 @@ export async function findCheckpoint(
   configuration: Configuration,
   rule: Pick<DoneRule, "patterns" | "smallestBytes">,
 ): Promise<DoneFinding> {
-  return judged(layout, configuration, await checkpointsOf(layout.weightsDir(configuration), rule), null);
+  return judged(layout, configuration, await checkpointsOf(layout.weightsDir(configuration), rule), null, null);
 }
 
 function judged(
@@ -46,9 +66,10 @@ function judged(
   configuration: Configuration,
   shown: readonly Proof[],
   file: FoundDoneFile | null,
+  seen: FolderSeen | null,
 ): DoneFinding {
   if (shown.length === 0) return notDone;
-  const owners = new FolderOwners(layout, configuration, file);
+  const owners = new FolderOwners(layout, configuration, file, seen);
   const own = shown.find((proof) => owners.ownerOf(proof) === null);
   if (own !== undefined) return { kind: "done", path: own.path };
   const [first] = shown;
@@ -79,9 +100,10 @@ function doneFileAsProof(name: string, { configuration, modifiedNs }: FoundDoneF
 async function checkpointsOf(
   weightsDir: string,
   { patterns, smallestBytes }: Pick<DoneRule, "patterns" | "smallestBytes">,
+  names?: readonly string[],
 ): Promise<readonly Proof[]> {
   const found: MatchingFile[] = [];
-  for (const pattern of patterns) found.push(...(await matchingFiles(weightsDir, pattern)));
+  for (const pattern of patterns) found.push(...(await matchingFiles(weightsDir, pattern, { names })));
   return found
     .filter(({ bytes }) => bytes >= smallestBytes)
     .map(({ path, modifiedNs }) => ({ path, modifiedNs, isNamed: false }));
@@ -97,12 +119,12 @@ class FolderOwners {
   readonly #last: Configuration | null;
   readonly #before: FolderBefore | null;
 
-  constructor(layout: Layout, mine: Configuration, file: FoundDoneFile | null) {
+  constructor(layout: Layout, mine: Configuration, file: FoundDoneFile | null, seen: FolderSeen | null) {
     this.#layout = layout;
     this.#mine = mine;
     const named = file?.configuration ?? null;
     this.#named = named === null || sameConfiguration(named, mine) ? null : named;
-    const reading = requireMarkerRecord(layout.weightsDir(mine));
+    const reading = seen?.record() ?? requireMarkerRecord(layout.weightsDir(mine));
     const record = reading.kind === "record" ? reading.record : null;
     this.#last = record !== null && namesAnother(record, mine) ? configurationOf(record) : null;
     this.#before = record?.trainlock?.folderBefore ?? null;

@@ -22,19 +22,51 @@ export const runLogsFolder = "trainlock-logs";
 export async function matchingFiles(
   weightsDir: string,
   pattern: string,
-  { folders = false }: MatchingOptions = {},
+  { folders = false, names }: MatchingOptions = {},
 ): Promise<readonly MatchingFile[]> {
-  const literal = fileAt(weightsDir, pattern, folders);
+  const isThere = names === undefined || pattern.includes("/") || names.includes(pattern);
+  const literal = isThere ? fileAt(weightsDir, pattern, folders) : null;
   // A plain name costs one look; the pattern library is loaded for patterns alone.
   if (!/[*?[\]{}()!]/.test(pattern)) return literal === null ? [] : [literal];
-  const paths = (await globbed(weightsDir, pattern, folders)).filter((path) => path !== pattern).sort();
-  const found = [literal, ...paths.map((path) => fileAt(weightsDir, path, folders))];
+  const paths = await fitting(weightsDir, pattern, folders, names);
+  const others = paths.filter((path) => path !== pattern).sort();
+  const found = [literal, ...others.map((path) => fileAt(weightsDir, path, folders))];
   return found.filter((file) => file !== null);
 }
 
 interface MatchingOptions {
   /** A folder counts as one file as large as all that is in it; else the files in it are what a pattern fits. */
   readonly folders?: boolean;
+  /** What is in the weights dir, where somebody has just looked. */
+  readonly names?: readonly string[] | undefined;
+}
+
+/** Paths within the weights dir that a glob fits. One folder and no more than `*` and `?` is the usual case, and a fast one. */
+async function fitting(
+  weightsDir: string,
+  pattern: string,
+  folders: boolean,
+  names: readonly string[] | undefined,
+): Promise<readonly string[]> {
+  if (!/^[^/[\]{}()!\\]+$/.test(pattern) || pattern.includes("**")) return globbed(weightsDir, pattern, folders);
+  const body = pattern
+    .replace(/[.+^$|]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
+  const test = new RegExp(`^(?!\\.)${body}$`, "s");
+  const fits = (names ?? namesIn(weightsDir)).filter((name) => test.test(name));
+  const isFolder = (name: string) =>
+    statSync(join(weightsDir, name), { throwIfNoEntry: false })?.isDirectory() === true;
+  return !folders && fits.some(isFolder) ? globbed(weightsDir, pattern, folders) : fits;
+}
+
+function namesIn(weightsDir: string): readonly string[] {
+  try {
+    return readdirSync(weightsDir);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
+    throw asSystemError("look into", weightsDir, error);
+  }
 }
 
 /** Names that trainlock gives its own files and folders in a weights dir. */

@@ -18,7 +18,8 @@ export function planLines(
   withEvidence: boolean,
   nowMs: number = Date.now(),
 ): string {
-  const nameWidth = Math.min(Math.max(0, ...rows.map(({ name }) => printable(name).length)), columns - stateWidth - 24);
+  const widest = rows.reduce((width, { name }) => Math.max(width, printable(name).length), 0);
+  const nameWidth = Math.min(widest, columns - stateWidth - 24);
   return rows
     .map((row) => {
       const name = printable(row.name).padEnd(nameWidth);
