@@ -36,8 +36,8 @@ export class TreeNotes {
     this.#guard?.tell(living);
     this.#lock.recordTree?.(living);
     const isMore = living.some(({ pid }) => pid !== this.#command);
-    // Ranks that joined have one weights dir and one token; the leader's file is the one beside the record.
-    if (!this.#request.leads || !(isMore || this.#written)) return;
+    // Ranks that joined have one weights dir and one token, and so has an inner run: the file beside the record is the owner's.
+    if (!this.#request.leads || this.#lock.isInner || !(isMore || this.#written)) return;
     const { bootId, pidNamespace } = thisHost();
     if (bootId === null) return;
     try {

@@ -25,7 +25,9 @@ async function follow(request: RunRequest, launch: Launch): Promise<RunOutcome> 
   const join = await openJoin(layout, configuration, { guard, onNote: tell.warning });
   const following = joinRank(layout, configuration, launch, { graceMs: killAfterMs, address, join });
   const waitMs = Number.POSITIVE_INFINITY;
-  return concluding(following, tell, () => runCommand({ ...request, store: following.store, leads: false, waitMs }));
+  return concluding(following, tell, () =>
+    runCommand({ ...request, launch, store: following.store, leads: false, waitMs }),
+  );
 }
 
 async function lead(request: RunRequest, launch: Launch): Promise<RunOutcome> {
@@ -33,7 +35,7 @@ async function lead(request: RunRequest, launch: Launch): Promise<RunOutcome> {
   // The others have one --kill-after to end by themselves, and one from SIGTERM to SIGKILL.
   const waiting = { patienceMs: 2 * killAfterMs + marginMs, onNote: tell.warning };
   const leader = new LaunchLeader(store, layout, configuration, launch, waiting);
-  return concluding(leader, tell, () => runCommand({ ...request, store: leader.store }));
+  return concluding(leader, tell, () => runCommand({ ...request, launch, store: leader.store }));
 }
 
 async function concluding(

@@ -1,5 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../site/layout.ts";
+import type { Launch } from "../stores/ranks/launch.ts";
 import type { Busy, HeldLock, LockStore } from "../stores/store.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
 import type { DoneRule } from "./done-rule.ts";
@@ -14,6 +15,8 @@ export interface RunRequest {
   readonly done: DoneRule;
   /** Whether somebody holds the configuration, or may: what the done rule names does not count then. */
   readonly isHeld: () => Promise<boolean>;
+  /** What this run is a rank of; null: it is none. */
+  readonly launch: Launch | null;
   /** False for a rank that joins another's run: what that one notes down is not for each of them. */
   readonly leads: boolean;
   /** How long to wait for a lock that another has, milliseconds; 0 not at all, Infinity without end. */

@@ -126,7 +126,7 @@ async function stopSignalOf(command: FollowedCommand, ending: Ending): Promise<N
 }
 
 function commandVariables(
-  { layout, configuration }: RunRequest,
+  { layout, configuration, launch }: RunRequest,
   lock: HeldLock,
   { weightsDir, ends }: Surroundings,
   resume: ResumePoints,
@@ -144,6 +144,8 @@ function commandVariables(
     TRAINLOCK_NAME: layout.displayName(configuration),
     // Lets a script see that it was started by this very wrapper: variables are inherited by later jobs, parents are not.
     TRAINLOCK_PID: String(process.pid),
+    // Ranks inside of a rank have the same variables and other parents.
+    ...(launch === null || process.env.TRAINLOCK_LAUNCH ? {} : { TRAINLOCK_LAUNCH: lock.token }),
   };
 }
 

@@ -3,11 +3,22 @@ import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../site/layout.ts";
 import { claimStore } from "./folder/claim.ts";
 import type { RemoteLocks } from "./lease/remote-locks.ts";
+import { nestedStore } from "./nested/nested-store.ts";
 import type { HeldLock, LockStore } from "./store.ts";
 import type { StoreOptions } from "./store-options.ts";
 
-/** The store that keeps a site's locks: the one it names, else its file system. What a remote one needs is loaded only then. */
+/**
+ * The store that keeps a site's locks: the one it names, else its file system. What a remote one needs is loaded only then. Inside
+ * of a run it knows that run's claim.
+ */
 export async function openStore(layout: Layout, examine: Examine, options: StoreOptions = {}): Promise<LockStore> {
+  const { checkEveryMs, onNote = () => undefined } = options;
+  const around = process.env.TRAINLOCK_TOKEN ?? "";
+  const token = /^[0-9a-f]{32}$/.test(around) ? around : null;
+  return nestedStore(await plainStore(layout, examine, options), { layout, token, checkEveryMs, onNote });
+}
+
+async function plainStore(layout: Layout, examine: Examine, options: StoreOptions): Promise<LockStore> {
   if (layout.store === null) return claimStore(layout, examine, options);
   const { remoteLockStore } = await import("./lease/remote-store.ts");
   return remoteLockStore(layout, layout.store, examine, options);

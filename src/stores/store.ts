@@ -45,6 +45,8 @@ export interface HeldLock {
   /** What a command must inherit to keep the lock alive without its wrapper; empty where a store has no such thing. */
   readonly descriptors: readonly number[];
   readonly earlier: EarlierRuns;
+  /** Set for a run inside the run that made the claim: records and notes are that one's. */
+  readonly isInner?: true;
   /** Writes the process that the lock protects into the owner record, and the ends of the runs before it where they are given. */
   recordChild(pid: number, ends?: RunEnds): Promise<void>;
   /** What the process tree of the command is now, where somebody else may have to end it (a keeper). */
@@ -78,6 +80,7 @@ export function changedLock(lock: HeldLock, change: Partial<Pick<HeldLock, "addr
     },
     address: change.address ?? lock.address,
     earlier: lock.earlier,
+    ...(lock.isInner === undefined ? {} : { isInner: lock.isInner }),
     recordChild: (pid, ends) => lock.recordChild(pid, ends),
     ...(recordTree === undefined ? {} : { recordTree: (processes) => recordTree.call(lock, processes) }),
     check: () => lock.check(),

@@ -174,3 +174,16 @@ etcdTest("where the marker is declined, only the weights dir is made", async () 
   expect(readdirSync(site.weightsDir)).toEqual([]);
   expect(existsSync(site.lockDir)).toBe(false);
 });
+
+etcdTest("a run inside of a run is under its claim, one at a time", async () => {
+  const site = await storeSite();
+  const call = (...rest: readonly string[]) =>
+    [executable, "run", ...site.args, ...rest].map((word) => `'${word}'`).join(" ");
+  const says = 'echo "$TRAINLOCK_TOKEN $TRAINLOCK_GENERATION $TRAINLOCK_LOCK"';
+  const script = `${says}; ${call("--wait", "--", "sh", "-c", says)}
+    ${call("--", "sleep", "1")} & sleep 0.5; ${call("--", "true")}; echo "second $?"
+    env -u TRAINLOCK_TOKEN ${call("--wait", "--", "true")}; echo "unset $?"; wait`;
+  const { exitCode, stdout } = await trainlock(["run", ...site.args, "--", "sh", "-c", script], site);
+  const [outer, inner, ...rest] = stdout.trim().split("\n");
+  expect([exitCode, inner, rest]).toEqual([0, outer, ["second 75", "unset 2"]]);
+});

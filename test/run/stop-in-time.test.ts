@@ -70,6 +70,7 @@ function requestFor(root: string, ready: string, killAfterMs: number) {
     argv: ["sh", "-c", `trap '' TERM; : >${ready}; exec sleep 5`] as const,
     done: { patterns: [], smallestBytes: 0, file: null },
     isHeld: () => Promise.resolve(false),
+    launch: null,
     leads: true,
     waitMs: 0,
     onLost: "stop" as const,

@@ -117,6 +117,7 @@ async function runAndSettle(
       const { checkConfiguration } = await import("../../listing/check-configuration.ts");
       return (await checkConfiguration(layout, configuration, examine)).lockedBy !== null;
     },
+    launch: null,
     leads: true,
     waitMs: options.wait ?? 0,
     onLost: options.onLost,

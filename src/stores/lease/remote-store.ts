@@ -2,10 +2,13 @@ import { etcdAccess } from "../../etcd/access.ts";
 import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
 import { parseEtcdAddress } from "../../etcd/address.ts";
 import type { EtcdClient } from "../../etcd/client.ts";
+import { EtcdError } from "../../etcd/errors.ts";
 import { openEtcd } from "../../etcd/open-etcd.ts";
 import type { ClaimStatus } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Examine } from "../../model/examine.ts";
+import { type OwnerRecord, recordIn } from "../../model/owner-record.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import type { StoreSettings } from "../../site/store-settings.ts";
 import { canWriteIn, makeSharedFolder } from "../../system/files/shared-permissions.ts";
@@ -52,6 +55,27 @@ export function remoteLocksOf(layout: Layout, settings: StoreSettings): RemoteLo
 export function remoteAddressOf(layout: Layout, settings: StoreSettings, configuration: Configuration): string {
   const { address } = openCluster(settings);
   return keyAddress(address, claimKeys(address, layout, configuration).lock);
+}
+
+/** The record of a claim that is there under a lease; null: there is none, or the store does not say. */
+export async function recordInRemote(
+  layout: Layout,
+  settings: StoreSettings,
+  configuration: Configuration,
+): Promise<OwnerRecord | null> {
+  const { client, address } = openCluster(settings);
+  const found = await client.get(claimKeys(address, layout, configuration).lock).catch((error: unknown) => {
+    // Whoever asks for the lock next says so.
+    if (error instanceof EtcdError) return null;
+    throw error;
+  });
+  const entry = found?.entry ?? null;
+  return entry === null || entry.lease === null ? null : withGeneration(entry.value, entry.createRevision);
+}
+
+function withGeneration(value: Buffer, generation: number): OwnerRecord | null {
+  const record = recordIn(parseOwnerRecord(value));
+  return record?.trainlock == null ? null : { ...record, trainlock: { ...record.trainlock, generation } };
 }
 
 /** Claims on etcd, with the file system's locks beside them wherever these can be written: old jobs know nothing else. */

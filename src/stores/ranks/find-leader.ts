@@ -1,6 +1,6 @@
 import { unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { EnvironmentError } from "../../model/errors.ts";
+import { EnvironmentError, UsageError } from "../../model/errors.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { readStatLine } from "../../system/processes/proc-files.ts";
 import { randomHex } from "../../system/random.ts";
@@ -64,6 +64,7 @@ export class LeaderSearch {
     const path = this.#place.statusPath;
     const status = readStatus(path)?.status ?? null;
     if (status?.state === "unclear") throw unclearLaunch(differentParents);
+    if (status?.state === "refused") throw new UsageError("rank 0 was refused: its own message says why");
     if (status === null || status.state !== "asking" || !this.#isGone(path, status)) return status;
     // It has ended before it had the lock, or before it could say so.
     this.#place.leave();

@@ -97,7 +97,7 @@ export function joinRank(
       const status = readStatus(place.statusPath)?.status;
       if (status === undefined) return;
       // Else rank 0 is the last one.
-      const isAlone = ["over", "lost", "unclear"].includes(status.state) || lifeOf(status.leader) === "gone";
+      const isAlone = ["over", "lost", "unclear", "refused"].includes(status.state) || lifeOf(status.leader) === "gone";
       if (isAlone) removeIfAllEnded(place.statusPath, launch.size);
     },
   };

@@ -1,5 +1,6 @@
 import type { SchedulerJob } from "../../model/owner-record.ts";
 import { readStatLine } from "../../system/processes/proc-files.ts";
+import { ancestorsOf } from "../../system/processes/process-tree.ts";
 import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { sha256Hex } from "../../system/sha256.ts";
@@ -103,7 +104,7 @@ function nameByLauncher(
   job: SchedulerJob | null,
   size: number | null,
 ): Named {
-  const given = env.TRAINLOCK_LAUNCH ?? name;
+  const given = givenName(env) ?? name;
   if (given !== null) return { parts: [given], proof: "name" };
   const local = firstNatural(env, localSizes);
   if (size === null || local === null || local >= size) return { parts: [], proof: "same parent" };
@@ -116,7 +117,8 @@ function nameByLauncher(
  * every host.
  */
 function nameByMeeting(env: Environment, job: SchedulerJob | null, size: number | null): Named {
-  if (env.TRAINLOCK_LAUNCH) return { parts: [env.TRAINLOCK_LAUNCH], proof: "name" };
+  const given = givenName(env);
+  if (given !== null) return { parts: [given], proof: "name" };
   const parts = meeting.map((variable) => env[variable]);
   // A script makes RANK of SLURM_PROCID: the job step is the launch.
   if (job?.kind === "slurm" && env.SLURM_STEP_ID && natural(env.SLURM_STEP_NUM_TASKS) === size)
@@ -133,6 +135,16 @@ function nameByMeeting(env: Environment, job: SchedulerJob | null, size: number 
   if (!isNamed && (runId !== undefined || !address) && local !== null)
     return { parts, proof: "name", unclear: "its run id is `none`, like that of every other launch" };
   return { parts, proof: "older parent" };
+}
+
+/** TRAINLOCK_LAUNCH. What `run` has put there for the command of a rank counts below that command alone: jobs inherit variables. */
+function givenName({
+  TRAINLOCK_LAUNCH: given,
+  TRAINLOCK_TOKEN: token,
+  TRAINLOCK_PID: wrapper,
+}: Environment): string | null {
+  if (!given) return null;
+  return given !== token || ancestorsOf(process.pid).has(Number(wrapper)) ? given : null;
 }
 
 const loopback = /^(localhost(\..*)?|ip6-localhost|127(\.\d{1,3}){3}|(0{0,4}:){2,7}0{0,3}1|0\.0\.0\.0)$/i;

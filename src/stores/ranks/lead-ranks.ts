@@ -1,5 +1,5 @@
 import type { Configuration } from "../../model/configuration.ts";
-import { EnvironmentError } from "../../model/errors.ts";
+import { EnvironmentError, UsageError } from "../../model/errors.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep } from "../../system/clock/sleep.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
@@ -75,7 +75,11 @@ export class LaunchLeader {
     this.store = {
       acquire: async (...request) => {
         await this.#gather();
-        return this.#announce(await store.acquire(...request));
+        const acquisition = await store.acquire(...request).catch((error: unknown) => {
+          if (error instanceof UsageError) this.#trySay({ state: "refused" });
+          throw error;
+        });
+        return this.#announce(acquisition);
       },
     };
   }
@@ -83,7 +87,7 @@ export class LaunchLeader {
   /** The last status: without it, ranks that have not begun would wait for one. The files go when no other rank needs them. */
   conclude(): void {
     clearInterval(this.#beating);
-    if (!["lost", "unclear"].includes(this.#status.state)) this.#say({ state: "over" });
+    if (!["lost", "unclear", "refused"].includes(this.#status.state)) this.#say({ state: "over" });
     removeIfAllEnded(this.#path, this.#launch.size);
   }
 

@@ -27,6 +27,9 @@ export async function leaderEnd(
   if (owner !== null && owner !== status.token) return "another claim has been made";
   const own = [locked, beside].filter((record) => record?.trainlock?.token === status.token);
   if (own.some((record) => record !== null && isGone(record))) return "rank 0 is gone";
+  // Inside of a run the record is that of the run around it.
+  if (lifeOf(status.leader) === "gone" && own.every((record) => record?.pid !== status.leader.pid))
+    return startedBy(status.leader.pid, status.token).length > 0 ? null : "rank 0 is gone";
   if (status.state !== "held" || silentForSeconds < silent.ask || lifeOf(status.leader) !== "elsewhere") return null;
   // Its command keeps the lock when its wrapper is gone, where kernel locks reach from there to here.
   const record = own.find((found) => found !== null) ?? null;

@@ -17,7 +17,7 @@ const beat = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const token = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
 
 const statusSchema = v.object({
-  state: v.picklist(["asking", "held", "ended", "lost", "over", "unclear"]),
+  state: v.picklist(["asking", "held", "ended", "lost", "over", "unclear", "refused"]),
   token: v.nullable(token),
   generation: beat,
   size: v.nullable(beat),
@@ -33,6 +33,7 @@ const statusSchema = v.object({
  * What rank 0 lets the other ranks of its launch know. `asking`: it has not got the lock yet. `held`: start. `ended`: its
  * command is over, and it holds the lock for those that are not. `lost`: stop. `over`: it was turned away, there was nothing
  * to do, or all is done. `unclear`: it was refused, because its ranks cannot be told from those of other launches.
+ * `refused`: its call is wrong, and so is theirs.
  * `beganAtMs` is when the file was made, by the file server's clock; `beat` grows every second.
  */
 export type RankStatus = v.InferOutput<typeof statusSchema>;

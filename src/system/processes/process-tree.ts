@@ -88,3 +88,10 @@ export function commandOf({ pid, name }: Pick<TreeProcess, "pid" | "name">): rea
   const line = (readProcText(`/proc/${pid}/cmdline`) ?? "").replace(/\0+$/, "");
   return line.trim() === "" ? [`[${name}]`] : line.split("\0");
 }
+
+/** A process and those above it, by PID. */
+export function ancestorsOf(pid: number): ReadonlySet<number> {
+  const chain = new Set<number>();
+  for (let at = pid; at > 0 && !chain.has(at); at = readTreeProcess(at)?.parent ?? 0) chain.add(at);
+  return chain;
+}

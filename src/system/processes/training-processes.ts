@@ -2,7 +2,7 @@ import type { SchedulerJob, TrainlockSection } from "../../model/owner-record.ts
 import { readNotedTree } from "./noted-tree.ts";
 import { readProcText } from "./proc-files.ts";
 import { processesWithToken } from "./process-table.ts";
-import { commandLineOf, readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
+import { ancestorsOf, commandLineOf, readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
 import { schedulerJob } from "./scheduler-job.ts";
 import { thisHost } from "./this-host.ts";
 
@@ -38,13 +38,6 @@ export function trainingProcesses(section: TrainlockSection, weightsDir: string 
 /** Python's multiprocessing starts it before any worker, and it ends after the last one: it is never the one to look at. */
 function isTracker(process: TreeProcess): boolean {
   return commandLineOf(process).includes("from multiprocessing.resource_tracker import main");
-}
-
-/** A process and those above it, by PID. */
-function ancestorsOf(pid: number): ReadonlySet<number> {
-  const chain = new Set<number>();
-  for (let at = pid; at > 0 && !chain.has(at); at = readTreeProcess(at)?.parent ?? 0) chain.add(at);
-  return chain;
 }
 
 /** Whether a process runs in this very job: the same element, and no other run of it. Null: outside of any job. */
