@@ -28,6 +28,7 @@ import functools
 import json
 import os
 import random
+import re
 import socket
 import stat
 import struct
@@ -490,6 +491,31 @@ def _start_time(pid):
         return None
 
 
+# What frameworks write that a training can resume from; Hugging Face's is a folder.
+_CHECKPOINT = re.compile(r'.*\.(?:pth|pt|ckpt|safetensors|bin|h5|hdf5|keras|npz|pkl|tar)\Z|checkpoint-\d+\Z', re.IGNORECASE)
+
+
+def _newest_checkpoint(folder):
+    """Name, and local ISO time of its writing; None and None: there is none."""
+    best = (None, None)
+    try:
+        for entry in os.scandir(folder):
+            if _CHECKPOINT.match(entry.name):
+                written = entry.stat().st_mtime_ns
+                if best[1] is None or written > best[1]:
+                    best = (entry.name, written)
+    except OSError:
+        return None, None
+    if best[1] is None:
+        return best
+    return best[0], _local_time(int(best[1] / 1e6 * 1000 + 0.5))
+
+
+def _local_time(microseconds):
+    seconds, rest = divmod(microseconds, 10 ** 6)
+    return datetime.fromtimestamp(seconds).replace(microsecond=rest).isoformat(timespec='microseconds')
+
+
 def _attempt(step, *arguments):
     """A release must not stop half way: a full disk keeps a record from being written, not a lock from being released."""
     try:
@@ -518,6 +544,10 @@ class _Claim(object):
         self.record_beside = answer['record_beside']
         self.marker = answer['marker']
         self.excludes_all_hosts = answer['excludes_all_hosts']
+        self.ends = answer.get('ends')
+        self.began_at = time.monotonic()
+        # What this claim is known by in this process: the lock file that it has locked.
+        self.key = self.lock_file
         self.look_every = 2.0 if answer['local'] else 30.0
         self.lost = threading.Event()
         self.why_lost = None
@@ -539,15 +569,9 @@ class _Claim(object):
             os.set_inheritable(self.fd, True)
         here = _here()
         with here.mutex:
-            here.claims[self.lock_file] = self
+            here.claims[self.key] = self
             here.snapshots.clear()
-        start = self.record['trainlock'].get('start_time_ticks')
-        os.environ[_HELD_VARIABLE + self.token] = json.dumps({
-            'pid': self.pid, 'start_time_ticks': start, 'fd': self.fd, 'primitive': self.primitive, 'name': self.name,
-            'lock_file': self.lock_file, 'weights_dir': self.weights_dir, 'record_file': self.record_file,
-            'marker_inode': str(self._marker_inode), 'excludes_all_hosts': self.excludes_all_hosts,
-            'local': self.look_every < 30,
-        })
+        self._announce()
         self._watcher = threading.Thread(target=self._watch, name='training_lock {}'.format(self.name), daemon=True)
         try:
             self._watcher.start()
@@ -556,8 +580,20 @@ class _Claim(object):
             self._watcher = None
         return self
 
+    def _announce(self):
+        start = self.record['trainlock'].get('start_time_ticks')
+        os.environ[_HELD_VARIABLE + self.token] = json.dumps({
+            'pid': self.pid, 'start_time_ticks': start, 'fd': self.fd, 'primitive': self.primitive, 'name': self.name,
+            'lock_file': self.lock_file, 'weights_dir': self.weights_dir, 'record_file': self.record_file,
+            'marker_inode': str(self._marker_inode), 'excludes_all_hosts': self.excludes_all_hosts,
+            'local': self.look_every < 30, 'ends': self.ends,
+        })
+
     def is_ours(self):
         return self.pid == os.getpid()
+
+    def pass_fds(self):
+        return () if self.fd is None else (self.fd,)
 
     def _keep_marker_open(self):
         """A file system gives the inode number of a removed file to the next one, but not while somebody has it open."""
@@ -733,42 +769,70 @@ class _Claim(object):
 
     # Giving it back
 
-    def release(self, exit_code=None):
-        """Record, marker, kernel lock, in this order. Does nothing in a forked child: it would unlock its parent's."""
-        if not self.is_ours():
+    def release(self, end=None, exit_code=None):
+        """Record, marker, kernel lock, in this order. Does nothing in a forked child: it would unlock its parent's.
+
+        ``end``: 'done', 'failed' or 'interrupted'; None: nothing is said of the result.
+        """
+        if not self.is_ours() or self.released:
             return
+        if self._turn._is_owned():
+            # In a handler of a signal that came while this very thread looked at the lock.
+            self._release(end, exit_code)
+        else:
+            # A second Ctrl-C must not leave half of it.
+            _uninterrupted(lambda cancelled: self._release(end, exit_code))
+
+    def _release(self, end, exit_code):
         with self._turn:
             if self.released:
                 return
             self._stop.set()
-            section = self.record['trainlock']
-            section['released_at'] = datetime.now().isoformat()
-            section['exit_code'] = exit_code
-            closing = _record_bytes(self.record)
-            # Where such a marker may be taken over before it is removed, the record must not describe it yet.
-            without_marker = dict(self.record, trainlock=dict(section, marker_inode=None))
-            _attempt(self._write_beside, closing if self.excludes_all_hosts else _record_bytes(without_marker))
-            gone = _attempt(self._remove_marker)
-            if not gone and not self.excludes_all_hosts:
-                _attempt(self._write_beside, closing)
-            if self.fd is None:
-                _discard(self.record_file)
-            else:
-                _attempt(self._write_record, closing)
-                for fd in [self.fd] + self._orphans:
-                    _attempt(_unlock_fd, fd, self.primitive)
-                    _attempt(os.close, fd)
-            self.fd = None
-            self._orphans = []
+            self._give_back(end, exit_code)
             self.released = True
         os.environ.pop(_HELD_VARIABLE + self.token, None)
         here = _here()
         with here.mutex:
-            if here.claims.get(self.lock_file) is self:
-                del here.claims[self.lock_file]
+            if here.claims.get(self.key) is self:
+                del here.claims[self.key]
             here.snapshots.clear()
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(1.0)
+
+    def _note_end(self, section, end, exit_code):
+        """Counts this run, as the executable has worked out for each way to end."""
+        if end is None or self.ends is None:
+            return
+        checkpoint, written = _newest_checkpoint(self.weights_dir)
+        before = self.ends['before']
+        if self.lost.is_set():
+            end = 'interrupted'
+        newer = checkpoint is not None and (checkpoint, written) != (before['checkpoint'], before['checkpoint_written'])
+        counted = self.ends['interrupted_after_progress' if end == 'interrupted' and newer else end]
+        section['ends'] = dict(counted, last_exit=exit_code, seconds=round(time.monotonic() - self.began_at, 3),
+                               checkpoint=checkpoint, checkpoint_written=written)
+
+    def _give_back(self, end, exit_code):
+        section = self.record['trainlock']
+        section['released_at'] = datetime.now().isoformat(timespec='microseconds')
+        section['exit_code'] = exit_code
+        self._note_end(section, end, exit_code)
+        closing = _record_bytes(self.record)
+        # Where such a marker may be taken over before it is removed, the record must not describe it yet.
+        without_marker = dict(self.record, trainlock=dict(section, marker_inode=None))
+        _attempt(self._write_beside, closing if self.excludes_all_hosts else _record_bytes(without_marker))
+        gone = _attempt(self._remove_marker)
+        if not gone and not self.excludes_all_hosts:
+            _attempt(self._write_beside, closing)
+        if self.primitive == 'none':
+            _discard(self.record_file)
+        else:
+            _attempt(self._write_record, closing)
+            for fd in [self.fd] + self._orphans:
+                _attempt(_unlock_fd, fd, self.primitive)
+                _attempt(os.close, fd)
+        self.fd = None
+        self._orphans = []
 
     def _write_beside(self, data):
         if _section(_read_record(self.record_beside)).get('token') == self.token:
@@ -789,6 +853,65 @@ class _Claim(object):
     def holder(self):
         """The record, with the keys that the older file had first."""
         return dict(self.record, lock_file=self.lock_file, kind='fcntl', status='active')
+
+
+class _ClaimAround(_Claim):
+    """The claim of `trainlock run`, or of another program, that has started this one: nothing is done twice."""
+
+    def __init__(self, answer, fd, primitive):
+        _Claim.__init__(self, answer, None, primitive)
+        self.key = answer['inner_file']
+        # One program at a time trains under a claim.
+        self._inner_fd = fd
+
+    def _announce(self):
+        os.set_inheritable(self._inner_fd, True)
+
+    def _keep_marker_open(self):
+        pass
+
+    def pass_fds(self):
+        return (self._inner_fd,)
+
+    def look(self):
+        if not self.is_ours():
+            return self._look_from_child()
+        if self.released:
+            raise LockLost('the lock on {} has been released'.format(self.name))
+        try:
+            self._look_from_child()
+            if not self._somebody_has_it():
+                raise LockLost('nobody holds {} any more'.format(self.lock_file))
+        except LockLost as error:
+            self._lose(str(error))
+            raise
+        except OSError as error:
+            raise LockLost('it cannot be told whether the lock on {} is held: {}'.format(self.name, error))
+
+    def _somebody_has_it(self):
+        """Asked by a shared lock, for an instant, which disturbs no holder."""
+        if self.record['trainlock'].get('lock_inode') == 0:
+            return True
+        fd = os.open(self.lock_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if self.primitive == 'ofd':
+                fcntl.fcntl(fd, _OFD_SETLK, struct.pack(_FLOCK_STRUCT, fcntl.F_RDLCK, 0, 0, 0, 0))
+            else:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                return True
+            raise
+        finally:
+            os.close(fd)
+
+    def _give_back(self, end, exit_code):
+        fd, self._inner_fd = self._inner_fd, None
+        # Who waits for it finds that the file has lost its name, and makes another.
+        _discard(self.key)
+        _attempt(_unlock_fd, fd, self.primitive)
+        _attempt(os.close, fd)
 
 
 def _inherited_claim(lock_file):
@@ -986,10 +1109,11 @@ class TrainingLock(object):
                 self.lock_dir = self.lock_file.parent
                 for note in answer.get('notes', []):
                     _note_once(note)
-                if answer['say'] == 'held':
-                    claim = _Claim(answer, taken['fd'], taken['primitive'])
+                if answer['say'] in ('held', 'inside'):
+                    kind = _Claim if answer['say'] == 'held' else _ClaimAround
+                    claim = kind(answer, taken['fd'], taken['primitive'])
                     kept = True
-                elif taken['own'] is not None and taken['own'].lock_file not in here.claims:
+                elif taken['own'] is not None and taken['own'].key not in here.claims:
                     # It was held by this process before it became this program.
                     claim = taken['own']
                     kept = True
@@ -1017,13 +1141,13 @@ class TrainingLock(object):
         Args:
             done: the training is finished and has succeeded. Without it nothing is said of the result.
         """
-        self._release(0 if done else None)
+        self._release(*(('done', 0) if done else (None, None)))
 
-    def _release(self, exit_code):
+    def _release(self, end, exit_code):
         claim = self._claim
         if claim is None or not claim.is_ours():
             return
-        claim.release(exit_code)
+        claim.release(end, exit_code)
         self._claim = None
 
     def __enter__(self):
@@ -1043,7 +1167,7 @@ class TrainingLock(object):
         raise LockTimeout(text, found) if wait > 0 else LockHeld(text, found)
 
     def __exit__(self, kind, value, trace):
-        self._release(_exit_code_of(kind, value))
+        self._release(*_end_of(kind, value))
         return False
 
     def waiting(self, timeout=None):
@@ -1121,8 +1245,7 @@ class TrainingLock(object):
     @property
     def pass_fds(self):
         """Descriptors that a child must inherit to hold the lock: ``subprocess.Popen(..., pass_fds=lock.pass_fds)``."""
-        claim = self._claim
-        return () if claim is None or claim.fd is None else (claim.fd,)
+        return () if self._claim is None else self._claim.pass_fds()
 
     def popen(self, *arguments, **named):
         """subprocess.Popen of a program that holds the lock with this process, and goes on to hold it without."""
@@ -1180,7 +1303,7 @@ class _Waited(object):
             self._fd = None
 
     def wait(self, busy, give_up_at):
-        lock_file = busy['lock_file']
+        lock_file = busy.get('wait_file') or busy['lock_file']
         pause = 0.2 if busy.get('local') else 1.0
         if busy.get('own'):
             return self._sleep(pause, give_up_at)
@@ -1232,15 +1355,17 @@ def _fingerprint(path):
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _exit_code_of(kind, value):
+def _end_of(kind, value):
+    """How a training has ended that was left by this exception, and its exit code."""
     if kind is None:
-        return 0
+        return 'done', 0
     if issubclass(kind, KeyboardInterrupt):
-        return 130
+        return 'interrupted', 130
     if issubclass(kind, SystemExit):
         code = getattr(value, 'code', value)
-        return 0 if code is None else code if isinstance(code, int) else 1
-    return 1
+        code = 0 if code is None else code if isinstance(code, int) else 1
+        return ('done' if code == 0 else 'interrupted'), code
+    return 'failed', 1
 
 
 def _command_line():

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { orNull, plain, type ValuesOf } from "./record-fields.ts";
+import { objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
 
 /** How a run ended. See docs/history.md. */
 export const ends = ["done", "failed", "interrupted"] as const;
@@ -30,6 +30,11 @@ export const endFields = {
 
 export type RunEnds = ValuesOf<typeof endFields>;
 export type Checkpoint = Pick<RunEnds, "checkpoint" | "checkpointWritten">;
+
+/** As an owner record has it. */
+export function runEndsJson(of: RunEnds): unknown {
+  return objectOf(endFields).write(of);
+}
 
 export const noRunEnds: RunEnds = {
   attempts: 0,

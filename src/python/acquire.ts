@@ -2,7 +2,9 @@ import { dirname } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import { inodeNumber } from "../model/inode.ts";
+import { afterRun, type Checkpoint, type End, type RunEnds, runEndsJson } from "../model/run-ends.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import { endsBefore } from "../run/count-run.ts";
 import { checkLockReach } from "../run/lock-reach.ts";
 import { type Layout, markerRecordPath } from "../site/layout.ts";
 import { takeClaimFor } from "../stores/folder/claim.ts";
@@ -23,6 +25,7 @@ import type { LineSocket } from "../system/processes/line-socket.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 import { type Answer, examineFor, writeLine } from "./answer.ts";
+import { claimAround, joinClaim } from "./inside.ts";
 import { type LockAnswer, parseLockAnswer, type RequestOf } from "./messages.ts";
 
 /**
@@ -46,23 +49,25 @@ export async function acquireForPython(
   const lockPath = layout.kernelLockPath(configuration);
   const acquireLock: AcquireClaimLock = (path, primitive) =>
     path === lockPath ? lockByCaller(socket, path, primitive) : acquireClaimLock(path, primitive);
+  const around = await claimAround(layout, configuration);
+  const local = mountOf(layout.lockDir).shared === false;
+  const notes = note === null ? [] : [note];
+  const place = { name: layout.displayName(configuration), lock_file: lockPath, local, notes };
+  const weightsDir = layout.weightsDir(configuration);
+  const busyPlace = { ...place, weights_dir: weightsDir, primitive: layout.site.lockPrimitive };
+  if (around !== null) {
+    const joined = joinClaim(layout, configuration, around, (path) => lockInside(socket, path, layout));
+    return { ...joined, ...(joined.say === "busy" ? busyPlace : place) };
+  }
   const { token, command } = request;
   const outcome = await takeClaimFor(
     owner,
     { configuration, token, command },
     { layout, examine: examineFor(layout), acquireLock },
   );
-  const notes = note === null ? [] : [note];
-  const local = mountOf(layout.lockDir).shared === false;
-  const place = { name: layout.displayName(configuration), lock_file: lockPath, local, notes };
   return "busy" in outcome
-    ? {
-        ...busyAnswer(outcome.busy),
-        ...place,
-        weights_dir: layout.weightsDir(configuration),
-        primitive: layout.site.lockPrimitive,
-      }
-    : { ...heldAnswer(outcome.taken), ...place };
+    ? { ...busyAnswer(outcome.busy), ...busyPlace }
+    : { ...heldAnswer(outcome.taken, weightsDir), ...place };
 }
 
 /** The process that started this one: a claim is recorded for nobody else. */
@@ -75,18 +80,18 @@ function callerOf({ pid }: RequestOf<"acquire">): ProcessIdentity {
   });
 }
 
+/** The lock of one program at a time under a claim: of a file of its own, whatever locks there are. */
+function lockInside(socket: LineSocket, path: string, layout: Layout): "locked" | "busy" {
+  const locked = askCaller(socket, path, layout.site.lockPrimitive);
+  if (locked === "unlocked")
+    throw new EnvironmentError(`training_lock.py has not locked ${path}`, { code: "ERR_PROTOCOL" });
+  return locked === "busy" ? "busy" : "locked";
+}
+
 /** Asks the caller to open and lock the file; where the file system keeps no locks, only whether it holds this one already. */
 async function lockByCaller(socket: LineSocket, path: string, primitive: LockPrimitive) {
   const kept = keepsKernelLocks(dirname(path));
-  const ask = (): LockedElsewhere | "busy" | "unlocked" => {
-    writeLine({ say: "lock", path, primitive: kept ? primitive : "none" });
-    const received = socket.receive();
-    const answer = received === null ? null : parseLockAnswer(received.line);
-    if (received === null || answer === null) {
-      throw new EnvironmentError("training_lock.py has not answered", { code: "ERR_PROTOCOL" });
-    }
-    return settle(answer, received.fd, path);
-  };
+  const ask = () => askCaller(socket, path, kept ? primitive : "none");
   if (!kept) return ask() === "unlocked" ? acquireClaimLock(path, primitive) : "busy";
   makeSharedFolder(dirname(path));
   return shareKernelLock(path, primitive, () => {
@@ -94,6 +99,20 @@ async function lockByCaller(socket: LineSocket, path: string, primitive: LockPri
     if (locked !== "unlocked") return locked;
     throw new EnvironmentError(`training_lock.py has not locked ${path}`, { code: "ERR_PROTOCOL" });
   });
+}
+
+function askCaller(
+  socket: LineSocket,
+  path: string,
+  primitive: LockPrimitive | "none",
+): LockedElsewhere | "busy" | "unlocked" {
+  writeLine({ say: "lock", path, primitive });
+  const received = socket.receive();
+  const answer = received === null ? null : parseLockAnswer(received.line);
+  if (received === null || answer === null) {
+    throw new EnvironmentError("training_lock.py has not answered", { code: "ERR_PROTOCOL" });
+  }
+  return settle(answer, received.fd, path);
 }
 
 function settle(answer: LockAnswer, fd: number | null, path: string): LockedElsewhere | "busy" | "unlocked" {
@@ -114,9 +133,10 @@ function settle(answer: LockAnswer, fd: number | null, path: string): LockedElse
   }
 }
 
-function heldAnswer({ kernel, marker, weightsDir, record }: TakenClaim): Answer {
+function heldAnswer({ kernel, marker, record, earlier }: TakenClaim, weightsDir: string): Answer {
   return {
     say: "held",
+    ends: possibleEnds(endsBefore(earlier, weightsDir)),
     record: serializeOwnerRecord(record).toString("utf8"),
     record_file: kernel.recordPath(),
     record_beside: markerRecordPath(weightsDir),
@@ -125,6 +145,23 @@ function heldAnswer({ kernel, marker, weightsDir, record }: TakenClaim): Answer 
     marker: marker.path,
     marker_inode: String(inodeNumber(marker.inode)),
     excludes_all_hosts: excludesAllHosts(kernel),
+  };
+}
+
+/** What the record says once the program has ended: it fills in how long it took, its exit code and its newest checkpoint. */
+function possibleEnds(before: RunEnds): Readonly<Record<string, unknown>> {
+  const { checkpoint, checkpointWritten } = before;
+  const same = { checkpoint, checkpointWritten };
+  // Any other name: what counts is that there is a newer one.
+  const newer = { checkpoint: "newer", checkpointWritten: null };
+  const after = (end: End, newest: Checkpoint) =>
+    runEndsJson(afterRun(before, { end, newest, lastExit: null, seconds: null }));
+  return {
+    before: runEndsJson(before),
+    done: after("done", same),
+    failed: after("failed", same),
+    interrupted: after("interrupted", same),
+    interrupted_after_progress: after("interrupted", newer),
   };
 }
 

@@ -61,7 +61,7 @@ export class RunCount {
 }
 
 /** A killed run that left a newer checkpoint was not in vain. */
-function endsBefore({ ends, killed }: EarlierRuns, weightsDir: string): RunEnds {
+export function endsBefore({ ends, killed }: EarlierRuns, weightsDir: string): RunEnds {
   const newest = newestCheckpoint(weightsDir);
   return killed === null ? { ...ends, ...newest } : afterKill(ends, newest);
 }

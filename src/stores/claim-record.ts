@@ -65,8 +65,9 @@ export function newOwnerRecord(claim: {
       pidNamespace: host.pidNamespace,
       startTimeTicks: owner.startTimeTicks,
       scheduler,
-      childPid: null,
-      childStartTimeTicks: null,
+      // Another process that is to hold the claim is what the claim protects.
+      childPid: claim.owner?.pid ?? null,
+      childStartTimeTicks: claim.owner?.startTimeTicks ?? null,
       command,
       weightsDir,
       markerInode: null,

@@ -1,0 +1,127 @@
+import { lstatSync, readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { Configuration } from "../model/configuration.ts";
+import { belongsToAnother, type OwnerRecord, recordIn } from "../model/owner-record.ts";
+import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
+import { kernelLockStem, type Layout, markerPath, markerRecordPath } from "../site/layout.ts";
+import { isReleased } from "../stores/claim-record.ts";
+import { claimStatusOf } from "../stores/folder/claim-status.ts";
+import { readLockRecord } from "../stores/folder/lock-file.ts";
+import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { discard } from "../stores/folder/temporary-file.ts";
+import { launchFrom } from "../stores/ranks/launch.ts";
+import { flockHolderPids, holdsFlock } from "../system/processes/flock-holders.ts";
+import { readTreeProcess } from "../system/processes/process-tree.ts";
+import { thisHost } from "../system/processes/this-host.ts";
+import type { Answer } from "./answer.ts";
+
+/** A program inside a program inside a run is a level deeper; nobody nests deeper than this on purpose. */
+const mostLevels = 16;
+const suffix = ".inner";
+
+/** What the calling program says of a lock file that it was asked to lock. */
+export type AskForLock = (path: string) => "locked" | "busy";
+
+/**
+ * The claim around the calling program, where `trainlock run` or a program with a lock of its own has started it for the same
+ * configuration: the program trains under that claim, one at a time, and each rank of a launch once. Null: it is inside of none.
+ */
+export async function claimAround(layout: Layout, configuration: Configuration): Promise<OwnerRecord | null> {
+  const token = process.env.TRAINLOCK_TOKEN ?? "";
+  if (layout.store !== null || !/^[0-9a-f]{32}$/.test(token)) return null;
+  const lockPath = layout.kernelLockPath(configuration);
+  const weightsDir = layout.weightsDir(configuration);
+  // Contenders of other tools empty the lock file; the record beside the marker has the same to say.
+  const record = recordIn(readLockRecord(lockPath)) ?? recordIn(readMarkerRecord(weightsDir).reading);
+  const section = record?.trainlock ?? null;
+  if (record === null || section === null || section.token !== token || section.generation === null) return null;
+  if (isReleased(record) || belongsToAnother(record, configuration)) return null;
+  // The variables alone prove nothing: jobs that a training submits inherit them.
+  if (!isAbove(record) && !callerHasLock(lockPath)) return null;
+  const { generation } = section;
+  const status = await claimStatusOf({ lockPath, weightsDir, token, generation, configuration: null });
+  return status.held === false ? null : record;
+}
+
+/** Asks the caller for the inner lock of its level. */
+export function joinClaim(
+  layout: Layout,
+  configuration: Configuration,
+  around: OwnerRecord,
+  askForLock: AskForLock,
+): Answer {
+  const lockPath = layout.kernelLockPath(configuration);
+  const weightsDir = layout.weightsDir(configuration);
+  const token = around.trainlock?.token ?? "";
+  const launch = launchFrom(process.env);
+  const branch = launch === null || (launch.size ?? 1) < 2 ? token : `${token}.rank${launch.rank}`;
+  const stem = join(dirname(lockPath), `${kernelLockStem(lockPath)}.`);
+  const own = ancestors();
+  let path = "";
+  for (let level = 1; level <= mostLevels; level += 1) {
+    path = `${stem}${branch}.${level}${suffix}`;
+    if (isHeldAbove(path, own)) continue;
+    if (askForLock(path) === "busy") break;
+    removeEarlier(stem, token);
+    return {
+      say: "inside",
+      inner_file: path,
+      record: serializeOwnerRecord(around).toString("utf8"),
+      record_file: lockPath,
+      record_beside: markerRecordPath(weightsDir),
+      weights_dir: weightsDir,
+      generation: around.trainlock?.generation ?? 0,
+      marker: markerPath(weightsDir),
+      marker_inode: "0",
+      excludes_all_hosts: true,
+    };
+  }
+  const evidence = [
+    { source: "kernel-lock", says: "alive", detail: "another program under the same claim is not over" },
+  ];
+  const { pid, hostname, user, acquiredAt, jobId } = around;
+  const holder = { pid, hostname, user, jobId, acquiredAt, generation: around.trainlock?.generation ?? null };
+  return { say: "busy", holder, status: "active", label: "ACTIVE", path, wait_file: path, kernel_lock: true, evidence };
+}
+
+/** PIDs of the caller and of all above it. */
+function ancestors(): ReadonlySet<number> {
+  const chain = new Set<number>();
+  for (let at = process.ppid; at > 0 && !chain.has(at); at = readTreeProcess(at)?.parent ?? 0) chain.add(at);
+  return chain;
+}
+
+/** Whether the owner of a record has started the caller: the same process, and no later one with its PID. */
+function isAbove({ pid, trainlock }: OwnerRecord): boolean {
+  const { bootId, pidNamespace } = thisHost();
+  if (pid === null || pid === process.ppid || trainlock?.bootId !== bootId || trainlock.pidNamespace !== pidNamespace)
+    return false;
+  return ancestors().has(pid) && readTreeProcess(pid)?.startTimeTicks === trainlock.startTimeTicks;
+}
+
+function callerHasLock(path: string): boolean {
+  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats !== undefined && holdsFlock(process.ppid, { path, dev: stats.dev, ino: stats.ino });
+}
+
+/**
+ * Whether the caller was started to train under whoever holds this inner lock: by an inner run, or by `lock.run`. Then that one's
+ * end is nothing to wait for. A worker that a program has started otherwise is a second process.
+ */
+function isHeldAbove(path: string, own: ReadonlySet<number>): boolean {
+  const starter = Number(process.env.TRAINLOCK_PID);
+  if (starter === process.ppid || !own.has(starter)) return false;
+  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats !== undefined && flockHolderPids(path, stats).includes(starter);
+}
+
+/** Those of earlier claims of this configuration: the one that holds it now is around us. */
+function removeEarlier(stem: string, token: string): void {
+  const [folder, name] = [dirname(stem), basename(stem)];
+  for (const found of readdirSync(folder)) {
+    const claim = found.startsWith(name)
+      ? /^([0-9a-f]{32})\.(?:rank\d+\.)?\d+\.inner$/.exec(found.slice(name.length))?.[1]
+      : undefined;
+    if (claim !== undefined && claim !== token) discard(join(folder, found));
+  }
+}
