@@ -72,7 +72,8 @@ function withEnvironment<T extends ConfigurationOptions>(options: T, env: NodeJS
 }
 
 function assignments(given: readonly string[]): Record<string, string> {
-  const values: Record<string, string> = {};
+  // Without a prototype: `--set __proto__=3` is a value like any other, and no dimension that a site can declare.
+  const values: Record<string, string> = Object.create(null);
   for (const text of given) {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
     if (name === undefined || value === undefined)

@@ -77,7 +77,8 @@ export class FieldReader {
     const dimension = layout.site.dimensions.find(({ name }) => name === field);
     if (dimension !== undefined) return parseDimensionValue(dimension, text, field);
     // Read in the company of names that are right: the message is about this one.
-    const company = { strategy: "s", dataset: layout.site.datasets?.[0] ?? "d", model: "m" };
+    const { strategies, datasets, models } = layout.site;
+    const company = { strategy: strategies?.[0] ?? "s", dataset: datasets?.[0] ?? "d", model: models?.[0] ?? "m" };
     const input = { ...company, [field === "aux_loss" ? "auxLoss" : field]: text };
     const withoutDimensions = { ...layout, site: { ...layout.site, dimensions: [] } };
     return fieldOf(configurationFor(withoutDimensions, input), field);

@@ -1,10 +1,11 @@
+import { lstatSync } from "node:fs";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import type { Layout } from "../site/layout.ts";
 import { nobodyKnown, refuseCollision } from "../stores/claim-record.ts";
-import { requireNextGeneration } from "../stores/folder/generation.ts";
+import { repairHint, requireClaimable } from "../stores/folder/claimable.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import type { Busy } from "../stores/store.ts";
 import { requireWithin } from "../system/files/within.ts";
@@ -37,8 +38,7 @@ export async function checkConfiguration(
   const weightsDir = layout.weightsDir(configuration);
   const lockedBy = surest(locks);
   // What is not locked, and what nobody may claim all the same, is not free.
-  if (lockedBy === null && layout.store?.alsoMarker !== false)
-    requireNextGeneration({ lockPath: layout.kernelLockPath(configuration), weightsDir });
+  if (lockedBy === null) requireClaimable(layout, configuration);
   return {
     name: layout.displayName(configuration),
     weightsDir,
@@ -75,9 +75,10 @@ async function filesOf(layout: Layout, configuration: Configuration): Promise<(L
   ]);
   if (kernelLock?.kernelLock.state === "unknown") {
     // A file system that keeps no locks must not look like one that keeps this lock for somebody.
+    const isFile = lstatSync(lockPath, { throwIfNoEntry: false })?.isFile() ?? true;
     throw new EnvironmentError(`cannot tell whether ${kernelLock.path} is locked: ${kernelLock.kernelLock.why}`, {
       code: "ERR_LOCK_UNREADABLE",
-      hint: "check the file's owner and mode, and the mount",
+      hint: isFile ? "check the file's owner and mode, and the mount" : repairHint,
     });
   }
   return [kernelLock, marker];

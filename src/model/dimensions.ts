@@ -26,7 +26,7 @@ export function dimensionSuffix(declared: readonly Dimension[], values: Dimensio
   const names = Object.keys(values);
   if (names.length === 0) return "";
   const known = declared.flatMap(({ name, prefix }) => {
-    const value = values[name];
+    const value = ownValue(values, name);
     return value === undefined ? [] : [prefix + dimensionText(value)];
   });
   const unknown = names
@@ -34,6 +34,11 @@ export function dimensionSuffix(declared: readonly Dimension[], values: Dimensio
     .sort()
     .map((name) => `_${name}${dimensionText(values[name] ?? "")}`);
   return [...known, ...unknown].join("");
+}
+
+/** A dimension may be called as what every object has: `constructor`. */
+function ownValue(values: DimensionValues, name: string): DimensionValue | undefined {
+  return Object.hasOwn(values, name) ? values[name] : undefined;
 }
 
 /** Reads one value. `given` is how the caller wrote it, for the message. Throws {@link UsageError}. */
@@ -77,7 +82,7 @@ export function parseDimensions(
   }
   const values: Record<string, DimensionValue> = {};
   for (const dimension of declared) {
-    const raw = given[dimension.name];
+    const raw = ownValue(given, dimension.name);
     if (raw !== undefined) values[dimension.name] = parseDimensionValue(dimension, raw, `--set ${dimension.name}`);
     else if (!dimension.optional) {
       throw new UsageError(`--set ${dimension.name} is missing`, {

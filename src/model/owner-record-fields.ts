@@ -36,7 +36,16 @@ const largeNumber: Field<bigint> = {
 
 const dimensions: Field<DimensionValues> = {
   /** Absent in records of sites without dimensions, and of versions before them. */
-  read: v.fallback(v.record(dimensionName, v.union([v.pipe(v.number(), v.finite(), v.minValue(0)), name])), {}),
+  read: v.fallback(
+    v.pipe(
+      // As a list: the library's objects leave out `constructor`, and a dimension may be called so.
+      v.custom<Readonly<Record<string, unknown>>>((value) => typeof value === "object" && value !== null),
+      v.transform((values) => Object.entries(values)),
+      v.array(v.tuple([dimensionName, v.union([v.pipe(v.number(), v.finite(), v.minValue(0)), name])])),
+      v.transform((entries): DimensionValues => Object.fromEntries(entries)),
+    ),
+    {},
+  ),
   write: (values) => (Object.keys(values).length === 0 ? undefined : values),
 };
 

@@ -83,7 +83,7 @@ export function sameConfiguration(a: Configuration, b: Configuration): boolean {
 
 function sameDimensions(a: DimensionValues, b: DimensionValues): boolean {
   const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+  return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && a[name] === b[name]);
 }
 
 /** The configuration a record speaks of, as far as it says. Names that are none make no configuration: paths come of it. */

@@ -14,6 +14,10 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 ## trainlock help file-systems for what that costs).
 # lock_primitive: flock
 
+## All strategies and models. Any other is refused, with the nearest of these: a mistyped name trains nothing.
+# strategies: [baseline, gen_IP2P]
+# models: [deeplabv3plus_r50, segformer_mit-b5]
+
 ## All datasets, as they are spelled. Any other is refused, and folders lead back to the spelling whatever filters did to it.
 # datasets: [IDD-AW, Cityscapes, BDD100K]
 

@@ -35,6 +35,7 @@ export interface OpenedSite {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export const configVariable = "TRAINLOCK_CONFIG";
+const mostShown = 12;
 const largestSiteFileBytes = 256 * 1024;
 
 /**
@@ -82,18 +83,25 @@ export function configurationFor(
   const configuration = parseConfiguration(input);
   return {
     ...configuration,
+    strategy: knownName("strategy", "strategies", configuration.strategy, layout.site.strategies),
+    model: knownName("model", "models", configuration.model, layout.site.models),
     dataset: spelledDataset(configuration.dataset, layout.site.datasets),
     dimensions: parseDimensions(layout.site.dimensions, input.dimensions ?? {}),
   };
 }
 
 function spelledDataset(given: string, known: readonly string[] | null): string {
-  if (known === null) return given;
-  const spelled = known.find((name) => name.toLowerCase() === given.toLowerCase());
-  if (spelled !== undefined) return spelled;
+  const spelled = known?.find((name) => name.toLowerCase() === given.toLowerCase());
+  return spelled ?? knownName("dataset", "datasets", given, known);
+}
+
+/** Throws a UsageError for a name that a site does not declare: it is taken for one that was mistyped. */
+function knownName(field: string, many: string, given: string, known: readonly string[] | null): string {
+  if (known === null || known.includes(given)) return given;
   const near = nearest(given, known);
-  throw new UsageError(`--dataset ${JSON.stringify(given)} is not among the datasets of this site`, {
-    hint: near === null ? `it declares ${known.join(", ")}` : `did you mean ${near}?`,
+  const shown = known.length > mostShown ? `${known.slice(0, mostShown).join(", ")}, …` : known.join(", ");
+  throw new UsageError(`--${field} ${JSON.stringify(given)} is not among the ${many} of this site`, {
+    hint: near === null ? `it declares ${shown}` : `did you mean ${near}?`,
   });
 }
 

@@ -28,6 +28,9 @@ export interface SiteTimeouts {
 /** What `trainlock.yaml` declares. Null, or an empty list: not declared. */
 export interface SiteConfig {
   readonly lockDir: string | null;
+  /** All there are, as they are spelled; null: any. */
+  readonly strategies: readonly string[] | null;
+  readonly models: readonly string[] | null;
   readonly datasets: readonly string[] | null;
   readonly dimensions: readonly Dimension[];
   readonly weights: readonly Template[];
@@ -56,6 +59,8 @@ export interface SiteConfig {
 
 export const emptySiteConfig: SiteConfig = {
   lockDir: null,
+  strategies: null,
+  models: null,
   datasets: null,
   dimensions: [],
   weights: [],

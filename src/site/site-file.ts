@@ -1,5 +1,6 @@
 import { durationMs } from "../model/durations.ts";
 import { isHostName } from "../model/host-name.ts";
+import { nameProblem } from "../model/names.ts";
 import { lockPrimitives } from "../system/libc/flock.ts";
 import { readDoneDeclaration, readPatterns } from "./done-declaration.ts";
 import { readProgressDeclaration } from "./progress-declaration.ts";
@@ -16,6 +17,8 @@ const keys = [
   "version",
   "lock_dir",
   "lock_primitive",
+  "strategies",
+  "models",
   "datasets",
   "dimensions",
   "weights",
@@ -48,9 +51,11 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
   take("version", (value) => value.integer("1, the only version there is", 1, 1), 1);
   const { timeouts, ssh } = emptySiteConfig;
   const dimensions = take("dimensions", readDimensions, []);
-  const datasets = take("datasets", readDatasets, null);
+  const datasets = take("datasets", (value) => readNames(value, "dataset", "datasets"), null);
   return {
     lockDir: take("lock_dir", readInnerPath, null),
+    strategies: take("strategies", (value) => readNames(value, "strategy", "strategies"), null),
+    models: take("models", (value) => readNames(value, "model", "models"), null),
     datasets,
     dimensions,
     weights: take("weights", (value) => readWeights(value, { dimensions, datasets }), []),
@@ -71,9 +76,13 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
   };
 }
 
-function readDatasets(value: YamlValue): readonly string[] {
-  const names = value.list().map((item) => item.text("the name of a dataset"));
-  return names.length === 0 || new Set(names).size < names.length ? value.fail("different names of datasets") : names;
+function readNames(value: YamlValue, one: string, many: string): readonly string[] {
+  const expected = `the name of a ${one}`;
+  const names = value.list().map((item) => {
+    const name = item.text(expected);
+    return nameProblem(name) === null ? name : item.fail(expected);
+  });
+  return names.length === 0 || new Set(names).size < names.length ? value.fail(`different names of ${many}`) : names;
 }
 
 function readGroup(value: YamlValue): string | number {

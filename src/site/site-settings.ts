@@ -57,12 +57,14 @@ function storeSettings(store: StoreSettings | null, origins: StoreOrigins | null
 }
 
 function declaredSettings(config: SiteConfig): readonly (readonly [string, Setting["value"]])[] {
-  const { datasets, dimensions, weights, ssh, timeouts } = config;
+  const { strategies, models, datasets, dimensions, weights, ssh, timeouts } = config;
   const defaultWeights = "WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}";
   const suffix = dimensions.length === 0 ? "" : "{dimensions}";
   const { progress } = config;
   return [
     ["lock_primitive", config.lockPrimitive],
+    ["strategies", strategies],
+    ["models", models],
     ["datasets", datasets],
     ["dimensions", dimensions.map((d) => `${d.name} (${d.type}${d.optional ? ", optional" : ""}) as ${d.prefix}…`)],
     ["weights", weights.length === 0 ? [defaultWeights + suffix] : weights.map(({ text }) => text)],

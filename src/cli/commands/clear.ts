@@ -1,5 +1,6 @@
 import { type ClearResult, clearLocks } from "../../listing/clear-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
+import { repairFiles } from "../../listing/repair-files.ts";
 import { resetGeneration } from "../../listing/reset-generation.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
@@ -23,6 +24,9 @@ const options = {
   dryRun: neverSuggested(eitherFlag("only show what would be removed (the default)", "remove them")),
   force: neverSuggested(
     flag("unknown locks as well: only when you are certain that nothing runs. Active ones are never removed"),
+  ),
+  repair: neverSuggested(
+    flag("of the configuration: move aside what stands where its files belong (a folder, a lock file with two names)"),
   ),
   resetGeneration: neverSuggested(
     flag("of the configuration: let its generations go on above the highest number that records and done files name"),
@@ -51,6 +55,7 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
   const links: string[] = [];
   const { layout, configuration } = meant(given);
   const dryRun = given.dryRun ?? true;
+  if (given.repair && configuration !== null) return repair(given, layout, configuration, dryRun);
   const result = await clearLocks({
     layout,
     configuration,
@@ -88,12 +93,30 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
   return result.failed.length + unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
 }
 
+async function repair(
+  given: ValuesOf<typeof options>,
+  layout: Layout,
+  configuration: Configuration,
+  dryRun: boolean,
+): Promise<number> {
+  const moved = await repairFiles(layout, configuration, examineFrom(given, layout), dryRun);
+  if (given.json) printJson({ dryRun, moved });
+  else if (moved.length === 0) print("Nothing stands where a file belongs\n");
+  else {
+    const lines = moved.map(({ path, to }) => `  ${printable(path)}${dryRun ? "" : ` -> ${printable(to)}`}\n`);
+    const [head, end] = dryRun ? ["Would move aside", "Run with --no-dry-run to move\n"] : ["Moved aside", ""];
+    print(`${head}:\n${lines.join("")}${end}`);
+  }
+  return exitCodes.ok;
+}
+
 /** Whose locks: those of the one configuration that is named, or all. */
 function meant(given: ValuesOf<typeof options>): { layout: Layout; configuration: Configuration | null } {
   const named = Object.keys(configurationOptions) as (keyof typeof configurationOptions)[];
   if (named.some((key) => given[key] !== undefined)) return openWith(given);
-  if (given.resetGeneration)
-    throw new UsageError("--reset-generation is for one configuration, and none is named", {
+  const flag = given.resetGeneration ? "--reset-generation" : given.repair ? "--repair" : null;
+  if (flag !== null)
+    throw new UsageError(`${flag} is for one configuration, and none is named`, {
       hint: "give --strategy, --dataset and --model",
     });
   return { layout: layoutFrom(given), configuration: null };

@@ -22,6 +22,7 @@ import { knowingRanks } from "../ranks/knowing-ranks.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
+import { requireRecordPlace } from "./claimable.ts";
 import { generationAfter } from "./generation.ts";
 import { HeldClaim, type TakenClaim } from "./held-claim.ts";
 import { busyKernelLock, judgeMarker, judgeRecord, knowingRequeue, type MarkerContext } from "./judge-owner.ts";
@@ -123,6 +124,7 @@ async function acquireClaim(
     const busy = await judgeRecord(kernel, layout, configuration, examine);
     if (busy !== null) return { busy };
     prepareWeightsDir(weightsDir, kernel.excludes);
+    requireRecordPlace(weightsDir);
     const markerContext = { ...context, kernel, weightsDir };
     // Before our own is among them.
     const elsewhere = kernel.records().map(({ reading }) => reading);

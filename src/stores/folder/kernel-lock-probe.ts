@@ -10,7 +10,7 @@ import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts"
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
 import { isReleased } from "../claim-record.ts";
 import { keepsKernelLocks } from "./claim-lock.ts";
-import { readLockFile, readLockRecord } from "./lock-file.ts";
+import { mostStaleFiles, readLockFile, readLockRecord } from "./lock-file.ts";
 import { readMarkerRecord } from "./read-marker.ts";
 
 /** A would-block that lasts longer is no other probe. Where a record says that somebody holds it, less will do. */
@@ -49,6 +49,7 @@ export async function probeKernelLock(path: string, primitive: LockPrimitive): P
 
 async function askByLocking(path: string, primitive: LockPrimitive, patienceMs: number): Promise<KernelLockState> {
   const giveUpAt = performance.now() + patienceMs;
+  let stale = 0;
   for (;;) {
     let fd: number;
     try {
@@ -64,7 +65,9 @@ async function askByLocking(path: string, primitive: LockPrimitive, patienceMs: 
       }
       if (performance.now() >= giveUpAt) return { state: "held" };
     } catch (error) {
-      return { state: "unknown", why: messageOf(error) };
+      stale += 1;
+      if (!isErrno(error, "ESTALE") || stale > mostStaleFiles) return { state: "unknown", why: messageOf(error) };
+      continue;
     } finally {
       closeSync(fd);
     }

@@ -10,7 +10,8 @@ import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
-import type { WrittenRecord } from "./lock-file.ts";
+import { repairHint } from "./claimable.ts";
+import { mostStaleFiles, type WrittenRecord } from "./lock-file.ts";
 
 /** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
 const probePatienceMs = 100;
@@ -81,6 +82,7 @@ export async function acquireKernelLock(
   mayMakeFolder = true,
 ): Promise<KernelLock | "busy"> {
   const giveUpAt = performance.now() + probePatienceMs;
+  let stale = 0;
   for (let replaced = 0; replaced < mostReplacements; ) {
     const { fd, created } = openLockFile(path, mayMakeFolder);
     let keep = false;
@@ -97,7 +99,9 @@ export async function acquireKernelLock(
       }
       replaced += 1;
     } catch (error) {
-      throw asSystemError("lock", path, error);
+      // The file was removed on its server: another has its name by now, or none.
+      stale += 1;
+      if (!isErrno(error, "ESTALE") || stale > mostStaleFiles) throw asSystemError("lock", path, error);
     } finally {
       if (!keep) closeSync(fd);
     }
@@ -162,6 +166,7 @@ function openLockFile(path: string, mayMakeFolder = true): { fd: number; created
       requirePlainFile(fd, path);
       return { fd, created: false };
     } catch (error) {
+      if (isErrno(error, "EISDIR")) throw notPlain(path, "it is a folder");
       // Unlinked between the two calls: whoever did so is done with it.
       if (!isErrno(error, "ENOENT"))
         throw asSystemError("open the lock file", path, error, ownerOf(path) ?? ownerOf(dirname(path)));
@@ -178,7 +183,7 @@ function requirePlainFile(fd: number, path: string): void {
 }
 
 function notPlain(path: string, what: string): EnvironmentError {
-  return systemError("use the lock file", path, "EINVAL", undefined, what);
+  return systemError("use the lock file", path, "EINVAL", undefined, what, repairHint);
 }
 
 function lockedFile(path: string, primitive: LockPrimitive, fd: number, created: boolean): KernelLock {
@@ -211,7 +216,7 @@ function isOpen(fd: number, own: BigIntStats): boolean {
   try {
     return sameFile(fstatSync(fd, { bigint: true }), own);
   } catch (error) {
-    if (isErrno(error, "EBADF")) return false;
+    if (isErrno(error, "EBADF", "ESTALE")) return false;
     throw error;
   }
 }

@@ -11,6 +11,9 @@ import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
 import { discard } from "./temporary-file.ts";
 
+/** How often an open file may turn out to be gone from its server, before that is a fault of the mount. */
+export const mostStaleFiles = 3;
+
 /** The owner record in a lock file as the server has it now; `none` also where the file is not there or cannot be read. */
 export function readLockRecord(path: string): RecordReading {
   return recordIn(readLockFile(path));
@@ -39,8 +42,12 @@ export function readWrittenRecord(path: string): WrittenRecord | null {
   return { reading: recordIn(file), modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) };
 }
 
+/** A file that was removed on its server between open and read is opened again, three times. */
 export function readLockFile(path: string): FileReading {
-  return readRegularFile(path, largestRecordBytes, freshFlag(path));
+  for (let stale = 0; ; stale += 1) {
+    const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
+    if (file.kind !== "failed" || !isErrno(file.error, "ESTALE") || stale === mostStaleFiles) return file;
+  }
 }
 
 function recordIn(file: FileReading): RecordReading {

@@ -15,6 +15,7 @@ import { canWriteIn, makeSharedFolder } from "../../system/files/shared-permissi
 import { requireWithin } from "../../system/files/within.ts";
 import { bothStores, type FilesPlan } from "../both-stores.ts";
 import { claimStore } from "../folder/claim.ts";
+import { unwritableFolder } from "../folder/claimable.ts";
 import type { HeldLock, LockStore } from "../store.ts";
 import type { StoreOptions } from "../store-options.ts";
 import { claimKeys, keyAddress } from "./lease-facts.ts";
@@ -106,8 +107,8 @@ async function planFiles(
 ): Promise<FilesPlan> {
   const weightsDir = layout.weightsDir(configuration);
   requireWithin(layout.root, weightsDir);
-  const unwritable = [layout.lockDir, weightsDir].find((folder) => !canWriteIn(folder));
-  if (alsoMarker === true || (alsoMarker === null && unwritable === undefined)) return "lock";
+  const unwritable = unwritableFolder(layout, configuration);
+  if (alsoMarker === true || (alsoMarker === null && unwritable === null)) return "lock";
   const busy = alsoMarker === null ? await lookAtFiles(configuration) : null;
   if (busy !== null) return busy;
   if (canWriteIn(weightsDir)) makeSharedFolder(weightsDir);

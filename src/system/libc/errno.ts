@@ -47,8 +47,8 @@ export function systemError(
   errno: string,
   cause?: unknown,
   extra?: string,
+  hint: string | undefined = hints[errno],
 ): EnvironmentError {
-  const hint = hints[errno];
   return new EnvironmentError(`cannot ${doing} ${path}: ${errno}${extra === undefined ? "" : ` (${extra})`}`, {
     code: errno,
     ...(hint === undefined ? {} : { hint }),

@@ -1,0 +1,118 @@
+import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
+import { heldByFlock } from "../support/held-by-flock.ts";
+import { requiresPrograms } from "../support/requirements.ts";
+import { trace } from "../support/strace.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { trainlock } from "../support/trainlock.ts";
+import { asNobody } from "./nobody.ts";
+
+let of: TestConfiguration;
+
+beforeEach(async () => {
+  of = configuration(await temporaryRoot());
+  mkdirSync(of.lockDir);
+  mkdirSync(of.weightsDir, { recursive: true });
+});
+
+const run = () => trainlock(["run", ...of.args, "--", "true"]);
+const check = () => trainlock(["check", ...of.args]);
+const repair = (...options: string[]) => trainlock(["clear", ...of.args, "--repair", ...options]);
+
+describe("what stands where a file belongs", () => {
+  const things: readonly (readonly [string, (of: TestConfiguration) => string, (path: string) => void])[] = [
+    ["a lock file with a second name", ({ kernelLock }) => kernelLock, hardLinked],
+    ["a folder for the lock file", ({ kernelLock }) => kernelLock, (path) => mkdirSync(path)],
+    ["an empty folder for the record", ({ markerRecord }) => markerRecord, (path) => mkdirSync(path)],
+    [
+      "a full folder for the record",
+      ({ markerRecord }) => markerRecord,
+      (path) => mkdirSync(join(path, "in"), { recursive: true }),
+    ],
+  ];
+
+  test.each(things)(
+    "%s: check does not say FREE where run refuses, and one named command helps",
+    async (_, pathOf, make) => {
+      const path = pathOf(of);
+      make(path);
+      for (const refused of [await run(), await check()]) {
+        expect(refused).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringContaining(path) });
+        expect(refused.stderr).toContain("trainlock clear CONFIGURATION --repair --no-dry-run");
+      }
+      expect(await repair()).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringContaining(`Would move aside:\n  ${path}\n`),
+      });
+      expect(await run()).toMatchObject({ exitCode: 3 });
+      const moved = JSON.parse((await repair("--no-dry-run", "--json")).stdout);
+      expect(moved).toEqual({ dryRun: false, moved: [{ path, to: expect.stringContaining(`${path}.aside-`) }] });
+      expect(existsSync(moved.moved[0].to)).toBe(true);
+      expect(await check()).toMatchObject({ exitCode: 0 });
+      expect(await run()).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(await repair()).toMatchObject({ stdout: "Nothing stands where a file belongs\n" });
+    },
+  );
+
+  requiresPrograms("flock")("nothing is moved while somebody holds the file, or has the marker", async () => {
+    const holder = await heldByFlock(of.kernelLock, "");
+    linkSync(of.kernelLock, join(of.root, "second"));
+    expect(await repair("--no-dry-run")).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("is ACTIVE") });
+    holder.closeInput();
+    await holder.finished;
+    await writeMarker(of, `${process.pid}\n`);
+    expect(await repair("--no-dry-run")).toMatchObject({ exitCode: 3 });
+    expect(readdirSync(of.lockDir)).toHaveLength(1);
+  });
+
+  test("--repair wants one configuration", async () => {
+    expect(await trainlock(["clear", "--root", of.root, "--repair"])).toMatchObject({ exitCode: 2 });
+  });
+});
+
+function hardLinked(path: string): void {
+  writeFileSync(path, "");
+  linkSync(path, `${path}.second`);
+}
+
+requiresPrograms("root", "setpriv")("as a user without permission, check ends as run does", async () => {
+  const call = await asNobody();
+  const both = async () => {
+    const run = await call(["run", ...of.args, "--", "true"]);
+    expect(await call(["check", ...of.args])).toMatchObject({ exitCode: run.exitCode });
+    return run.exitCode;
+  };
+  const modes = (root: number, locks: number, weights: number) => {
+    chmodSync(of.lockDir, locks);
+    chmodSync(of.weightsDir, weights);
+    chmodSync(of.root, root);
+  };
+  modes(0o755, 0o755, 0o777);
+  expect(await both()).toBe(3);
+  modes(0o755, 0o777, 0o755);
+  expect(await both()).toBe(3);
+  modes(0o755, 0o777, 0o777);
+  expect(await both()).toBe(0);
+  // A lock file, and a record, of somebody else's.
+  chmodSync(of.kernelLock, 0o600);
+  expect(await call(["check", ...of.args])).toMatchObject({ exitCode: 0 });
+  const other = configuration(of.root, "other");
+  mkdirSync(other.weightsDir, { recursive: true });
+  chmodSync(other.weightsDir, 0o1777);
+  expect((await trainlock(["run", ...other.args, "--", "true"])).exitCode).toBe(0);
+  chmodSync(other.kernelLock, 0o666);
+  of = other;
+  expect(await both()).toBe(3);
+});
+
+requiresPrograms("strace")("ESTALE from an open lock file: opened again three times, then exit 3", async () => {
+  const traced = (args: readonly string[], when: string) => trace(args, { inject: `flock:error=ESTALE:when=${when}` });
+  writeFileSync(of.kernelLock, "");
+  expect((await traced(["run", ...of.args, "--", "true"], "1..3")).exitCode).toBe(0);
+  const given = await traced(["run", ...of.args, "--", "true"], "1..4");
+  expect(given).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("ESTALE") });
+  expect((await traced(["check", ...of.args], "1..3")).exitCode).toBe(0);
+  expect((await traced(["check", ...of.args], "1..4")).exitCode).toBe(3);
+});
