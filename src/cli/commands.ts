@@ -9,6 +9,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   clear: () => import("./commands/clear.ts"),
   work: () => import("./commands/work.ts"),
   plan: () => import("./commands/plan.ts"),
+  why: () => import("./commands/why.ts"),
   board: () => import("./commands/board.ts"),
   init: () => import("./commands/init.ts"),
   config: () => import("./commands/config.ts"),

@@ -1,6 +1,6 @@
 import type { FieldReader } from "../grid/fields.ts";
 import type { Row } from "../grid/grid.ts";
-import { readGrid } from "../grid/read-grid.ts";
+import { gridSource, readGrid } from "../grid/read-grid.ts";
 import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
 import { UsageError } from "../model/errors.ts";
 import { type DoneRule, doneRuleFor } from "../run/done-rule.ts";
@@ -39,19 +39,20 @@ export function selectionFrom(reader: FieldReader, given: ValuesOf<typeof select
   return readSelection(reader, { strategy, dataset, model, ratio, aux_loss: auxLoss, stage }, given.set ?? []);
 }
 
-/** The grid to train: a file, or the options alone. Throws a UsageError where neither is given. */
+/** The grid to train: a file, the options alone, or the site's. Throws a UsageError where neither is given. */
 export async function givenGrid(
   reader: FieldReader,
   file: string | undefined,
   selection: Selection,
 ): Promise<ChosenRows> {
-  if (file !== undefined) {
-    const { rows } = await readGrid(reader, { kind: "file", path: file }, new Map());
-    return { chosen: selection.size === 0 ? rows : selectRows(reader, rows, selection), all: rows };
-  }
-  if (["strategy", "dataset", "model"].every((field) => selection.has(field))) {
-    const { rows } = await readGrid(reader, { kind: "options" }, selection);
+  const source = gridSource(reader, file, selection);
+  if (source?.kind === "options") {
+    const { rows } = await readGrid(reader, source, selection);
     return { chosen: rows, all: rows };
+  }
+  if (source !== null) {
+    const { rows } = await readGrid(reader, source, new Map());
+    return { chosen: selection.size === 0 ? rows : selectRows(reader, rows, selection), all: rows };
   }
   throw new UsageError("no grid is given", {
     hint: "give a grid file, or --strategy, --dataset and --model; see `trainlock help grids`",

@@ -3,7 +3,7 @@ import { FieldReader } from "../grid/fields.ts";
 import type { Grid, Row } from "../grid/grid.ts";
 import { knownRows } from "../grid/known-rows.ts";
 import { type Plan, planRows } from "../grid/plan.ts";
-import { readGrid } from "../grid/read-grid.ts";
+import { gridSource, readGrid } from "../grid/read-grid.ts";
 import { type Selection, selectRows } from "../grid/selection.ts";
 import type { WalkEvents } from "../listing/weights-folders.ts";
 import { ProgressReader } from "../progress/progress-reader.ts";
@@ -44,8 +44,15 @@ export interface RowsInForce {
   readonly links: readonly string[];
 }
 
-/** Opens the site of a call, and its grid: a file, the options alone, or all configurations that are known. */
-export function openPlanSource(gridFile: string | undefined, given: PlanSourceOptions): PlanSource {
+/**
+ * Opens the site of a call, and its grid: a file, the options alone, the site's grid, or all configurations that are known.
+ * `knownAlone`: these even where the site has a grid.
+ */
+export function openPlanSource(
+  gridFile: string | undefined,
+  given: PlanSourceOptions,
+  { knownAlone = false }: { readonly knownAlone?: boolean } = {},
+): PlanSource {
   const layout = layoutFrom(given);
   const reader = new FieldReader(layout);
   const ruleOf = rowRules(layout, given);
@@ -63,10 +70,17 @@ export function openPlanSource(gridFile: string | undefined, given: PlanSourceOp
       // A grid of 100,000 rows is read again only if its file is another.
       const version = gridFile === undefined ? null : versionOf(gridFile);
       if (version !== null && version === read?.version) return { grid: read.grid, unreadable, links };
-      const grid = await gridOf(reader, gridFile, selection, ruleOf, {
-        onUnreadable: (path, why) => unreadable.set(path, why),
-        onLink: (path) => links.push(path),
-      });
+      const grid = await gridOf(
+        reader,
+        gridFile,
+        selection,
+        ruleOf,
+        {
+          onUnreadable: (path, why) => unreadable.set(path, why),
+          onLink: (path) => links.push(path),
+        },
+        knownAlone,
+      );
       if (version !== null) read = { version, grid };
       return { grid, unreadable, links };
     },
@@ -90,10 +104,11 @@ async function gridOf(
   selection: Selection,
   ruleOf: (row: Row) => DoneRule,
   events: WalkEvents,
+  knownAlone: boolean,
 ): Promise<Grid> {
-  if (file !== undefined) return readGrid(reader, { kind: "file", path: file }, selection);
-  if (["strategy", "dataset", "model"].every((field) => selection.has(field)))
-    return readGrid(reader, { kind: "options" }, selection);
+  const source = gridSource(reader, file, selection);
+  if (source !== null && (file !== undefined || source.kind === "options" || !knownAlone))
+    return readGrid(reader, source, selection);
   const known = await knownRows(reader.layout, ruleOf, events);
   return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
 }

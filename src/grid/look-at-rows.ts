@@ -110,10 +110,10 @@ function endsOf(layout: Layout, configuration: Configuration, look: FolderLook, 
   // The folder's record is written first: this one is as new once its owner has signed off.
   const counted =
     inLockFile?.kind === "record" && isReleased(inLockFile.record) && inLockFile.record.trainlock?.ends != null;
-  const { attempts, interruptions, lastExit } = counted
+  const { attempts, interruptions, lastExit, lastEnd, seconds } = counted
     ? read(inLockFile)
     : read(look.record ?? requireMarkerRecord(look.weightsDir));
-  return { attempts, interruptions, lastExit };
+  return { attempts, interruptions, lastExit, lastEnd, seconds };
 }
 
 interface SiteLocks {

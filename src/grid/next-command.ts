@@ -33,8 +33,8 @@ function configurationPairs(configuration: Configuration): [string, string][] {
   return [...fixed, ...own];
 }
 
-/** The command to type next, by what is left; null: nothing is. */
-export function nextCommand(rows: readonly PlannedRow[]): string | null {
+/** The command to type next, by what is left; null: nothing is. `gridFile`: the one that the call named. */
+export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null = null): string | null {
   const first = (...states: PlannedRow["state"][]) => rows.find(({ state }) => states.includes(state));
   const trainable = first("free", "stale");
   if (trainable !== undefined) return `trainlock run ${configurationFlags(trainable.configuration)} -- COMMAND`;
@@ -43,6 +43,9 @@ export function nextCommand(rows: readonly PlannedRow[]): string | null {
     return `trainlock clear ${configurationFlags(finished.configuration)} --force --no-dry-run`;
   }
   const unclear = first("unknown", "failed", "blocked");
-  if (unclear !== undefined) return `trainlock why ${shellWord(unclear.name)}`;
+  if (unclear !== undefined) {
+    const grid = gridFile === null ? "" : ` --grid ${shellWord(gridFile)}`;
+    return `trainlock why ${shellWord(unclear.name)}${grid}`;
+  }
   return first("running", "queued") === undefined ? null : "trainlock list";
 }

@@ -5,6 +5,8 @@ import { checkpointProgress } from "../progress/checkpoints.ts";
 import type { Progress } from "../progress/progress.ts";
 import type { ProgressReader } from "../progress/progress-reader.ts";
 import type { DoneRule } from "../run/done-rule.ts";
+import { runLogsFolder } from "../run/matching-files.ts";
+import { newestLog } from "../run/run-logs.ts";
 import type { Layout } from "../site/layout.ts";
 import type { FieldReader } from "./fields.ts";
 import { noSettings, type Row } from "./grid.ts";
@@ -22,6 +24,8 @@ export interface PlannedRow {
   readonly lock: LockReport | null;
   readonly progress: Progress | null;
   readonly ends: RowEnds;
+  /** Of its newest run under a worker; null: there is none. */
+  readonly log: string | null;
   /** The file that shows it to be done, also where somebody holds the row; null: there is none. */
   readonly doneBy: string | null;
   /** Why the row is unknown or blocked, in words; null where the lock says it. */
@@ -73,6 +77,7 @@ function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: R
     lock: decidingLock(look.locks),
     progress: names.length === 0 ? null : progressOf(progress, state, look, ruleOf(row)),
     ends: facts.ends,
+    log: names.includes(runLogsFolder) ? newestLog(look.weightsDir) : null,
     doneBy: facts.doneBy,
     reason: state === "unknown" ? facts.problem : state === "blocked" ? facts.missing : null,
   };

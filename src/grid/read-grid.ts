@@ -1,5 +1,6 @@
-import { extname } from "node:path";
+import { dirname, extname, resolve } from "node:path";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
+import type { DeclaredGrid } from "../site/site-config.ts";
 import { readYaml } from "../site/yaml-reader.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { type Block, expandBlock } from "./block.ts";
@@ -17,7 +18,21 @@ const largestBytes = { yaml: 4 * 2 ** 20, table: 64 * 2 ** 20 } as const;
 export type GridSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "text"; readonly file: string; readonly text: string; readonly format: GridFormat }
+  | { readonly kind: "site"; readonly declared: DeclaredGrid }
   | { readonly kind: "options" };
+
+/** Where a call's rows come from: the file it names, its options where they are a grid, else the site's grid. Null: from nowhere. */
+export function gridSource(reader: FieldReader, file: string | undefined, selection: Selection): GridSource | null {
+  if (file !== undefined) return { kind: "file", path: file };
+  if (["strategy", "dataset", "model"].every((field) => selection.has(field))) return { kind: "options" };
+  const declared = reader.layout.site.grid;
+  if (declared === null) return null;
+  if (declared.value.isList || declared.value.isMapping) return { kind: "site", declared };
+  return {
+    kind: "file",
+    path: resolve(dirname(declared.file), declared.value.text("blocks, or the path of a grid file")),
+  };
+}
 
 export type GridFormat = "yaml" | "csv" | "tsv" | "jsonl";
 
@@ -29,9 +44,22 @@ export async function readGrid(reader: FieldReader, source: GridSource, selectio
   if (source.kind === "options") {
     return { file: null, rows: distinctRows(reader.layout, expandBlock(reader, blockOfSelection(selection))) };
   }
-  const { file, text, format } = source.kind === "text" ? source : readGridFile(source.path);
-  const rows = distinctRows(reader.layout, await readRows(reader, file, text, format));
+  const { file, rows: found } =
+    source.kind === "site" ? siteRows(reader, source.declared) : await fileRows(reader, source);
+  const rows = distinctRows(reader.layout, found);
   return { file, rows: selection.size === 0 ? rows : selectRows(reader, rows, selection) };
+}
+
+function siteRows(reader: FieldReader, { file, value }: DeclaredGrid): { file: string; rows: Row[] } {
+  return { file, rows: expandBlocks(reader, file, readBlocks(reader, file, value)) };
+}
+
+async function fileRows(
+  reader: FieldReader,
+  source: Extract<GridSource, { kind: "file" | "text" }>,
+): Promise<{ file: string; rows: Row[] }> {
+  const { file, text, format } = source.kind === "text" ? source : readGridFile(source.path);
+  return { file, rows: await readRows(reader, file, text, format) };
 }
 
 async function readRows(reader: FieldReader, file: string, text: string, format: GridFormat): Promise<Row[]> {

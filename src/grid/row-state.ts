@@ -1,11 +1,12 @@
 import type { LockReport } from "../listing/lock-report.ts";
+import type { RunEnds } from "../model/run-ends.ts";
 
 /** What a row is in, the first that holds in this order. */
 export const rowStates = ["running", "unknown", "done", "queued", "blocked", "failed", "stale", "free"] as const;
 export type RowState = (typeof rowStates)[number];
 
 /** How the runs of a configuration ended until now, as its owner record says. */
-export interface RowEnds {
+export interface RowEnds extends Pick<RunEnds, "lastEnd" | "seconds"> {
   /** Runs that failed since the last success. */
   readonly attempts: number;
   /** Runs that were stopped from outside since then. */
@@ -34,7 +35,7 @@ export interface RowFacts {
   readonly maxAttempts: number;
 }
 
-export const noEnds: RowEnds = { attempts: 0, interruptions: 0, lastExit: null };
+export const noEnds: RowEnds = { attempts: 0, interruptions: 0, lastExit: null, lastEnd: null, seconds: null };
 
 /**
  * The state of a row. Pure. A lock that can be judged neither way, and a row that cannot be looked at, are never done, failed

@@ -53,6 +53,13 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 ## What a training can resume from: the command gets the newest in TRAINLOCK_CHECKPOINT.
 # checkpoint: "iter_*.pth"
 
+## The grid that plan and work take without a file: blocks, or the path of a grid file.
+# grid:
+#   - strategy: [baseline, std_mixup]
+#     dataset: [IDD-AW, BDD100K]
+#     model: deeplabv3plus_r50
+#     seed: 1..3
+
 ## Group and permissions of what trainlock creates; otherwise as the folder has them that it is created in.
 # group: project
 # mode: 0664

@@ -4,6 +4,7 @@ import type { DoneDeclaration } from "./done-declaration.ts";
 import type { ProgressDeclaration } from "./progress-declaration.ts";
 import type { StoreDeclaration } from "./store-settings.ts";
 import type { Template } from "./template.ts";
+import type { YamlValue } from "./yaml-reader.ts";
 
 export const schedulers = ["auto", "lsf", "slurm", "pbs", "sge", "none"] as const;
 export type SchedulerChoice = (typeof schedulers)[number];
@@ -25,6 +26,13 @@ export interface SiteTimeouts {
   readonly schedulerMs: number;
 }
 
+/** The value of `grid:`: blocks, or the path of a grid file. */
+export interface DeclaredGrid {
+  /** The site's file. */
+  readonly file: string;
+  readonly value: YamlValue;
+}
+
 /** What `trainlock.yaml` declares. Null, or an empty list: not declared. */
 export interface SiteConfig {
   readonly lockDir: string | null;
@@ -38,6 +46,8 @@ export interface SiteConfig {
   readonly done: DoneDeclaration | null;
   /** Patterns of what a training can resume from, where its template says nothing. */
   readonly checkpoint: readonly string[];
+  /** The grid of the site as it is written, which `grid/` reads; null: none is declared. */
+  readonly grid: DeclaredGrid | null;
   readonly lockPrimitive: LockPrimitive;
   /** Group name or number that everything trainlock creates gets. */
   readonly group: string | number | null;
@@ -66,6 +76,7 @@ export const emptySiteConfig: SiteConfig = {
   weights: [],
   done: null,
   checkpoint: [],
+  grid: null,
   lockPrimitive: "flock",
   group: null,
   mode: null,

@@ -1,15 +1,13 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { EnvironmentError } from "../model/errors.ts";
+import { runLogsFolder } from "../run/matching-files.ts";
 import { makeSharedFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 
-/** The folder inside a weights dir that keeps the output of its runs. */
-const logFolder = "trainlock-logs";
-
 /** Where the output of one run goes: each claim has a number of its own. */
 export function rowLogPath(weightsDir: string, generation: number): string {
-  return join(weightsDir, logFolder, `${generation}.log`);
+  return join(weightsDir, runLogsFolder, `${generation}.log`);
 }
 
 /** Opens a log for appending, its folders made. Whoever can write the weights dir can plant a link there: none is followed. */

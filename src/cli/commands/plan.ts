@@ -9,10 +9,11 @@ import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../c
 import { isTerminal, print, printJson } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
+import { failuresText } from "../show/failures-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
 import { formatRow, planJson, planTsv } from "../show/plan-data.ts";
-import { countsLine, planLines } from "../show/plan-text.ts";
+import { countsLine, estimateText, planLines } from "../show/plan-text.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
 import { jsonOption } from "../site-options.ts";
 
@@ -38,7 +39,9 @@ export const command = defineCommand({
   summary: "say what state each configuration of a grid is in, and what to do next",
   options,
   operands: {
-    grid: optionalOperand("grid file: .yaml, .csv, .tsv or .jsonl (else all configurations that are known)"),
+    grid: optionalOperand(
+      "grid file: .yaml, .csv, .tsv or .jsonl (else the site's grid, else all configurations that are known)",
+    ),
   },
   examples: [
     "trainlock plan grid.yaml",
@@ -64,7 +67,7 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
     throw new UsageError(`--require ${JSON.stringify(given.require)}: only done can be required`, {
       hint: "--require done",
     });
-  const source = openPlanSource(gridFile, given);
+  const source = openPlanSource(gridFile, given, { knownAlone: given.adopt });
   const { layout, reader } = source;
   const inForce = await source.rows();
   const { grid, unreadable, links } = inForce;
@@ -83,13 +86,19 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   const rows = states === null ? planned.rows : planned.rows.filter(({ state }) => states.includes(state));
   const shown = { rows, counts: countStates(rows.map(({ state }) => state)) };
   if (given.json) printJson(planJson(shown, grid.file, new Date()));
-  else print(textOf(given, reader, shown, startedMs));
+  else print(textOf(given, gridFile, reader, shown, startedMs));
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   if (unseen || unreadable.size > 0) return exitCodes.environment;
   return given.require === "done" && planned.counts.done < planned.rows.length ? exitCodes.locked : exitCodes.ok;
 }
 
-function textOf(given: PlanOptions, { names }: FieldReader, shown: Plan, startedMs: number): string {
+function textOf(
+  given: PlanOptions,
+  gridFile: string | undefined,
+  { names }: FieldReader,
+  shown: Plan,
+  startedMs: number,
+): string {
   const { rows } = shown;
   if (given.tsv) return planTsv(shown, names);
   const { format } = given;
@@ -99,8 +108,9 @@ function textOf(given: PlanOptions, { names }: FieldReader, shown: Plan, started
   const table = asMatrix
     ? matrixText(rows, ...axesFrom(given.by, names))
     : planLines(rows, paintFor(1, given.color), onTerminal, given.verbose);
-  const next = nextCommand(rows);
-  const head = table === "" ? "" : `${table}\n`;
+  const next = nextCommand(rows, gridFile ?? null);
+  const left = `${failuresText(rows)}${estimateText(rows)}`;
+  const head = table === "" ? left : `${table}\n${left}`;
   return `${head}Next: ${next ?? "nothing, all is done"}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
 }
 

@@ -8,7 +8,7 @@ export function planJson({ rows, counts }: Plan, grid: string | null, at: Date):
 }
 
 function rowJson(row: PlannedRow): unknown {
-  const { name, configuration, state, weightsDir, lock, progress, ends } = row;
+  const { name, configuration, state, weightsDir, lock, progress, ends, log } = row;
   return {
     name,
     configuration,
@@ -22,7 +22,7 @@ function rowJson(row: PlannedRow): unknown {
     interruptions: ends.interruptions,
     lastExit: ends.lastExit,
     job: lock?.holder?.jobId ?? null,
-    log: null,
+    log,
   };
 }
 

@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { estimateOf } from "../../grid/estimate.ts";
 import type { Plan, PlannedRow } from "../../grid/plan.ts";
 import { type RowState, rowStates } from "../../grid/row-state.ts";
 import { durationText } from "../../model/durations.ts";
@@ -33,15 +34,26 @@ export function planLines(
     .join("");
 }
 
-/** One line a finding, as `list -v` prints them, and where the row trains. */
-function evidenceText({ lock, weightsDir }: PlannedRow): string {
+/** One line a finding, as `list -v` prints them, where the row trains, how its last run ended and where its log is. */
+function evidenceText({ lock, weightsDir, ends, log }: PlannedRow): string {
   const findings = (lock?.evidence ?? []).map(
     ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${printable(detail)}`,
   );
-  return [`weights dir: ${printable(weightsDir)}`, ...findings].map((line) => `    ${line}\n`).join("");
+  const lastRun =
+    ends.lastEnd === null
+      ? []
+      : [`last run: ${ends.lastEnd}${ends.lastExit === null ? "" : `, exit ${ends.lastExit}`}`];
+  return [
+    `weights dir: ${printable(weightsDir)}`,
+    ...findings,
+    ...lastRun,
+    ...(log === null ? [] : [`log: ${printable(log)}`]),
+  ]
+    .map((line) => `    ${line}\n`)
+    .join("");
 }
 
-function paintState(state: RowState, paint: Paint): string {
+export function paintState(state: RowState, paint: Paint): string {
   if (state === "running") return paint.green(state);
   if (state === "failed" || state === "stale") return paint.red(state);
   return state === "unknown" || state === "blocked" ? paint.yellow(state) : state;
@@ -107,6 +119,18 @@ function quietOf({ progress }: PlannedRow, nowMs: number): string {
 
 function afterDash(label: string): string {
   return label.replace(/^[A-Z]+ - /, "");
+}
+
+/** What is left by the medians of the finished runs; empty where too few have finished. */
+export function estimateText(rows: readonly PlannedRow[], nowMs: number = Date.now()): string {
+  const estimate = estimateOf(rows, nowMs);
+  if (estimate === null) return "";
+  const { seconds, unknown, from } = estimate;
+  const running = rows.filter(({ state }) => state === "running").length;
+  const end = new Date(nowMs + (seconds * 1000) / Math.max(1, running)).toLocaleString("sv").slice(0, 16);
+  const until = running === 0 ? "" : `, until about ${end} with ${running} running`;
+  const rest = unknown === 0 ? "" : `; ${unknown} rows are not counted, too few of their model have finished`;
+  return `Left: about ${durationText(seconds * 1000)} of training${until} (medians of ${from} runs)${rest}\n`;
 }
 
 /** `36 configurations: 20 done, 4 running, 5 free   (14:02:11, 0.2 s)`: the counts that are not zero. */

@@ -1,0 +1,94 @@
+import { explainRow } from "../../grid/explain-row.ts";
+import type { Row } from "../../grid/grid.ts";
+import { exitCodes, UsageError } from "../../model/errors.ts";
+import { nearest } from "../../model/nearest.ts";
+import { defineCommand, optionalOperand, type ValuesOf, value } from "../command.ts";
+import { maxAttemptsFor, rowRules } from "../grid-options.ts";
+import { print, printJson } from "../output.ts";
+import { openPlanSource, type PlanSource, planSourceOptions, type RowsInForce } from "../plan-source.ts";
+import { paintFor } from "../show/paint.ts";
+import { sayUnseen } from "../show/unseen-text.ts";
+import { whyJson, whyText } from "../show/why-text.ts";
+import { jsonOption } from "../site-options.ts";
+
+const options = {
+  ...planSourceOptions,
+  ...jsonOption,
+  grid: value("<file>", "the grid that the row is of (else the site's grid, else all configurations that are known)"),
+};
+
+type WhyOptions = ValuesOf<typeof options>;
+
+export const command = defineCommand({
+  summary: "say why a configuration is in its state, and what would change it",
+  options,
+  operands: {
+    name: optionalOperand(
+      "its name as plan and list show it, or its weights dir (else --strategy, --dataset, --model)",
+    ),
+  },
+  examples: [
+    "trainlock why baseline/idd-aw/pspnet_r50",
+    "trainlock why gen_TSIT/idd-aw/pspnet_r50_ratio0p50 --grid grid.yaml",
+    "trainlock why --strategy baseline --dataset IDD-AW \\\n    --model pspnet_r50",
+  ],
+  exitCodes: {
+    0: "said",
+    2: "the call or the grid is wrong, or nothing has that name",
+    3: "no such root, or the configuration could not be looked at",
+  },
+  execute: ({ name, ...given }) => why(name, given),
+});
+
+async function why(name: string | undefined, given: WhyOptions): Promise<number> {
+  const source = openPlanSource(given.grid, given);
+  const inForce = await rowsFor(source, name, given);
+  sayUnseen(inForce, "");
+  const { layout } = source;
+  const [ruleOf, maxAttempts] = [rowRules(layout, given), maxAttemptsFor(layout, given)];
+  const planned = await source.look(inForce);
+  const explained = planned.rows.map((row, index) => {
+    const of = inForce.grid.rows[index] as Row;
+    return explainRow(row, { layout, rule: ruleOf(of), maxAttempts: maxAttempts(of) });
+  });
+  if (given.json)
+    printJson(explained.length === 1 ? whyJson(explained[0] as (typeof explained)[0]) : explained.map(whyJson));
+  else print(explained.map((each) => whyText(each, paintFor(1, given.color))).join("\n"));
+  const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
+  return unseen ? exitCodes.environment : exitCodes.ok;
+}
+
+/** The rows that are meant: by name, or by the options alone. */
+async function rowsFor(source: PlanSource, name: string | undefined, given: WhyOptions): Promise<RowsInForce> {
+  const isChosen = given.strategy !== undefined && given.dataset !== undefined && given.model !== undefined;
+  if (name === undefined && !isChosen) {
+    throw new UsageError("no configuration is named", {
+      hint: "give its name as plan shows it, or --strategy, --dataset and --model",
+    });
+  }
+  const inForce = await source.rows();
+  if (name === undefined) return inForce;
+  const here = named(source, inForce, name);
+  if (here !== null) return here;
+  // What a grid does not have may be there all the same.
+  const known = await openPlanSource(undefined, given, { knownAlone: true }).rows();
+  const there = named(source, known, name);
+  if (there !== null) return there;
+  const names = [...inForce.grid.rows, ...known.grid.rows].map(({ configuration }) =>
+    source.layout.displayName(configuration),
+  );
+  const near = nearest(name, [...new Set(names)].slice(0, mostNames));
+  throw new UsageError(`nothing is called ${JSON.stringify(name)}`, {
+    hint: near === null ? "trainlock plan shows the names" : `did you mean ${near}?`,
+  });
+}
+
+/** To compare a name with 100,000 others letter by letter takes a minute. */
+const mostNames = 2000;
+
+function named({ layout }: PlanSource, { grid, ...rest }: RowsInForce, name: string): RowsInForce | null {
+  const isMeant = ({ configuration }: Row) =>
+    layout.displayName(configuration) === name || layout.weightsDir(configuration) === name;
+  const rows = grid.rows.filter(isMeant);
+  return rows.length === 0 ? null : { grid: { ...grid, rows }, ...rest };
+}

@@ -1,0 +1,71 @@
+import type { Explanation, LastRun } from "../../grid/explain-row.ts";
+import { lockJson } from "../../listing/lock-json.ts";
+import { durationText } from "../../model/durations.ts";
+import { printable } from "../../model/printable.ts";
+import { lastLines } from "../../work/row-log.ts";
+import type { Paint } from "./paint.ts";
+import { paintState } from "./plan-text.ts";
+
+const shownLines = 5;
+const shownLogs = 5;
+
+/** Why a row is in its state, for people: one part after the other, what would change it last. */
+export function whyText({ row, kernelLock, because, lastRun, logs, change }: Explanation, paint: Paint): string {
+  const evidence = (row.lock?.evidence ?? []).map(
+    ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${detail}`,
+  );
+  const [log] = logs;
+  const parts: [string, readonly string[]][] = [
+    ["why", because],
+    ["evidence", evidence],
+    ["last run", lastRun === null ? ["none is recorded"] : lastRunLines(lastRun)],
+    [`log ${log?.path ?? ""}`, log === undefined ? [] : lastLines(log.path, shownLines)],
+    ["earlier logs", logs.slice(1, shownLogs).map(({ path, written }) => `${path}, until ${written}`)],
+    ["where", [`weights dir ${row.weightsDir}`, `kernel lock ${kernelLock}`]],
+    ["what would change it", change],
+  ];
+  const shown = parts.filter(([, lines]) => lines.length > 0).map(([title, lines]) => partText(title, lines));
+  return `${paintState(row.state, paint)}  ${printable(row.name)}\n${shown.join("")}`;
+}
+
+function partText(title: string, lines: readonly string[]): string {
+  return `  ${printable(title)}\n${lines.map((line) => `    ${printable(line)}\n`).join("")}`;
+}
+
+function lastRunLines({ generation, user, job, host, started, ended, exitCode, ends }: LastRun): string[] {
+  const who = [user, job === null ? null : `job ${job}`, host === null ? null : `on ${host}`].filter(
+    (text) => text !== null,
+  );
+  const took = ends.seconds === null ? "" : `, ${durationText(ends.seconds * 1000)}`;
+  const end =
+    ended === null
+      ? "no end is recorded"
+      : `ended ${ended}${exitCode === null ? "" : `, exit ${exitCode}`}${ends.lastEnd === null ? "" : `, ${ends.lastEnd}`}${took}`;
+  return [
+    `generation ${generation ?? "unknown"}${who.length === 0 ? "" : `, ${who.join(" ")}`}`,
+    `began ${started ?? "at an unknown time"}, ${end}`,
+    `since the last run that was done: ${ends.attempts} failed, ${ends.interruptions} interrupted`,
+    ...(ends.checkpoint === null ? [] : [`newest checkpoint ${ends.checkpoint}, ${ends.checkpointWritten}`]),
+  ];
+}
+
+/** The same as a JSON document; the names are a contract. */
+export function whyJson({ row, kernelLock, rule, because, lastRun, logs, change }: Explanation): unknown {
+  return {
+    name: row.name,
+    configuration: row.configuration,
+    state: row.state,
+    because,
+    change,
+    weightsDir: row.weightsDir,
+    kernelLock,
+    lock: row.lock === null ? null : lockJson(row.lock),
+    done: { when: rule.patterns, minSize: rule.smallestBytes, file: rule.file, by: row.doneBy },
+    progress: row.progress,
+    attempts: row.ends.attempts,
+    interruptions: row.ends.interruptions,
+    lastExit: row.ends.lastExit,
+    lastRun,
+    logs: logs.map((log, index) => (index === 0 ? { ...log, lastLines: lastLines(log.path, shownLines) } : log)),
+  };
+}

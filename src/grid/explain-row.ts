@@ -1,0 +1,144 @@
+import { type OwnerRecord, recordIn, spelledJobId } from "../model/owner-record.ts";
+import type { RunEnds } from "../model/run-ends.ts";
+import { asksAnything, type DoneRule } from "../run/done-rule.ts";
+import { logsIn, type RunLog } from "../run/run-logs.ts";
+import type { Layout } from "../site/layout.ts";
+import { earlierRuns, isReleased } from "../stores/claim-record.ts";
+import { readLockRecord } from "../stores/folder/lock-file.ts";
+import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { configurationFlags } from "./next-command.ts";
+import type { PlannedRow } from "./plan.ts";
+
+/** The run that a row's owner record is about. */
+export interface LastRun {
+  readonly generation: number | null;
+  readonly user: string | null;
+  readonly job: string | null;
+  readonly host: string | null;
+  readonly started: string | null;
+  /** Null: it goes on, or nobody has signed off. */
+  readonly ended: string | null;
+  readonly exitCode: number | null;
+  readonly ends: RunEnds;
+}
+
+/** Why a row is in the state that it is in. */
+export interface Explanation {
+  readonly row: PlannedRow;
+  readonly kernelLock: string;
+  readonly rule: DoneRule;
+  /** In words, the reason first. */
+  readonly because: readonly string[];
+  readonly lastRun: LastRun | null;
+  /** The newest first. */
+  readonly logs: readonly RunLog[];
+  /** What would give it another state, each a sentence with the command to type. */
+  readonly change: readonly string[];
+}
+
+export interface Explaining {
+  readonly layout: Layout;
+  readonly rule: DoneRule;
+  readonly maxAttempts: number;
+}
+
+/** Looks at what lies beside a planned row, and puts it into words. Changes nothing. */
+export function explainRow(row: PlannedRow, { layout, rule, maxAttempts }: Explaining): Explanation {
+  const kernelLock = layout.kernelLockPath(row.configuration);
+  const readings = [readMarkerRecord(row.weightsDir).reading, readLockRecord(kernelLock)];
+  const { ends } = earlierRuns(readings, layout, row.configuration);
+  const record = recordIn(readings[0] ?? { kind: "none" }) ?? recordIn(readings[1] ?? { kind: "none" });
+  return {
+    row,
+    kernelLock,
+    rule,
+    because: reasons(row, rule, maxAttempts),
+    lastRun: record === null ? null : lastRunOf(record, ends),
+    logs: logsIn(row.weightsDir),
+    change: changes(row, rule),
+  };
+}
+
+function lastRunOf(record: OwnerRecord, ends: RunEnds): LastRun {
+  const { user, hostname, acquiredAt, trainlock } = record;
+  return {
+    generation: trainlock?.generation ?? null,
+    user,
+    job: spelledJobId(record),
+    host: hostname,
+    started: acquiredAt,
+    ended: isReleased(record) ? (trainlock?.releasedAt ?? null) : null,
+    exitCode: trainlock?.exitCode ?? null,
+    ends,
+  };
+}
+
+function reasons({ state, lock, doneBy, reason, ends }: PlannedRow, rule: DoneRule, maxAttempts: number): string[] {
+  const of =
+    lock === null
+      ? ""
+      : `${lock.kind === "file" ? "marker" : lock.kind === "etcd" ? "key" : "kernel lock"} ${lock.path}`;
+  const verdict = lock === null ? [] : [`${of} is ${lock.verdict.label}`];
+  const checkpoint = doneBy === null ? [] : [`${doneBy} is there, but counts only while nobody holds it`];
+  switch (state) {
+    case "running":
+      return [...verdict, ...checkpoint];
+    case "unknown":
+      return [...(reason === null ? verdict : [reason]), ...checkpoint];
+    case "done":
+      return [`${doneBy} shows it, and nobody holds it`];
+    case "queued":
+      return ["a submission covers it"];
+    case "blocked":
+      return [reason ?? "what it needs is not there"];
+    case "failed":
+      return [
+        `failed runs since the last one that was done: ${ends.attempts}; no more than ${maxAttempts} are tried (max_attempts)`,
+      ];
+    case "stale":
+      return [...verdict, undone(rule)];
+    case "free":
+      return ["no lock is left", undone(rule)];
+  }
+}
+
+function undone(rule: DoneRule): string {
+  if (!asksAnything(rule)) return "no done rule says when it is trained";
+  const { patterns, file, smallestBytes } = rule;
+  const names = [...patterns.map((pattern) => `${pattern} (${smallestBytes} bytes or more)`), ...(file ? [file] : [])];
+  return `the done rule does not hold: there is no ${names.join(" and no ")}`;
+}
+
+function changes({ state, configuration, doneBy, lock }: PlannedRow, rule: DoneRule): string[] {
+  const flags = configurationFlags(configuration);
+  const run = `trainlock run ${flags} -- COMMAND`;
+  const declare = asksAnything(rule)
+    ? []
+    : ["declare `done:` in trainlock.yaml, or give --done-when: then it can be told when it is trained"];
+  switch (state) {
+    case "running":
+      return [`its end; to wait for it: trainlock run ${flags} --wait -- COMMAND`];
+    case "unknown":
+      if (lock === null) return ["what keeps it from being looked at"];
+      return [
+        `once you know that nobody trains it: trainlock clear ${flags} --force --no-dry-run`,
+        ...(doneBy === null ? [] : ["it is done then"]),
+      ];
+    case "done":
+      return [`nothing is left to do; to train it again, move ${doneBy} away first`];
+    case "queued":
+      return ["the start of that job"];
+    case "blocked":
+      return ["what it needs"];
+    case "failed":
+      return [
+        `one more run by hand: ${run}`,
+        "all that failed once more: trainlock work GRID --retry-failed -- COMMAND",
+        "a larger `max_attempts`",
+      ];
+    case "stale":
+      return [`the next run takes the lock over: ${run}`, ...declare];
+    case "free":
+      return [`a run: ${run}`, ...declare];
+  }
+}

@@ -1,0 +1,41 @@
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { localIso } from "../model/local-time.ts";
+import { runLogsFolder } from "./matching-files.ts";
+
+/** A log of a run, in the weights dir. */
+export interface RunLog {
+  readonly generation: number;
+  readonly path: string;
+  /** Last write, local ISO time. */
+  readonly written: string;
+}
+
+/** The logs of a configuration's runs, the newest first. None where the folder cannot be looked into. */
+export function logsIn(weightsDir: string): readonly RunLog[] {
+  return numbered(weightsDir).flatMap(({ generation, path }) => {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats?.isFile() !== true) return [];
+    return [{ generation, path, written: localIso(Math.round(stats.mtimeMs * 1000)) }];
+  });
+}
+
+/** The log of the newest run; null: there is none. */
+export function newestLog(weightsDir: string): string | null {
+  return numbered(weightsDir)[0]?.path ?? null;
+}
+
+/** They are named by the generation of their claim. */
+function numbered(weightsDir: string): { readonly generation: number; readonly path: string }[] {
+  const folder = join(weightsDir, runLogsFolder);
+  try {
+    return readdirSync(folder)
+      .flatMap((name) => {
+        const [, generation] = /^(\d{1,15})\.log$/.exec(name) ?? [];
+        return generation === undefined ? [] : [{ generation: Number(generation), path: join(folder, name) }];
+      })
+      .sort((a, b) => b.generation - a.generation);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,155 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { estimateOf } from "../../src/grid/estimate.ts";
+import type { PlannedRow } from "../../src/grid/plan.ts";
+import { isRunning } from "../support/process-state.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+
+const flags = (root: string, strategy: string) =>
+  ["--root", root, "--strategy", strategy, "--dataset", "D", "--model", "m"] as const;
+const trains = ["--", "sh", "-c", 'head -c 2k /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/final.pth"'];
+
+/** A site with a configuration in each state, each from its real cause. */
+async function site(): Promise<string> {
+  const root = await temporaryRoot();
+  writeFileSync(
+    join(root, "trainlock.yaml"),
+    `done: { when: [final.pth] }
+grid:
+  - { strategy: [trained, held, dead, odd, broken, new], dataset: D, model: m }
+  - { strategy: waits, dataset: D, model: m, needs: ["{root}/inputs"] }
+`,
+  );
+  await trainlock(["run", ...flags(root, "trained"), ...trains]);
+  await holdWithRun(flags(root, "held"));
+  const dead = await holdWithLastingCommand(flags(root, "dead"));
+  dead.kill("SIGKILL");
+  process.kill(dead.commandPid, "SIGKILL");
+  await until("the end of the command", () => (isRunning(dead.commandPid) ? null : true));
+  const odd = join(root, "WEIGHTS", "odd", "d_cd", "m");
+  mkdirSync(odd, { recursive: true });
+  writeFileSync(join(odd, ".training_lock"), "two\nlines 12\n");
+  await trainlock([
+    "work",
+    "--root",
+    root,
+    "--strategy",
+    "broken",
+    "--",
+    "sh",
+    "-c",
+    "echo first; echo no memory; exit 7",
+  ]);
+  return root;
+}
+
+test("why says the state, what is behind it and what would change it; plan and it agree, in text and JSON", async () => {
+  const root = await site();
+  const plan = await trainlock(["plan", "--root", root, "--scheduler", "none", "--json"]);
+  const rows = JSON.parse(plan.stdout).rows as { name: string; state: string; log: string | null }[];
+  const states = Object.fromEntries(rows.map(({ name, state }) => [name.split("/")[0], state]));
+  expect(states).toEqual({
+    trained: "done",
+    held: "running",
+    dead: "stale",
+    odd: "unknown",
+    broken: "failed",
+    new: "free",
+    waits: "blocked",
+  });
+  const shown: Record<string, RegExp> = {
+    trained: /final\.pth shows it.*nothing is left to do/s,
+    held: /is ACTIVE\n {2}evidence\n.*to wait for it: trainlock run --strategy held --dataset D --model m --wait/s,
+    dead: /is STALE.*dead .*the next run takes the lock over: trainlock run --strategy dead/s,
+    odd: /is UNKNOWN.*trainlock clear --strategy odd --dataset D --model m --force --no-dry-run/s,
+    broken: /generation 1,.*exit 7, failed.*trainlock-logs\/1\.log\n {4}first\n {4}no memory\n.*--retry-failed/s,
+    new: /there is no final\.pth.*none is recorded.*a run: trainlock run --strategy new/s,
+    waits: /needs .*\/inputs, which is not there/,
+  };
+  for (const { name, state } of rows) {
+    const call = ["why", name, "--root", root, "--scheduler", "none"];
+    const text = await trainlock(call);
+    expect(text).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(text.stdout.split("\n")[0]).toBe(`${state}  ${name}`);
+    expect(text.stdout).toMatch(shown[name.split("/")[0] ?? ""] ?? /never/);
+    const json = JSON.parse((await trainlock([...call, "--json"])).stdout);
+    expect(json).toMatchObject({ name, state, because: expect.arrayContaining([expect.any(String)]) });
+  }
+  expect(rows.find(({ name }) => name.startsWith("broken"))?.log).toMatch(/broken\/d_cd\/m\/trainlock-logs\/1\.log$/);
+  const text = await trainlock(["plan", "--root", root, "--scheduler", "none", "-v"]);
+  expect(text.stdout).toContain("Failed: 1 with no memory (broken/d/m)\n");
+  expect(text.stdout).toMatch(/\n {4}last run: failed, exit 7\n {4}log: .*1\.log\n/);
+});
+
+test("a configuration is found by its name, its folder or its options; a name that nothing has is exit 2", async () => {
+  const root = await temporaryRoot();
+  await trainlock(["run", ...flags(root, "known"), "--", "true"]);
+  const first = async (...call: string[]) => (await trainlock(["why", ...call])).stdout.split("\n")[0];
+  expect(await first("known/d/m", "--root", root)).toBe("free  known/d/m");
+  expect(await first(join(root, "WEIGHTS", "known", "d_cd", "m"), "--root", root)).toBe("free  known/d/m");
+  expect(await first(...flags(root, "never"))).toBe("free  never/d/m");
+  const grid = join(root, "grid.yaml");
+  writeFileSync(grid, '- { strategy: planned, dataset: D, model: m, needs: ["nowhere"] }\n');
+  expect(await first("planned/d/m", "--root", root, "--grid", grid)).toBe("blocked  planned/d/m");
+  expect(await first("known/d/m", "--root", root, "--grid", grid)).toBe("free  known/d/m");
+  const unknown = await trainlock(["why", "knwon/d/m", "--root", root]);
+  expect(unknown).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("did you mean known/d/m?") });
+  expect(await trainlock(["why", "--root", root])).toMatchObject({ exitCode: 2 });
+  const next = await trainlock(["plan", grid, "--root", root]);
+  expect(next.stdout).toContain(`\nNext: trainlock why planned/d/m --grid ${grid}\n`);
+});
+
+test("the grid of the site is that of plan and work without a file: blocks, or the path of one", async () => {
+  const root = await temporaryRoot();
+  const names = async (...more: string[]) =>
+    (await trainlock(["plan", "--root", root, "--format", "{name}", ...more])).stdout.trim().split("\n");
+  await trainlock(["run", ...flags(root, "other"), "--", "true"]);
+  writeFileSync(join(root, "trainlock.yaml"), "grid:\n  strategy: [a, b]\n  dataset: D\n  model: m\n");
+  expect(await names()).toEqual(["a/d/m", "b/d/m"]);
+  expect(await names("--strategy", "b")).toEqual(["b/d/m"]);
+  expect(await names("--strategy", "x", "--dataset", "D", "--model", "m")).toEqual(["x/d/m"]);
+  expect((await trainlock(["plan", "--root", root, "--adopt"])).stdout).toContain("strategy: other");
+  const worked = await trainlock(["work", "--root", root, "--done-when", "final.pth", ...trains]);
+  expect(worked).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("2 trained") });
+  writeFileSync(join(root, "trainlock.yaml"), "grid: grids/all.csv\n");
+  mkdirSync(join(root, "grids"));
+  writeFileSync(join(root, "grids", "all.csv"), "strategy,dataset,model\nc,D,m\n");
+  expect(await names()).toEqual(["c/d/m"]);
+  writeFileSync(join(root, "trainlock.yaml"), "lock_dir: locks\ngrid:\n  - { strategi: a }\n");
+  const wrong = await trainlock(["plan", "--root", root]);
+  expect(wrong).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/trainlock\.yaml:3: grid.*did you mean strategy/),
+  });
+});
+
+test("what is left is estimated by the medians of finished runs: of a model from three on, else of all", () => {
+  const now = Date.parse("2026-01-01T12:00:00");
+  const row = (
+    model: string,
+    state: PlannedRow["state"],
+    seconds: number | null = null,
+    startedAt: string | null = null,
+  ) =>
+    ({
+      configuration: { model },
+      state,
+      ends: { lastEnd: seconds === null ? null : "done", seconds },
+      lock: startedAt === null ? null : { startedAt },
+    }) as unknown as PlannedRow;
+  const finished = [100, 300, 200].map((seconds) => row("m", "done", seconds));
+  expect(estimateOf(finished, now)).toBeNull();
+  expect(estimateOf([...finished.slice(1), row("m", "free")], now)).toBeNull();
+  const left = [
+    row("m", "free"),
+    row("m", "failed"),
+    row("m", "running", null, "2026-01-01T11:59:00"),
+    row("n", "stale"),
+  ];
+  expect(estimateOf([...finished, ...left], now)).toEqual({ seconds: 200 + 140 + 200, rows: 3, unknown: 0, from: 3 });
+  const others = [1000, 1000, 1000].map((seconds) => row("n", "done", seconds));
+  expect(estimateOf([...finished, ...others, row("n", "free")], now)).toMatchObject({ seconds: 1000, from: 6 });
+});
