@@ -27,6 +27,8 @@ packages=(
   'gcc         cc'
   'libc6-dev   gencat'
   'less        less'
+  'make        make'
+  'parallel    parallel'
   'zsh         zsh'
   'fish        fish'
   'chromium    chromium'

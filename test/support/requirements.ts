@@ -36,14 +36,20 @@ type Program =
   | "fish"
   | "ip"
   | "less"
+  | "make"
   | "mkfifo"
+  | "mpirun"
   | "nsenter"
   | "openssl"
+  | "parallel"
   | "script"
   | "setpriv"
   | "setsid"
+  | "snakemake"
   | "tmux"
+  | "tsp"
   | "unshare"
+  | "xargs"
   | "zsh";
 
 export type Requirement = keyof typeof properties | keyof typeof trials | Program;

@@ -8,6 +8,7 @@ import { checkLockReach } from "../../run/lock-reach.ts";
 import { runCommand } from "../../run/run-command.ts";
 import type { CommandOutput, RunOutcome, RunRequest } from "../../run/run-request.ts";
 import { type RunOf, type RunStatus, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
+import { submitterIn } from "../../run/submission.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
 import { isRankStatus } from "../../stores/ranks/rank-status.ts";
@@ -133,6 +134,7 @@ async function runAndSettle(
       },
     },
   };
+  refuseSubmission(request);
   const launch = launchFrom(process.env);
   if (launch !== null && options.ranks === undefined) warnOfRanks(launch);
   // One process a job is the usual case, and does not load this.
@@ -141,6 +143,16 @@ async function runAndSettle(
   const exitCode = settle(outcome, program, options);
   progress.ended(outcome, exitCode);
   return { outcome, exitCode };
+}
+
+/** Of a job that is queued neither the lock nor a done file can say anything: the submission has ended before the job begins. */
+function refuseSubmission({ argv, done }: RunRequest): void {
+  const submitter = submitterIn(argv);
+  if (submitter === null) return;
+  const why = `${submitter} only submits a job: the lock ends with the submission, before the job has begun`;
+  const hint = `put \`trainlock run\` into the job, in front of the training: ${submitter} … trainlock run … -- python train.py`;
+  if (done.file !== null) throw new UsageError(`${why}, and ${done.file} would say that it was trained`, { hint });
+  say(`trainlock: ${why}; ${hint}`);
 }
 
 function settle(outcome: RunOutcome, program: string, options: RunOptions): number {
