@@ -21,7 +21,9 @@ export const mayImport = {
 };
 
 /** Files outside of src that a folder below one of these embeds into the executable. */
-const embeds = { cli: ["!../../../python/training_lock.py", "!../../../docs/*.md"] };
+const embeds = {
+  cli: ["!../../../python/training_lock.py", "!../../../docs/*.md", "!../../../node_modules/*/LICENSE*"],
+};
 
 /** What src/index.ts may re-export from. */
 const shown = ["library", "listing", "model"];

@@ -16,6 +16,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   doctor: () => import("./commands/doctor.ts"),
   python: () => import("./commands/python.ts"),
   help: () => import("./commands/help.ts"),
+  licenses: () => import("./commands/licenses.ts"),
   completion: () => import("./commands/completion.ts"),
   __probe: () => import("./commands/probe.ts"),
   __guard: () => import("./commands/guard.ts"),

@@ -1,3 +1,4 @@
+import admins from "../../../docs/admins.md" with { type: "text" };
 import etcd from "../../../docs/etcd.md" with { type: "text" };
 import fencing from "../../../docs/fencing.md" with { type: "text" };
 import fileSystems from "../../../docs/file-systems.md" with { type: "text" };
@@ -9,12 +10,15 @@ import protocol from "../../../docs/protocol.md" with { type: "text" };
 import python from "../../../docs/python.md" with { type: "text" };
 import security from "../../../docs/security.md" with { type: "text" };
 import siteConfiguration from "../../../docs/site-configuration.md" with { type: "text" };
+import troubleshooting from "../../../docs/troubleshooting.md" with { type: "text" };
+import tutorial from "../../../docs/tutorial.md" with { type: "text" };
 import upgrading from "../../../docs/upgrading.md" with { type: "text" };
 import verdicts from "../../../docs/verdicts.md" with { type: "text" };
 import work from "../../../docs/work.md" with { type: "text" };
 
 /** The pages of the documentation, by the name that `trainlock help` takes. */
 export const helpPages: Readonly<Record<string, string>> = {
+  admins,
   etcd,
   fencing,
   "file-systems": fileSystems,
@@ -26,6 +30,8 @@ export const helpPages: Readonly<Record<string, string>> = {
   python,
   security,
   "site-configuration": siteConfiguration,
+  troubleshooting,
+  tutorial,
   upgrading,
   verdicts,
   work,
