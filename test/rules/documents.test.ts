@@ -39,6 +39,12 @@ test("there are documents", () => {
   expect(documents.length).toBeGreaterThan(8);
 });
 
+test("every page in docs but the index and the architecture is in the executable", () => {
+  const pages = documents.filter((path) => /^docs\/(?!README|architecture)/.test(path));
+  const help = readFileSync(join(project, "src/cli/commands/help-pages.ts"), "utf8");
+  expect(pages.filter((path) => !help.includes(`../${path}"`))).toEqual([]);
+});
+
 test.each(documents)("%s: every link leads to a file and a heading that are there", (path) => {
   const text = readFileSync(join(project, path), "utf8");
   const links = proseLinks(text).filter((target) => !/^[a-z]+:/i.test(target));

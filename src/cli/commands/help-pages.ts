@@ -1,4 +1,5 @@
 import admins from "../../../docs/admins.md" with { type: "text" };
+import board from "../../../docs/board.md" with { type: "text" };
 import etcd from "../../../docs/etcd.md" with { type: "text" };
 import fencing from "../../../docs/fencing.md" with { type: "text" };
 import fileSystems from "../../../docs/file-systems.md" with { type: "text" };
@@ -19,6 +20,7 @@ import work from "../../../docs/work.md" with { type: "text" };
 /** The pages of the documentation, by the name that `trainlock help` takes. */
 export const helpPages: Readonly<Record<string, string>> = {
   admins,
+  board,
   etcd,
   fencing,
   "file-systems": fileSystems,
