@@ -7,6 +7,7 @@ import grids from "../../../docs/grids.md" with { type: "text" };
 import guarantees from "../../../docs/guarantees.md" with { type: "text" };
 import history from "../../../docs/history.md" with { type: "text" };
 import jobScripts from "../../../docs/job-scripts.md" with { type: "text" };
+import launchers from "../../../docs/launchers.md" with { type: "text" };
 import protocol from "../../../docs/protocol.md" with { type: "text" };
 import python from "../../../docs/python.md" with { type: "text" };
 import security from "../../../docs/security.md" with { type: "text" };
@@ -28,6 +29,7 @@ export const helpPages: Readonly<Record<string, string>> = {
   guarantees,
   history,
   "job-scripts": jobScripts,
+  launchers,
   protocol,
   python,
   security,
