@@ -19,6 +19,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   licenses: () => import("./commands/licenses.ts"),
   completion: () => import("./commands/completion.ts"),
   __probe: () => import("./commands/probe.ts"),
+  __note: () => import("./commands/note.ts"),
   __guard: () => import("./commands/guard.ts"),
   __python: () => import("./commands/python-dialogue.ts"),
   __row: () => import("./commands/row.ts"),

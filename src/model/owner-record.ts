@@ -97,17 +97,22 @@ export function configurationOf(record: OwnerRecord): Configuration | null {
   return { strategy, dataset, model, ratio, auxLoss, stage: null, dimensions: {} };
 }
 
-/** A job as its scheduler spells it: `123[3]` of LSF, `4700_12` of Slurm, `123.3` of Grid Engine; else the recorded id. */
+/** The job of a record as its scheduler spells it; else the recorded id. */
 export function spelledJobId({ jobId, trainlock }: OwnerRecord): string | null {
   const job = trainlock?.scheduler ?? null;
-  if (job === null || job.arrayIndex === null || job.jobId !== jobId) return jobId;
-  switch (job.kind) {
+  return job === null || job.jobId !== jobId ? jobId : spelledJob(job);
+}
+
+/** A job as its scheduler spells it: `123[3]` of LSF, `4700_12` of Slurm, `123.3` of Grid Engine. */
+export function spelledJob({ kind, jobId, arrayIndex, arrayJobId }: SchedulerJob): string {
+  if (arrayIndex === null) return jobId;
+  switch (kind) {
     case "lsf":
-      return `${job.jobId}[${job.arrayIndex}]`;
+      return `${jobId}[${arrayIndex}]`;
     case "slurm":
-      return job.arrayJobId === null ? jobId : `${job.arrayJobId}_${job.arrayIndex}`;
+      return arrayJobId === null ? jobId : `${arrayJobId}_${arrayIndex}`;
     case "sge":
-      return `${job.jobId}.${job.arrayIndex}`;
+      return `${jobId}.${arrayIndex}`;
     case "pbs":
       return jobId;
   }

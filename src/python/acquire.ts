@@ -6,6 +6,7 @@ import { afterRun, type Checkpoint, type End, type RunEnds, runEndsJson } from "
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { endsBefore } from "../run/count-run.ts";
 import { checkLockReach } from "../run/lock-reach.ts";
+import { lastWrittenCheckpoint } from "../run/newest-checkpoint.ts";
 import { type Layout, markerRecordPath } from "../site/layout.ts";
 import { takeClaimFor } from "../stores/folder/claim.ts";
 import {
@@ -136,7 +137,7 @@ function settle(answer: LockAnswer, fd: number | null, path: string): LockedElse
 function heldAnswer({ kernel, marker, record, earlier }: TakenClaim, weightsDir: string): Answer {
   return {
     say: "held",
-    ends: possibleEnds(endsBefore(earlier, weightsDir)),
+    ends: possibleEnds(endsBefore(earlier, lastWrittenCheckpoint(weightsDir))),
     record: serializeOwnerRecord(record).toString("utf8"),
     record_file: kernel.recordPath(),
     record_beside: markerRecordPath(weightsDir),

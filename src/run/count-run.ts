@@ -1,5 +1,5 @@
 import { exitCodes } from "../model/errors.ts";
-import { afterKill, afterRun, type End, type RunEnds } from "../model/run-ends.ts";
+import { afterKill, afterRun, type Checkpoint, type End, type RunEnds } from "../model/run-ends.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../stores/store.ts";
 import { exitCodeOf, isNotFound } from "./exit-code.ts";
 import { type DoneFinding, findCheckpoint, findDone } from "./find-done.ts";
@@ -11,17 +11,19 @@ import type { RunOutcome, RunRequest } from "./run-request.ts";
 export class RunCount {
   readonly #request: RunRequest;
   readonly #lock: HeldLock;
-  readonly #weightsDir: string;
   readonly #beganAtMs = performance.now();
   /** With a run that was killed with its wrapper, and with the newest checkpoint there is now. */
   readonly before: RunEnds;
 
-  /** Made when the lock is held, before the command is started. */
-  constructor(request: RunRequest, lock: HeldLock, weightsDir: string) {
+  private constructor(request: RunRequest, lock: HeldLock, before: RunEnds) {
     this.#request = request;
     this.#lock = lock;
-    this.#weightsDir = weightsDir;
-    this.before = endsBefore(lock.earlier, weightsDir);
+    this.before = before;
+  }
+
+  /** To be made when the lock is held, before the command is started. */
+  static async begin(request: RunRequest, lock: HeldLock): Promise<RunCount> {
+    return new RunCount(request, lock, endsBefore(lock.earlier, await newestCheckpoint(request)));
   }
 
   /** What the claim is to be released with. */
@@ -30,7 +32,7 @@ export class RunCount {
     const end = this.#request.leads ? await this.#endOf(outcome) : null;
     if (end === null) return { exitCode };
     const seconds = Math.round(performance.now() - this.#beganAtMs) / 1000;
-    const newest = newestCheckpoint(this.#weightsDir);
+    const newest = await newestCheckpoint(this.#request);
     return { exitCode, ends: afterRun(this.before, { ...end, newest, seconds }) };
   }
 
@@ -61,7 +63,6 @@ export class RunCount {
 }
 
 /** A killed run that left a newer checkpoint was not in vain. */
-export function endsBefore({ ends, killed }: EarlierRuns, weightsDir: string): RunEnds {
-  const newest = newestCheckpoint(weightsDir);
+export function endsBefore({ ends, killed }: EarlierRuns, newest: Checkpoint): RunEnds {
   return killed === null ? { ...ends, ...newest } : afterKill(ends, newest);
 }

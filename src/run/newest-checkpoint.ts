@@ -1,15 +1,39 @@
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { TrainlockError } from "../model/errors.ts";
 import { localIso } from "../model/local-time.ts";
 import type { Checkpoint } from "../model/run-ends.ts";
+import { declaredCheckpoint } from "../site/done-in-force.ts";
+import { errnoOf } from "../system/libc/errno.ts";
+import { findResumePoints } from "./resume.ts";
+import type { RunRequest } from "./run-request.ts";
 
 /** What frameworks write that a training can resume from; Hugging Face's is a folder. */
 const checkpointName = /\.(?:pth|pt|ckpt|safetensors|bin|h5|hdf5|keras|npz|pkl|tar)$|^checkpoint-\d+$/i;
 
 const noCheckpoint: Checkpoint = { checkpoint: null, checkpointWritten: null };
 
-/** The checkpoint that was written last in a weights dir. A folder that cannot be looked into has none that is known. */
-export function newestCheckpoint(weightsDir: string): Checkpoint {
+/**
+ * The newest of what the site declares as checkpoints; else the one that was written last and has a usual name. A folder that
+ * cannot be looked into has none that is known.
+ */
+export async function newestCheckpoint({ layout, configuration, done }: CheckpointSearch): Promise<Checkpoint> {
+  const weightsDir = layout.weightsDir(configuration);
+  if (declaredCheckpoint(layout.site, configuration).length === 0) return lastWrittenCheckpoint(weightsDir);
+  try {
+    const { newest } = await findResumePoints(layout, configuration, done.smallestBytes);
+    if (newest === "") return noCheckpoint;
+    return { checkpoint: relative(weightsDir, newest), checkpointWritten: writtenAt(statSync(newest).mtimeMs) };
+  } catch (error) {
+    if (error instanceof TrainlockError || errnoOf(error) !== undefined) return noCheckpoint;
+    throw error;
+  }
+}
+
+type CheckpointSearch = Pick<RunRequest, "layout" | "configuration" | "done">;
+
+/** Of those with a usual name. */
+export function lastWrittenCheckpoint(weightsDir: string): Checkpoint {
   let best: { readonly name: string; readonly writtenMs: number } | null = null;
   try {
     for (const name of readdirSync(weightsDir)) {
@@ -21,5 +45,9 @@ export function newestCheckpoint(weightsDir: string): Checkpoint {
     return noCheckpoint;
   }
   if (best === null) return noCheckpoint;
-  return { checkpoint: best.name, checkpointWritten: localIso(Math.round(best.writtenMs * 1000)) };
+  return { checkpoint: best.name, checkpointWritten: writtenAt(best.writtenMs) };
+}
+
+function writtenAt(ms: number): string {
+  return localIso(Math.round(ms * 1000));
 }

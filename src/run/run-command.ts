@@ -1,15 +1,30 @@
+import { relative, resolve } from "node:path";
 import type { ClaimOutcome } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
 import { inheritedDescriptors } from "../system/processes/inherited-descriptors.ts";
 import { RunCount } from "./count-run.ts";
 import { asksAnything } from "./done-rule.ts";
 import { type DoneFinding, findDone } from "./find-done.ts";
+import { RunHistory } from "./run-history.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import { runUnderLock } from "./run-under-lock.ts";
 import { Supervisor } from "./supervise.ts";
 
 /** Takes the claim, runs the command, gives the claim back whatever happens. */
 export async function runCommand(request: RunRequest): Promise<RunOutcome> {
+  const weightsDir = request.layout.weightsDir(request.configuration);
+  const history = new RunHistory(request);
+  try {
+    const outcome = await runUnlessDone(request, history);
+    if (outcome.kind === "done") history.skipped(relative(weightsDir, resolve(weightsDir, outcome.checkpoint)));
+    if (outcome.kind === "locked") history.refused(outcome.busy);
+    return outcome;
+  } finally {
+    await history.settled();
+  }
+}
+
+async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<RunOutcome> {
   const { layout, configuration, done, leads, tell } = request;
   const inherited = inheritedDescriptors().filter((fd) => !request.output?.reserved.includes(fd));
   const weightsDir = layout.weightsDir(configuration);
@@ -22,7 +37,10 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
       ...request,
       command: request.argv,
       interrupted,
-      onBusy: tell.waiting,
+      onBusy: (busy) => {
+        history.refused(busy);
+        tell.waiting(busy);
+      },
       onOutage: ({ message }) => tell.warning(`the store does not answer, still waiting: ${message}`),
     }).finally(tell.waited);
     if (interrupted.aborted && acquisition.kind !== "held") return interruption(interrupted);
@@ -38,9 +56,11 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
       if (finished !== null) return finished;
       if (interrupted.aborted) return interruption(interrupted);
       tell.held(lock);
-      const count = new RunCount(request, lock, weightsDir);
+      const count = await RunCount.begin(request, lock);
+      history.claimed(lock, count.before);
       const outcome = await runUnderLock(request, lock, supervisor, { weightsDir, inherited, ends: count.before });
       ended = await count.outcome(outcome);
+      history.ended(ended);
       return outcome;
     } finally {
       await lock.release(ended);

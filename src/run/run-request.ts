@@ -1,3 +1,4 @@
+import type { EventLog } from "../history/event-log.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../site/layout.ts";
 import type { Launch } from "../stores/ranks/launch.ts";
@@ -29,6 +30,7 @@ export interface RunRequest {
   readonly leftovers: LeftoverPolicy | null;
   /** When this process is killed, the tree is, too. */
   readonly dieWithWrapper: boolean;
+  readonly history: EventLog;
   readonly tell: RunEvents;
   /** Where the command's output goes; absent: where ours does. */
   readonly output?: CommandOutput;

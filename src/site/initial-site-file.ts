@@ -84,6 +84,9 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 ## How many failed runs make a row of a grid failed: plan says so, and no worker tries it again.
 # max_attempts: 1
 
+## Whether events are noted in the lock dir, for trainlock history.
+# history: on                # on or off
+
 ## Whether owner records tell the command that holds a lock. The values of keys, tokens, passwords and secrets never are in it.
 # record:
 #   command: on               # on or off

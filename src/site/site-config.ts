@@ -61,6 +61,8 @@ export interface SiteConfig {
   readonly progress: ProgressDeclaration | null;
   /** Whether owner records tell the command, without the values of secrets. */
   readonly recordsCommand: boolean;
+  /** Whether events are noted in the lock dir. */
+  readonly history: boolean;
   /** How many failed runs make a row of a grid `failed`, where its block does not say. */
   readonly maxAttempts: number;
   /** The line on which each setting stands, by its key: `timeouts.ssh`. */
@@ -87,6 +89,7 @@ export const emptySiteConfig: SiteConfig = {
   store: null,
   progress: null,
   recordsCommand: true,
+  history: true,
   maxAttempts: 1,
   lines: {},
 };

@@ -34,6 +34,7 @@ const keys = [
   "store",
   "progress",
   "record",
+  "history",
   "max_attempts",
 ] as const;
 
@@ -73,6 +74,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     store: take("store", (value) => readStore(value, lines), null),
     progress: take("progress", readProgressDeclaration, null),
     maxAttempts: take("max_attempts", readAttempts, 1),
+    history: take("history", isOn, true),
     recordsCommand: take("record", (value) => readRecord(value, lines), true),
     lines,
   };

@@ -80,6 +80,7 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ["ssh.port", ssh.port],
     ["ssh.jump_host", ssh.jumpHost],
     ["max_attempts", config.maxAttempts],
+    ["history", config.history ? "on" : "off"],
     ["record.command", config.recordsCommand ? "on" : "off"],
     ...(["probe", "ssh", "scheduler"] as const).map(
       (key) => [`timeouts.${key}`, `${(timeouts[`${key}Ms`] ?? emptySiteConfig.timeouts.probeMs) / 1000}s`] as const,

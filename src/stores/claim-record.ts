@@ -184,7 +184,7 @@ export function earlierRuns(
     .filter((record) => isOf(record, layout, configuration))
     .reduce<OwnerRecord | null>((best, record) => (best === null || rank(record) > rank(best) ? record : best), null);
   const ends = last?.trainlock?.ends ?? noRunEnds;
-  return { ends, killed: last !== null && wasKilled(last) ? last : null };
+  return { ends, killed: last !== null && wasKilled(last) ? last : null, evidence: [] };
 }
 
 /** Stages may share a weights dir, and then the record in it; each has a lock of its own. */
@@ -207,7 +207,7 @@ function wasKilled(record: OwnerRecord): boolean {
 }
 
 /** As a record has it until somebody has looked for a newer checkpoint. */
-export function endsWithKilled({ ends, killed }: EarlierRuns): RunEnds {
+export function endsWithKilled({ ends, killed }: Pick<EarlierRuns, "ends" | "killed">): RunEnds {
   return killed === null ? ends : afterKill(ends, ends);
 }
 
@@ -218,7 +218,7 @@ export function asCleared(record: OwnerRecord): OwnerRecord {
   return asReleased(record, { exitCode: null, ends });
 }
 
-export const noEarlierRuns: EarlierRuns = { ends: noRunEnds, killed: null };
+export const noEarlierRuns: EarlierRuns = { ends: noRunEnds, killed: null, evidence: [] };
 
 export function isReleased(record: OwnerRecord): boolean {
   return record.trainlock !== null && record.trainlock.releasedAt !== null;

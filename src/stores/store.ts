@@ -20,6 +20,8 @@ export interface EarlierRuns {
   readonly ends: RunEnds;
   /** The one before this claim, if it was killed with its wrapper and has said nothing; null: it was not. */
   readonly killed: OwnerRecord | null;
+  /** What showed that whoever stood in the way is gone; empty where nobody did. */
+  readonly evidence: readonly Evidence[];
 }
 
 /** What a claim ends with. */

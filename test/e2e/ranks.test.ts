@@ -103,7 +103,7 @@ describe("run --ranks job", () => {
       const runs = [1, 0].map((rank) => start(of, { ...srun(rank), SLURM_STEP_ID: step }, "true"));
       for (const run of runs) expect(await run.finished).toMatchObject({ exitCode: 0 });
     }
-    expect(await readdir(of.lockDir)).toEqual([basename(of.kernelLock)]);
+    expect((await readdir(of.lockDir)).sort()).toEqual([basename(of.kernelLock), "history"]);
   });
 });
 

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { noEvents } from "../../src/history/event-log.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { LockLostError } from "../../src/model/errors.ts";
 import { noRunEnds } from "../../src/model/run-ends.ts";
@@ -72,6 +73,7 @@ function requestFor(root: string, ready: string, killAfterMs: number) {
     isHeld: () => Promise.resolve(false),
     launch: null,
     leads: true,
+    history: noEvents,
     waitMs: 0,
     onLost: "stop" as const,
     killAfterMs,

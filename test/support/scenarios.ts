@@ -214,7 +214,7 @@ export function recordedGeneration(of: TestConfiguration): number {
 export function leftovers(of: TestConfiguration): string[] {
   const weights = namesIn(of.weightsDir).filter((name) => name !== ".training_lock.json");
   // A probe that was killed leaves its folder to the next `doctor`.
-  const locks = namesIn(of.lockDir).filter((name) => !/\.lock$|^\.trainlock-doctor-/.test(name));
+  const locks = namesIn(of.lockDir).filter((name) => !/\.lock$|^\.trainlock-doctor-|^history$/.test(name));
   return [...weights, ...locks];
 }
 

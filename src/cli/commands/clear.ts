@@ -1,3 +1,5 @@
+import { eventHolder } from "../../history/event.ts";
+import { openEventLog } from "../../history/event-log.ts";
 import { type ClearResult, clearLocks } from "../../listing/clear-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { repairFiles } from "../../listing/repair-files.ts";
@@ -6,6 +8,7 @@ import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import type { Layout } from "../../site/layout.ts";
+import { nobodyKnown } from "../../stores/claim-record.ts";
 import { defineCommand, eitherFlag, flag, neverSuggested, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { kindOptions, kindsFrom } from "../kind-options.ts";
@@ -66,6 +69,7 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
     onUnreadable: (path, errno) => unreadable.set(path, errno),
     onLink: (path) => links.push(path),
   });
+  if (!dryRun) await noteCleared(layout, result);
   const next =
     given.resetGeneration && configuration !== null ? await resetGeneration(layout, configuration, dryRun) : null;
   const unseen = { unreadable, links };
@@ -108,6 +112,16 @@ async function repair(
     print(`${head}:\n${lines.join("")}${end}`);
   }
   return exitCodes.ok;
+}
+
+async function noteCleared(layout: Layout, { removed }: ClearResult): Promise<void> {
+  const history = openEventLog(layout, (text) => say(`trainlock: ${printable(text)}`));
+  for (const { name, path, verdict, holder, pid } of removed) {
+    const by = holder ?? { ...nobodyKnown, pid };
+    const subject = { token: null, generation: by.generation, name };
+    history.add(subject, { event: "cleared", path, label: verdict.label, holder: eventHolder(by) });
+  }
+  await history.settled();
 }
 
 /** Whose locks: those of the one configuration that is named, or all. */

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { openEventLog } from "../../history/event-log.ts";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
 import { printable } from "../../model/printable.ts";
@@ -120,6 +121,7 @@ async function runAndSettle(
     },
     launch: null,
     leads: true,
+    history: openEventLog(layout, progress.warning),
     waitMs: options.wait ?? 0,
     onLost: options.onLost,
     killAfterMs: options.killAfter,

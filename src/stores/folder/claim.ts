@@ -1,5 +1,6 @@
 import { lstatSync } from "node:fs";
 import type { Configuration } from "../../model/configuration.ts";
+import type { Evidence } from "../../model/evidence.ts";
 import type { Examine } from "../../model/examine.ts";
 import { inodeNumber } from "../../model/inode.ts";
 import type { RecordReading } from "../../model/owner-record.ts";
@@ -106,12 +107,23 @@ export function takeClaimFor(
   return acquireClaim(context, { ...claimant, owner }, null);
 }
 
+/** Notes what showed that those are gone who stood in the way. */
+function keepingDeath(examine: Examine, evidence: Evidence[]): Examine {
+  return async (facts) => {
+    const examined = await examine(facts);
+    if (examined.verdict.status === "stale") evidence.push(...examined.evidence);
+    return examined;
+  };
+}
+
 async function acquireClaim(
   context: Omit<MarkerContext, "kernel" | "weightsDir">,
   { command: argv, token, owner }: Claimant,
   waited: KernelLock | null,
 ): Promise<Outcome> {
-  const { layout, configuration, examine, acquireLock } = context;
+  const { layout, configuration, acquireLock } = context;
+  const evidence: Evidence[] = [];
+  const examine = keepingDeath(context.examine, evidence);
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
   if (waited === null) requireWithin(layout.root, weightsDir);
@@ -125,13 +137,14 @@ async function acquireClaim(
     if (busy !== null) return { busy };
     prepareWeightsDir(weightsDir, kernel.excludes);
     requireRecordPlace(weightsDir);
-    const markerContext = { ...context, kernel, weightsDir };
+    const markerContext = { ...context, examine, kernel, weightsDir };
     // Before our own is among them.
     const elsewhere = kernel.records().map(({ reading }) => reading);
     const generation = await nextGeneration(markerContext, elsewhere);
     if (typeof generation !== "number") return generation;
     const command = recordedCommand(layout.site, argv);
-    const earlier = earlierRuns([...elsewhere, requireMarkerRecord(weightsDir)], layout, configuration);
+    const records = [...elsewhere, requireMarkerRecord(weightsDir)];
+    const earlier = { ...earlierRuns(records, layout, configuration), evidence };
     const record = newOwnerRecord({
       ...{ configuration, token, generation, weightsDir, lockInode: kernel.inode, command, earlier },
       ...(owner === undefined ? {} : { owner }),

@@ -17,6 +17,8 @@ import { listedUserName } from "../processes/this-host.ts";
 
 const setGroupId = 0o2000;
 const permissionBits = 0o777;
+/** All but the right of group and others to write. */
+const ownersFolder = 0o7755;
 
 export interface DeclaredPermissions {
   readonly gid: number | null;
@@ -100,6 +102,27 @@ export function makeSharedFolder(path: string): void {
     if (makeOneFolder(below) === "nothing above") {
       throw systemError("make the folder", below, "ENOENT", undefined, ownerOf(dirname(below)));
     }
+  }
+}
+
+/** The same for the folder of one user: others of the group read what is in it, and make nothing there. */
+export function makeOwnFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  makeSharedFolder(path);
+  chmodSync(path, statSync(path).mode & ownersFolder);
+}
+
+/**
+ * What only its owner writes and the group of its folder reads, whatever the site says of other files. Best effort, as
+ * {@link shareAsFolderAsks}.
+ */
+export function keepToOwner(fd: number, path: string): void {
+  try {
+    const [file, folder] = [fstatSync(fd), statSync(dirname(path))];
+    fchmodSync(fd, file.mode & ownersFolder);
+    if (file.gid !== folder.gid) fchownSync(fd, -1, folder.gid);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
   }
 }
 

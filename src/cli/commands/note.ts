@@ -1,0 +1,25 @@
+import { readFileSync } from "node:fs";
+import { constants } from "node:os";
+import type { Note } from "../../history/append-apart.ts";
+import { appendLine } from "../../history/event-file.ts";
+import { TrainlockError } from "../../model/errors.ts";
+import { errnoOf } from "../../system/libc/errno.ts";
+import { defineCommand } from "../command.ts";
+
+/** The process that appends a line to a history on a file server, which may not answer. Exits with the number of the error. */
+export const command = defineCommand({
+  hidden: true,
+  summary: "append a line to the history",
+  examples: [],
+  exitCodes: { 0: "appended" },
+  async execute() {
+    const { path, line, once }: Note = JSON.parse(readFileSync(0, "utf8"));
+    try {
+      await appendLine(path, line, once, new AbortController().signal);
+      return 0;
+    } catch (error) {
+      const code = error instanceof TrainlockError ? error.code : (errnoOf(error) ?? "EIO");
+      return (constants.errno as Readonly<Record<string, number>>)[code] ?? constants.errno.EIO;
+    }
+  },
+});

@@ -1,0 +1,67 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { sleep } from "../system/clock/sleep.ts";
+import { findMount, mountTable } from "../system/files/mount-table.ts";
+import { scopeOf } from "../system/files/mounts.ts";
+import { errnoName, systemError } from "../system/libc/errno.ts";
+import { callerEnvironment } from "../system/processes/caller.ts";
+import { pollChild, spawnCommand } from "../system/processes/command-process.ts";
+import { noteOwnChild } from "../system/processes/own-children.ts";
+import { makePipe } from "../system/processes/pipe.ts";
+
+/** The name of the hidden command that appends a line. */
+const noteCommandName = "__note";
+
+/** What that command is told on its standard input. */
+export interface Note {
+  readonly path: string;
+  readonly line: string;
+  readonly once: readonly string[] | null;
+}
+
+/** Whether a file lies on this host's own disk, by the table of mounts alone: the file system itself is not asked. */
+export function isOnOwnDisk(path: string): boolean {
+  const mount = findMount(mountTable(), path, null);
+  return mount !== null && scopeOf(mount).shared === false;
+}
+
+/**
+ * Appends a line in a process of its own. A call to a file server that does not answer may be one that no signal ends, and a
+ * process that is in one cannot exit: this one must not be it.
+ */
+export async function appendApart(note: Note, giveUp: AbortSignal): Promise<void> {
+  const pid = startWriter(note);
+  while (!giveUp.aborted) {
+    const change = pollChild(pid);
+    if (change.kind === "exited" && change.code === 0) return;
+    if (change.kind === "exited") throw systemError("append to", note.path, errnoName(change.code));
+    if (change.kind === "signalled") return;
+    await sleep(3);
+  }
+  process.kill(pid, "SIGKILL");
+}
+
+function startWriter(note: Note): number {
+  const nowhere = openSync("/dev/null", "w");
+  const { reads, writes } = makePipe();
+  try {
+    const child = spawnCommand({
+      argv: [process.execPath, noteCommandName],
+      environment: callerEnvironment({}),
+      keep: [],
+      defaultSignals: [],
+      apartWithInput: reads,
+      // Whoever reads our output must not wait for it.
+      descriptors: [
+        [nowhere, 1],
+        [nowhere, 2],
+      ],
+    });
+    if (child.kind === "failed") throw systemError("start", noteCommandName, errnoName(child.errno));
+    noteOwnChild(child.pid);
+    // Far less than a pipe holds.
+    writeSync(writes, JSON.stringify(note));
+    return child.pid;
+  } finally {
+    for (const fd of [nowhere, reads, writes]) closeSync(fd);
+  }
+}

@@ -1,0 +1,95 @@
+import { existsSync } from "node:fs";
+import { messageOf } from "../model/errors.ts";
+import type { Layout } from "../site/layout.ts";
+import { appendApart, isOnOwnDisk } from "./append-apart.ts";
+import { type EventDetail, type EventSubject, eventLine } from "./event.ts";
+import { appendLine, ownEventFile } from "./event-file.ts";
+import { eventPlace } from "./event-place.ts";
+
+/** So long an event may take. Nobody waits longer for one, and nothing fails for it. */
+const deadlineMs = 250;
+
+/** Where events are noted, beside whatever else goes on. */
+export interface EventLog {
+  /** Begins to write an event and returns at once. */
+  add(subject: EventSubject, detail: EventDetail): void;
+  /** Resolves once all is written, or its time is over. */
+  settled(): Promise<void>;
+}
+
+/** For what is of no history: a site that wants none, a rank that joins another's run. */
+export const noEvents: EventLog = { add: () => undefined, settled: async () => undefined };
+
+/**
+ * The events of this process. What cannot be written is said once to `onProblem`. Where locks are on a remote store, a folder that
+ * nothing else needs is not made for them.
+ */
+export function openEventLog({ lockDir, site, store }: Layout, onProblem: (text: string) => void): EventLog {
+  const isWanted = site.history && (store === null || existsSync(lockDir));
+  return isWanted ? new FileEventLog(lockDir, onProblem) : noEvents;
+}
+
+class FileEventLog implements EventLog {
+  readonly #lockDir: string;
+  readonly #onProblem: (text: string) => void;
+  readonly #pending = new Set<Promise<void>>();
+  #last: Promise<void> = Promise.resolve();
+  #complained = false;
+
+  constructor(lockDir: string, onProblem: (text: string) => void) {
+    this.#lockDir = lockDir;
+    this.#onProblem = onProblem;
+  }
+
+  add(subject: EventSubject, detail: EventDetail): void {
+    const at = new Date();
+    const timeUp = new AbortController();
+    // One after the other, and each only once what called for it has gone on.
+    const writing = this.#last
+      .then(() => new Promise<void>((resolve) => setImmediate(resolve)))
+      .then(() => (timeUp.signal.aborted ? undefined : this.#append(at, subject, detail, timeUp.signal)));
+    this.#last = writing.catch(() => undefined);
+    const bounded = this.#bounded(writing, timeUp);
+    this.#pending.add(bounded);
+    void bounded.finally(() => this.#pending.delete(bounded));
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+
+  async #append(at: Date, subject: EventSubject, detail: EventDetail, giveUp: AbortSignal): Promise<void> {
+    const line = eventLine(at, subject, eventPlace(), detail);
+    const note = { path: ownEventFile(this.#lockDir, at), line, once: onceTexts(subject, detail) };
+    await (isOnOwnDisk(note.path) ? appendLine(note.path, line, note.once, giveUp) : appendApart(note, giveUp));
+  }
+
+  async #bounded(writing: Promise<void>, timeUp: AbortController): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<"late">((resolve) => {
+      timer = setTimeout(() => resolve("late"), deadlineMs);
+    });
+    try {
+      if ((await Promise.race([writing, late])) !== "late") return;
+      timeUp.abort();
+      this.#complain(`its folder did not answer within ${deadlineMs} ms`);
+    } catch (error) {
+      this.#complain(messageOf(error));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #complain(why: string): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    this.#onProblem(`the history is not complete: ${why}`);
+  }
+}
+
+/** A job that asks again and again is told of once. */
+function onceTexts({ name }: EventSubject, detail: EventDetail): readonly string[] | null {
+  if (detail.event !== "refused" && detail.event !== "skipped") return null;
+  const { event, ...said } = detail;
+  return [{ event }, { name }, said].map((part) => JSON.stringify(part).slice(1, -1));
+}
