@@ -15,6 +15,8 @@ interface KernelRecord {
   /** The marker its writer was about to place, and the one that stood there before, when it had been judged dead. */
   markers: number[];
   released: boolean;
+  /** The file that the command has inherited: of a file that was made again later, a free lock proves nothing. */
+  lockFile: number | null;
 }
 
 interface MarkerRecord {
@@ -28,6 +30,8 @@ interface MarkerRecord {
 interface Marker {
   names: string | null;
   creator: string;
+  /** Its inode number: that of a removed one, where nobody has it open. Its place in the list is what its time tells apart. */
+  inode: number;
 }
 
 export interface World {
@@ -41,9 +45,11 @@ export interface World {
   actors: Actor[];
   /** Generations in the order in which commands saw them. */
   started: number[];
+  /** Whose marker was unlinked while he lived, by a program of ours. */
+  removed: string | null;
 }
 
-export type ActorKind = "trainlock" | "noclobber" | "python" | "python-clear" | "sweeper";
+export type ActorKind = "trainlock" | "noclobber" | "python" | "python-clear" | "sweeper" | "healer" | "clear";
 
 export interface Actor {
   readonly name: string;
@@ -64,6 +70,8 @@ export interface Actor {
   judged: number | null;
   judgedNames: string | null;
   describedDead: number[];
+  /** The lock file that its command has inherited. */
+  inherited: number | null;
 }
 
 /** Where the protocol can be broken on purpose. A property that no broken protocol violates proves nothing. */
@@ -78,6 +86,9 @@ export interface Rules {
   readonly freeLockOfAnyFileProves: boolean;
   readonly generationReadOnce: boolean;
   readonly generationFromKernelRecordOnly: boolean;
+  readonly clearUnlinksWhatItJudged: boolean;
+  readonly recordTiedByInodeAlone: boolean;
+  readonly healedFileProves: boolean;
 }
 
 export const theProtocol: Rules = {
@@ -91,6 +102,9 @@ export const theProtocol: Rules = {
   freeLockOfAnyFileProves: false,
   generationReadOnce: false,
   generationFromKernelRecordOnly: false,
+  clearUnlinksWhatItJudged: false,
+  recordTiedByInodeAlone: false,
+  healedFileProves: false,
 };
 
 export interface Casting {
@@ -109,6 +123,7 @@ export function makeWorld(cast: readonly Casting[]): World {
     alive: [],
     actors: [],
     started: [],
+    removed: null,
   };
   for (const { kind, host = 0, lives = 1 } of cast) enter(world, kind, host, lives);
   return world;
@@ -133,6 +148,7 @@ export function enter(world: World, kind: ActorKind, host: number, lives: number
     judged: null,
     judgedNames: null,
     describedDead: [],
+    inherited: null,
   };
   world.actors.push(actor);
   startLife(world, actor);
@@ -145,6 +161,8 @@ const firstStep: Record<ActorKind, string> = {
   python: "open",
   "python-clear": "open",
   sweeper: "sweep",
+  healer: "open",
+  clear: "open",
 };
 
 function startLife(world: World, actor: Actor): void {
@@ -166,6 +184,7 @@ function startLife(world: World, actor: Actor): void {
     judged: null,
     judgedNames: null,
     describedDead: [],
+    inherited: null,
   });
 }
 
@@ -186,6 +205,15 @@ export function crash(world: World, index: number): void {
   if (actor && !isOver(actor)) die(world, actor);
 }
 
+/** The wrapper is killed, and its command trains on: with the lock file that it has inherited, and with no other. */
+export function orphan(world: World, index: number): void {
+  const actor = world.actors[index];
+  if (!actor?.holding || (actor.kind !== "trainlock" && actor.kind !== "healer")) return;
+  for (const [inode, file] of world.lockFiles.entries())
+    if (file.holder === actor.process && inode !== actor.inherited) file.holder = null;
+  actor.at = "orphan";
+}
+
 export function step(world: World, index: number, rules: Rules): void {
   const actor = world.actors[index];
   if (!actor || isOver(actor)) return;
@@ -198,7 +226,7 @@ const over = "over";
 
 /** Does what the actor's next step does, and tells the one after it. */
 function stepOf(world: World, actor: Actor, rules: Rules): string {
-  if (actor.kind === "trainlock") return stepTrainlock(world, actor, rules);
+  if (["trainlock", "healer", "clear"].includes(actor.kind)) return stepTrainlock(world, actor, rules);
   if (actor.kind === "noclobber") return stepNoclobber(world, actor);
   if (actor.kind === "python") return stepPython(world, actor);
   if (actor.kind === "python-clear") return stepPythonClear(world, actor);
@@ -210,7 +238,7 @@ function stepNoclobber(world: World, actor: Actor): string {
   switch (actor.at) {
     case "create":
       if (world.markerName !== null) return over;
-      actor.own = world.markers.push({ names: null, creator: actor.process }) - 1;
+      actor.own = makeMarker(world, null, actor.process);
       world.markerName = actor.own;
       return "write";
     case "write":
@@ -275,6 +303,27 @@ function stepSweeper(world: World): string {
   return over;
 }
 
+/** The lowest number that no marker has that is in place or open. */
+function makeMarker(world: World, names: string | null, creator: string): number {
+  const open = world.actors.flatMap(({ own, temporary, at, kind, process }) =>
+    at === "end" || kind === "noclobber" || !world.alive.includes(process) ? [] : [own, temporary],
+  );
+  const taken = [world.markerName, ...open].map((marker) =>
+    marker === null ? -1 : (world.markers[marker]?.inode ?? -1),
+  );
+  let inode = 0;
+  while (taken.includes(inode)) inode += 1;
+  return world.markers.push({ names, creator, inode }) - 1;
+}
+
+/** A marker that is unlinked must be the remover's own, or that of a process that has ended. */
+function noteRemoval(world: World, actor: Actor, marker: number | null): void {
+  if (marker === null) return;
+  const { names, creator } = fileOf(world.markers, marker);
+  const owner = names ?? creator;
+  if (owner !== actor.process && world.alive.includes(owner)) world.removed = owner;
+}
+
 function fileOf<T>(files: T[], inode: number | null): T {
   const file = inode === null ? undefined : files[inode];
   if (file === undefined) throw new Error(`the model opened inode ${inode}, which nobody made`);
@@ -304,25 +353,34 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
     }
     case "look":
       if (rules.markerIgnored) return "start";
-      if (world.markerName === null) return rules.recordAfterMarker ? "link" : "announce";
+      if (world.markerName === null) {
+        if (actor.kind === "clear") return "unlock";
+        return rules.recordAfterMarker ? "link" : "announce";
+      }
       actor.judged = world.markerName;
       return "read-marker";
     case "announce":
-      actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
+      actor.temporary ??= makeMarker(world, actor.process, actor.process);
       lockFile().record = {
         generation: actor.generation,
         markers: [actor.temporary, ...actor.describedDead],
         released: false,
+        lockFile: actor.fd,
       };
       return actor.judged === null ? "link" : "last-check";
     case "link":
-      actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
+      actor.temporary ??= makeMarker(world, actor.process, actor.process);
       if (world.markerName !== null) return "look";
       world.markerName = actor.temporary;
       actor.own = actor.temporary;
       return rules.recordAfterMarker ? "late-announce" : "write-marker-record";
     case "late-announce":
-      lockFile().record = { generation: actor.generation, markers: [actor.own ?? -1], released: false };
+      lockFile().record = {
+        generation: actor.generation,
+        markers: [actor.own ?? -1],
+        released: false,
+        lockFile: actor.fd,
+      };
       return "write-marker-record";
     case "read-marker":
       actor.judgedNames = actor.judged === null ? null : fileOf(world.markers, actor.judged).names;
@@ -330,6 +388,7 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
     case "judge": {
       const verdict = judgeMarker(world, actor, rules);
       if (verdict !== "stale") return over;
+      if (actor.kind === "clear" && rules.clearUnlinksWhatItJudged) return "unlink-judged";
       if (rules.takeoverUnlinksThenCreates) return "takeover-unlink";
       return rules.takeoverWithoutLastCheck ? "rename-over" : "announce";
     }
@@ -338,7 +397,7 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
       actor.judged = null;
       return "announce";
     case "rename-over":
-      actor.temporary ??= world.markers.push({ names: actor.process, creator: actor.process }) - 1;
+      actor.temporary ??= makeMarker(world, actor.process, actor.process);
       world.markerName = actor.temporary;
       actor.own = actor.temporary;
       return "write-marker-record";
@@ -358,7 +417,8 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
         actor.own = world.markerName;
         // What was exchanged in may have been taken away meanwhile; only its own marker in place makes a holder.
         if (actor.own === null || fileOf(world.markers, actor.own).creator !== actor.process) return over;
-        return "write-marker-record";
+        noteRemoval(world, actor, actor.temporary);
+        return actor.kind === "clear" ? "look-at-own" : "write-marker-record";
       }
       // Its own marker came back out: nothing of it is left in the folder.
       if (cameOut.creator === actor.process) return over;
@@ -370,10 +430,64 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
         actor.generation = Math.max(actor.generation, 1 + (world.markerRecord?.generation ?? 0));
       world.markerRecord = { generation: actor.generation, marker: actor.own ?? -1, lockFile: actor.fd };
       return "start";
+    case "unlink-judged":
+      noteRemoval(world, actor, world.markerName);
+      world.markerName = null;
+      return "unlock";
     case "start":
       actor.holding = true;
+      actor.inherited = actor.fd;
       world.started.push(actor.generation);
+      return actor.kind === "healer" ? "watch-lock" : "train";
+    case "watch-lock":
+      return world.lockName === actor.fd ? "watch-marker" : "heal-open";
+    case "heal-open":
+      world.lockName ??= world.lockFiles.push({ holder: null, record: null }) - 1;
+      actor.temporary = world.lockName;
+      return "heal-lock";
+    case "heal-lock": {
+      const again = fileOf(world.lockFiles, actor.temporary);
+      // Somebody else has it: lost, and the command is stopped.
+      if (again.holder !== null && again.holder !== actor.process) return over;
+      again.holder = actor.process;
+      return "heal-compare";
+    }
+    case "heal-compare":
+      if (world.lockName !== actor.temporary) {
+        fileOf(world.lockFiles, actor.temporary).holder = null;
+        return "heal-open";
+      }
+      if ((fileOf(world.lockFiles, actor.temporary).record?.generation ?? 0) > actor.generation) return over;
+      return "heal-record";
+    case "heal-record":
+      actor.fd = actor.temporary;
+      lockFile().record = {
+        generation: actor.generation,
+        markers: [actor.own ?? -1],
+        released: false,
+        lockFile: actor.inherited,
+      };
+      return "watch-marker";
+    case "watch-marker":
+      if (world.markerName === actor.own) return "train";
+      return world.markerName === null ? "heal-marker" : over;
+    case "heal-marker":
+      if (world.markerName !== null) return over;
+      actor.own = makeMarker(world, actor.process, actor.process);
+      world.markerName = actor.own;
+      lockFile().record = {
+        generation: actor.generation,
+        markers: [actor.own],
+        released: false,
+        lockFile: actor.inherited,
+      };
+      return "heal-marker-record";
+    case "heal-marker-record":
+      world.markerRecord = { generation: actor.generation, marker: actor.own ?? -1, lockFile: actor.inherited };
       return "train";
+    case "orphan":
+      // The command ends by itself, and releases nothing.
+      return over;
     case "train":
       actor.holding = false;
       return rules.unlockBeforeMarkerRemoval ? "unlock-early" : "look-at-own";
@@ -384,15 +498,25 @@ function stepTrainlock(world: World, actor: Actor, rules: Rules): string {
       if (world.markerName === actor.own && actor.own !== null) return "remove-own";
       return "write-released";
     case "remove-own":
+      noteRemoval(world, actor, world.markerName);
       world.markerName = null;
       return "write-released";
     case "write-released":
+      if (actor.kind === "clear") {
+        lockFile().record = actor.previous;
+        return "unlock";
+      }
       if (!rules.unlockBeforeMarkerRemoval) {
-        lockFile().record = { generation: actor.generation, markers: [actor.own ?? -1], released: true };
+        lockFile().record = {
+          generation: actor.generation,
+          markers: [actor.own ?? -1],
+          released: true,
+          lockFile: actor.fd,
+        };
       }
       return "unlock";
     case "unlock":
-      lockFile().holder = lockFile().holder === actor.process ? null : lockFile().holder;
+      for (const file of world.lockFiles) if (file.holder === actor.process) file.holder = null;
       return rules.releaseUnlinksLockFile ? "unlink-lock-file" : over;
     case "unlink-lock-file":
       world.lockName = null;
@@ -407,12 +531,18 @@ function judgeMarker(world: World, actor: Actor, rules: Rules): "active" | "stal
   const { judged, judgedNames, previous } = actor;
   if (judged === null) return "unknown";
   const isHere = (process: string) => process.startsWith(`${actor.host}/`);
-  const inThisFile = previous?.markers.includes(judged) ?? false;
-  const beside = world.markerRecord?.marker === judged ? world.markerRecord : null;
+  const numberOf = (marker: number) => world.markers[marker]?.inode;
+  // By number and time: a marker that has the number of a removed one is younger than the record.
+  const isJudged = (marker: number) =>
+    rules.recordTiedByInodeAlone ? numberOf(marker) === numberOf(judged) : marker === judged;
+  const inThisFile = previous?.markers.some(isJudged) ?? false;
+  const beside = world.markerRecord !== null && isJudged(world.markerRecord.marker) ? world.markerRecord : null;
   if (inThisFile || beside !== null) {
-    if (judgedNames !== null && isHere(judgedNames)) {
+    const isOwners = inThisFile && previous !== null ? previous.lockFile === actor.fd : beside?.lockFile === actor.fd;
+    const proves = isOwners || rules.freeLockOfAnyFileProves || (inThisFile && rules.healedFileProves);
+    if (judgedNames !== null && isHere(judgedNames) && !rules.healedFileProves) {
       if (world.alive.includes(judgedNames)) return "active";
-    } else if (!inThisFile && beside?.lockFile !== actor.fd && !rules.freeLockOfAnyFileProves) return "unknown";
+    } else if (!proves) return "unknown";
     actor.describedDead = [judged];
     return "stale";
   }

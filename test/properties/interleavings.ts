@@ -1,15 +1,18 @@
-import { crash, enter, isOver, type Rules, step, theProtocol, type World } from "./folder-model.ts";
+import { crash, enter, isOver, orphan, type Rules, step, theProtocol, type World } from "./folder-model.ts";
 
 /** One move of a schedule: the actor's next step, or its sudden death. */
 export interface Move {
   readonly actor: number;
   readonly crashes: boolean;
+  /** The wrapper alone dies. */
+  readonly orphans?: boolean;
 }
 
 /** What is wrong in this very state, or null. */
 export function faultOf(world: World): string | null {
+  if (world.removed !== null) return `the marker of ${world.removed}, who lives, was removed`;
   const holders = world.actors.filter((actor) => actor.holding);
-  if (holders.length > 1 && holders.some((actor) => actor.kind === "trainlock")) {
+  if (holders.length > 1 && holders.some(({ kind }) => kind === "trainlock" || kind === "healer")) {
     return `${holders.map((actor) => actor.name).join(" and ")} train at the same time`;
   }
   const latest = world.started.at(-1);
@@ -47,17 +50,19 @@ export function stuckAfterCrash(world: World, host: number, rules: Rules): strin
 
 function movesOf(world: World, crashes: boolean): Move[] {
   const moves: Move[] = [];
-  for (const [actor, { at, kind }] of world.actors.entries()) {
+  for (const [actor, { at, kind, holding }] of world.actors.entries()) {
     if (at === "end") continue;
     moves.push({ actor, crashes: false });
     if (crashes && kind !== "sweeper") moves.push({ actor, crashes: true });
+    if (crashes && kind === "healer" && holding && at !== "orphan") moves.push({ actor, crashes: true, orphans: true });
   }
   return moves;
 }
 
 function make(world: World, move: Move, rules: Rules): World {
   const next = structuredClone(world);
-  if (move.crashes) crash(next, move.actor);
+  if (move.orphans) orphan(next, move.actor);
+  else if (move.crashes) crash(next, move.actor);
   else step(next, move.actor, rules);
   return next;
 }
@@ -98,7 +103,10 @@ export function explore(start: World, options: ExploreOptions = {}): Exploration
         const reachedKey = keyOf(reached);
         if (cameFrom.has(reachedKey)) continue;
         const { name, at } = world.actors[move.actor] ?? { name: "?", at: "?" };
-        cameFrom.set(reachedKey, { from: key, by: `${name} ${move.crashes ? "dies before" : ""} ${at}` });
+        cameFrom.set(reachedKey, {
+          from: key,
+          by: `${name} ${move.orphans ? "alone " : ""}${move.crashes ? "dies before" : ""} ${at}`,
+        });
         if (cameFrom.size > mostStates) throw new Error(`more than ${mostStates} states: not explored to the end`);
         next.push(reached);
       }
@@ -122,9 +130,10 @@ function wayTo(cameFrom: Map<string, { from: string | null; by: string }>, key: 
 /** Plays one schedule; a move of somebody who has ended is passed over. Returns the first fault. */
 export function play(start: World, moves: readonly Move[], rules: Rules): string | null {
   const world = structuredClone(start);
-  for (const { actor, crashes } of moves) {
+  for (const { actor, crashes, orphans } of moves) {
     const index = actor % world.actors.length;
-    if (crashes) crash(world, index);
+    if (orphans) orphan(world, index);
+    else if (crashes) crash(world, index);
     else step(world, index, rules);
     const fault = faultOf(world);
     if (fault) return fault;

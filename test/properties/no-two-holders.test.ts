@@ -9,6 +9,9 @@ const trainlock = (host = 0, lives = 1): Casting => ({ kind: "trainlock", host, 
 const noclobber = (host = 0, lives = 1): Casting => ({ kind: "noclobber", host, lives });
 const python = (host = 0): Casting => ({ kind: "python", host });
 const pythonClear: Casting = { kind: "python-clear", host: 0 };
+/** A claim that looks after its files while it trains, and whose wrapper may die alone. */
+const healer = (host = 0, lives = 1): Casting => ({ kind: "healer", host, lives });
+const clear = (host = 0, lives = 1): Casting => ({ kind: "clear", host, lives });
 const sweeper: Casting = { kind: "sweeper", host: 0 };
 
 interface Play {
@@ -63,6 +66,48 @@ const plays: readonly Play[] = [
   {
     title: "two claims and the old clear",
     cast: [trainlock(0), trainlock(1), pythonClear],
+    crashes: true,
+    newcomersFrom: [],
+  },
+  {
+    title: "a claim that heals, a claim, and clear",
+    cast: [healer(0), trainlock(1), clear(0)],
+    crashes: true,
+    newcomersFrom: [0],
+  },
+  {
+    title: "two claims in a row and clear",
+    cast: [trainlock(0, 2), clear(1), clear(0)],
+    crashes: true,
+    newcomersFrom: [],
+  },
+  {
+    title: "clear, an old job script twice, a claim",
+    cast: [clear(0), noclobber(0, 2), trainlock(0)],
+    crashes: true,
+    newcomersFrom: [],
+  },
+  {
+    title: "clear and an old job script on one host, a claim on another",
+    cast: [clear(0), noclobber(0), trainlock(1)],
+    crashes: true,
+    newcomersFrom: [],
+  },
+  {
+    title: "a claim that heals what a Python job unlinks, and a claim on another host",
+    cast: [healer(0), python(0), trainlock(1)],
+    crashes: true,
+    newcomersFrom: [],
+  },
+  {
+    title: "two claims that heal, and a Python job",
+    cast: [healer(0), healer(1), python(0)],
+    crashes: true,
+    newcomersFrom: [],
+  },
+  {
+    title: "a claim that heals, clear, and the old clear",
+    cast: [healer(0), clear(1), pythonClear],
     crashes: true,
     newcomersFrom: [],
   },
@@ -134,7 +179,25 @@ const broken: readonly Broken[] = [
     why: "the old clear takes the record with it",
     play: { title: "", cast: [trainlock(0), trainlock(1), pythonClear], crashes: true, newcomersFrom: [] },
   },
+  {
+    rule: "clearUnlinksWhatItJudged",
+    why: "what is unlinked is another one by now",
+    play: { title: "", cast: [clear(0), noclobber(0, 2), sweeper], crashes: true, newcomersFrom: [] },
+  },
+  {
+    rule: "recordTiedByInodeAlone",
+    why: "the marker of an old job has the number of one that a record describes",
+    play: { title: "", cast: [trainlock(0), noclobber(1), trainlock(0)], crashes: true, newcomersFrom: [] },
+  },
+  {
+    rule: "healedFileProves",
+    why: "the command has inherited the file that was unlinked, and not the one that its wrapper made again",
+    play: { title: "", cast: [healer(0), python(0), trainlock(1)], crashes: true, newcomersFrom: [] },
+  },
 ];
+
+/** Found by visiting every state, and too long a way for chance. */
+const tooRare: ReadonlySet<keyof Rules> = new Set(["healedFileProves"]);
 
 function brokenRules({ rule, and }: Pick<Broken, "rule" | "and">): Rules {
   return { ...theProtocol, [rule]: true, ...(and === undefined ? {} : { [and]: true }) };
@@ -148,13 +211,14 @@ const moves = (actors: number, crashes: boolean): fc.Arbitrary<Move[]> =>
         actor: fc.nat(actors - 1),
         steps: fc.integer({ min: 1, max: 14 }),
         crashes: crashes ? fc.integer({ min: 0, max: 9 }).map((n) => n === 0) : fc.constant(false),
+        orphans: fc.boolean(),
       }),
       { minLength: 1, maxLength: 24 },
     )
     .map((stretches) =>
-      stretches.flatMap(({ actor, steps, crashes: dies }) => [
+      stretches.flatMap(({ actor, steps, crashes: dies, orphans }) => [
         ...Array.from({ length: steps }, () => ({ actor, crashes: false })),
-        ...(dies ? [{ actor, crashes: true }] : []),
+        ...(dies ? [{ actor, crashes: true, orphans }] : []),
       ]),
     );
 
@@ -183,6 +247,8 @@ describe("no interleaving lets two train", () => {
         .map((of) => ({ kind: "noclobber" as const, ...of })),
     },
     { weight: 1, arbitrary: fc.constant(pythonClear) },
+    { weight: 1, arbitrary: fc.nat(1).map((host) => healer(host, 2)) },
+    { weight: 1, arbitrary: fc.nat(1).map((host) => clear(host, 2)) },
   );
 
   test("random casts and schedules, longer than what can be explored to the end", () => {
@@ -208,7 +274,7 @@ describe("the same properties catch a protocol that is broken", () => {
     expect(result.fault).not.toBeNull();
   });
 
-  test.each(broken.filter(({ play: { newcomersFrom } }) => newcomersFrom.length === 0))(
+  test.each(broken.filter(({ rule, play }) => play.newcomersFrom.length === 0 && !tooRare.has(rule)))(
     "random schedules find $rule, too",
     ({ play: { cast, crashes }, ...how }) => {
       const rules = brokenRules(how);
