@@ -10,6 +10,7 @@ import type { DoneRule } from "../run/done-rule.ts";
 import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { shownPath } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { noSettings, type Row } from "./grid.ts";
 
@@ -31,7 +32,7 @@ export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, 
       const isMarked = names.includes(markerName) || names.includes(markerRecordName);
       const configuration = configurationOfFolder(layout, folder);
       if (configuration === null) {
-        if (isMarked) onUnreadable(folder, "it leads back to no configuration");
+        if (isMarked) onUnreadable(shownPath(folder).text, "it leads back to no configuration");
       } else if (
         isMarked ||
         (await findDone(layout, configuration, ruleOf(rowOf(folder, configuration)))).kind !== "not done"

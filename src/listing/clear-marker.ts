@@ -11,12 +11,13 @@ import type { KernelLock } from "../stores/folder/kernel-lock.ts";
 import { interpretFreeLock, isOfAnotherClaim, readLockRecord } from "../stores/folder/lock-file.ts";
 import { electSuccessor, removeDeadMarker, removeMarker } from "../stores/folder/marker-takeover.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
+import { shownPath } from "../system/files/byte-names.ts";
 import { randomHex } from "../system/random.ts";
 import type { LockReport } from "./lock-report.ts";
 
 /** Removes a marker that is judged anew, under its kernel lock, at this moment. False: it is alive, or another's. */
 export async function clearMarker(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
-  const weightsDir = dirname(lock.path);
+  const weightsDir = dirname(lock.place);
   const kernel = await lockForMarker(layout, weightsDir);
   if (kernel === "busy") return false;
   const mayClearMarker = (marker: MarkerFacts): Promise<boolean> => {
@@ -24,7 +25,7 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
     return mayClear({
       kind: "file",
       name: lock.name,
-      path: lock.path,
+      path: lock.place,
       lockPath: kernel.path,
       weightsDir,
       kernelLock: interpretFreeLock(record, kernel),
@@ -49,7 +50,7 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
 
 /** The kernel lock under which this folder's marker may be changed: that of the configuration whose marker it is. */
 async function lockForMarker(layout: Layout, weightsDir: string): Promise<KernelLock | "busy"> {
-  const path = layout.kernelLockPathOfWeightsDir(weightsDir);
+  const path = layout.kernelLockPathOfWeightsDir(shownPath(weightsDir).text);
   const marker = readMarker(weightsDir);
   const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => []).record;
   const owner = record === null ? null : configurationOf(record);

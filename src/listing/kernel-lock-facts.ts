@@ -7,6 +7,7 @@ import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts
 import { isReleased, isSignedOff } from "../stores/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
 import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
+import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
@@ -98,9 +99,11 @@ function stateOf({ lock, stats }: Found, record: OwnerRecord | null): KernelLock
 
 function lockFiles(lockDir: string, onUnreadable: OnUnreadable): string[] {
   try {
-    return readdirSync(lockDir)
+    const paths = readdirSync(lockDir)
       .filter(isKernelLockName)
       .map((name) => join(lockDir, name));
+    for (const path of paths) if (isUnreachable(path)) onUnreadable(path, notUtf8);
+    return paths;
   } catch (error) {
     if (!isErrno(error, "ENOENT")) onUnreadable(lockDir, errnoOf(error) ?? String(error));
     return [];

@@ -12,7 +12,10 @@ export interface LockJson {
   readonly pid: number | null;
   /** Local ISO time. */
   readonly started: string | null;
+  /** Escaped where it is no UTF-8. */
   readonly path: string;
+  /** Then its bytes, in base64. */
+  readonly pathBytes?: string;
   readonly holder: Holder | null;
   readonly evidence: readonly Pick<Evidence, "source" | "says" | "detail">[];
 }
@@ -26,6 +29,7 @@ export function lockJson(lock: LockReport): LockJson {
     pid: lock.pid,
     started: lock.startedAt,
     path: lock.path,
+    ...(lock.pathBytes === null ? {} : { pathBytes: lock.pathBytes.toString("base64") }),
     holder: lock.holder,
     evidence: lock.evidence.map(({ source, says, detail }) => ({ source, says, detail })),
   };

@@ -3,6 +3,7 @@ import type { Holder } from "../model/holder.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { kernelLockStem } from "../site/layout.ts";
 import { holderFrom, nobodyKnown } from "../stores/claim-record.ts";
+import { shownPath } from "../system/files/byte-names.ts";
 import { listedUserName } from "../system/processes/this-host.ts";
 
 /** One lock as lists show it. Strings are as found on disk: escape before showing. */
@@ -15,6 +16,10 @@ export interface LockReport {
   readonly pid: number | null;
   readonly startedAt: string | null;
   readonly path: string;
+  /** The path where it is no UTF-8, and `path` is escaped. */
+  readonly pathBytes: Buffer | null;
+  /** By which this process reaches it. */
+  readonly place: string;
   readonly holder: Holder | null;
   /** Who trains: as recorded, else the owner of the marker. */
   readonly user: string | null;
@@ -23,6 +28,7 @@ export interface LockReport {
 
 export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly Evidence[]): LockReport {
   const holder = holderOf(facts, evidence);
+  const shown = shownPath(facts.path);
   return {
     kind: facts.kind,
     name: facts.name,
@@ -30,7 +36,9 @@ export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly 
     verdict,
     pid: facts.pid,
     startedAt: facts.startedAt,
-    path: facts.path,
+    path: shown.text,
+    pathBytes: shown.bytes,
+    place: facts.path,
     holder,
     user: holder?.user ?? (facts.marker === null ? null : listedUserName(facts.marker.uid)),
     evidence,

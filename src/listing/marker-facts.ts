@@ -12,6 +12,7 @@ import {
   type WrittenRecord,
 } from "../stores/folder/lock-file.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
+import { shownPath } from "../system/files/byte-names.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. */
 export async function markerFacts(
@@ -20,7 +21,7 @@ export async function markerFacts(
   /** False: nobody is asked, only files are read. */
   verify: boolean,
   /** The kernel lock that this marker's claim would hold. */
-  lockPath: string = layout.kernelLockPathOfWeightsDir(weightsDir),
+  lockPath: string = layout.kernelLockPathOfWeightsDir(shownPath(weightsDir).text),
 ): Promise<LockFacts | null> {
   const marker = readMarker(weightsDir);
   if (marker === null) return null;
@@ -31,7 +32,7 @@ export async function markerFacts(
   const modified = localIso(Number(marker.modifiedNs / 1000n));
   return {
     kind: "file",
-    name: layout.displayNameOfWeightsDir(weightsDir),
+    name: layout.displayNameOfWeightsDir(shownPath(weightsDir).text),
     path: markerPath(weightsDir),
     lockPath: ownerLockPath,
     weightsDir,

@@ -1,5 +1,6 @@
-import { statSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import type { Layout, WeightsTree } from "../site/layout.ts";
+import { foldersCalled, isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { callsFor, type FolderCalls } from "../system/files/folder-calls.ts";
 import { isWithin } from "../system/files/within.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
@@ -42,8 +43,15 @@ export function weightsFoldersHolding(layout: Layout, file: string, events: Walk
           links.filter((link) => fitting(link.split("/", 1)[0] ?? "")),
           events,
         );
-        for (const { name, path, errno } of closed) if (fitting(name)) onUnreadable(path, errno);
-        return names.filter(fitting).map((name) => [parent, name, ...within].join("/"));
+        const byName: string[] = [];
+        for (const { name, path, errno } of closed) {
+          if (!fitting(name)) continue;
+          if (errno === notUtf8) byName.push(...byBytes(parent, name, events));
+          else onUnreadable(path, errno);
+        }
+        const found = byName.map((folder) => [folder, ...within].join("/"));
+        const holds = (folder: string) => lstatSync(`${folder}/${file}`, { throwIfNoEntry: false }) !== undefined;
+        return [...names.filter(fitting).map((name) => [parent, name, ...within].join("/")), ...found.filter(holds)];
       }),
     );
     return holding.flat();
@@ -81,10 +89,20 @@ async function foldersBelow(
       const { folders, links } = await calls.subfolders(place);
       const fitting = (name: string) => fits(level, name);
       tellLinks(place, links.filter(fitting), events);
-      return folders.filter(fitting).map((name) => `${place}/${name}`);
+      return folders.filter(fitting).flatMap((name) => {
+        const path = `${place}/${name}`;
+        return isUnreachable(path) ? byBytes(place, name, events) : [path];
+      });
     }),
   );
   return foldersBelow(below.flat(), rest, calls, events);
+}
+
+/** Folders whose names are no UTF-8, by another way to them; said where there is none. */
+function byBytes(place: string, name: string, { onUnreadable }: WalkEvents): string[] {
+  const folders = foldersCalled(place, name);
+  if (folders.length === 0) onUnreadable(`${place}/${name}`, notUtf8);
+  return folders.map(({ alias }) => alias);
 }
 
 /** Those that lead to files are none of ours. Where it cannot be told where one leads, a folder may be behind it. */

@@ -1,5 +1,6 @@
 import { type Dirent, lstatSync, type Stats } from "node:fs";
 import { errnoOf, isErrno } from "../libc/errno.ts";
+import { isUnreachable, notUtf8 } from "./byte-names.ts";
 
 export interface EntriesHolding {
   /** Names of subfolders in which the file is. */
@@ -33,6 +34,10 @@ export interface Wanted {
 /** One subfolder, by the runtime's own means. */
 export function lookInto(folder: string, name: string, { within, file }: Wanted, found: Collected): void {
   let path = `${folder}/${name}`;
+  if (isUnreachable(path)) {
+    found.closed.push({ name, path, errno: notUtf8 });
+    return;
+  }
   try {
     if (lstatSync([path, ...within, file].join("/"), { throwIfNoEntry: false }) === undefined) return;
     // A link to a folder would be another way to a folder that has its own.
