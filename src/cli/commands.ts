@@ -18,6 +18,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   help: () => import("./commands/help.ts"),
   licenses: () => import("./commands/licenses.ts"),
   completion: () => import("./commands/completion.ts"),
+  __complete: () => import("./commands/complete.ts"),
   __probe: () => import("./commands/probe.ts"),
   __note: () => import("./commands/note.ts"),
   __guard: () => import("./commands/guard.ts"),

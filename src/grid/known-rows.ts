@@ -55,7 +55,7 @@ function rowOf(folder: string, configuration: Configuration): Row {
 }
 
 /** The configuration that trains in a folder: by the site's templates, its owner record, or the folder's own names. */
-function configurationOfFolder(layout: Layout, folder: string): Configuration | null {
+export function configurationOfFolder(layout: Layout, folder: string): Configuration | null {
   const byTemplate = layout.configurationOfWeightsDir(folder);
   if (byTemplate !== null) return byTemplate;
   const record = recordIn(readMarkerRecord(folder).reading);

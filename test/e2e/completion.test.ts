@@ -1,10 +1,10 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, trainlock } from "../support/trainlock.ts";
+import { environment, executable, trainlock } from "../support/trainlock.ts";
 
 /** The script for a shell as a file. */
 async function script(shell: string): Promise<string> {
@@ -23,7 +23,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
 }
 
 /** What bash would offer for the last word of a line. */
-async function offered(words: readonly string[]): Promise<string[]> {
+async function offered(words: readonly string[], cwd?: string): Promise<string[]> {
   const path = await script("bash");
   const program = `
     source "$1"; shift
@@ -33,6 +33,7 @@ async function offered(words: readonly string[]): Promise<string[]> {
     printf '%s\\n' "\${COMPREPLY[@]}"`;
   const { exitCode, stdout, stderr } = await finish("bash", ["-c", program, "bash", path, ...words], {
     env: environment(),
+    ...(cwd === undefined ? {} : { cwd }),
   });
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
   return stdout.split("\n").map((word) => word.trim());
@@ -42,6 +43,55 @@ requiresPrograms("bash")("bash is offered commands and options", async () => {
   expect(await offered(["trainlock", "ch"])).toContain("check");
   expect(await offered(["trainlock", "check", "--str"])).toContain("--strategy");
   expect(await offered(["trainlock", "list", "--fc"])).toContain("--fcntl-only");
+});
+
+/** A site with two strategies on disk and a third in its grid, and files of which some are grids. */
+async function site(): Promise<string> {
+  const root = await temporaryRoot();
+  for (const [strategy, model] of [
+    ["baseline", "pspnet_r50"],
+    ["std_mixup", "segformer_mit-b5"],
+  ]) {
+    await mkdir(join(root, "WEIGHTS", `${strategy}`, "idd-aw_cd", `${model}`), { recursive: true });
+  }
+  const grid = "grid: { strategy: gen_TSIT, dataset: [IDD-AW, BDD10k], model: pspnet_r50 }\n";
+  await writeFile(join(root, "trainlock.yaml"), grid);
+  for (const name of ["grid.yaml", "grid.csv", "notes.txt"]) await writeFile(join(root, name), "");
+  return root;
+}
+
+requiresPrograms("bash")(
+  "bash is offered what the disk and the site's grid have: strategies, models, names, grid files",
+  async () => {
+    const root = await site();
+    const values = (...words: string[]) => offered([executable, "check", "--root", root, ...words]);
+    expect(await values("--strategy", "")).toEqual(["baseline", "gen_TSIT", "std_mixup", ""]);
+    expect(await values("--strategy", "std")).toEqual(["std_mixup", ""]);
+    expect(await values("--strategy", "=", "b")).toEqual(["baseline", ""]);
+    expect(await values("--model", "p")).toEqual(["pspnet_r50", ""]);
+    expect(await values("--dataset", "")).toEqual(["BDD10k", "IDD-AW", ""]);
+    expect(await offered([executable, "plan", "--root", root, "--strategy", "baseline,"])).toEqual([
+      "baseline,gen_TSIT",
+      "baseline,std_mixup",
+      "",
+    ]);
+    expect(await offered([executable, "why", "--root", root, "gen"])).toEqual([
+      "gen_TSIT/bdd10k/pspnet_r50",
+      "gen_TSIT/idd-aw/pspnet_r50",
+      "",
+    ]);
+    expect((await offered(["trainlock", "plan", "g"], root)).sort()).toEqual(["", "grid.csv", "grid.yaml"]);
+    expect(await offered([executable, "check", "--root", join(root, "nowhere"), "--strategy", ""])).toEqual(["", ""]);
+  },
+);
+
+requiresPrograms("fish")("fish is offered them, too", async () => {
+  const root = await site();
+  const program = `source $argv[1]; complete -C "trainlock check --root ${root} --strategy b"`;
+  const path = `${dirname(executable)}:${process.env.PATH}`;
+  const { stdout } = await finish("fish", ["-c", program, await script("fish")], { env: environment({ PATH: path }) });
+  expect(stdout).toMatch(/^baseline\b/);
+  expect(stdout.trim().split("\n")).toHaveLength(1);
 });
 
 test("completion for any other shell: exit code 2, naming it", async () => {

@@ -9,6 +9,8 @@ type Shell = (typeof shells)[number];
 interface Described {
   readonly name: string;
   readonly description: string;
+  /** What stands without a flag and can be offered: a grid file, the name of a configuration. */
+  readonly operand: "grid" | "name" | null;
   readonly options: readonly {
     readonly flag: string;
     readonly description: string;
@@ -35,7 +37,7 @@ async function complete(shell: Shell, commands: LoadCommands): Promise<number> {
   return exitCodes.ok;
 }
 
-function describe(name: string, { summary, options = {} }: Command): Described {
+function describe(name: string, { summary, options = {}, operands = {} }: Command): Described {
   const described = Object.entries(options).flatMap(([key, option]) =>
     flagsOf(key, option).map((each) => ({
       ...each,
@@ -44,7 +46,8 @@ function describe(name: string, { summary, options = {} }: Command): Described {
     })),
   );
   const help = { flag: "--help", description: "show help", takesValue: false, choices: [] };
-  return { name, description: summary, options: [...described, help] };
+  const operand = "grid" in operands ? "grid" : "name" in operands ? "name" : null;
+  return { name, description: summary, operand, options: [...described, help] };
 }
 
 const scripts: Record<Shell, (commands: readonly Described[]) => string> = {
@@ -54,7 +57,14 @@ const scripts: Record<Shell, (commands: readonly Described[]) => string> = {
 };
 
 const folderFlags = new Set(["--root", "--lock-dir"]);
-const fileFlags = new Set(["--config"]);
+const fileFlags = new Set(["--config", "--grid"]);
+/** Their values are asked for with the hidden command `__complete`. */
+const valueFields: Readonly<Record<string, string>> = {
+  "--strategy": "strategy",
+  "--dataset": "dataset",
+  "--model": "model",
+};
+const gridEndings = ["yaml", "yml", "csv", "tsv", "jsonl"];
 
 function bashScript(commands: readonly Described[]): string {
   const choices = new Map(
@@ -63,8 +73,27 @@ function bashScript(commands: readonly Described[]): string {
   const values = [...choices].map(
     ([flag, words]) => `    ${flag}) COMPREPLY=($(compgen -W "${words.join(" ")}" -- "$cur")); return ;;`,
   );
+  const fields = Object.entries(valueFields).map(
+    ([flag, field]) => `    ${flag}) _trainlock_values ${field}; return ;;`,
+  );
+  const operands = commands.flatMap(({ name, operand }) =>
+    operand === "grid"
+      ? [`    ${name}) [[ $cur == -* ]] || { _trainlock_grids; return; } ;;`]
+      : operand === "name"
+        ? [`    ${name}) [[ $cur == -* ]] || { _trainlock_values name; return; } ;;`]
+        : [],
+  );
   const flags = commands.map(({ name, options }) => `    ${name}) words="${options.map((o) => o.flag).join(" ")}" ;;`);
   return `# bash completion for trainlock
+_trainlock_values() {
+  mapfile -t COMPREPLY < <("\${COMP_WORDS[0]}" __complete "$1" "$cur" "\${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null </dev/null)
+}
+_trainlock_grids() {
+  local file
+  while IFS= read -r file; do
+    if [[ -d $file || $file =~ \\.(${gridEndings.join("|")})$ ]]; then COMPREPLY+=("$file"); fi
+  done < <(compgen -f -- "$cur")
+}
 _trainlock() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command=\${COMP_WORDS[1]} words i
   COMPREPLY=()
@@ -78,10 +107,16 @@ _trainlock() {
     COMPREPLY=($(compgen -W "${commands.map(({ name }) => name).join(" ")} --help --version" -- "$cur"))
     return
   fi
+  # --strategy=b is three words.
+  if [[ $cur == = ]]; then cur=; elif [[ $prev == = ]]; then prev=\${COMP_WORDS[COMP_CWORD-2]}; fi
   case $prev in
+${fields.join("\n")}
     ${[...folderFlags].join("|")}) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     ${[...fileFlags].join("|")}) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 ${values.join("\n")}
+  esac
+  case $command in
+${operands.join("\n")}
   esac
   case $command in
 ${flags.join("\n")}
@@ -106,15 +141,30 @@ function zshScript(commands: readonly Described[]): string {
           ? ":file:_files"
           : choices.length > 0
             ? `:value:(${choices.join(" ")})`
-            : ":value: ";
+            : valueFields[flag] !== undefined
+              ? `:value:{_trainlock_values ${valueFields[flag]}}`
+              : ":value: ";
     return `'${flag}[${quote(description)}]${value}'`;
   };
-  const cases = commands.map(({ name, options }) => {
+  const cases = commands.map(({ name, operand, options }) => {
     const rest =
-      name === "run" ? " '*::command:_normal'" : name === "completion" ? ` '1:shell:(${shells.join(" ")})'` : "";
+      name === "run"
+        ? " '*::command:_normal'"
+        : name === "completion"
+          ? ` '1:shell:(${shells.join(" ")})'`
+          : operand === "grid"
+            ? ` '1:grid:_files -g "*.(${gridEndings.join("|")})"'`
+            : operand === "name"
+              ? " '1:name:{_trainlock_values name}'"
+              : "";
     return `    ${name}) _arguments ${options.map(flagSpec).join(" ")}${rest} ;;`;
   });
   return `#compdef trainlock
+_trainlock_values() {
+  local -a found
+  found=("\${(@f)$(trainlock __complete $1 "$PREFIX" "\${(@)words}" 2>/dev/null </dev/null)}")
+  compadd -a found
+}
 _trainlock() {
   local -a commands=(
 ${names.join("\n")}
@@ -134,8 +184,15 @@ if [[ $funcstack[1] == _trainlock ]]; then _trainlock "$@"; else compdef _trainl
 
 function fishScript(commands: readonly Described[]): string {
   const quote = (text: string) => `'${text.replace(/['\\]/g, "\\$&")}'`;
-  const lines = commands.flatMap(({ name, description, options }) => [
+  const lines = commands.flatMap(({ name, description, operand, options }) => [
     `complete -c trainlock -n __fish_use_subcommand -f -a ${name} -d ${quote(description)}`,
+    ...(operand === "grid" ? [`complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -F`] : []),
+    ...(operand === "name"
+      ? [
+          `complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -f ` +
+            "-a '(trainlock __complete name (commandline -ct) (commandline -opc) 2>/dev/null)'",
+        ]
+      : []),
     ...options.map(({ flag, description: text, takesValue, choices }) => {
       const value = !takesValue
         ? ""
@@ -143,7 +200,9 @@ function fishScript(commands: readonly Described[]): string {
           ? " -r -a '(__fish_complete_directories)'"
           : fileFlags.has(flag)
             ? " -r -F"
-            : ` -x -a ${quote(choices.join(" "))}`;
+            : valueFields[flag] !== undefined
+              ? ` -x -a '(trainlock __complete ${valueFields[flag]} (commandline -ct) (commandline -opc) 2>/dev/null)'`
+              : ` -x -a ${quote(choices.join(" "))}`;
       return `complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -f -l ${flag.slice(2)} -d ${quote(text)}${value}`;
     }),
   ]);
