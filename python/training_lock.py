@@ -25,6 +25,7 @@ import atexit
 import errno
 import fcntl
 import functools
+import glob
 import json
 import os
 import random
@@ -42,7 +43,7 @@ from pathlib import Path
 
 __all__ = [
     'DEFAULT_LOCK_DIR', 'LockHeld', 'LockLost', 'LockTimeout', 'LockUnavailable', 'TrainingLock', 'check_training_lock',
-    'clear_stale_file_locks', 'clear_stale_locks', 'is_pid_running', 'list_active_locks', 'list_all_locks',
+    'claim_next', 'clear_stale_file_locks', 'clear_stale_locks', 'is_pid_running', 'list_active_locks', 'list_all_locks',
     'list_weights_dir_locks', 'preflight_check', 'release_all',
 ]
 
@@ -516,6 +517,21 @@ def _local_time(microseconds):
     return datetime.fromtimestamp(seconds).replace(microsecond=rest).isoformat(timespec='microseconds')
 
 
+def _shows_done(done, weights_dir):
+    """Whether a file there shows the training to be done, by the rule that is in force."""
+    if done['file'] is not None and os.path.isfile(os.path.join(weights_dir, done['file'])):
+        return True
+    for pattern in done['when']:
+        # Alternatives in braces: Python's patterns have none.
+        found = re.search(r'\{([^{}/]*)\}', pattern)
+        plain = [pattern] if found is None else [pattern.replace(found.group(0), word) for word in found.group(1).split(',')]
+        for each in plain:
+            for path in glob.iglob(os.path.join(glob.escape(weights_dir), each), recursive=True):
+                if os.path.isfile(path) and os.path.getsize(path) >= done['minSize']:
+                    return True
+    return False
+
+
 def _attempt(step, *arguments):
     """A release must not stop half way: a full disk keeps a record from being written, not a lock from being released."""
     try:
@@ -545,7 +561,11 @@ class _Claim(object):
         self.marker = answer['marker']
         self.excludes_all_hosts = answer['excludes_all_hosts']
         self.ends = answer.get('ends')
+        # What shows a training to be done, and what its done file says but for the times.
+        self.done = answer.get('done')
+        self.done_file = answer.get('done_file')
         self.began_at = time.monotonic()
+        self.began = time.time()
         # What this claim is known by in this process: the lock file that it has locked.
         self.key = self.lock_file
         self.look_every = 2.0 if answer['local'] else 30.0
@@ -799,6 +819,17 @@ class _Claim(object):
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(1.0)
 
+    def _note_done(self):
+        """Writes the done file, where there is to be one. 'failed': the result that is asked for is not there."""
+        if self.done is None:
+            return 'done'
+        if self.done['file'] is not None and self.done_file is not None:
+            told = dict(self.done_file, when=self.done['when'], started=_local_time(int(self.began * 1e6)),
+                        ended=_local_time(int(time.time() * 1e6)), exitCode=0)
+            _write_by_rename(os.path.join(self.weights_dir, self.done['file']), _record_bytes(told), self._like())
+            return 'done'
+        return 'done' if not self.done['when'] or _shows_done(self.done, self.weights_dir) else 'failed'
+
     def _note_end(self, section, end, exit_code):
         """Counts this run, as the executable has worked out for each way to end."""
         if end is None or self.ends is None:
@@ -816,6 +847,8 @@ class _Claim(object):
         section = self.record['trainlock']
         section['released_at'] = datetime.now().isoformat(timespec='microseconds')
         section['exit_code'] = exit_code
+        if end == 'done' and not self.lost.is_set():
+            end = _attempt(self._note_done) or 'failed'
         self._note_end(section, end, exit_code)
         closing = _record_bytes(self.record)
         # Where such a marker may be taken over before it is removed, the record must not describe it yet.
@@ -964,6 +997,7 @@ class TrainingLock(object):
 
     Attributes:
         lock_file: path of the kernel lock file.
+        row: of a lock from claim_next, the row as `trainlock plan --json` has it; else None.
         lost: a threading.Event that is set when the lock is lost: stop training, another may have begun.
         generation: number of the claim that is held, which grows with every claim of the configuration; None: not held.
         weights_dir: where the claim that is held keeps its marker, and the training its checkpoints; None: not held.
@@ -990,6 +1024,9 @@ class TrainingLock(object):
         self.lock_file = self.lock_dir / '{}.lock'.format(self._lock_name())
         self.lost = threading.Event()
         self._claim = None
+        # Of a grid's row: what shows it to be done.
+        self._done = None
+        self.row = None
         self._paths = None
         self._turn = threading.RLock()
 
@@ -1124,6 +1161,8 @@ class TrainingLock(object):
                             taken['own'].record.get('acquired_at')))
                         answer['own'] = True
                     return answer
+                if self._done is not None:
+                    claim.done = self._done
                 claim.begin()
                 if cancelled.is_set():
                     claim.release()
@@ -1544,6 +1583,80 @@ def is_pid_running(pid):
             return fields[0] not in (b'Z', b'X') or int(fields[17]) > 1
     except (OSError, IndexError, ValueError):
         return True
+
+
+def claim_next(grid=None, *, root=None, timeout=None, done_when=(), done_file=None):
+    """Works through a grid: a TrainingLock that is held for each row that is still to be trained, one after the other.
+
+        for row in claim_next('grid.yaml'):
+            train(row.strategy, row.model, row.weights_dir)
+
+    Asking for the next row means that this one was a success; leaving the loop, that it was interrupted. ``with row:`` in the
+    loop tells them apart. Many programs may share a grid: each row is trained by one of them, and once by each program.
+
+    Args:
+        grid: a file as `trainlock plan` reads it; None: all configurations that are known.
+        root: the shared folder, else as the environment names it.
+        timeout: where all that is left is held by others, wait so many seconds for it. None: end the loop.
+        done_when: patterns of files in the weights dir that show a row to be done, beside what grid and site declare.
+        done_file: name of a file that is written there when a row has succeeded.
+
+    Raises LockTimeout when the time is over and rows are left, LockUnavailable when the grid cannot be looked at.
+    """
+    patterns = [done_when] if isinstance(done_when, str) else list(done_when)
+    tried = set()
+    waits_since = time.monotonic()
+    while True:
+        rows = [row for row in _plan(grid, root, patterns, done_file) if row['name'] not in tried]
+        lock = _claim_one([row for row in rows if row['state'] in ('free', 'stale')], root)
+        if lock is None:
+            held = [row for row in rows if row['state'] in ('running', 'unknown', 'free', 'stale')]
+            if timeout is None or not held:
+                return
+            if time.monotonic() - waits_since >= timeout:
+                raise LockTimeout('{} rows are held by others, the first is {}'.format(len(held), held[0]['name']))
+            time.sleep(min(2.0, max(0.05, timeout / 10)) * random.uniform(0.75, 1.25))
+            continue
+        tried.add(lock.row['name'])
+        try:
+            yield lock
+        except BaseException:
+            # The loop was left.
+            lock._release('interrupted', None)
+            raise
+        lock._release('done', 0)
+        waits_since = time.monotonic()
+
+
+def _claim_one(rows, root):
+    for row in rows:
+        of = row['configuration']
+        lock = TrainingLock(of['strategy'], of['dataset'], of['model'], of['ratio'], of['auxLoss'], of['stage'],
+                            root=root, dimensions=of['dimensions'])
+        lock.row = row
+        lock._done = row['done']
+        if not lock.acquire():
+            continue
+        # Whoever held it a moment ago may have finished it.
+        if not _shows_done(row['done'], str(lock.weights_dir)):
+            return lock
+        lock.release()
+    return None
+
+
+def _plan(grid, root, done_when, done_file):
+    program = _executable(root)
+    call = [program, 'plan'] + ([] if grid is None else [os.fspath(grid)]) + ['--json']
+    call += [] if root is None else ['--root', os.fspath(root)]
+    call += [argument for pattern in done_when for argument in ('--done-when', pattern)]
+    call += [] if done_file is None else ['--done-file', done_file]
+    ended = subprocess.run(call, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           env=_without_held(os.environ))
+    try:
+        return json.loads(ended.stdout.decode('utf-8'))['rows']
+    except (ValueError, KeyError, TypeError):
+        said = ' '.join(ended.stderr.decode('utf-8', 'replace').split())
+        raise LockUnavailable('the grid cannot be looked at: {}'.format(said or 'trainlock plan has said nothing'))
 
 
 def _main(arguments):

@@ -28,6 +28,8 @@ export interface PlannedRow {
   readonly log: string | null;
   /** The file that shows it to be done, also where somebody holds the row; null: there is none. */
   readonly doneBy: string | null;
+  /** What shows it to be done. */
+  readonly rule: DoneRule;
   /** Why the row is unknown or blocked, in words; null where the lock says it. */
   readonly reason: string | null;
 }
@@ -79,6 +81,7 @@ function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: R
     ends: facts.ends,
     log: names.includes(runLogsFolder) ? newestLog(look.weightsDir) : null,
     doneBy: facts.doneBy,
+    rule: ruleOf(row),
     reason: state === "unknown" ? facts.problem : state === "blocked" ? facts.missing : null,
   };
 }

@@ -5,6 +5,7 @@ import { inodeNumber } from "../model/inode.ts";
 import { afterRun, type Checkpoint, type End, type RunEnds, runEndsJson } from "../model/run-ends.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { endsBefore } from "../run/count-run.ts";
+import { doneRuleFor } from "../run/done-rule.ts";
 import { checkLockReach } from "../run/lock-reach.ts";
 import { lastWrittenCheckpoint } from "../run/newest-checkpoint.ts";
 import { type Layout, markerRecordPath } from "../site/layout.ts";
@@ -68,7 +69,7 @@ export async function acquireForPython(
   );
   return "busy" in outcome
     ? { ...busyAnswer(outcome.busy), ...busyPlace }
-    : { ...heldAnswer(outcome.taken, weightsDir), ...place };
+    : { ...heldAnswer(outcome.taken, weightsDir), ...doneAnswer(layout, configuration, outcome.taken), ...place };
 }
 
 /** The process that started this one: a claim is recorded for nobody else. */
@@ -146,6 +147,20 @@ function heldAnswer({ kernel, marker, record, earlier }: TakenClaim, weightsDir:
     marker: marker.path,
     marker_inode: String(inodeNumber(marker.inode)),
     excludes_all_hosts: excludesAllHosts(kernel),
+  };
+}
+
+/** The done rule of the site, and what the done file says but for the times. */
+function doneAnswer(
+  layout: Layout,
+  configuration: Configuration,
+  { record }: TakenClaim,
+): Readonly<Record<string, unknown>> {
+  const { patterns, smallestBytes, file } = doneRuleFor(layout, configuration);
+  const { generation = 0, command = [] } = record.trainlock ?? {};
+  return {
+    done: { when: patterns, minSize: smallestBytes, file },
+    done_file: { configuration, when: patterns, generation, command: command ?? [] },
   };
 }
 

@@ -8,13 +8,14 @@ export function planJson({ rows, counts }: Plan, grid: string | null, at: Date):
 }
 
 function rowJson(row: PlannedRow): unknown {
-  const { name, configuration, state, weightsDir, lock, progress, ends, log } = row;
+  const { name, configuration, state, weightsDir, lock, progress, ends, rule, log } = row;
   return {
     name,
     configuration,
     state,
     reason: row.reason,
     doneBy: row.doneBy,
+    done: { when: rule.patterns, minSize: rule.smallestBytes, file: rule.file },
     weightsDir,
     lock: lock === null ? null : lockJson(lock),
     progress,
