@@ -9,6 +9,7 @@ import { printEtcd } from "./etcd.mjs";
 import { makeSite, printListing } from "./list-layouts.mjs";
 import { interleaved, median } from "./measure.mjs";
 import { bun, python, trainlock } from "./programs.mjs";
+import { printPythonLocks } from "./python.mjs";
 import { printTable } from "./table.mjs";
 import { printWakeUps } from "./wake-up.mjs";
 
@@ -77,6 +78,8 @@ printTable(
   ),
   version.what,
 );
+
+printPythonLocks(root);
 
 // Three processes a runtime, in turns: what one of them happens to compile well decides nothing.
 const runtimes = { Node: process.execPath, Bun: bun };

@@ -12,6 +12,8 @@ import { acquireKernelLock, type KernelLock } from "../../src/stores/folder/kern
 import { kernelHolder, probeKernelLock } from "../../src/stores/folder/kernel-lock-probe.ts";
 import { placeMarker } from "../../src/stores/folder/marker.ts";
 import { readMarker } from "../../src/stores/folder/read-marker.ts";
+import { type PythonSession, pythonSession } from "../support/python.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { type Attempt, attemptAt, conformance } from "./conformance.ts";
 
 conformance(
@@ -88,6 +90,53 @@ conformance("claim without a kernel lock, its marker taken away", claimTraits, (
   const { layout, ...rest } = claims(root, { acquireLock: withoutKernelLock });
   return { ...rest, takeAway: async (configuration) => takeMarker(layout, configuration) };
 });
+
+conformance(
+  "claim of a Python program, its marker taken away",
+  { ...claimTraits, changes: 10, testWith: requiresPrograms("python3") },
+  (root) => {
+    const { layout, isShown } = claims(root);
+    const idle: PythonSession[] = [];
+    return {
+      isShown,
+      attempt: (configuration) => attemptInPython(root, configuration, idle),
+      takeAway: async (configuration) => takeMarker(layout, configuration),
+    };
+  },
+);
+
+let attempts = 0;
+
+/** Each contender is a program of its own; one that has nothing is used again. */
+async function attemptInPython(root: string, of: Configuration, idle: PythonSession[]): Promise<Attempt> {
+  const program = idle.pop() ?? pythonSession(root);
+  const { strategy, dataset, model } = of;
+  attempts += 1;
+  const lock = `lock_${attempts}`;
+  await program.tell(`${lock} = TrainingLock('${strategy}', '${dataset}', '${model}')`);
+  const answer = await program.tell(`[busy and busy['holder']['pid'] for busy in [${lock}._acquire(0)]]`);
+  const [holderPid = null] = answer as [number | null];
+  if (holderPid !== null) {
+    idle.push(program);
+    return { kind: "busy", holderPid };
+  }
+  const lost = new AbortController();
+  let released = false;
+  const check = async () => {
+    const why = await program.tell(`${lock}.assert_held()`).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    if (why !== null && !released) lost.abort(why);
+  };
+  const release = async () => {
+    await program.tell(`${lock}.release()`);
+    if (!released) idle.push(program);
+    released = true;
+  };
+  const generation = Number(await program.tell(`${lock}.generation`));
+  return { kind: "held", held: { generation, lost: lost.signal, pid: program.process.pid, check, release } };
+}
 
 function recordOf(layout: Layout, configuration: Configuration) {
   const token = "0123456789abcdef0123456789abcdef";

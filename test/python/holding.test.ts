@@ -197,7 +197,7 @@ print(train(3, rate=2), train.__doc__, lock.generation)
 
 test("1,000 cycles leave no descriptor, thread, child or variable, and memory does not grow", async () => {
   const of = await site();
-  const cycles = process.env.TRAINLOCK_SOAK === undefined ? 60 : 1000;
+  const cycles = process.env.TRAINLOCK_SOAK === undefined ? 25 : 1000;
   const script = `
 import gc, os, threading
 from training_lock import *

@@ -25,6 +25,9 @@ const steps = [
   ["64 contenders through the executable", "test/races/executable-contenders.test.ts"],
   ["records cut short", "test/crash/short-records.test.ts"],
   ["every interleaving of a model", "test/properties/no-two-holders.test.ts"],
+  ["Python contenders", "test/python/races.test.ts"],
+  ["Python programs killed at every call", "test/python/crash.test.ts"],
+  ["Python programs that take a lock 1,000 times", "test/python/holding.test.ts"],
   ["locks taken away under their holders", "test/races/taken-from-under.test.ts"],
 ];
 
