@@ -152,18 +152,24 @@ def _ask(request, root=None, lock_dir=None, on_lock=None):
             raise LockUnavailable('{} cannot be started: {}'.format(program, error))
         finally:
             theirs.close()
+        kept = False
         try:
             answer = _converse(ours, request, token, on_lock)
+            if answer is not None and answer['say'] == 'kept':
+                # The keeper of the claim is on the other end, and goes on for as long as this end is open.
+                answer['socket'], kept = ours, True
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             # No socket any more, or no line of the dialogue.
             answer = None
         finally:
-            ours.close()
+            if not kept:
+                ours.close()
             helper.wait()
             said = _read_available(helper.stderr.fileno())
             helper.stderr.close()
-    finally:
+    except BaseException:
         ours.close()
+        raise
     if answer is None:
         raise LockUnavailable(_no_answer(program, said))
     if answer['say'] == 'refused':
@@ -187,6 +193,10 @@ def _converse(ours, request, token, on_lock):
             rest += more
         line, rest = rest.split(b'\n', 1)
         message = json.loads(line.decode('utf-8'))
+        if message['say'] == 'again':
+            # The process that keeps a claim in a store has come in the first one's place.
+            _send(ours, request)
+            continue
         if message['say'] != 'lock':
             return message if message['token'] == token else None
         reply, fd = on_lock(message['path'], message['primitive'])
@@ -615,6 +625,9 @@ class _Claim(object):
     def pass_fds(self):
         return () if self.fd is None else (self.fd,)
 
+    def address_for_child(self):
+        return self.lock_file
+
     def _keep_marker_open(self):
         """A file system gives the inode number of a removed file to the next one, but not while somebody has it open."""
         try:
@@ -894,6 +907,7 @@ class _ClaimAround(_Claim):
     def __init__(self, answer, fd, primitive):
         _Claim.__init__(self, answer, None, primitive)
         self.key = answer['inner_file']
+        self._in_store = answer['in_store']
         # One program at a time trains under a claim.
         self._inner_fd = fd
 
@@ -912,6 +926,11 @@ class _ClaimAround(_Claim):
         if self.released:
             raise LockLost('the lock on {} has been released'.format(self.name))
         try:
+            if self._in_store:
+                # Who holds it looks after its lease, and ends this program when it is lost.
+                if _start_time(self.record['pid']) != self.record['trainlock']['start_time_ticks']:
+                    raise LockLost('process {}, which holds the lock on {}, has ended'.format(self.record['pid'], self.name))
+                return
             self._look_from_child()
             if not self._somebody_has_it():
                 raise LockLost('nobody holds {} any more'.format(self.lock_file))
@@ -947,6 +966,114 @@ class _ClaimAround(_Claim):
         _attempt(os.close, fd)
 
 
+class _KeptClaim(_Claim):
+    """A claim in a store such as etcd: a process of its own keeps it, for as long as this end of its socket is open."""
+
+    def __init__(self, answer, ours):
+        self.pid = os.getpid()
+        self._socket = ours
+        self._rest = b''
+        self.told = {key: value for key, value in answer.items() if key != 'socket'}
+        self.key = self.lock_file = answer['lock_file']
+        self.token = answer['claim_token']
+        self.generation = answer['generation']
+        self.name = answer['name']
+        self.weights_dir = answer['weights_dir']
+        self.address = answer['address']
+        self.ends, self.done, self.done_file = answer.get('ends'), answer.get('done'), answer.get('done_file')
+        self.record = answer.get('record') or {
+            'acquired_at': datetime.now().isoformat(timespec='microseconds'), 'pid': self.pid, 'hostname': socket.gethostname(),
+            'job_id': 'unknown', 'user': None, 'trainlock': {'token': self.token, 'generation': self.generation}}
+        self.began, self.began_at = time.time(), time.monotonic()
+        self.fd = None
+        self.lost, self.why_lost, self.released = threading.Event(), None, False
+        self._turn = threading.RLock()
+        self._stop = threading.Event()
+        self._watcher = None
+
+    def _announce(self):
+        # Forked workers have the socket, too: the claim is kept until the last one has ended.
+        self._socket.set_inheritable(True)
+        told = dict(self.told, kept=True, pid=self.pid, start_time_ticks=_start_time(self.pid), fd=self._socket.fileno(),
+                    record=self.record)
+        os.environ[_HELD_VARIABLE + self.token] = json.dumps(told)
+
+    def pass_fds(self):
+        return (self._socket.fileno(),)
+
+    def address_for_child(self):
+        return self.address
+
+    def _watch(self):
+        while not self._stop.wait(1.0) and not self.lost.is_set():
+            with self._turn:
+                if not self.released:
+                    _attempt(self._answer, 0.0, ())
+
+    def look(self):
+        if not self.is_ours():
+            # The socket is the parent's to talk over.
+            if self.lost.is_set():
+                raise LockLost(self.why_lost)
+            return
+        with self._turn:
+            if self.released:
+                raise LockLost('the lock on {} has been released'.format(self.name))
+            answer = None if self.lost.is_set() else self._order({'do': 'assert'}, ('held', 'not held'))
+            if self.lost.is_set():
+                raise LockLost(self.why_lost)
+            if answer is None or answer['say'] != 'held':
+                raise LockLost('it cannot be told whether the lock on {} is held: {}'.format(
+                    self.name, 'its keeper does not answer' if answer is None else answer.get('why')))
+
+    def _order(self, order, answers):
+        try:
+            _send(self._socket, order)
+            return self._answer(15.0, answers)
+        except OSError:
+            self._lose('the process that keeps the lock on {} has ended'.format(self.name))
+            return None
+
+    def _answer(self, patience, answers):
+        """The next line that is one of the answers; None: none within so many seconds, or the claim is lost."""
+        give_up_at = time.monotonic() + patience
+        while True:
+            while b'\n' in self._rest:
+                line, self._rest = self._rest.split(b'\n', 1)
+                message = json.loads(line.decode('utf-8'))
+                if message['say'] == 'lost' or message.get('lost'):
+                    self._lose(message['why'])
+                    return None
+                if message['say'] in answers:
+                    return message
+            self._socket.settimeout(max(0.0, give_up_at - time.monotonic()) or 1e-9)
+            try:
+                more = self._socket.recv(65536)
+            except (socket.timeout, BlockingIOError):
+                return None
+            finally:
+                self._socket.settimeout(None)
+            if not more:
+                self._lose('the process that keeps the lock on {} has ended'.format(self.name))
+                return None
+            self._rest += more
+
+    def _like(self):
+        return None
+
+    def _give_back(self, end, exit_code):
+        section = {}
+        if end == 'done' and not self.lost.is_set():
+            end = _attempt(self._note_done) or 'failed'
+        self._note_end(section, end, exit_code)
+        if not self.lost.is_set():
+            self._order({'do': 'release', 'exit_code': exit_code, 'ends': section.get('ends')}, ('released',))
+        self._socket.close()
+
+    def holder(self):
+        return dict(self.record, lock_file=self.lock_file, kind='etcd', status='active')
+
+
 def _inherited_claim(lock_file):
     """The claim that this very process held before os.exec gave it another program: same PID, same start time. Or None."""
     pid = os.getpid()
@@ -959,6 +1086,8 @@ def _inherited_claim(lock_file):
             if told['pid'] != pid or told['start_time_ticks'] != _start_time(pid) or told['lock_file'] != lock_file:
                 continue
             fd = told['fd']
+            if told.get('kept'):
+                return _KeptClaim(told, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd))
             record = _read_record(fd if fd is not None else told['record_file'])
             section = _section(record) or _section(_read_record(os.path.join(told['weights_dir'], '.training_lock.json')))
             if section.get('token') != token or section.get('released_at') is not None:
@@ -1146,7 +1275,9 @@ class TrainingLock(object):
                 self.lock_dir = self.lock_file.parent
                 for note in answer.get('notes', []):
                     _note_once(note)
-                if answer['say'] in ('held', 'inside'):
+                if answer['say'] == 'kept':
+                    claim = _KeptClaim(answer, answer.pop('socket'))
+                elif answer['say'] in ('held', 'inside'):
                     kind = _Claim if answer['say'] == 'held' else _ClaimAround
                     claim = kind(answer, taken['fd'], taken['primitive'])
                     kept = True
@@ -1301,7 +1432,7 @@ class TrainingLock(object):
         environment = dict(os.environ if named.get('env') is None else named['env'])
         environment.update({
             'TRAINLOCK_WEIGHTS_DIR': claim.weights_dir, 'TRAINLOCK_GENERATION': str(claim.generation),
-            'TRAINLOCK_TOKEN': claim.token, 'TRAINLOCK_LOCK': claim.lock_file, 'TRAINLOCK_NAME': claim.name,
+            'TRAINLOCK_TOKEN': claim.token, 'TRAINLOCK_LOCK': claim.address_for_child(), 'TRAINLOCK_NAME': claim.name,
             'TRAINLOCK_PID': str(claim.pid)})
         return dict(named, env=environment, pass_fds=tuple(named.get('pass_fds', ())) + self.pass_fds)
 
@@ -1344,8 +1475,8 @@ class _Waited(object):
     def wait(self, busy, give_up_at):
         lock_file = busy.get('wait_file') or busy['lock_file']
         pause = 0.2 if busy.get('local') else 1.0
-        if busy.get('own'):
-            return self._sleep(pause, give_up_at)
+        if busy.get('own') or busy.get('store'):
+            return self._sleep(1.0 if busy.get('store') else pause, give_up_at)
         if busy.get('kernel_lock'):
             while self._sleep(pause, give_up_at):
                 try:

@@ -24,6 +24,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   __guard: () => import("./commands/guard.ts"),
   __python: () => import("./commands/python-dialogue.ts"),
   __row: () => import("./commands/row.ts"),
+  "__python-keeper": () => import("./commands/python-keeper.ts"),
   __keeper: () => import("./commands/keeper.ts"),
 };
 

@@ -31,6 +31,12 @@ export const endFields = {
 export type RunEnds = ValuesOf<typeof endFields>;
 export type Checkpoint = Pick<RunEnds, "checkpoint" | "checkpointWritten">;
 
+/** Null: it says nothing of that kind. */
+export function readRunEnds(json: unknown): RunEnds | null {
+  const result = v.safeParse(objectOf(endFields).read, json);
+  return result.success ? result.output : null;
+}
+
 /** As an owner record has it. */
 export function runEndsJson(of: RunEnds): unknown {
   return objectOf(endFields).write(of);

@@ -9,6 +9,7 @@ import { doneRuleFor } from "../run/done-rule.ts";
 import { checkLockReach } from "../run/lock-reach.ts";
 import { lastWrittenCheckpoint } from "../run/newest-checkpoint.ts";
 import { type Layout, markerRecordPath } from "../site/layout.ts";
+import { recordedCommand } from "../stores/claim-record.ts";
 import { takeClaimFor } from "../stores/folder/claim.ts";
 import {
   type AcquireClaimLock,
@@ -18,7 +19,7 @@ import {
 } from "../stores/folder/claim-lock.ts";
 import type { TakenClaim } from "../stores/folder/held-claim.ts";
 import { type LockedElsewhere, shareKernelLock } from "../stores/folder/kernel-lock.ts";
-import type { Busy } from "../stores/store.ts";
+import type { Busy, HeldLock } from "../stores/store.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { makeSharedFolder, ownerOf } from "../system/files/shared-permissions.ts";
 import { systemError } from "../system/libc/errno.ts";
@@ -39,15 +40,9 @@ export async function acquireForPython(
   configuration: Configuration,
   request: RequestOf<"acquire">,
   socket: LineSocket,
-): Promise<Answer> {
-  if (layout.store !== null) {
-    throw new EnvironmentError("locks of a Python program on etcd are not to be had yet", {
-      code: "ERR_PYTHON_STORE",
-      hint: "start the program by `trainlock run`",
-    });
-  }
+): Promise<Answer | "handed over"> {
   const owner = callerOf(request);
-  const note = await checkLockReach(layout);
+  const note = layout.store === null ? await checkLockReach(layout) : null;
   const lockPath = layout.kernelLockPath(configuration);
   const acquireLock: AcquireClaimLock = (path, primitive) =>
     path === lockPath ? lockByCaller(socket, path, primitive) : acquireClaimLock(path, primitive);
@@ -61,15 +56,28 @@ export async function acquireForPython(
     const joined = joinClaim(layout, configuration, around, (path) => lockInside(socket, path, layout));
     return { ...joined, ...(joined.say === "busy" ? busyPlace : place) };
   }
+  if (layout.store !== null) return acquireInStore(layout, configuration, socket);
   const { token, command } = request;
   const outcome = await takeClaimFor(
     owner,
     { configuration, token, command },
     { layout, examine: examineFor(layout), acquireLock },
   );
+  const doneOf = ({ record: { trainlock } }: TakenClaim) =>
+    doneAnswer(layout, configuration, { generation: trainlock?.generation ?? 0, command: trainlock?.command ?? [] });
   return "busy" in outcome
     ? { ...busyAnswer(outcome.busy), ...busyPlace }
-    : { ...heldAnswer(outcome.taken, weightsDir), ...doneAnswer(layout, configuration, outcome.taken), ...place };
+    : { ...heldAnswer(outcome.taken, weightsDir), ...doneOf(outcome.taken), ...place };
+}
+
+/** The caller says whether it holds this lock already; else a keeper claims it, which outlives this process. */
+function acquireInStore(layout: Layout, configuration: Configuration, socket: LineSocket): Answer | "handed over" {
+  const lockPath = layout.kernelLockPath(configuration);
+  if (askCaller(socket, lockPath, "none") === "unlocked") return "handed over";
+  const place = { name: layout.displayName(configuration), lock_file: lockPath, local: true, notes: [] };
+  const weightsDir = layout.weightsDir(configuration);
+  const own = { say: "busy", holder: null, status: "active", label: "ACTIVE", path: lockPath, kernel_lock: false };
+  return { ...own, ...place, evidence: [], weights_dir: weightsDir, store: true };
 }
 
 /** The process that started this one: a claim is recorded for nobody else. */
@@ -154,14 +162,26 @@ function heldAnswer({ kernel, marker, record, earlier }: TakenClaim, weightsDir:
 function doneAnswer(
   layout: Layout,
   configuration: Configuration,
-  { record }: TakenClaim,
+  { generation, command }: { readonly generation: number; readonly command: readonly string[] },
 ): Readonly<Record<string, unknown>> {
   const { patterns, smallestBytes, file } = doneRuleFor(layout, configuration);
-  const { generation = 0, command = [] } = record.trainlock ?? {};
   return {
     done: { when: patterns, minSize: smallestBytes, file },
-    done_file: { configuration, when: patterns, generation, command: command ?? [] },
+    done_file: { configuration, when: patterns, generation, command },
   };
+}
+
+/** What the program has to know of a claim that a keeper holds for it. `endsNow`: of the runs before it. */
+export function claimAnswer(
+  layout: Layout,
+  configuration: Configuration,
+  { generation, earlier }: HeldLock,
+  argv: readonly string[],
+): { readonly endsNow: RunEnds; readonly told: Readonly<Record<string, unknown>> } {
+  const endsNow = endsBefore(earlier, lastWrittenCheckpoint(layout.weightsDir(configuration)));
+  const command = recordedCommand(layout.site, argv) ?? [];
+  const done = doneAnswer(layout, configuration, { generation, command });
+  return { endsNow, told: { generation, ends: possibleEnds(endsNow), ...done } };
 }
 
 /** What the record says once the program has ended: it fills in how long it took, its exit code and its newest checkpoint. */
@@ -181,7 +201,7 @@ function possibleEnds(before: RunEnds): Readonly<Record<string, unknown>> {
   };
 }
 
-function busyAnswer({ holder, verdict, evidence, path }: Busy): Answer {
+export function busyAnswer({ holder, verdict, evidence, path }: Busy): Answer {
   const byKernel = evidence.some(({ source, says }) => source === "kernel-lock" && says === "alive");
   return {
     say: "busy",

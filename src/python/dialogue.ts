@@ -2,14 +2,14 @@ import { clearLocks } from "../listing/clear-locks.ts";
 import { listLocks } from "../listing/list-locks.ts";
 import { lockJson } from "../listing/lock-json.ts";
 import type { Configuration } from "../model/configuration.ts";
-import { EnvironmentError, messageOf, TrainlockError, UsageError } from "../model/errors.ts";
-import { requireName } from "../model/names.ts";
+import { EnvironmentError, messageOf, type TrainlockError, UsageError } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
 import type { Layout } from "../site/layout.ts";
-import { configurationFor, openLayout } from "../site/open-site.ts";
+import { openLayout } from "../site/open-site.ts";
 import type { LineSocket } from "../system/processes/line-socket.ts";
 import { acquireForPython } from "./acquire.ts";
-import { type Answer, examineFor, writeLine } from "./answer.ts";
+import { type Answer, configurationIn, examineFor, refusal, writeLine } from "./answer.ts";
+import { startPythonKeeper } from "./keep.ts";
 import { type PythonRequest, parseRequest, protocolVersion, type RequestOf } from "./messages.ts";
 
 /**
@@ -25,30 +25,26 @@ export async function answerPython(socket: LineSocket, version: string): Promise
   const tell = (answer: Answer) => writeLine({ ...answer, protocol: protocolVersion, version, token });
   try {
     if (request === null) throw foreignRequest(first.line);
-    tell(await answerTo(request, socket));
+    const answer = await answerTo(request, socket);
+    if (answer === "handed over") startPythonKeeper();
+    else tell(answer);
   } catch (error) {
     tell(refusal(error));
   }
 }
 
-function answerTo(request: PythonRequest, socket: LineSocket): Answer | Promise<Answer> {
+function answerTo(request: PythonRequest, socket: LineSocket): Answer | Promise<Answer | "handed over"> {
   const layout = openLayout({ root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined });
   switch (request.do) {
     case "acquire":
-      return acquireForPython(layout, configurationIn(layout, request), request, socket);
+      return acquireForPython(layout, configurationIn(layout, request.configuration), request, socket);
     case "paths":
-      return pathsOf(layout, configurationIn(layout, request));
+      return pathsOf(layout, configurationIn(layout, request.configuration));
     case "list":
       return list(layout, request);
     case "clear":
       return clear(layout, request);
   }
-}
-
-function configurationIn(layout: Layout, { configuration }: RequestOf<"acquire" | "paths">): Configuration {
-  const { strategy, dataset, model, ratio, aux_loss: auxLoss, stage, dimensions } = configuration;
-  const parsed = configurationFor(layout, { strategy, dataset, model, ratio, auxLoss, stage, dimensions });
-  return typeof stage === "string" ? { ...parsed, stage: requireName("--stage", stage) } : parsed;
 }
 
 function pathsOf(layout: Layout, configuration: Configuration): Answer {
@@ -79,15 +75,6 @@ async function clear(layout: Layout, request: RequestOf<"clear">): Promise<Answe
   });
   const failed = result.failed.map(({ lock, error }) => ({ path: lock.path, error: messageOf(error) }));
   return { say: "cleared", removed: result.removed.map(({ path }) => path), failed };
-}
-
-function refusal(error: unknown): Answer {
-  if (!(error instanceof TrainlockError)) {
-    const message = `defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
-    return { say: "refused", message, hint: null, code: "ERR_DEFECT", exit_code: 3 };
-  }
-  const { message, hint = null, code, exitCode } = error;
-  return { say: "refused", message, hint, code, exit_code: exitCode };
 }
 
 function foreignRequest(line: string): TrainlockError {

@@ -1,15 +1,13 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
-import { belongsToAnother, type OwnerRecord, recordIn } from "../model/owner-record.ts";
+import type { OwnerRecord } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { kernelLockStem, type Layout, markerPath, markerRecordPath } from "../site/layout.ts";
-import { isReleased } from "../stores/claim-record.ts";
-import { claimStatusOf } from "../stores/folder/claim-status.ts";
-import { readLockRecord } from "../stores/folder/lock-file.ts";
-import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import { discard } from "../stores/folder/temporary-file.ts";
+import { isOver, unreleasedRecord } from "../stores/nested/living-claim.ts";
 import { launchFrom } from "../stores/ranks/launch.ts";
+import { makeSharedFolder } from "../system/files/shared-permissions.ts";
 import { flockHolderPids, holdsFlock } from "../system/processes/flock-holders.ts";
 import { readTreeProcess } from "../system/processes/process-tree.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -28,19 +26,12 @@ export type AskForLock = (path: string) => "locked" | "busy";
  */
 export async function claimAround(layout: Layout, configuration: Configuration): Promise<OwnerRecord | null> {
   const token = process.env.TRAINLOCK_TOKEN ?? "";
-  if (layout.store !== null || !/^[0-9a-f]{32}$/.test(token)) return null;
-  const lockPath = layout.kernelLockPath(configuration);
-  const weightsDir = layout.weightsDir(configuration);
-  // Contenders of other tools empty the lock file; the record beside the marker has the same to say.
-  const record = recordIn(readLockRecord(lockPath)) ?? recordIn(readMarkerRecord(weightsDir).reading);
-  const section = record?.trainlock ?? null;
-  if (record === null || section === null || section.token !== token || section.generation === null) return null;
-  if (isReleased(record) || belongsToAnother(record, configuration)) return null;
+  if (!/^[0-9a-f]{32}$/.test(token)) return null;
+  const record = await unreleasedRecord(layout, configuration);
+  if (record === null || record.trainlock?.token !== token || record.trainlock.generation === null) return null;
   // The variables alone prove nothing: jobs that a training submits inherit them.
-  if (!isAbove(record) && !callerHasLock(lockPath)) return null;
-  const { generation } = section;
-  const status = await claimStatusOf({ lockPath, weightsDir, token, generation, configuration: null });
-  return status.held === false ? null : record;
+  if (!isAbove(record) && !callerHasLock(layout.kernelLockPath(configuration))) return null;
+  return (await isOver(layout, configuration, record)) ? null : record;
 }
 
 /** Asks the caller for the inner lock of its level. */
@@ -56,6 +47,7 @@ export function joinClaim(
   const launch = launchFrom(process.env);
   const branch = launch === null || (launch.size ?? 1) < 2 ? token : `${token}.rank${launch.rank}`;
   const stem = join(dirname(lockPath), `${kernelLockStem(lockPath)}.`);
+  makeSharedFolder(dirname(lockPath));
   const own = ancestors();
   let path = "";
   for (let level = 1; level <= mostLevels; level += 1) {
@@ -73,6 +65,7 @@ export function joinClaim(
       generation: around.trainlock?.generation ?? 0,
       marker: markerPath(weightsDir),
       marker_inode: "0",
+      in_store: layout.store !== null,
       excludes_all_hosts: true,
     };
   }

@@ -37,6 +37,8 @@ import { prepareWeightsDir, sweepTemporaryFiles, writeMarkerRecord } from "./tem
 export interface ClaimOptions {
   /** How often a holder looks at its locks, milliseconds. */
   readonly checkEveryMs?: number;
+  /** Who the claims are for, where that is another process than this one, which looks after them. */
+  readonly owner?: ProcessIdentity | undefined;
   /** Where the kernel lock comes from, if there is one; else as the mount of the lock dir says. */
   readonly acquireLock?: AcquireClaimLock;
 }
@@ -48,7 +50,7 @@ export interface ClaimOptions {
 export function claimStore(
   layout: Layout,
   examineOthers: Examine,
-  { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock }: ClaimOptions = {},
+  { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock, owner }: ClaimOptions = {},
 ): LockStore {
   const context = {
     layout,
@@ -56,7 +58,8 @@ export function claimStore(
     acquireLock,
   };
   const attempt = async (by: Claimant, waited: KernelLock | null): Promise<Acquisition> => {
-    const outcome = await acquireClaim({ ...context, configuration: by.configuration }, by, waited);
+    const claimant = owner === undefined ? by : { ...by, owner };
+    const outcome = await acquireClaim({ ...context, configuration: by.configuration }, claimant, waited);
     return "taken" in outcome
       ? { kind: "held", lock: new HeldClaim(outcome.taken, checkEveryMs) }
       : { kind: "busy", ...outcome, wait: waitFor(by, outcome.busy) };

@@ -6,6 +6,7 @@ import type { Examine } from "../../model/examine.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
+import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
 import { holderFrom, newOwnerRecord, nobodyKnown, recordedCommand, refuseCollision } from "../claim-record.ts";
 import { attemptAt, type Busy, type HeldLock, type LockStore, type Wait } from "../store.ts";
@@ -22,10 +23,12 @@ export interface LeaseStoreOptions {
   readonly session: LeaseClaims;
   readonly examine: Examine;
   readonly onNote: (text: string) => void;
+  /** Who the claims are for; absent: this process. */
+  readonly owner?: ProcessIdentity | undefined;
 }
 
 /** Claims as keys of an etcd cluster, each under a lease that a keeper renews. See docs/etcd.md. */
-export function leaseStore({ layout, client, address, session, examine, onNote }: LeaseStoreOptions): LockStore {
+export function leaseStore({ layout, client, address, session, examine, onNote, owner }: LeaseStoreOptions): LockStore {
   const busyWith = async (entry: Entry, configuration: Configuration): Promise<Busy | null> => {
     const facts = leaseFacts(address, layout, entry);
     if (facts.record !== null) refuseCollision(facts.record, configuration, facts.path);
@@ -44,6 +47,7 @@ export function leaseStore({ layout, client, address, session, examine, onNote }
       weightsDir,
       lockInode: null,
       command: recordedCommand(layout.site, command),
+      ...(owner === undefined ? {} : { owner }),
     });
     const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
     const lock = new HeldLease({ token, record, ...place, client, session, onNote });

@@ -92,7 +92,7 @@ export function remoteLockStore(
     (guard === null ? sessions.get(remote) : undefined) ??
     new LeaseSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
   sessions.set(remote, session);
-  const leases = leaseStore({ layout, ...remote, session, examine, onNote });
+  const leases = leaseStore({ layout, ...remote, session, examine, onNote, owner: claimOptions.owner });
   const files = claimStore(layout, examine, claimOptions);
   return bothStores(leases, files, (of) => planFiles({ layout, alsoMarker, lookAtFiles, onNote }, of));
 }

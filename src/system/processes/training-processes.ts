@@ -6,6 +6,9 @@ import { ancestorsOf, commandLineOf, readTreeProcess, sameProcess, type TreeProc
 import { schedulerJob } from "./scheduler-job.ts";
 import { thisHost } from "./this-host.ts";
 
+/** Which claim's: what its record says of that. */
+type Claimed = Pick<TrainlockSection, "token" | "bootId" | "pidNamespace" | "scheduler">;
+
 /**
  * The living processes of this host that belong to a claim's training, its wrapper aside: those that the wrapper noted beside
  * the record, and those that carry the claim's token and are of the same job. A variable alone proves nothing: jobs that a
@@ -13,7 +16,7 @@ import { thisHost } from "./this-host.ts";
  * again after its training was killed must not wait for itself. None where the claim was made on another boot or in another
  * PID namespace.
  */
-export function trainingProcesses(section: TrainlockSection, weightsDir: string | null): TreeProcess[] {
+export function trainingProcesses(section: Claimed, weightsDir: string | null): TreeProcess[] {
   const { token, bootId, pidNamespace } = section;
   const host = thisHost();
   if (token === null || bootId === null || bootId !== host.bootId || pidNamespace !== host.pidNamespace) return [];
