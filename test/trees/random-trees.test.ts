@@ -1,0 +1,78 @@
+import { describe, expect } from "vitest";
+import { sharedCluster } from "../etcd/cluster.ts";
+import { requiresPrograms } from "../support/requirements.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { lustreWithoutLocks } from "../support/without-kernel-locks.ts";
+import { playRound, type Round, randomFrom, type Where } from "./random-trees.ts";
+
+/** `npm run test:trees -- ROUNDS [SEED]` plays more of them. */
+const rounds = Number(process.env.TRAINLOCK_TREE_ROUNDS ?? 6);
+const seed = Number(process.env.TRAINLOCK_TREE_SEED ?? 1);
+const atOnce = 3;
+
+const cluster = sharedCluster();
+const plain = { before: [], env: {}, options: [] };
+const places = [
+  { name: "on files", needs: ["perl"], open: async (): Promise<Where> => ({ name: "on files", ...plain }) },
+  {
+    name: "without kernel locks",
+    needs: ["perl", "unshare --mount"],
+    open: async (root: string): Promise<Where> => ({
+      ...plain,
+      name: "without kernel locks",
+      before: lustreWithoutLocks(root).toldAndTrue,
+    }),
+  },
+  {
+    name: "on etcd",
+    needs: ["perl", "etcd", "etcdctl"],
+    open: async (): Promise<Where> => {
+      const { url, env } = await cluster();
+      return { ...plain, name: "on etcd", env: { ...env, TRAINLOCK_STORE: url }, options: ["--ttl", "5s"] };
+    },
+  },
+] as const;
+
+/**
+ * The one shape of docs/guarantees.md: a process that has neither the lock's descriptor (there is none where there is no kernel
+ * lock) nor the claim's variables, and that the wrapper was killed too early to have noted.
+ */
+const leavesNoTrace = ({ victim, shape, where }: Round) =>
+  victim.startsWith("the wrapper") && shape.includes("clear") && (shape.includes("close") || where !== "on files");
+
+describe.each(places)("random trees, a process of one killed at a random moment, $name", ({ needs, open, name }) => {
+  requiresPrograms(...needs)(
+    "no two train at once, and each that was not killed trains",
+    async () => {
+      const root = await temporaryRoot();
+      const where = await open(root);
+      const played: Round[] = [];
+      let next = 0;
+      await Promise.all(
+        Array.from({ length: Math.min(atOnce, rounds) }, async () => {
+          while (next < rounds) {
+            const number = next;
+            next += 1;
+            played.push(await playRound(root, number, where, randomFrom(seed * 1_000_003 + number)));
+          }
+        }),
+      );
+      const apart = played.filter((round) => round.overlaps.length > 0 && leavesNoTrace(round));
+      if (rounds > 100)
+        console.log(`${name}: ${rounds} rounds, ${apart.length} overlaps of the shape that leaves no trace`);
+      expect(played.filter((round) => round.overlaps.length > 0 && !leavesNoTrace(round))).toEqual([]);
+      expect(played.filter(({ trained, victim }) => victim === "nobody" && trained < 3)).toEqual([]);
+      expect(played.filter(({ trained }) => trained < 2)).toEqual([]);
+    },
+    60_000 + rounds * 10_000,
+  );
+});
+
+requiresPrograms("perl")("without trainlock the same rounds have overlaps, and the checker sees them", async () => {
+  const where: Where = { name: "without trainlock", ...plain, unlocked: true };
+  const root = await temporaryRoot();
+  const played = await Promise.all(
+    [0, 1, 2].map((number) => playRound(root, number, where, randomFrom(seed + number))),
+  );
+  for (const { overlaps } of played) expect(overlaps.length).toBeGreaterThan(0);
+});
