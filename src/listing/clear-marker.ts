@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { EnvironmentError } from "../model/errors.ts";
 import type { MayClear } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
@@ -12,22 +13,56 @@ import { interpretFreeLock, isOfAnotherClaim, readLockRecord } from "../stores/f
 import { electSuccessor, removeDeadMarker, removeMarker } from "../stores/folder/marker-takeover.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { shownPath } from "../system/files/byte-names.ts";
+import { openBeneath } from "../system/files/open-beneath.ts";
 import { randomHex } from "../system/random.ts";
 import type { LockReport } from "./lock-report.ts";
 
 /** Removes a marker that is judged anew, under its kernel lock, at this moment. False: it is alive, or another's. */
 export async function clearMarker(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
   const weightsDir = dirname(lock.place);
-  const kernel = await lockForMarker(layout, weightsDir);
-  if (kernel === "busy") return false;
+  // What is removed is in this very folder, whatever is swapped on the way to it meanwhile.
+  const opened = openBeneath(layout.root, weightsDir);
+  try {
+    const kernel = await lockForMarker(layout, weightsDir, opened.path);
+    if (kernel === "busy") return false;
+    try {
+      return await clearUnderLock(kernel, lock, opened.path, mayClear);
+    } finally {
+      kernel.release();
+    }
+  } catch (error) {
+    throw named(error, opened.path, shownPath(weightsDir).text);
+  } finally {
+    opened.close();
+  }
+}
+
+/** The same error with the path that people know in the place of the descriptor's. */
+function named(error: unknown, folder: string, weightsDir: string): unknown {
+  if (!(error instanceof EnvironmentError)) return error;
+  const { code, hint } = error;
+  return new EnvironmentError(error.message.replaceAll(folder, weightsDir), {
+    code,
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  });
+}
+
+/** `folder`: a path to the weights dir through its descriptor. */
+async function clearUnderLock(
+  kernel: KernelLock,
+  lock: LockReport,
+  folder: string,
+  mayClear: MayClear,
+): Promise<boolean> {
   const mayClearMarker = (marker: MarkerFacts): Promise<boolean> => {
-    const { record, problem } = recordOfMarker(weightsDir, marker, () => kernel.records());
+    const { record, problem } = recordOfMarker(folder, marker, () => kernel.records());
     return mayClear({
       kind: "file",
       name: lock.name,
       path: lock.place,
       lockPath: kernel.path,
-      weightsDir,
+      weightsDir: dirname(lock.place),
       kernelLock: interpretFreeLock(record, kernel),
       record,
       recordProblem: problem,
@@ -36,23 +71,19 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
       startedAt: lock.startedAt,
     });
   };
-  try {
-    const marker = readMarker(weightsDir);
-    if (marker === null || !(await mayClearMarker(marker))) return false;
-    const removed = excludesAllHosts(kernel)
-      ? removeUnderLock(kernel, weightsDir, marker)
-      : await removeAsSuccessor(kernel, weightsDir, marker, mayClearMarker);
-    return removed === "removed";
-  } finally {
-    kernel.release();
-  }
+  const marker = readMarker(folder);
+  if (marker === null || !(await mayClearMarker(marker))) return false;
+  const removed = excludesAllHosts(kernel)
+    ? removeUnderLock(kernel, folder, marker)
+    : await removeAsSuccessor(kernel, folder, marker, mayClearMarker);
+  return removed === "removed";
 }
 
 /** The kernel lock under which this folder's marker may be changed: that of the configuration whose marker it is. */
-async function lockForMarker(layout: Layout, weightsDir: string): Promise<KernelLock | "busy"> {
+async function lockForMarker(layout: Layout, weightsDir: string, folder: string): Promise<KernelLock | "busy"> {
   const path = layout.kernelLockPathOfWeightsDir(shownPath(weightsDir).text);
-  const marker = readMarker(weightsDir);
-  const record = marker === null ? null : recordOfMarker(weightsDir, marker, () => []).record;
+  const marker = readMarker(folder);
+  const record = marker === null ? null : recordOfMarker(folder, marker, () => []).record;
   const owner = record === null ? null : configurationOf(record);
   const ownerPath = owner === null ? path : layout.kernelLockPath(owner);
   const isAnothers = ownerPath !== path && isOfAnotherClaim(readLockRecord(ownerPath), record);

@@ -17,8 +17,11 @@ export function isWithin(folder: string, path: string): boolean {
  * and remove there would be somebody else's.
  */
 export function requireWithin(root: string, path: string): void {
-  if (isWithin(root, path)) return;
-  throw new EnvironmentError(`${path} leads out of the root ${root}: a folder on the way is a symbolic link`, {
+  if (!isWithin(root, path)) throw outsideRoot(root, path);
+}
+
+export function outsideRoot(root: string, path: string): EnvironmentError {
+  return new EnvironmentError(`${path} leads out of the root ${root}: a folder on the way is a symbolic link`, {
     code: "ERR_OUTSIDE_ROOT",
     hint: "remove the link, make the folder that it leads to the root, or mount that folder in its place",
   });
