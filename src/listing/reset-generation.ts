@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { historyFolder } from "../history/event-file.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import { isGeneration, largestGeneration } from "../model/generation.ts";
@@ -20,9 +21,11 @@ import { isErrno } from "../system/libc/errno.ts";
 import { randomHex } from "../system/random.ts";
 
 const largestDoneFileBytes = 64 * 1024;
+/** One host's events of a month. */
+const largestHistoryBytes = 64 * 1024 * 1024;
 
 /**
- * Lets the generations of a configuration go on above the highest number below the limit that its records and done files name.
+ * Lets the generations of a configuration go on above the highest number below the limit that its records, done files and history name.
  * Returns the generation of its next claim. Throws an EnvironmentError while anybody holds it, or while a lock of it has not been
  * cleared. In a dry run nothing is changed.
  */
@@ -30,7 +33,7 @@ export async function resetGeneration(layout: Layout, configuration: Configurati
   const weightsDir = layout.weightsDir(configuration);
   const lockPath = layout.kernelLockPath(configuration);
   requireWithin(layout.root, weightsDir);
-  const files = { lockPath, weightsDir };
+  const files = { lockPath, weightsDir, name: layout.displayName(configuration) };
   if (dryRun) return 1 + highestIn([requireLockRecord(lockPath)], files);
   const kernel = await acquireLockToClear(lockPath, layout.site.lockPrimitive);
   if (kernel === "busy") throw notReset(`${lockPath} is held`);
@@ -58,12 +61,16 @@ function replaceRecord(kernel: KernelLock, record: Buffer): void {
 
 function highestIn(
   inLockFile: readonly RecordReading[],
-  files: { readonly lockPath: string; readonly weightsDir: string },
+  files: { readonly lockPath: string; readonly weightsDir: string; readonly name: string },
 ): number {
   const ofClaims = recordsOfClaims(files.lockPath).map(({ reading }) => reading);
   const readings = [...inLockFile, ...ofClaims, requireMarkerRecord(files.weightsDir)];
   if (readings.some(isNewer)) throw newerTrainlock(files);
-  const found = [...readings.map((reading) => generationOf(reading) ?? 0), ...generationsOfDoneFiles(files.weightsDir)];
+  const found = [
+    ...readings.map((reading) => generationOf(reading) ?? 0),
+    ...generationsOfDoneFiles(files.weightsDir),
+    ...generationsInHistory(dirname(files.lockPath), files.name),
+  ];
   return Math.max(0, ...found.filter((generation) => generation < largestGeneration));
 }
 
@@ -78,11 +85,28 @@ function generationsOfDoneFiles(weightsDir: string): number[] {
   });
 }
 
+/** Events of another stage have the same name: then it begins higher than it would have to. */
+function generationsInHistory(lockDir: string, name: string): number[] {
+  const folder = historyFolder(lockDir);
+  const files = namesIn(folder).flatMap((host) => namesIn(join(folder, host)).map((file) => join(folder, host, file)));
+  const wanted = `"name":${JSON.stringify(name)}`;
+  return files.flatMap((path) => {
+    const reading = readRegularFile(path, largestHistoryBytes);
+    if (reading.kind !== "file") return [];
+    const lines = reading.bytes.toString("utf8").split("\n");
+    return lines.flatMap((line) => {
+      const event = line.includes(wanted) ? parseJson(line) : null;
+      if (typeof event !== "object" || event === null || !("generation" in event)) return [];
+      return isGeneration(event.generation) ? [event.generation] : [];
+    });
+  });
+}
+
 function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;
   }
 }

