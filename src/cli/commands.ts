@@ -10,6 +10,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   work: () => import("./commands/work.ts"),
   plan: () => import("./commands/plan.ts"),
   why: () => import("./commands/why.ts"),
+  top: () => import("./commands/top.ts"),
   board: () => import("./commands/board.ts"),
   init: () => import("./commands/init.ts"),
   config: () => import("./commands/config.ts"),

@@ -2,12 +2,12 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { gzipSync } from "node:zlib";
 import { expect } from "vitest";
+import { Lab, type LabRow, manyRows, pictureRows } from "../support/lab.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { boardAtPort, boardAtSocket, type OpenPage, openPage } from "./browser.ts";
-import { Lab, type LabRow, manyRows, pictureRows } from "./lab.ts";
 
 const test = requiresPrograms("chromium", "python3");
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");

@@ -13,10 +13,11 @@ import { paintFor } from "../show/paint.ts";
 import { shortText, sortedBy, sortKeys, statuses, trainingsOf } from "../show/short-text.ts";
 import { noneIn, sayUnseen, type Unseen, unseenJson } from "../show/unseen-text.ts";
 import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
+import { parsePositiveDuration } from "../units.ts";
 
 type ListOptions = ValuesOf<typeof options>;
 
-const watchEveryMs = 2000;
+const watchEveryText = "2s";
 const shortColumns = 80;
 /** Cursor home, and all below it erased: the next list over the last one. */
 const overwriteScreen = "\x1b[H\x1b[J";
@@ -28,7 +29,8 @@ const options = {
   ...evidenceOptions,
   verbose: flag("print the evidence behind each verdict, one line each", "v"),
   verifyPid: negatedFlag("check no process or host: show every lock as UNVERIFIED (faster)"),
-  watch: flag("list again every 2 s until Ctrl-C"),
+  watch: flag("list again and again until Ctrl-C"),
+  every: value("<duration>", `--watch: how often (${watchEveryText})`, parsePositiveDuration),
   short: flag("one line a training, in 80 columns: name, state, user, job, host, elapsed time"),
   mine: flag("only those of this user"),
   status: value("<list>", `only these, separated by commas: ${statuses.join(", ")}`, parseStatuses),
@@ -43,6 +45,7 @@ export const command = defineCommand({
     "trainlock list -v --hosts node01,node02",
     "trainlock list --file-only",
     "trainlock list --short --mine --status active,unknown --sort elapsed",
+    "trainlock list --short --watch --every 30s",
     "trainlock list --json | jq '.locks[] | select(.status == \"stale\")'",
   ],
   exitCodes: {
@@ -58,6 +61,9 @@ async function list(given: ListOptions): Promise<number> {
     throw new UsageError("--watch and --json exclude each other", { hint: "--json is one document" });
   if (given.sort !== undefined && !given.short)
     throw new UsageError("--sort is for --short", { hint: "the other lists have a fixed order" });
+  if (given.every !== undefined && !given.watch)
+    throw new UsageError("--every is for --watch", { hint: "add --watch" });
+  const everyMs = given.every ?? parsePositiveDuration("--every", watchEveryText);
   const layout = layoutFrom(given);
   const site = { layout, kinds: kindsFrom(given), examine: examineFrom(given, layout) };
   for (;;) {
@@ -72,10 +78,10 @@ async function list(given: ListOptions): Promise<number> {
     const locks = found.filter((lock) => isWanted(lock, given));
     const unseen = { unreadable, links };
     if (given.json) printJson({ total: locks.length, locks: locks.map(lockJson), ...unseenJson(unseen) });
-    else print((given.watch ? watchHead() : "") + textOf(locks, unseen, given));
+    else print((given.watch ? watchHead(everyMs) : "") + textOf(locks, unseen, given));
     sayUnseen(unseen, "; its locks are not listed");
     if (!given.watch) return unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
-    await sleep(watchEveryMs);
+    await sleep(everyMs);
   }
 }
 
@@ -97,7 +103,7 @@ function parseStatuses(given: string, text: string): readonly string[] {
   return words.map((word) => requireChoice(given, word, statuses));
 }
 
-function watchHead(): string {
-  const head = `Every ${watchEveryMs / 1000} s, ${new Date().toLocaleTimeString("sv")} (Ctrl-C ends)\n\n`;
+function watchHead(everyMs: number): string {
+  const head = `Every ${everyMs / 1000} s, ${new Date().toLocaleTimeString("sv")} (Ctrl-C ends)\n\n`;
   return isTerminal(1) ? overwriteScreen + head : head;
 }

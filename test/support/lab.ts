@@ -2,10 +2,11 @@ import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type RunningProcess, startProcess } from "../support/running-process.ts";
-import { environment, trainlock } from "../support/trainlock.ts";
+import { type RunningProcess, startProcess } from "./running-process.ts";
+import { environment, trainlock } from "./trainlock.ts";
+import { until } from "./until.ts";
 
-const program = fileURLToPath(new URL("holders.py", import.meta.url));
+const program = fileURLToPath(new URL("peers/many_flock_jobs.py", import.meta.url));
 
 export type LabState = "done" | "running" | "quiet" | "stale" | "unknown" | "failed" | "free";
 
@@ -108,7 +109,7 @@ export class Lab {
     const before = this.#holders.stdout().split("\n").length;
     this.#holders.writeLine(JSON.stringify(asked));
     const answered = () => this.#holders.stdout().split("\n").length > before;
-    while (!answered()) await this.#holders.waitFor("\n").then(() => new Promise((resolve) => setTimeout(resolve, 1)));
+    await until("an answer of the holders", () => (answered() ? true : null));
   }
 }
 
