@@ -1,5 +1,5 @@
 import { makeExamine } from "../evidence/examine.ts";
-import { remoteOptionsOf } from "../evidence/remote/options.ts";
+import { type RemoteOptions, remoteOptionsOf } from "../evidence/remote/options.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { isHostName } from "../model/host-name.ts";
@@ -29,7 +29,11 @@ export const evidenceOptions = grouped("Finding out who holds a lock", {
 export type EvidenceOptions = ValuesOf<typeof evidenceOptions>;
 
 /** One call's way to examine locks, as its options have it, else its site. */
-export function examineFrom(options: EvidenceOptions, { site }: Layout): Examine {
+export function examineFrom(
+  options: EvidenceOptions,
+  { site }: Layout,
+  watching: Partial<RemoteOptions> = {},
+): Examine {
   const { sshTimeout, verifyTimeout, scheduler, hosts } = options;
   const examine = makeExamine({
     ...remoteOptionsOf(site),
@@ -38,6 +42,7 @@ export function examineFrom(options: EvidenceOptions, { site }: Layout): Examine
     ...(scheduler === undefined ? {} : { scheduler }),
     ...(hosts === undefined ? {} : { hosts }),
     onNote: (text) => say(`trainlock: ${printable(text)}`),
+    ...watching,
   });
   return knowingRanks(examine, site.lockPrimitive);
 }

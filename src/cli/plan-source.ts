@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import type { RemoteOptions } from "../evidence/remote/options.ts";
 import { FieldReader } from "../grid/fields.ts";
 import type { Grid, Row } from "../grid/grid.ts";
 import { knownRows } from "../grid/known-rows.ts";
@@ -46,18 +47,21 @@ export interface RowsInForce {
 
 /**
  * Opens the site of a call, and its grid: a file, the options alone, the site's grid, or all configurations that are known.
- * `knownAlone`: these even where the site has a grid.
+ * `knownAlone`: these even where the site has a grid. `watching`: how whoever looks again and again asks others.
  */
 export function openPlanSource(
   gridFile: string | undefined,
   given: PlanSourceOptions,
-  { knownAlone = false }: { readonly knownAlone?: boolean } = {},
+  {
+    knownAlone = false,
+    watching = {},
+  }: { readonly knownAlone?: boolean; readonly watching?: Partial<RemoteOptions> } = {},
 ): PlanSource {
   const layout = layoutFrom(given);
   const reader = new FieldReader(layout);
   const ruleOf = rowRules(layout, given);
   const selection = selectionFrom(reader, given);
-  const examine = examineFrom(given, layout);
+  const examine = examineFrom(given, layout, watching);
   const maxAttempts = maxAttemptsFor(layout, given);
   const progress = new ProgressReader(layout.site.progress);
   let read: { version: string; grid: Grid } | null = null;

@@ -5,6 +5,9 @@ import { messageOf, TrainlockError } from "../model/errors.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import type { PlanSource, RowsInForce } from "./plan-source.ts";
 
+/** A scheduler has other work than pages: one question a minute, and nothing written over a screen. */
+export const watching = { askEveryMs: 60_000, onNote: () => undefined };
+
 const nothing: Plan = { rows: [], counts: countStates([]) };
 
 /**

@@ -17,7 +17,7 @@ import { print, say } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, type PlanSource, planSourceOptions } from "../plan-source.ts";
 import { planJson } from "../show/plan-data.ts";
-import { takeSnapshots } from "../snapshots.ts";
+import { takeSnapshots, watching } from "../snapshots.ts";
 import { parsePositiveDuration } from "../units.ts";
 
 const options = {
@@ -68,7 +68,7 @@ export const command = defineCommand({
 });
 
 async function board(gridFile: string | undefined, given: BoardOptions): Promise<number> {
-  const source = openPlanSource(gridFile, given);
+  const source = openPlanSource(gridFile, given, { watching });
   const standard = standardView(given, source);
   const title = gridFile === undefined ? basename(source.layout.root) : basename(gridFile);
   if (given.export !== undefined) return exportTo(given.export, given, source, title, standard);

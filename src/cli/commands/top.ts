@@ -9,7 +9,7 @@ import { isTerminal, print } from "../output.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { FullScreen } from "../show/full-screen.ts";
 import { paintFor } from "../show/paint.ts";
-import { takeSnapshots } from "../snapshots.ts";
+import { takeSnapshots, watching } from "../snapshots.ts";
 
 export const command = defineCommand({
   summary: "the plan of a grid in a terminal, watched: what is stuck first",
@@ -29,7 +29,7 @@ export const command = defineCommand({
 });
 
 async function top(gridFile: string | undefined, given: ValuesOf<typeof planSourceOptions>): Promise<number> {
-  const source = openPlanSource(gridFile, given);
+  const source = openPlanSource(gridFile, given, { watching });
   const view = firstView(basename(gridFile ?? source.layout.root));
   // A mistake in the grid is told before the screen is taken.
   if (gridFile !== undefined) await source.rows();

@@ -14,6 +14,8 @@ export interface RemoteOptions {
   readonly hosts: readonly string[];
   /** How the site's hosts are reached, beside what the user's own ssh configuration says. */
   readonly ssh: SshSettings;
+  /** Whoever watches asks no more often than this, all at once, milliseconds; null: whenever there is a new claim. */
+  readonly askEveryMs: number | null;
   /** Told once of each scheduler that gives no answer. */
   readonly onNote: (text: string) => void;
 }
@@ -29,6 +31,7 @@ export function remoteOptionsOf(site: SiteConfig = emptySiteConfig): RemoteOptio
     scheduler: site.scheduler,
     hosts: site.hosts,
     ssh: site.ssh,
+    askEveryMs: null,
     onNote: () => undefined,
   };
 }

@@ -12,6 +12,8 @@ import { ownerEvidence } from "./owner-evidence.ts";
 
 /** Answers are good for so long: whoever waits for a lock, or watches a list, asks no cluster every second. */
 const freshMs = 30_000;
+/** The locks of one look come within this time; those of the next look come later. */
+const oneLookMs = 5000;
 /** The scheduler's share of the time, where hosts that it names are to be asked after it. */
 const schedulerShare = 0.6;
 
@@ -28,7 +30,9 @@ export function remoteSource(options: RemoteOptions): (facts: LockFacts) => Prom
   let waiting: Request[] = [];
   let known = new Map<string, Promise<Evidence[]>>();
   let silent = new Map<string, HostReply>();
+  const { askEveryMs } = options;
   let freshUntil = 0;
+  let askUntil = 0;
   const schedulers = makeSchedulers(options);
   const flush = () => {
     const batch = waiting;
@@ -42,11 +46,13 @@ export function remoteSource(options: RemoteOptions): (facts: LockFacts) => Prom
     if (now > freshUntil) {
       known = new Map();
       silent = new Map();
-      freshUntil = now + freshMs;
+      freshUntil = now + (askEveryMs ?? freshMs);
+      askUntil = now + oneLookMs;
     }
     const key = keyOf(facts);
     const before = known.get(key);
     if (before !== undefined) return before;
+    if (askEveryMs !== null && now > askUntil) return Promise.resolve([notYetAsked(freshUntil - now)]);
     const evidence = new Promise<Evidence[]>((settle) => {
       // After this turn, so that all locks of a list are there.
       if (waiting.length === 0) setImmediate(flush);
@@ -55,6 +61,12 @@ export function remoteSource(options: RemoteOptions): (facts: LockFacts) => Prom
     known.set(key, evidence);
     return evidence;
   };
+}
+
+/** Of a claim that is newer than the last question. An answer that is older than a claim says nothing of it. */
+function notYetAsked(leftMs: number): Evidence {
+  const detail = `others are asked once a minute, the next time in ${Math.ceil(leftMs / 1000)} s`;
+  return { source: "ssh", says: "unknown", because: "remote process", detail };
 }
 
 /** One claim of one lock: whatever replaces it is asked about anew. */

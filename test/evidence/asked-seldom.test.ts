@@ -1,0 +1,60 @@
+import { afterEach, expect, test, vi } from "vitest";
+import { remoteOptionsOf } from "../../src/evidence/remote/options.ts";
+import { remoteSource } from "../../src/evidence/remote/remote-source.ts";
+import type { LockFacts } from "../../src/model/lock-facts.ts";
+import { recordIn } from "../../src/model/owner-record.ts";
+import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
+import { standIns } from "../support/stand-ins.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+/** A lock of which only its job is known. */
+function lockOfJob(jobId: number): LockFacts {
+  const written = {
+    strategy: "s",
+    dataset: "d",
+    model: `m${jobId}`,
+    job_id: String(jobId),
+    acquired_at: "2026-01-12T16:49:29",
+  };
+  const record = recordIn(parseOwnerRecord(Buffer.from(JSON.stringify(written))));
+  const path = `/nowhere/m${jobId}.lock`;
+  const nothing = { weightsDir: null, recordProblem: null, marker: null, pid: null, startedAt: null };
+  return {
+    kind: "fcntl",
+    name: `s/d/m${jobId}`,
+    path,
+    lockPath: path,
+    kernelLock: { state: "none" },
+    record,
+    ...nothing,
+  };
+}
+
+test("who watches asks a scheduler once a minute, for all locks together, and says of a newer claim that it is not asked yet", async () => {
+  const { env, log } = await standIns("squeue");
+  for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+  const real = performance.now.bind(performance);
+  let laterMs = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => real() + laterMs);
+  const source = remoteSource({ ...remoteOptionsOf(), scheduler: "slurm", askEveryMs: 60_000 });
+  const look = async (...jobs: number[]) => (await Promise.all(jobs.map((id) => source(lockOfJob(id))))).flat();
+  const asked = () => log().length;
+  for (const { detail } of await look(1, 2)) expect(detail).toMatch(/^Slurm gives no evidence on job/);
+  expect(asked()).toBe(1);
+  laterMs = 12_000;
+  expect(await look(1, 3)).toEqual([
+    expect.objectContaining({ detail: expect.stringMatching(/^Slurm gives no evidence/) }),
+    expect.objectContaining({ says: "unknown", detail: "others are asked once a minute, the next time in 48 s" }),
+  ]);
+  laterMs = 59_000;
+  await look(1, 2, 3, 4);
+  expect(asked()).toBe(1);
+  laterMs = 61_000;
+  const after = await look(1, 2, 3, 4);
+  expect(asked()).toBe(2);
+  for (const { detail } of after) expect(detail).toMatch(/^Slurm gives no evidence on job/);
+});
