@@ -156,8 +156,10 @@ class Board implements BoardServer {
         validity: "live",
         canChoose: true,
       };
-      packed = Bun.gzipSync(Buffer.from(pageHtml(snapshot, view, settings)));
+      packed = Bun.gzipSync(pageHtml(snapshot, view, settings));
       this.#pages.byView.set(key, packed);
+      // What was needed for that is large and over; the collector would wait until there is more of it.
+      Bun.gc(true);
     }
     const headers = { ...headersFor("text/html; charset=utf-8"), vary: "accept-encoding" };
     if (!/\bgzip\b/.test(accepted)) return new Response(Bun.gunzipSync(packed), { headers });

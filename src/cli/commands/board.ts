@@ -74,7 +74,13 @@ async function board(gridFile: string | undefined, given: BoardOptions): Promise
   if (given.export !== undefined) return exportTo(given.export, given, source, title, standard);
   // A mistake in the grid is told now, not on the page.
   if (gridFile !== undefined) await source.rows();
-  const scanner = new Scanner<Snapshot>(takeSnapshots(source));
+  const takeSnapshot = takeSnapshots(source);
+  const scanner = new Scanner<Snapshot>(async () => {
+    const snapshot = await takeSnapshot();
+    // A scan of 10,000 folders leaves as much behind as the runtime itself takes; by itself the collector would wait.
+    Bun.gc(true);
+    return snapshot;
+  });
   const place = await placeFor(given, `${source.layout.root}\0${gridFile === undefined ? "" : resolve(gridFile)}`);
   const server = serveBoard({
     place,
