@@ -14,6 +14,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   board: () => import("./commands/board.ts"),
   init: () => import("./commands/init.ts"),
   config: () => import("./commands/config.ts"),
+  history: () => import("./commands/history.ts"),
   doctor: () => import("./commands/doctor.ts"),
   python: () => import("./commands/python.ts"),
   help: () => import("./commands/help.ts"),

@@ -20,6 +20,7 @@ export type EventDetail =
   | { readonly event: "claimed"; readonly attempt: number; readonly command: readonly string[] | null }
   | {
       readonly event: "ended";
+      readonly attempt: number;
       readonly end: End;
       readonly exit: number | null;
       readonly seconds: number | null;

@@ -14,6 +14,7 @@ export class RunHistory {
   readonly #command: readonly string[] | null;
   readonly #refusedBy = new Set<string>();
   #lock: HeldLock | null = null;
+  #attempt = 1;
 
   constructor({ history, leads, layout, configuration, argv }: RunRequest) {
     // A rank that joins another's run is no run of its own.
@@ -48,7 +49,8 @@ export class RunHistory {
         evidence: evidence.map(({ source, detail }) => `${source}: ${detail}`),
       });
     }
-    this.#add({ event: "claimed", attempt: before.attempts + 1, command: this.#command });
+    this.#attempt = before.attempts + 1;
+    this.#add({ event: "claimed", attempt: this.#attempt, command: this.#command });
     const onLoss = () => this.#add({ event: "lost", why: messageOf(lock.lost.reason) });
     if (lock.lost.aborted) onLoss();
     else lock.lost.addEventListener("abort", onLoss, { once: true });
@@ -58,7 +60,7 @@ export class RunHistory {
     if (ends === undefined || ends.lastEnd === null) return;
     const { lastEnd: end, lastExit: exit, seconds, checkpoint, attempts, interruptions } = ends;
     const counts = { seconds, checkpoint, attempts, interruptions };
-    this.#add({ event: "ended", end, exit, ...counts, command: this.#command });
+    this.#add({ event: "ended", attempt: this.#attempt, end, exit, ...counts, command: this.#command });
   }
 
   settled(): Promise<void> {

@@ -1,0 +1,95 @@
+import type { HistoryRun } from "../../history/runs.ts";
+import { durationText } from "../../model/durations.ts";
+import { printable } from "../../model/printable.ts";
+
+/** A run with the name of its user. */
+export interface ShownRun extends HistoryRun {
+  readonly user: string;
+}
+
+const plain = /^[ -~]*$/;
+
+type Cell = string | number | null;
+
+/** What can be shown of a run; `raw` where another form is for people. */
+const fields: Readonly<
+  Record<string, { readonly of: (run: ShownRun) => Cell; readonly raw?: (run: ShownRun) => Cell }>
+> = {
+  started: { of: (run) => dateText(run.startedMs), raw: (run) => isoText(run.startedMs) },
+  ended: { of: (run) => dateText(run.endedMs), raw: (run) => isoText(run.endedMs) },
+  elapsed: { of: ({ seconds }) => (seconds === null ? null : durationText(seconds * 1000)), raw: (run) => run.seconds },
+  user: { of: (run) => run.user },
+  name: { of: (run) => run.name },
+  host: { of: (run) => run.host },
+  pid: { of: (run) => run.pid },
+  job: { of: (run) => run.job },
+  gpus: { of: (run) => run.gpus },
+  generation: { of: (run) => run.generation },
+  attempt: { of: (run) => run.attempt },
+  state: { of: (run) => run.state },
+  exit: { of: (run) => run.exit },
+  checkpoint: { of: (run) => run.checkpoint },
+  command: { of: ({ command }) => command?.join(" ") ?? null },
+  evidence: { of: ({ evidence }) => (evidence.length === 0 ? null : evidence.join("; ")) },
+};
+
+export const historyFields = Object.keys(fields);
+export const usualFields = ["started", "user", "name", "host", "job", "elapsed", "state", "exit"];
+
+/** A line a run, each column as wide as its widest cell. */
+export function historyTable(runs: readonly ShownRun[], chosen: readonly string[]): string {
+  if (runs.length === 0) return "";
+  const rows = runs.map((run) => chosen.map((name) => shown(fields[name]?.of(run) ?? null)));
+  const header = chosen.map((name) => name.toUpperCase());
+  const widths = header.map((title, column) =>
+    rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), title.length),
+  );
+  return [header, ...rows]
+    .map(
+      (row) =>
+        `${row
+          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+          .join("  ")
+          .trimEnd()}\n`,
+    )
+    .join("");
+}
+
+/** Cells between tabs, with a header: numbers and times as programs read them. */
+export function historyTsv(runs: readonly ShownRun[], chosen: readonly string[]): string {
+  const rows = runs.map((run) =>
+    chosen.map((name) => {
+      const field = fields[name];
+      return printable(String((field?.raw ?? field?.of)?.(run) ?? "")).replaceAll("\t", "\\t");
+    }),
+  );
+  return [chosen, ...rows].map((row) => `${row.join("\t")}\n`).join("");
+}
+
+export function runJson({ startedMs, endedMs, ...run }: ShownRun): unknown {
+  const { name, generation, state, ...rest } = run;
+  return { name, generation, state, started: isoText(startedMs), ended: isoText(endedMs), ...rest };
+}
+
+function shown(cell: Cell): string {
+  if (cell === null) return "-";
+  const text = String(cell);
+  // Most are, of a hundred thousand.
+  return plain.test(text) ? text : printable(text);
+}
+
+function isoText(ms: number | null): string | null {
+  return ms === null || !isDate(ms) ? null : new Date(ms).toISOString();
+}
+
+function dateText(ms: number | null): string | null {
+  if (ms === null || !isDate(ms)) return null;
+  const date = new Date(ms);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function isDate(ms: number): boolean {
+  return Math.abs(ms) <= 8.64e15;
+}
