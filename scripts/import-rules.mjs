@@ -16,7 +16,7 @@ export const mayImport = {
   progress: ["model", "system", "site"],
   ...inTurn(
     ["model", "system", "site", "etcd", "evidence", "stores", "progress"],
-    ["history", "run", "listing", "grid", "work", "board", "doctor", "library", "python", "cli"],
+    ["history", "run", "listing", "grid", "work", "submit", "board", "doctor", "library", "python", "cli"],
   ),
 };
 

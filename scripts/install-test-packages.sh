@@ -33,6 +33,7 @@ packages=(
   'fish        fish'
   'chromium    chromium'
   'fonts-dejavu-core fc-list'
+  'shellcheck  shellcheck'
 )
 
 find_missing() {

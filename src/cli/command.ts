@@ -13,6 +13,8 @@ export interface Option<T = unknown, Always extends boolean = boolean> {
   readonly short?: string;
   /** Names the value in help: `<dir>`. */
   readonly placeholder?: string;
+  /** Its value may begin with `--`: it is an option for another program. */
+  readonly takesOptions?: boolean;
   readonly choices?: readonly string[];
   /** Of an optional value: whether the next word can be it. Else that word is the first operand. */
   mayBeValue?(text: string): boolean;
@@ -46,6 +48,8 @@ export interface Operand<T = unknown> {
   readonly description: string;
   readonly form: "one" | "optional" | "rest" | "after --";
   readonly choices?: readonly string[];
+  /** What it is where none is given, if that is right; else the call is wrong. */
+  readonly missing?: T;
   /** Never set: it carries the type of the value. */
   readonly type?: T;
 }

@@ -8,6 +8,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   list: () => import("./commands/list.ts"),
   clear: () => import("./commands/clear.ts"),
   work: () => import("./commands/work.ts"),
+  submit: () => import("./commands/submit.ts"),
   plan: () => import("./commands/plan.ts"),
   why: () => import("./commands/why.ts"),
   top: () => import("./commands/top.ts"),

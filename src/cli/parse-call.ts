@@ -102,7 +102,8 @@ function textOf(given: string, option: Option, inline: string | null, next: stri
   if (form === "value") {
     if (inline !== null) return { text: inline, fromNext: false };
     // The next option is not a value that somebody forgot; `--name=--value` can still be said.
-    if (next !== undefined && !next.startsWith("--")) return { text: next, fromNext: true };
+    if (next !== undefined && (option.takesOptions === true || !next.startsWith("--")))
+      return { text: next, fromNext: true };
     throw new UsageError(`${given} has no value`, { hint: `give ${given} ${placeholder}` });
   }
   if (form === "optional value") {
@@ -146,6 +147,10 @@ function readOperands(name: string, { operands = {} }: Command, given: readonly 
     const texts = isRest ? given.slice(at) : given.slice(at, Math.min(at + 1, end));
     at += texts.length;
     if (texts.length === 0 && operand.form === "optional") continue;
+    if (texts.length === 0 && operand.missing !== undefined) {
+      values[key] = operand.missing;
+      continue;
+    }
     if (texts.length === 0) throw new UsageError(`no ${key} is given`, { hint: `${key}: ${operand.description}` });
     values[key] = isRest ? texts : readOperand(key, operand, texts[0] ?? "");
   }

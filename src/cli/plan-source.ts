@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import type { RemoteOptions } from "../evidence/remote/options.ts";
+import { markQueued, waitingSubmissions } from "../grid/covered-rows.ts";
 import { FieldReader } from "../grid/fields.ts";
 import type { Grid, Row } from "../grid/grid.ts";
 import { knownRows } from "../grid/known-rows.ts";
@@ -88,7 +89,15 @@ export function openPlanSource(
       if (version !== null) read = { version, grid };
       return { grid, unreadable, links };
     },
-    look: ({ grid }) => planRows({ reader, rows: grid.rows, examine, ruleOf, maxAttempts, progress }),
+    look: async ({ grid }) => {
+      const request = { reader, rows: grid.rows, examine, ruleOf, maxAttempts, progress };
+      const { scheduler, timeouts } = layout.site;
+      const [plan, waiting] = await Promise.all([
+        planRows(request),
+        waitingSubmissions(layout.lockDir, given.scheduler ?? scheduler, timeouts.schedulerMs),
+      ]);
+      return markQueued(plan, request, waiting);
+    },
   };
 }
 

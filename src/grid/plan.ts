@@ -12,7 +12,7 @@ import type { FieldReader } from "./fields.ts";
 import { noSettings, type Row } from "./grid.ts";
 import { lookAtRows, type RowLook } from "./look-at-rows.ts";
 import { NeedChecker } from "./needs.ts";
-import { countStates, type RowEnds, type RowFacts, type RowState, stateOf } from "./row-state.ts";
+import { countStates, type Queued, type RowEnds, type RowFacts, type RowState, stateOf } from "./row-state.ts";
 
 /** One row of a plan: its configuration, the state that it is in, and what says so. */
 export interface PlannedRow {
@@ -32,6 +32,8 @@ export interface PlannedRow {
   readonly rule: DoneRule;
   /** Why the row is unknown or blocked, in words; null where the lock says it. */
   readonly reason: string | null;
+  /** The submission that covers it; null: none does. */
+  readonly queued: Queued | null;
 }
 
 export interface Plan {
@@ -82,6 +84,7 @@ function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: R
     log: names.includes(runLogsFolder) ? newestLog(look.weightsDir) : null,
     doneBy: facts.doneBy,
     rule: ruleOf(row),
+    queued: facts.queued,
     reason: state === "unknown" ? facts.problem : state === "blocked" ? facts.missing : null,
   };
 }

@@ -1,7 +1,11 @@
 import { UsageError } from "../model/errors.ts";
 import { makeRow } from "./block.ts";
 import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
-import { mostRows, noSettings, type Row } from "./grid.ts";
+import { type BlockSettings, mostRows, noSettings, type Row } from "./grid.ts";
+import { readSettingsText } from "./yaml-grid.ts";
+
+/** Of a line of JSON, beside its fields. */
+const rowSettings: readonly string[] = ["done", "needs", "submit", "max_attempts"];
 
 /**
  * The rows of a table with a header: comma, semicolon or tab between cells, quotes as spreadsheets write them (RFC 4180), a
@@ -89,19 +93,36 @@ function rowOf(reader: FieldReader, place: string, texts: ReadonlyMap<string, st
   return makeRow(reader, { settings: noSettings, place }, values);
 }
 
-/** The rows of JSON Lines: an object a line whose keys are fields. Throws a UsageError with the line. */
+/**
+ * The rows of JSON Lines: an object a line whose keys are fields, and settings as blocks of YAML have them. Throws a UsageError
+ * with the line.
+ */
 export function readJsonLines(reader: FieldReader, file: string, text: string): Row[] {
   const rows: Row[] = [];
+  const known = new Map<string, BlockSettings>();
   for (const [index, content] of text.split("\n").entries()) {
     if (content.trim() === "") continue;
     const place = `${file}:${index + 1}`;
-    rows.push(rowOf(reader, place, readObject(place, content, reader.names)));
+    const { texts, settings } = readObject(place, content, reader.names);
+    const row = rowOf(reader, place, texts);
+    if (settings === null) rows.push(row);
+    else {
+      // Many rows have few settings, and reading them is slow.
+      const read = known.get(settings) ?? readSettingsText(reader, place, settings);
+      known.set(settings, read);
+      rows.push({ ...row, settings: read });
+    }
     if (rows.length > mostRows) throw tooMany(place);
   }
   return rows;
 }
 
-function readObject(place: string, content: string, fields: readonly string[]): ReadonlyMap<string, string> {
+/** `settings`: what the line says beside the fields, as JSON; null: nothing. */
+function readObject(
+  place: string,
+  content: string,
+  fields: readonly string[],
+): { readonly texts: ReadonlyMap<string, string>; readonly settings: string | null } {
   let object: unknown;
   try {
     object = JSON.parse(content);
@@ -114,14 +135,18 @@ function readObject(place: string, content: string, fields: readonly string[]): 
       hint: 'for example {"strategy": "baseline", "dataset": "IDD-AW", "model": "pspnet_r50"}',
     });
   }
-  return new Map(
-    Object.entries(object).map(([name, value]) => {
+  const entries = Object.entries(object);
+  const settings = entries.filter(([name]) => rowSettings.includes(name));
+  const texts = new Map(
+    entries.flatMap(([name, value]): [string, string][] => {
+      if (rowSettings.includes(name)) return [];
       if (!fields.includes(name)) throw noSuchField(place, name, fields);
-      if (value === null) return [name, "none"];
-      if (typeof value === "string" || typeof value === "number") return [name, String(value)];
+      if (value === null) return [[name, "none"]];
+      if (typeof value === "string" || typeof value === "number") return [[name, String(value)]];
       throw new UsageError(`${place}: ${name}: expected a text, a number, or null`, { code: "ERR_GRID" });
     }),
   );
+  return { texts, settings: settings.length === 0 ? null : JSON.stringify(Object.fromEntries(settings)) };
 }
 
 function tooMany(place: string): UsageError {

@@ -1,6 +1,6 @@
 import { readDoneDeclaration } from "../site/done-declaration.ts";
 import { readAttempts } from "../site/site-file.ts";
-import type { YamlValue } from "../site/yaml-reader.ts";
+import { readYaml, type YamlValue } from "../site/yaml-reader.ts";
 import type { Block, Exclusion, PlacedText } from "./block.ts";
 import type { FieldReader } from "./fields.ts";
 import type { BlockSettings, Need, Place } from "./grid.ts";
@@ -26,6 +26,11 @@ function readBlock(fields: readonly string[], file: string, value: YamlValue): B
         .map((item) => readExclusion(file, fields, item)) ?? [],
     settings: readSettings(fields, own),
   };
+}
+
+/** Settings of a block as one text: JSON is YAML, too. Throws a UsageError with the place. */
+export function readSettingsText({ names }: FieldReader, place: Place, text: string): BlockSettings {
+  return readSettings(names, readYaml(text, place, "`trainlock help grids` describes grids").mapping(settingNames));
 }
 
 function readFields(file: string, fields: readonly string[], own: ReadonlyMap<string, YamlValue>) {

@@ -18,7 +18,7 @@ export class RunCount {
   private constructor(request: RunRequest, lock: HeldLock, before: RunEnds) {
     this.#request = request;
     this.#lock = lock;
-    this.before = before;
+    this.before = request.forgetsAttempts === true ? { ...before, attempts: 0, fruitless: 0 } : before;
   }
 
   /** To be made when the lock is held, before the command is started. */

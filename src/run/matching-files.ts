@@ -11,6 +11,9 @@ export interface MatchingFile {
   readonly modifiedNs: bigint;
 }
 
+/** What was set aside so that a training could be made again (`work --again`) shows nothing any more. */
+const setAside = /\.before-\d+$/;
+
 /** Where logs of workers go, within the weights dir. */
 export const runLogsFolder = "trainlock-logs";
 
@@ -77,7 +80,7 @@ export function isOwnName(name: string): boolean {
 function fileAt(weightsDir: string, name: string, folders: boolean): MatchingFile | null {
   const path = resolve(weightsDir, name);
   const [first = ""] = relative(weightsDir, path).split(sep);
-  if (first === "" || first === ".." || isOwnName(first)) return null;
+  if (first === "" || first === ".." || isOwnName(first) || setAside.test(name)) return null;
   try {
     const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
     const isFolder = folders && stats?.isDirectory() === true;

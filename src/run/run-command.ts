@@ -8,6 +8,7 @@ import { type DoneFinding, findDone } from "./find-done.ts";
 import { RunHistory } from "./run-history.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import { runUnderLock } from "./run-under-lock.ts";
+import { makeWay } from "./set-aside.ts";
 import { Supervisor } from "./supervise.ts";
 
 /** Takes the claim, runs the command, gives the claim back whatever happens. */
@@ -52,7 +53,12 @@ async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<
     let ended: ClaimOutcome = { exitCode: null };
     try {
       // Whoever held the lock a moment ago may have finished the training. A rank that joins has the lock of one that trains.
-      const finished = leads ? doneOutcome(await findDone(layout, configuration, done)) : null;
+      const { againSinceMs } = request;
+      const look = () =>
+        againSinceMs === undefined
+          ? findDone(layout, configuration, done)
+          : makeWay(layout, configuration, done, againSinceMs);
+      const finished = leads ? doneOutcome(await look()) : null;
       if (finished !== null) return finished;
       if (interrupted.aborted) return interruption(interrupted);
       tell.held(lock);
@@ -71,8 +77,14 @@ async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<
 }
 
 /** Without the lock: the files first, for what is there while nobody holds the configuration was finished before. */
-async function lookForDone({ layout, configuration, done, isHeld }: RunRequest): Promise<RunOutcome | null> {
-  if (!asksAnything(done)) return null;
+async function lookForDone({
+  layout,
+  configuration,
+  done,
+  isHeld,
+  againSinceMs,
+}: RunRequest): Promise<RunOutcome | null> {
+  if (!asksAnything(done) || againSinceMs !== undefined) return null;
   const found = await findDone(layout, configuration, done);
   if (found.kind === "not done" || (await isHeld())) return null;
   return doneOutcome(found);

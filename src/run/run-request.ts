@@ -32,6 +32,10 @@ export interface RunRequest {
   readonly dieWithWrapper: boolean;
   readonly history: EventLog;
   readonly tell: RunEvents;
+  /** Whether what has failed until now does not count any more. */
+  readonly forgetsAttempts?: boolean;
+  /** Train again what is done, unless that was after this time, milliseconds since the epoch; absent: not again. */
+  readonly againSinceMs?: number;
   /** Where the command's output goes; absent: where ours does. */
   readonly output?: CommandOutput;
 }

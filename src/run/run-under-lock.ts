@@ -25,7 +25,7 @@ const dropCodeEveryMs = 2000;
 /** Until a process that was sent SIGKILL writes no more. */
 const killingTakesMs = 250;
 /** From the death of a command of a signal until we must have been sent the same. */
-const signalPatienceMs = 50;
+const signalPatienceMs = 200;
 
 export interface Surroundings {
   readonly weightsDir: string;
@@ -121,7 +121,7 @@ async function followCommand(
 async function stopSignalOf(command: FollowedCommand, ending: Ending): Promise<NodeJS.Signals | null> {
   if (ending.kind !== "signalled") return command.stopSignal;
   const name = signalName(ending.signal);
-  if (stopSignals.has(name) && command.passedOn.size === 0) await sleep(signalPatienceMs);
+  if (stopSignals.has(name) && command.stopSignal === null) await sleep(signalPatienceMs);
   return command.stopSignal ?? [...command.passedOn].find((signal) => signal === name) ?? null;
 }
 

@@ -5,10 +5,12 @@ import { NeedChecker } from "../grid/needs.ts";
 import { kernelLockFactsOf } from "../listing/kernel-lock-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { messageOf } from "../model/errors.ts";
-import { recordIn } from "../model/owner-record.ts";
+import type { RunEnds } from "../model/run-ends.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { findDone } from "../run/find-done.ts";
+import { isNewer } from "../run/set-aside.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
+import { earlierRuns } from "../stores/claim-record.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
@@ -19,8 +21,18 @@ export type RowLook =
   | { readonly kind: "trainable" }
   | { readonly kind: "done" }
   | { readonly kind: "held" }
+  | { readonly kind: "failed" }
   | { readonly kind: "blocked"; readonly why: string }
   | { readonly kind: "problem"; readonly why: string };
+
+export interface RowLookerOptions {
+  readonly reader: FieldReader;
+  readonly ruleOf: (row: Row) => DoneRule;
+  /** How many failed runs make a row `failed`; null: those before this worker do not count. */
+  readonly maxAttempts: ((row: Row) => number) | null;
+  /** What was done before this time, milliseconds since the epoch, is to be trained again; null: nothing is. */
+  readonly againSinceMs: number | null;
+}
 
 /**
  * Looks at single rows, in the same time however many others there are: its lock, its weights dir, what it needs. Asks no host
@@ -29,18 +41,22 @@ export type RowLook =
 export class RowLooker {
   readonly #reader: FieldReader;
   readonly #ruleOf: (row: Row) => DoneRule;
+  readonly #maxAttempts: ((row: Row) => number) | null;
+  readonly #againSinceMs: number | null;
   readonly #remote: RemoteLocks | null;
   #needs: NeedChecker;
 
-  constructor(reader: FieldReader, ruleOf: (row: Row) => DoneRule, remote: RemoteLocks | null) {
-    this.#reader = reader;
-    this.#ruleOf = ruleOf;
+  constructor(options: RowLookerOptions, remote: RemoteLocks | null) {
+    this.#reader = options.reader;
+    this.#ruleOf = options.ruleOf;
+    this.#maxAttempts = options.maxAttempts;
+    this.#againSinceMs = options.againSinceMs;
     this.#remote = remote;
     this.#needs = this.#makeNeeds();
   }
 
-  static async open(reader: FieldReader, ruleOf: (row: Row) => DoneRule): Promise<RowLooker> {
-    return new RowLooker(reader, ruleOf, await openRemoteLocks(reader.layout));
+  static async open(options: RowLookerOptions): Promise<RowLooker> {
+    return new RowLooker(options, await openRemoteLocks(options.reader.layout));
   }
 
   /** What was found out about needs is asked anew. */
@@ -52,18 +68,19 @@ export class RowLooker {
     this.#remote?.close();
   }
 
-  /** `again`: what shows the row to be done does not count. */
-  async look(row: Row, again = false): Promise<RowLook> {
+  async look(row: Row): Promise<RowLook> {
     const { configuration, settings } = row;
     const { layout } = this.#reader;
     try {
       // The files first: what is there while nobody holds the row was finished before.
-      const isDone = !again && (await this.#isDone(row));
+      const isDone = await this.#isDone(row);
       if (await this.#isHeld(configuration)) return { kind: "held" };
       if (isDone) return existsSync(markerPath(layout.weightsDir(configuration))) ? trainable : { kind: "done" };
-      if (settings.needs.length === 0) return trainable;
-      const why = await this.#needs.missing(configuration, settings.needs);
-      return why === null ? trainable : { kind: "blocked", why };
+      const why = settings.needs.length === 0 ? null : await this.#needs.missing(configuration, settings.needs);
+      if (why !== null) return { kind: "blocked", why };
+      const most = this.#maxAttempts?.(row) ?? null;
+      if (most !== null && endsOf(layout, configuration).attempts >= most) return { kind: "failed" };
+      return trainable;
     } catch (error) {
       return { kind: "problem", why: messageOf(error) };
     }
@@ -92,10 +109,11 @@ export class RowLooker {
     if (!existsSync(weightsDir)) return false;
     requireWithin(layout.root, weightsDir);
     const rule = this.#ruleOf(row);
-    if (isEmptyRule(rule)) return hasEndedWell(layout, row.configuration);
+    const since = this.#againSinceMs;
+    if (isEmptyRule(rule)) return since === null && hasEndedWell(layout, row.configuration);
     const found = await findDone(layout, row.configuration, rule);
     if (found.kind === "another's") throw found.error;
-    return found.kind === "done";
+    return found.kind === "done" && (since === null || isNewer(layout, row.configuration, found.path, since));
   }
 
   #makeNeeds(): NeedChecker {
@@ -116,8 +134,11 @@ export function isEmptyRule(rule: DoneRule): boolean {
 }
 
 /** Without a done rule: whether the last run of a configuration ended with exit code 0, as its owner record says. */
-export function hasEndedWell(layout: Layout, configuration: Configuration): boolean {
-  const record = recordIn(readMarkerRecord(layout.weightsDir(configuration)).reading);
-  const section = record?.trainlock ?? null;
-  return section !== null && section.releasedAt !== null && section.exitCode === 0;
+function hasEndedWell(layout: Layout, configuration: Configuration): boolean {
+  return endsOf(layout, configuration).lastEnd === "done";
+}
+
+function endsOf(layout: Layout, configuration: Configuration): RunEnds {
+  const { reading } = readMarkerRecord(layout.weightsDir(configuration));
+  return earlierRuns([reading], layout, configuration).ends;
 }

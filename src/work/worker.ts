@@ -5,7 +5,7 @@ import { type EndedRun, type EndedRuns, isQuickFailure } from "./ended-runs.ts";
 import type { ChosenRows } from "./grid-on-disk.ts";
 import type { RowLook } from "./look-at-row.ts";
 import { RemainingRows, type Rest } from "./remaining-rows.ts";
-import { type RowEnd, RowProcess } from "./row-process.ts";
+import { type RowCall, type RowEnd, RowProcess } from "./row-process.ts";
 import { fitsInto } from "./time-limit.ts";
 import { type WorkSignals, watchSignals } from "./work-signals.ts";
 
@@ -55,12 +55,11 @@ export interface WorkRequest {
   readonly forget: () => void;
   readonly isQueued: (row: Row) => boolean;
   readonly maxAttempts: (row: Row) => number;
-  readonly hasCheckpoint: (row: Row) => boolean;
+  readonly hasCheckpoint: (row: Row) => Promise<boolean>;
   /** Whether a run that ended with exit code 0 has done what it was for. */
   readonly isDone: (row: Row) => Promise<boolean>;
-  /** The options and the command of a row's wrapper. */
-  readonly argumentsOf: (row: Row) => readonly (string | Uint8Array)[];
-  readonly variablesOf: (row: Row, slot: number) => Readonly<Record<string, string>>;
+  /** The options and the command of a row's wrapper. Throws a UsageError where its values do not fit into the command. */
+  readonly callOf: (row: Row, slot: number) => Promise<Pick<RowCall, "args" | "variables">>;
   readonly slots: number;
   readonly most: number;
   /** Milliseconds since the epoch; null: no limit. */
@@ -205,19 +204,20 @@ export class Worker {
       const row = this.#stop === null ? await this.#remaining.take() : null;
       this.#lookedMs += performance.now() - beganMs;
       if (row === null) return null;
-      const wait = this.#stop === null ? this.#timeProblem(row) : null;
+      const wait = this.#stop === null ? await this.#timeProblem(row) : null;
       if (this.#stop === null && wait === null) return row;
       this.#remaining.settle(row, wait ?? "again");
     }
   }
 
-  #timeProblem(row: Row): Rest | null {
+  async #timeProblem(row: Row): Promise<Rest | null> {
     const { endsAt, endedRuns, hasCheckpoint } = this.#request;
     if (endsAt === null) return null;
     const leftMs = endsAt - Date.now();
     if (leftMs <= 0) this.#end({ kind: "time" });
     const usual = endedRuns.usualSeconds(row.configuration.model);
-    return fitsInto(leftMs, usual, hasCheckpoint(row)) ? null : { kind: "late" };
+    if (fitsInto(leftMs, usual, false)) return null;
+    return fitsInto(leftMs, usual, await hasCheckpoint(row)) ? null : { kind: "late" };
   }
 
   /** Nothing can be trained now: waits where more may come. False: nothing more comes. */
@@ -260,7 +260,7 @@ export class Worker {
   }
 
   async #train(row: Row, slot: number): Promise<void> {
-    const { nameOf, argumentsOf, variablesOf, inheritsOutput, tell } = this.#request;
+    const { nameOf, callOf, inheritsOutput, tell } = this.#request;
     const name = nameOf(row);
     let startedMs: number | null = null;
     let log: string | null = null;
@@ -273,8 +273,7 @@ export class Worker {
     let end: RowEnd;
     try {
       const process = new RowProcess({
-        args: argumentsOf(row),
-        variables: variablesOf(row, slot),
+        ...(await callOf(row, slot)),
         inheritsOutput,
         onHeld: (_, path) => {
           startedMs = performance.now();

@@ -8,6 +8,7 @@ import { openFilesSuite } from "./open-files.ts";
 import { runningSuite } from "./running.ts";
 import { schedulersSuite } from "./schedulers.ts";
 import { silenceSuite } from "./silence.ts";
+import { submitSuite } from "./submit.ts";
 
 const missing = clusterIsMissing();
 
@@ -34,5 +35,6 @@ else {
     contentionSuite(theCluster);
     runningSuite(theCluster);
     silenceSuite(theCluster);
+    submitSuite(theCluster);
   });
 }

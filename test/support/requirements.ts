@@ -45,6 +45,7 @@ type Program =
   | "script"
   | "setpriv"
   | "setsid"
+  | "shellcheck"
   | "snakemake"
   | "tmux"
   | "tsp"

@@ -100,7 +100,10 @@ test("without a done rule, what ended with exit code 0 is not trained again", as
 
 test("with --count 1 the exit code is the command's own, and 0 where nothing could be taken", async () => {
   const site = await workSite(namesTo(2));
-  expect((await site.work([...done, "--count", "1"], ["sh", "-c", "exit 9"])).exitCode).toBe(9);
+  const first = ["--count", "1", "--strategy", "s1"];
+  expect((await site.work([...done, ...first], ["sh", "-c", "exit 9"])).exitCode).toBe(9);
+  const used = await site.work([...done, ...first], training(site.root));
+  expect(used).toMatchObject({ exitCode: 0, stdout: "nothing can be trained now: 1 failed (s1/d/m)\n" });
   expect((await site.work([...done, "--count", "1", "--strategy", "s2"], training(site.root))).exitCode).toBe(0);
   const nothing = await site.work([...done, "--count", "1", "--strategy", "s2"], training(site.root));
   expect(nothing).toMatchObject({ exitCode: 0, stdout: "nothing is left to train\n" });
@@ -219,6 +222,32 @@ test("output goes where --log says; a link in the place of the log folder is not
   const pattern = join(site.root, "logs", "{name}", "{generation}.txt");
   expect((await site.work([...done, "--log", pattern], training(site.root, "echo out;"))).exitCode).toBe(0);
   expect(readFileSync(join(site.root, "logs", "s", "d", "m", "2.txt"), "utf8")).toBe("out\n");
+});
+
+test("--again trains selected rows once more, by several workers each once; what showed them to be done is kept", async () => {
+  const site = await workSite(namesTo(4));
+  expect((await site.work([...done, "--done-file", "t.json"], training(site.root))).exitCode).toBe(0);
+  const again = [...done, "--done-file", "t.json", "--again", "--strategy", "s1,s2,s3"];
+  const slow = training(site.root, "sleep 0.5;");
+  const ended = await Promise.all([site.work([...again, "--wait"], slow), site.work([...again, "--wait"], slow)]);
+  expect(ended.map(({ exitCode }) => exitCode)).toEqual([0, 0]);
+  expect(site.lines("ran").slice(4).sort()).toEqual(["s1 2", "s2 2", "s3 2"]);
+  for (const name of ["final.pth", "final.pth.before-1", "t.json", "t.json.before-1"])
+    expect([name, existsSync(join(site.weightsDir("s2"), name))]).toEqual([name, true]);
+  expect((await site.work([...again, "--done-when", "*"], training(site.root))).exitCode).toBe(0);
+  expect(existsSync(join(site.weightsDir("s2"), "final.pth.before-2"))).toBe(true);
+  const all = await site.work([...done, "--again"], training(site.root));
+  expect(all).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("--again without a selection") });
+});
+
+test("a training goes on from its checkpoint", async () => {
+  const site = await workSite(["s"]);
+  site.write("trainlock.yaml", 'checkpoint: "iter_*.pth"\n');
+  const script = `echo "$@" >>"${site.root}/args"; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/iter_$#.pth"; exit 1`;
+  for (let run = 0; run < 2; run += 1)
+    await site.work([...done, "--retry-failed"], ["sh", "-c", script, "sh", "go", "{--resume}", "{checkpoint}"]);
+  const path = join(site.weightsDir("s"), "iter_2.pth");
+  expect(site.lines("args")).toEqual(["go ", `go --resume ${path} ${path}`]);
 });
 
 test("workers on the options alone; a call without a grid or a command is wrong", async () => {

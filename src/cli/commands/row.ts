@@ -12,6 +12,8 @@ const options = {
   ...runOptions,
   log: value("<pattern>", "path of the log, {generation} replaced (else in the weights dir)"),
   inherit: flag("the command's output is the worker's"),
+  again: value("<time>", "train what was done before this time, milliseconds since the epoch"),
+  retryFailed: flag("what has failed until now does not count"),
 };
 
 /** The wrapper of one row of a grid: `run`, which reports to the worker that started it. */
@@ -23,7 +25,12 @@ export const command = defineCommand({
   stopsAtOperand: true,
   examples: [],
   exitCodes: { other: "as run" },
-  execute: ({ command: argv, log, inherit, ...given }) => run(argv, given, followerFor(inherit, log)),
+  execute: ({ command: argv, log, inherit, retryFailed, again, ...given }) =>
+    run(argv, given, {
+      ...followerFor(inherit, log),
+      forgetsAttempts: retryFailed,
+      ...(again === undefined ? {} : { againSinceMs: Number(again) }),
+    }),
 });
 
 function followerFor(inherits: boolean, pattern: string | undefined): RunFollower {

@@ -55,7 +55,7 @@ export const command = defineCommand({
 });
 
 /** For a worker, which follows the runs of its rows. */
-export interface RunFollower {
+export interface RunFollower extends Pick<RunRequest, "forgetsAttempts" | "againSinceMs"> {
   readonly output: CommandOutput;
   over(status: RunStatus): void;
 }
@@ -78,7 +78,7 @@ export async function run(argv: readonly string[], options: RunOptions, follower
     const know = (known: Partial<RunOf>) => {
       of = { ...of, ...known };
     };
-    const { outcome, exitCode } = await runAndSettle(argv, options, know, follower?.output);
+    const { outcome, exitCode } = await runAndSettle(argv, options, know, follower);
     report(outcome, exitCode);
     if (outcome.kind === "ended" && outcome.interrupted !== null) dieOfInterrupt(outcome.interrupted);
     return exitCode;
@@ -92,7 +92,7 @@ async function runAndSettle(
   [program, ...args]: readonly string[],
   options: RunOptions,
   know: (known: Partial<RunOf>) => void,
-  output: CommandOutput | undefined,
+  follower: RunFollower | undefined,
 ): Promise<{ readonly outcome: RunOutcome; readonly exitCode: number }> {
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
@@ -127,7 +127,7 @@ async function runAndSettle(
     killAfterMs: options.killAfter,
     leftovers: options.leftovers ?? null,
     dieWithWrapper: options.dieWithWrapper,
-    ...(output === undefined ? {} : { output }),
+    ...followed(follower),
     tell: {
       ...progress,
       held: (lock) => {
@@ -155,6 +155,12 @@ function refuseSubmission({ argv, done }: RunRequest): void {
   const hint = `put \`trainlock run\` into the job, in front of the training: ${submitter} … trainlock run … -- python train.py`;
   if (done.file !== null) throw new UsageError(`${why}, and ${done.file} would say that it was trained`, { hint });
   say(`trainlock: ${why}; ${hint}`);
+}
+
+function followed(follower: RunFollower | undefined): Pick<RunRequest, "output" | "forgetsAttempts" | "againSinceMs"> {
+  if (follower === undefined) return {};
+  const { output, forgetsAttempts = false, againSinceMs } = follower;
+  return { output, forgetsAttempts, ...(againSinceMs === undefined ? {} : { againSinceMs }) };
 }
 
 function settle(outcome: RunOutcome, program: string, options: RunOptions): number {

@@ -1,12 +1,17 @@
 import { resolve } from "node:path";
+import { markQueued, waitingSubmissions } from "../../grid/covered-rows.ts";
 import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
 import { configurationArguments } from "../../grid/next-command.ts";
 import { planRows } from "../../grid/plan.ts";
-import { exitCodes } from "../../model/errors.ts";
+import { elementHere, noteTaken } from "../../grid/submissions.ts";
+import { exitCodes, messageOf, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
 import type { DoneRule } from "../../run/done-rule.ts";
+import { newestCheckpoint } from "../../run/newest-checkpoint.ts";
+import { findResumePoints } from "../../run/resume.ts";
+import type { Layout } from "../../site/layout.ts";
 import { signalNumber } from "../../system/processes/signals.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
 import { EndedRuns } from "../../work/ended-runs.ts";
@@ -16,7 +21,7 @@ import { isEmptyRule, RowLooker } from "../../work/look-at-row.ts";
 import { rehearse } from "../../work/rehearse.ts";
 import { rowValues, rowVariables } from "../../work/row-values.ts";
 import { endOfJob } from "../../work/time-limit.ts";
-import { Worker, type WorkResult } from "../../work/worker.ts";
+import { Worker, type WorkRequest, type WorkResult } from "../../work/worker.ts";
 import {
   choiceOr,
   defineCommand,
@@ -41,36 +46,33 @@ import { optionArguments } from "../option-arguments.ts";
 import { isTerminal, print, say } from "../output.ts";
 import { paintFor } from "../show/paint.ts";
 import { planLines } from "../show/plan-text.ts";
-import { showWork } from "../show/work-progress.ts";
+import { type ShownWork, showWork } from "../show/work-progress.ts";
 import { layoutFrom, siteOptions } from "../site-options.ts";
 import { parseCount, parsePositiveDuration, wholeNumber } from "../units.ts";
 import { runOptions } from "./run-options.ts";
 
 const mostJobs = 64;
 const { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker } = runOptions;
+const runsOptions = { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker };
 /** What each run gets as the worker has it. */
-const passedOn = {
-  ...siteOptions,
-  ...evidenceOptions,
-  onLost,
-  killAfter,
-  leftovers,
-  dieWithWrapper,
-  checkEvery,
-  ttl,
-  alsoMarker,
+const passedOn = { ...siteOptions, ...evidenceOptions, ...runsOptions };
+const rowOptions = {
+  ...attemptsOption,
+  log: value("<what>", "where output goes: inherit, or a path with {name} and {generation} (else in the weights dir)"),
 };
+/** What `submit` hands on to the elements of its arrays, beside where the site is and what shows a row to be done. */
+export const elementOptions = { ...rowOptions, ...runsOptions };
 
 const options = {
   ...selectionOptions,
   jobs: valueOr("<n>", "so many rows at a time; TRAINLOCK_SLOT is 0 to n-1", "1", parseJobs),
   count: value("<k>", "train so many rows, then stop; with 1, exit as the command did", parseCount),
   until: value("<when>", "start no row that usually takes longer than what is left: 23h, or job", parseUntil),
-  ...attemptsOption,
   retryFailed: flag("train rows that have failed once more, and go on where a whole grid was stopped"),
+  again: flag("train the selected rows again, also those that are done; what shows that is kept as *.before-N"),
   wait: flag("wait for rows that others hold, or that need something"),
   order: choiceOr("<how>", "which row is next: as written in the grid, or random", ["grid", "random"], "grid"),
-  log: value("<what>", "where output goes: inherit, or a path with {name} and {generation} (else in the weights dir)"),
+  ...rowOptions,
   splitGpus: flag("each slot gets its share of CUDA_VISIBLE_DEVICES, else of the GPUs there are"),
   rehearse: flag("check command, folders and done rule of all rows, and start nothing"),
   ...doneOptions,
@@ -114,10 +116,8 @@ export const command = defineCommand({
 async function work(gridFile: string | undefined, argv: readonly string[], given: WorkOptions): Promise<number> {
   const layout = layoutFrom(given);
   const reader = new FieldReader(layout);
-  const template = new CommandTemplate(
-    argv,
-    layout.site.dimensions.map(({ name }) => name),
-  );
+  const dimensions = layout.site.dimensions.map(({ name }) => name);
+  const template = new CommandTemplate(argv, dimensions);
   const selection = selectionFrom(reader, given);
   const disk = new GridOnDisk(
     gridFile,
@@ -128,55 +128,115 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   );
   const rows = await disk.first();
   const ruleOf = rowRules(layout, given);
-  const nameOf = (row: Row) => layout.displayName(row.configuration);
-  const variables = await slotVariables(given);
-  const endsAt = given.until === undefined ? null : await endOf(given.until);
-  const looker = await RowLooker.open(reader, ruleOf);
+  const maxAttempts = maxAttemptsFor(layout, given);
+  if (given.again && selection.size === 0)
+    throw new UsageError("--again without a selection would train the whole grid again", {
+      hint: "name the rows, for example --strategy baseline --model pspnet_r50",
+    });
+  const againSinceMs = given.again ? Date.now() : null;
+  const looker = await RowLooker.open({
+    ...{ reader, ruleOf, againSinceMs },
+    maxAttempts: given.retryFailed || given.again ? null : maxAttempts,
+  });
   if (given.rehearse) return showRehearsal(await rehearse({ layout, rows: rows.chosen, argv, ruleOf, looker }));
   const endedRuns = new EndedRuns(layout.lockDir, (text) => say(`trainlock: ${printable(text)}`));
   if (given.retryFailed) await endedRuns.forgive();
+  const nameOf = (row: Row) => layout.displayName(row.configuration);
   const doneBefore = isTerminal(2) && !given.quiet ? await doneNow(rows.chosen, looker, nameOf) : new Set<string>();
   const show = showWork({ toErrors: given.log === "inherit", quiet: given.quiet, doneBefore });
   if (rows.chosen.some((row) => isEmptyRule(ruleOf(row))) && !given.quiet)
     show.warning("without a done rule, a row whose last run ended with exit code 0 counts as trained (--done-when)");
-  const fixed = optionArguments(passedOn, given);
+  const element = gridFile === undefined ? null : elementHere(gridFile, process.env);
+  const queued = element === null ? await queuedFolders(given, reader, rows.chosen, ruleOf) : new Set<string>();
+  const tell = element === null ? show : notingElement(element, show);
   const worker = new Worker({
     rows,
     reread: () => disk.changed(show.warning),
     nameOf,
     look: (row) => looker.look(row),
     forget: () => looker.forget(),
-    isQueued: () => false,
-    maxAttempts: maxAttemptsFor(layout, given),
-    hasCheckpoint: () => false,
+    isQueued: (row) => queued.has(layout.weightsDir(row.configuration)),
+    maxAttempts,
     isDone: (row) => looker.endedWell(row),
-    argumentsOf: (row) => [
-      ...fixed,
-      ...configurationArguments(row.configuration),
-      ...ruleArguments(ruleOf(row)),
-      ...logArguments(given.log, nameOf(row)),
-      "--quiet",
-      "--",
-      ...template.expand(rowValues(layout, row.configuration, null)),
-    ],
-    variablesOf: (row, slot) => ({
-      ...rowVariables(rowValues(layout, row.configuration, null)),
-      ...variables[slot],
-    }),
+    ...(await runsOf(layout, template, ruleOf, { ...given, againSinceMs })),
     slots: given.jobs,
     most: given.count ?? Number.POSITIVE_INFINITY,
-    endsAt,
+    endsAt: given.until === undefined ? null : await endOf(given.until),
     wait: given.wait,
     order: given.order,
     inheritsOutput: given.log === "inherit",
     endedRuns,
-    tell: show,
+    tell,
   });
   process.setMaxListeners(0);
   const result = await worker.work();
-  show.finish();
+  tell.finish();
+  looker.close();
   await showRest(given, reader, ruleOf, result);
   return exitCodeOf(given, result);
+}
+
+/** How the wrapper of a row is called. */
+async function runsOf(
+  layout: Layout,
+  template: CommandTemplate,
+  ruleOf: (row: Row) => DoneRule,
+  given: WorkOptions & { readonly againSinceMs: number | null },
+): Promise<Pick<WorkRequest, "callOf" | "hasCheckpoint">> {
+  const variables = await slotVariables(given);
+  const fixed = optionArguments(passedOn, given);
+  const tried = new Set<string>();
+  const checkpointOf = async (row: Row) => {
+    const { newest } = await findResumePoints(layout, row.configuration, ruleOf(row).smallestBytes);
+    return newest === "" ? null : newest;
+  };
+  return {
+    callOf: async (row, slot) => {
+      const values = rowValues(layout, row.configuration, await checkpointOf(row));
+      const forgets = (given.retryFailed || given.again) && !tried.has(values.name);
+      tried.add(values.name);
+      return {
+        args: [
+          ...fixed,
+          ...configurationArguments(row.configuration),
+          ...ruleArguments(ruleOf(row)),
+          ...logArguments(given.log, values.name),
+          ...(forgets ? ["--retry-failed"] : []),
+          ...(given.againSinceMs === null ? [] : [`--again=${given.againSinceMs}`]),
+          "--quiet",
+          "--",
+          ...template.expand(values),
+        ],
+        variables: { ...rowVariables(values), ...variables[slot] },
+      };
+    },
+    hasCheckpoint: async (row) => {
+      const search = { layout, configuration: row.configuration, done: ruleOf(row) };
+      return (await newestCheckpoint(search)).checkpoint !== null;
+    },
+  };
+}
+
+/** An element of an array covers no row any more once it has one, or has found none. */
+function notingElement({ folder, run }: NonNullable<ReturnType<typeof elementHere>>, show: ShownWork): ShownWork {
+  const note = () => {
+    try {
+      noteTaken(folder, run);
+    } catch (error) {
+      show.warning(`the submission goes on counting this element as waiting: ${messageOf(error)}`);
+    }
+  };
+  return {
+    ...show,
+    started: (started) => {
+      note();
+      show.started(started);
+    },
+    finish: () => {
+      note();
+      show.finish();
+    },
+  };
 }
 
 function ruleArguments({ patterns, smallestBytes, file }: DoneRule): string[] {
@@ -199,6 +259,31 @@ async function slotVariables(given: WorkOptions): Promise<readonly Readonly<Reco
 
 async function endOf(until: number | "job"): Promise<number | null> {
   return until === "job" ? endOfJob() : Date.now() + until;
+}
+
+/** The weights dirs of rows that submissions cover: others are trained first. */
+async function queuedFolders(
+  given: WorkOptions,
+  reader: FieldReader,
+  rows: readonly Row[],
+  ruleOf: (row: Row) => DoneRule,
+): Promise<ReadonlySet<string>> {
+  const { lockDir, site } = reader.layout;
+  const choice = given.scheduler ?? site.scheduler;
+  const waiting = await waitingSubmissions(lockDir, choice, site.timeouts.schedulerMs);
+  if (waiting.length === 0) return new Set();
+  const request = {
+    ...{
+      reader,
+      rows,
+      ruleOf,
+      examine: examineFrom(given, reader.layout),
+      maxAttempts: maxAttemptsFor(reader.layout, given),
+    },
+    progress: new ProgressReader(site.progress),
+  };
+  const plan = await markQueued(await planRows(request), request, waiting);
+  return new Set(plan.rows.flatMap(({ state, weightsDir }) => (state === "queued" ? [weightsDir] : [])));
 }
 
 async function doneNow(rows: readonly Row[], looker: RowLooker, nameOf: (row: Row) => string): Promise<Set<string>> {
@@ -230,12 +315,16 @@ async function showRest(
           })
         ).rows;
   if (planned.length > 0 && !given.quiet) write(planLines(planned, paintFor(1, given.color), isTerminal(1), false));
+  const before = rest.flatMap(({ row, rest: { kind } }) =>
+    kind === "failed" ? [reader.layout.displayName(row.configuration)] : [],
+  );
+  const allFailed = [...new Set([...failed, ...before])];
   const late = rest.filter(({ rest: { kind } }) => kind === "late").length;
   const states = [...new Set(planned.map(({ state }) => state))];
   const counts = states.map((state) => `${planned.filter((row) => row.state === state).length} ${state}`);
   const parts = [
     `${trained} trained`,
-    ...(failed.length === 0 ? [] : [`${failed.length} failed (${failed.map(printable).join(", ")})`]),
+    ...(allFailed.length === 0 ? [] : [`${allFailed.length} failed (${allFailed.map(printable).join(", ")})`]),
     ...counts,
     ...(late === 0 ? [] : [`${late} without time`]),
     ...(problems.length === 0 ? [] : [`${problems.length} not to be looked at or started`]),
@@ -251,10 +340,11 @@ function exitCodeOf({ count }: WorkOptions, result: WorkResult): number {
   const has = (...kinds: string[]) => rest.some(({ rest: { kind } }) => kinds.includes(kind));
   if (problems.length > 0 || stop?.kind === "environment" || has("problem")) return exitCodes.environment;
   if (count === 1 && lastCode !== null) return lastCode;
+  // Nothing could be taken.
+  if (count === 1 && stop === null) return exitCodes.ok;
   const stopsLate = stop?.kind === "time" || (stop?.kind === "signal" && /^SIGUSR/.test(stop.signal));
   if (stop?.kind === "signal" && !stopsLate) return exitCodes.signalBase + signalNumber(stop.signal);
   if ((stop !== null && !stopsLate) || failed.length > 0 || has("failed")) return 1;
-  if (count === 1) return exitCodes.ok;
   return stopsLate || has("held", "blocked", "late") ? exitCodes.lockedByAnother : exitCodes.ok;
 }
 

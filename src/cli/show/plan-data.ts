@@ -22,7 +22,7 @@ function rowJson(row: PlannedRow): unknown {
     attempts: ends.attempts,
     interruptions: ends.interruptions,
     lastExit: ends.lastExit,
-    job: lock?.holder?.jobId ?? null,
+    job: lock?.holder?.jobId ?? row.queued?.job ?? null,
     log,
   };
 }

@@ -73,6 +73,8 @@ export function detailOf(row: PlannedRow, nowMs: number): string {
       ].join("; ");
     case "done":
       return `${printable(basename(row.doneBy ?? ""))}${lastExitOf(row)}`;
+    case "queued":
+      return row.queued === null ? "" : `${printable(row.queued.user)}, job ${printable(row.queued.job)}`;
     case "blocked":
       return printable(row.reason ?? "");
     case "failed":

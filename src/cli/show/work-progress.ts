@@ -8,6 +8,11 @@ import { isTerminal, print, say, sayInPlace } from "../output.ts";
 const shownLines = 5;
 const barWidth = 20;
 
+export interface ShownWork extends WorkEvents {
+  /** The worker is over. */
+  finish(): void;
+}
+
 /** What a worker says: one line an event, with its time, and on a terminal a bar of the whole grid. */
 export function showWork(options: {
   /** Where runs have the worker's output, its own lines are messages. */
@@ -15,7 +20,7 @@ export function showWork(options: {
   readonly quiet: boolean;
   /** Names of the rows that were done before. */
   readonly doneBefore: ReadonlySet<string>;
-}): WorkEvents & { finish(): void } {
+}): ShownWork {
   const { toErrors, quiet, doneBefore } = options;
   const withBar = !quiet && isTerminal(2);
   let bar = "";

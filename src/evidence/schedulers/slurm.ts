@@ -129,14 +129,19 @@ export function parseSacct(text: string): ListedJob[] {
   });
 }
 
+/** What a job state of squeue(1) means for a job's processes. */
+export function slurmMeaning(state: string): JobMeaning {
+  const word = state.toUpperCase();
+  return alive.has(word) ? "alive" : ended.has(word) ? "ended" : "unclear";
+}
+
 function jobOf(id: string, state: string, user?: string, submit?: string, start?: string, end?: string) {
   const word = state.toUpperCase();
-  const means: JobMeaning = alive.has(word) ? "alive" : ended.has(word) ? "ended" : "unclear";
   return {
     id,
     arrayIndex: null,
     state: word,
-    means,
+    means: slurmMeaning(word),
     waits: waiting.has(word),
     user: user === undefined || user === "" ? null : user,
     submittedAt: isoSeconds(submit),

@@ -1,0 +1,246 @@
+import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import { askCluster } from "../../evidence/schedulers/cluster.ts";
+import { arrayNumber } from "../../evidence/schedulers/elements.ts";
+import { isTrainable, markQueued, schedulerFor, waitingSubmissions } from "../../grid/covered-rows.ts";
+import { FieldReader } from "../../grid/fields.ts";
+import type { Row } from "../../grid/grid.ts";
+import { type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
+import { dropSubmission, readSubmissions } from "../../grid/submissions.ts";
+import { EnvironmentError, exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
+import { printable } from "../../model/printable.ts";
+import { ProgressReader } from "../../progress/progress-reader.ts";
+import type { Layout } from "../../site/layout.ts";
+import { configVariable } from "../../site/open-site.ts";
+import { storeVariables } from "../../site/store-settings.ts";
+import { requireUsable } from "../../submit/array-script.ts";
+import { arrayName } from "../../submit/dialects.ts";
+import { whileNobodySubmits } from "../../submit/submit-lock.ts";
+import {
+  groupRows,
+  newFolder,
+  type Part,
+  type SubmitPlace,
+  scriptOf,
+  splitGroup,
+  submitPart,
+} from "../../submit/submit-rows.ts";
+import { runProgram } from "../../system/processes/run-program.ts";
+import { CommandTemplate } from "../../work/command-template.ts";
+import { rowValues } from "../../work/row-values.ts";
+import {
+  defineCommand,
+  flag,
+  operandAfterDashes,
+  optionalOperand,
+  repeatedValue,
+  type ValuesOf,
+  value,
+} from "../command.ts";
+import { doneOptions } from "../done-options.ts";
+import { evidenceOptions, examineFrom } from "../evidence-options.ts";
+import { givenGrid, maxAttemptsFor, rowRules, selectionFrom, selectionOptions } from "../grid-options.ts";
+import { optionArguments } from "../option-arguments.ts";
+import { print, say } from "../output.ts";
+import { layoutFrom, siteOptions } from "../site-options.ts";
+import { parseCount } from "../units.ts";
+import { elementOptions } from "./work.ts";
+
+const options = {
+  ...selectionOptions,
+  maxRunning: value("<n>", "so many elements may run at once", parseCount),
+  limit: value("<n>", "so many elements at most", parseCount),
+  with: {
+    ...repeatedValue(
+      "<option>",
+      "an option for the scheduler, for all rows, such as --with --partition=gpu; may be repeated",
+    ),
+    takesOptions: true,
+  },
+  dryRun: flag("print the scripts, and submit nothing"),
+  quiet: flag("print what was submitted, and nothing where there is nothing to submit"),
+  forget: value("<job>", "rows that this submission covers are no longer queued"),
+  ...siteOptions,
+  ...evidenceOptions,
+  ...doneOptions,
+  ...elementOptions,
+};
+
+type SubmitOptions = ValuesOf<typeof options>;
+
+export const command = defineCommand({
+  summary: "submit array jobs whose elements train what is left of a grid",
+  options,
+  operands: {
+    grid: optionalOperand("grid file: .yaml, .csv, .tsv or .jsonl (else the options are the grid)"),
+    command: { ...operandAfterDashes("the command of a row, as for `work`"), missing: [] },
+  },
+  usage: "[GRID] [options] \\\n              -- COMMAND [ARG...]",
+  notes:
+    "As many elements as rows can be trained and are not queued, one array for each set of `submit` options in the grid, to " +
+    "Slurm, LSF, PBS or Grid Engine. An element claims a row when it starts: it is `work --count 1` on a copy of the grid. " +
+    "Covered rows are `queued` in `plan`, and are not submitted twice. See `trainlock help work.md`.",
+  examples: [
+    "trainlock submit grid.yaml --with --gres=gpu:1 -- bash train.sh",
+    "trainlock submit grid.yaml --max-running 8 --dry-run -- bash train.sh",
+    "trainlock submit grid.yaml --quiet -- bash train.sh      # in cron, every hour",
+    "trainlock submit --forget 123456",
+  ],
+  exitCodes: {
+    0: "submitted, or nothing to submit",
+    2: "the call or the grid is wrong, nothing was submitted",
+    3: "no scheduler, or it refused (what went in before is named), or a row could not be looked at",
+  },
+  execute: ({ grid, command: argv, ...given }) =>
+    given.forget === undefined ? submit(grid, argv, given) : forget(given.forget, given),
+});
+
+async function submit(gridFile: string | undefined, argv: readonly string[], given: SubmitOptions): Promise<number> {
+  if (argv.length === 0) throw new UsageError("no command is given", { hint: "command: what a row runs, after --" });
+  const layout = layoutFrom(given);
+  const reader = new FieldReader(layout);
+  const dimensions = layout.site.dimensions.map(({ name }) => name);
+  const template = new CommandTemplate(argv, dimensions);
+  const { chosen: rows } = await givenGrid(reader, gridFile, selectionFrom(reader, given));
+  for (const row of rows) template.expand(rowValues(layout, row.configuration, null));
+  const choice = given.scheduler ?? layout.site.scheduler;
+  const kind = schedulerFor(choice);
+  if (kind === null) {
+    throw new EnvironmentError("no scheduler is installed here, as far as PATH says", {
+      code: "ERR_NO_SCHEDULER",
+      hint: "call it where sbatch, bsub or qsub is, or give --scheduler; without one, `trainlock work`",
+    });
+  }
+  requireUsable(kind, given.with ?? [], "--with");
+  for (const { settings, place } of rows) requireUsable(kind, settings.submit, place);
+  const timeoutMs = layout.site.timeouts.schedulerMs;
+  const run = (call: readonly [string, ...string[]]) => runProgram({ argv: call, timeoutMs });
+  const { name, mostElements } = await askCluster(kind, run);
+  const place: SubmitPlace = { kind, cluster: name, lockDir: layout.lockDir, callFor: callFor(layout, argv, given) };
+  const request: PlanRequest = {
+    reader,
+    rows,
+    examine: examineFrom(given, layout),
+    ruleOf: rowRules(layout, given),
+    maxAttempts: maxAttemptsFor(layout, given),
+    progress: new ProgressReader(layout.site.progress),
+  };
+  const count = async () => {
+    const waiting = await waitingSubmissions(layout.lockDir, choice, timeoutMs);
+    const plan = await markQueued(await planRows(request), request, waiting);
+    const state = new Map(plan.rows.map((row) => [row.weightsDir, row]));
+    const isFree = (row: Row) => {
+      const planned = state.get(layout.weightsDir(row.configuration));
+      return planned !== undefined && isTrainable(planned);
+    };
+    const groups = groupRows(rows, isFree, given.with ?? [], given.limit ?? Number.POSITIVE_INFINITY);
+    const label = arrayName(gridFile ?? null);
+    const parts = groups.flatMap((group) => splitGroup(group, label, mostElements, given.maxRunning ?? null));
+    return { plan, parts };
+  };
+  if (given.dryRun) {
+    const { plan, parts } = await count();
+    print(parts.map((part) => scriptOf(place, part, newFolder(layout.lockDir))).join("\n"));
+    if (parts.length === 0) say(nothingText(plan));
+    return unseenCode(plan);
+  }
+  const onBusy = () => {
+    if (!given.quiet) say("Waiting for another submit");
+  };
+  return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
+    const { plan, parts } = await count();
+    if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
+    const wentIn = await submitParts(place, parts);
+    return wentIn ? unseenCode(plan) : exitCodes.environment;
+  });
+}
+
+/** False where the scheduler refused one: then the rest is not tried. */
+async function submitParts(place: SubmitPlace, parts: readonly Part[]): Promise<boolean> {
+  for (const [index, part] of parts.entries()) {
+    const what = parts.length === 1 ? "" : `, part ${index + 1} of ${parts.length}`;
+    try {
+      const job = await submitPart(place, part);
+      const options = part.job.options.length === 0 ? "" : ` (${part.job.options.map(printable).join(" ")})`;
+      print(`submitted ${rowsText(part.job.elements)} as job ${printable(job)}${what}${options}\n`);
+    } catch (error) {
+      if (!(error instanceof TrainlockError)) throw error;
+      for (const line of messageOf(error).split("\n")) say(`trainlock: ${printable(line)}`);
+      if (error.hint !== undefined) say(`  ${printable(error.hint)}`);
+      const before = parts.slice(0, index).reduce((sum, { job }) => sum + job.elements, 0);
+      say(
+        index === 0
+          ? "  nothing was submitted"
+          : `  ${rowsText(before)} went in before it, in ${index} of ${parts.length} arrays`,
+      );
+      return false;
+    }
+  }
+  return true;
+}
+
+function rowsText(count: number): string {
+  return count === 1 ? "1 row" : `${count} rows`;
+}
+
+/** `nothing to submit: 12 queued by alice (job 123456), 3 running` */
+function nothingText({ rows, counts }: Plan): string {
+  const byJob = new Map<string, number>();
+  for (const { queued } of rows) {
+    if (queued === null) continue;
+    const key = `queued by ${printable(queued.user)} (job ${printable(queued.job)})`;
+    byJob.set(key, (byJob.get(key) ?? 0) + 1);
+  }
+  const others = (["done", "running", "unknown", "blocked", "failed"] as const)
+    .filter((state) => counts[state] > 0)
+    .map((state) => `${counts[state]} ${state}`);
+  const queued = [...byJob].map(([what, count]) => `${count} ${what}`);
+  return `nothing to submit: ${[...queued, ...others].join(", ")}`;
+}
+
+function unseenCode({ rows }: Plan): number {
+  const unseen = rows.filter(({ state, reason }) => state === "unknown" && reason !== null);
+  for (const { name, reason } of unseen) say(`trainlock: ${printable(name)}: ${printable(reason ?? "")}`);
+  return unseen.length === 0 ? exitCodes.ok : exitCodes.environment;
+}
+
+/** What an element calls: this program by its real path, with everything in force here that its own environment will not say. */
+function callFor(layout: Layout, argv: readonly string[], given: SubmitOptions): SubmitPlace["callFor"] {
+  const config = given.config ?? (process.env[configVariable] || undefined);
+  const fixed = optionArguments(
+    { ...siteOptions, ...evidenceOptions, ...doneOptions, ...elementOptions },
+    {
+      ...given,
+      root: layout.root,
+      ...(given.lockDir === undefined ? {} : { lockDir: resolve(given.lockDir) }),
+      ...(config === undefined ? {} : { config: resolve(config) }),
+    },
+  );
+  const { store } = layout;
+  const entries = Object.entries(storeVariables) as [keyof typeof storeVariables, string][];
+  const variables = entries.flatMap(([key, variable]): [string, string][] => {
+    const value = store?.[key] ?? null;
+    return value === null ? [] : [[variable, value]];
+  });
+  const program = realpathSync(process.execPath);
+  return (listFile) => ({
+    folder: process.cwd(),
+    argv: [program, "work", listFile, "--count=1", ...fixed, "--", ...argv],
+    variables: Object.fromEntries(variables),
+  });
+}
+
+function forget(job: string, given: SubmitOptions): number {
+  const layout = layoutFrom(given);
+  const isMeant = ({ job: number, folder }: { readonly job: string | null; readonly folder: string }) =>
+    folder.endsWith(`/${job}`) || (number !== null && (number === job || arrayNumber(number) === job));
+  const meant = readSubmissions(layout.lockDir).filter(isMeant);
+  if (meant.length === 0) {
+    throw new UsageError(`--forget ${JSON.stringify(job)}: no submission of this site has this job`, {
+      hint: "trainlock plan names the job of each queued row",
+    });
+  }
+  for (const { folder } of meant) dropSubmission(folder);
+  if (!given.quiet) print(`forgotten: job ${printable(job)}\n`);
+  return exitCodes.ok;
+}

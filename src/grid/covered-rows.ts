@@ -1,0 +1,104 @@
+import { schedulerOnPath, schedulerProbes } from "../evidence/schedulers/choose.ts";
+import { askCluster } from "../evidence/schedulers/cluster.ts";
+import { askElements } from "../evidence/schedulers/elements.ts";
+import type { SchedulerKind } from "../evidence/schedulers/listed-job.ts";
+import { TrainlockError } from "../model/errors.ts";
+import type { SchedulerChoice } from "../site/site-config.ts";
+import { runProgram } from "../system/processes/run-program.ts";
+import { thisHost } from "../system/processes/this-host.ts";
+import { type Plan, type PlannedRow, type PlanRequest, planRows } from "./plan.ts";
+import { readGrid } from "./read-grid.ts";
+import { countStates } from "./row-state.ts";
+import { listOf, readSubmissions, type SchedulerSays, type Submission, waitingElements } from "./submissions.ts";
+
+/** A submission with elements that may still take a row. */
+export interface WaitingSubmission {
+  readonly submission: Submission;
+  readonly elements: number;
+}
+
+/** The scheduler to ask or to submit to; null: none is chosen or installed. */
+export function schedulerFor(choice: SchedulerChoice): SchedulerKind | null {
+  if (choice === "none") return null;
+  return choice === "auto" ? (schedulerOnPath()?.kind ?? null) : schedulerProbes[choice].kind;
+}
+
+/** One question for all jobs; null: no scheduler is there, or it does not answer. */
+export async function askScheduler(choice: SchedulerChoice, timeoutMs: number): Promise<SchedulerSays | null> {
+  const scheduler = schedulerFor(choice);
+  if (scheduler === null) return null;
+  const run = (argv: readonly [string, ...string[]]) => runProgram({ argv, timeoutMs });
+  const [answer, cluster] = await Promise.all([askElements(scheduler, run), askCluster(scheduler, run)]);
+  if (answer.kind === "no answer") return null;
+  const { name, showsOthers } = cluster;
+  return { scheduler, cluster: name, elements: answer.elements, showsOthers, user: thisHost().user };
+}
+
+/** The submissions of a site that still cover rows. The scheduler is asked only where there is one to ask about. */
+export async function waitingSubmissions(
+  lockDir: string,
+  choice: SchedulerChoice,
+  timeoutMs: number,
+): Promise<WaitingSubmission[]> {
+  const submissions = readSubmissions(lockDir);
+  if (submissions.length === 0) return [];
+  const says = await askScheduler(choice, timeoutMs);
+  return submissions
+    .map((submission) => ({ submission, elements: waitingElements(submission, says) }))
+    .filter(({ elements }) => elements > 0);
+}
+
+/**
+ * The plan with the rows `queued` that submissions cover: each the first rows of its list that can be trained, as many as it has
+ * elements that may take one, and none twice.
+ */
+export async function markQueued(
+  plan: Plan,
+  request: PlanRequest,
+  waiting: readonly WaitingSubmission[],
+): Promise<Plan> {
+  if (waiting.length === 0) return plan;
+  const known = new Map(plan.rows.map((row) => [row.weightsDir, row]));
+  const covered = new Map<string, Submission>();
+  for (const { submission, elements } of waiting) {
+    let left = elements;
+    for (const row of await rowsOfList(request, submission, known)) {
+      if (left === 0) break;
+      if (!isTrainable(row) || covered.has(row.weightsDir)) continue;
+      covered.set(row.weightsDir, submission);
+      left -= 1;
+    }
+  }
+  const rows = plan.rows.map((row): PlannedRow => {
+    const by = covered.get(row.weightsDir);
+    return by === undefined ? row : { ...row, state: "queued", queued: { user: by.user, job: by.job ?? "not known" } };
+  });
+  return { rows, counts: countStates(rows.map(({ state }) => state)) };
+}
+
+export function isTrainable({ state }: PlannedRow): boolean {
+  return state === "free" || state === "stale";
+}
+
+/** The rows of a submission's list with their states; those that the plan does not have are looked at, too. */
+async function rowsOfList(
+  request: PlanRequest,
+  submission: Submission,
+  known: Map<string, PlannedRow>,
+): Promise<readonly PlannedRow[]> {
+  const { reader } = request;
+  let rows: PlanRequest["rows"];
+  try {
+    ({ rows } = await readGrid(reader, { kind: "file", path: listOf(submission.folder) }, new Map()));
+  } catch (error) {
+    // A list that is gone or broken covers nothing that could be named.
+    if (error instanceof TrainlockError) return [];
+    throw error;
+  }
+  const folderOf = (row: PlanRequest["rows"][number]) => reader.layout.weightsDir(row.configuration);
+  const unknown = rows.filter((row) => !known.has(folderOf(row)));
+  if (unknown.length > 0) {
+    for (const row of (await planRows({ ...request, rows: unknown })).rows) known.set(row.weightsDir, row);
+  }
+  return rows.flatMap((row) => known.get(folderOf(row)) ?? []);
+}

@@ -1,0 +1,149 @@
+import { readdirSync, rmSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import * as v from "valibot";
+import { arrayNumber, type ListedElement } from "../evidence/schedulers/elements.ts";
+import { parseJson } from "../model/parse-json.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { writeByRename } from "../system/files/write-by-rename.ts";
+import { isErrno } from "../system/libc/errno.ts";
+import { schedulerJob } from "../system/processes/scheduler-job.ts";
+
+const shape = v.object({
+  format: v.literal(1),
+  /** The array's number; null: it is not known whether it went in. */
+  job: v.nullable(v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/))),
+  scheduler: v.picklist(["lsf", "slurm", "pbs", "sge"]),
+  cluster: v.nullable(v.pipe(v.string(), v.maxLength(256))),
+  user: v.pipe(v.string(), v.maxLength(256)),
+  host: v.pipe(v.string(), v.maxLength(256)),
+  /** Milliseconds since the epoch. */
+  submittedAt: v.pipe(v.number(), v.minValue(0)),
+  elements: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000_000)),
+});
+
+/** An array job whose elements claim rows of a list. */
+export type Submitted = v.InferOutput<typeof shape>;
+
+export interface Submission extends Submitted {
+  /** Where its list, its script and the notes of its elements are. */
+  readonly folder: string;
+}
+
+const recordName = "submission.json";
+const listName = "grid.jsonl";
+const notePrefix = "taken-";
+const [largestRecord, mostSubmissions] = [64 * 1024, 5000];
+
+export function submitFolder(lockDir: string): string {
+  return join(lockDir, "submit");
+}
+
+/** The rows that the elements of a submission choose from: a grid. */
+export function listOf(folder: string): string {
+  return join(folder, listName);
+}
+
+export function writeSubmission(folder: string, submitted: Submitted): void {
+  writeByRename(join(folder, recordName), Buffer.from(`${JSON.stringify(submitted, null, 2)}\n`));
+}
+
+/** The submissions of a site, the oldest first. What has another shape is none: another user may have written it. */
+export function readSubmissions(lockDir: string): Submission[] {
+  const top = submitFolder(lockDir);
+  const found = namesIn(top)
+    .slice(0, mostSubmissions)
+    .flatMap((name) => {
+      const submission = readSubmission(join(top, name));
+      return submission === null ? [] : [submission];
+    });
+  return found.sort((a, b) => a.submittedAt - b.submittedAt);
+}
+
+export function readSubmission(folder: string): Submission | null {
+  const reading = readRegularFile(join(folder, recordName), largestRecord);
+  const value = reading.kind === "file" ? parseJson(reading.bytes.toString("utf8")) : undefined;
+  const parsed = v.safeParse(shape, value);
+  return parsed.success ? { ...parsed.output, folder } : null;
+}
+
+export function dropSubmission(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** An element of an array, in one of its runs: a requeued one begins anew. */
+export interface ElementRun {
+  readonly index: number;
+  readonly restarts: number;
+}
+
+/** The element that this process is, and the folder of its submission; null: its grid is no list of a submission. */
+export function elementHere(
+  listFile: string,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly folder: string; readonly run: ElementRun } | null {
+  const folder = dirname(resolve(listFile));
+  const job = schedulerJob(env);
+  if (basename(listFile) !== listName || job === null || readSubmission(folder) === null) return null;
+  return { folder, run: { index: Number(job.arrayIndex ?? 1), restarts: job.restartCount } };
+}
+
+/** Notes that an element has a row by now, or found none: from then on it covers nothing. */
+export function noteTaken(folder: string, { index, restarts }: ElementRun): void {
+  writeByRename(join(folder, `${notePrefix}${index}.${restarts}`), Buffer.from(""));
+}
+
+function readNotes(folder: string): ElementRun[] {
+  return namesIn(folder).flatMap((name) => {
+    const [, index, restarts] = /^taken-(\d{1,7})\.(\d{1,7})$/.exec(name) ?? [];
+    return index === undefined ? [] : [{ index: Number(index), restarts: Number(restarts) }];
+  });
+}
+
+/** What the scheduler of this host answered; null: nothing. */
+export interface SchedulerSays {
+  readonly scheduler: Submitted["scheduler"];
+  readonly cluster: string | null;
+  readonly elements: readonly ListedElement[];
+  /** Whether it shows this user the jobs of others; null: not known. */
+  readonly showsOthers: boolean | null;
+  readonly user: string;
+}
+
+/**
+ * How many elements of a submission may still take a row: those that have taken none, and that the scheduler does not call ended.
+ * Without an answer of its own cluster's scheduler all of the first kind are: a missing answer is no end.
+ */
+export function waitingElements(submission: Submission, says: SchedulerSays | null): number {
+  const notes = readNotes(submission.folder);
+  const noted = new Set(notes.map(({ index }) => index));
+  const unnoted = Math.max(0, submission.elements - noted.size);
+  if (!isAskable(submission, says)) return unnoted;
+  const mine = says.elements.filter(({ job }) => job === arrayNumber(submission.job ?? ""));
+  const runs = new Set(notes.map(({ index, restarts }) => `${index}.${restarts}`));
+  const waits = ({ index, restarts, means }: ListedElement) =>
+    means !== "ended" && !(restarts === null ? noted.has(index ?? 1) : runs.has(`${index ?? 1}.${restarts}`));
+  const listed = mine.filter(waits).length;
+  if (mine.length > 0 || seesAll(submission, says)) return listed;
+  return unnoted;
+}
+
+/** Whether the scheduler that answered is the one that has the submission. */
+function isAskable(submission: Submission, says: SchedulerSays | null): says is SchedulerSays {
+  if (says === null || submission.job === null || says.scheduler !== submission.scheduler) return false;
+  return submission.cluster === null || says.cluster === null || submission.cluster === says.cluster;
+}
+
+/** Whether a job that the scheduler does not list is one that it has not got (any more). */
+function seesAll({ user }: Submission, says: SchedulerSays): boolean {
+  if (user === says.user || says.user === "root" || says.showsOthers === true) return true;
+  return says.showsOthers === null && says.elements.some((element) => element.user !== says.user);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,263 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { requiresPrograms } from "../support/requirements.ts";
+import { executable, trainlock } from "../support/trainlock.ts";
+import { done, namesTo, training, workSite } from "./site.ts";
+
+const kinds = ["slurm", "lsf", "pbs", "sge"] as const;
+type Kind = (typeof kinds)[number];
+
+/** Each scheduler's commands, answering in its own format from a folder: a line `INDEX STATE` for each element of a job. */
+const commands: Record<Kind, Record<string, string>> = {
+  slurm: {
+    sbatch:
+      'echo "$@" >>$S/calls; n=$(next); cat >$S/$n.sh; elements "$(grep -o "array=1-[0-9]*" $S/$n.sh | cut -d- -f2)" PENDING >$S/$n.job; echo $n',
+    squeue:
+      'for j in $S/*.job; do [ -e $j ] || exit 0; while read i s; do echo "$(basename $j .job)|$i|$s|$(id -un)|0|"; done <$j; done',
+    scontrol: 'printf "ClusterName             = c1\\nMaxArraySize            = 6\\nPrivateData             = none\\n"',
+    sinfo: ":",
+    sacct: ":",
+  },
+  lsf: {
+    bsub: 'n=$(next); cat >$S/$n.sh; elements "$(grep -o "\\[1-[0-9]*" $S/$n.sh | cut -d- -f2)" PEND >$S/$n.job; echo "Job <$n> is submitted to default queue <normal>."',
+    bjobs: `printf '{"COMMAND":"bjobs","JOBS":1,"RECORDS":['; c=; for j in $S/*.job; do [ -e $j ] || break; while read i s; do printf '%s{"JOBID":"%s","JOBINDEX":"%s","STAT":"%s","USER":"%s","EXEC_HOST":"","SUBMIT_TIME":"","START_TIME":"","FINISH_TIME":""}' "$c" "$(basename $j .job)" "$i" "$s" "$(id -un)"; c=,; done <$j; done; echo ']}'`,
+    lsid: 'printf "IBM Spectrum LSF Standard 10.1.0.2\\n\\nMy cluster name is c1\\nMy master name is m\\n"',
+    bparams: 'printf "MAX_JOB_ARRAY_SIZE = 5\\n"',
+  },
+  pbs: {
+    qsub:
+      'n=$(next); cat >$S/$n.sh; e=$(grep -o "J 1-[0-9]*" $S/$n.sh | cut -d- -f2); elements "' +
+      "$" +
+      '{e:-1}" Q >$S/$n.job; if [ -n "$e" ]; then echo "$n[].srv"; else echo "$n.srv"; fi',
+    qstat: `printf '{"timestamp":1,"pbs_version":"20.0","pbs_server":"srv","Jobs":{'; c=; for j in $S/*.job; do [ -e $j ] || break; while read i s; do printf '%s"%s[%s].srv":{"Job_Owner":"%s@h","job_state":"%s"}' "$c" "$(basename $j .job)" "$i" "$(id -un)" "$s"; c=,; done <$j; done; echo '}}'`,
+    qmgr: 'printf "Server srv\\n    query_other_jobs = True\\n    max_array_size = 5\\n"',
+  },
+  sge: {
+    qsub: 'n=$(next); cat >$S/$n.sh; e=$(grep -o "t 1-[0-9]*" $S/$n.sh | cut -d- -f2); elements "$e" qw >$S/$n.job; echo "$n.1-$e:1"',
+    qstat: `echo "<?xml version='1.0'?><job_info><queue_info>"; for j in $S/*.job; do [ -e $j ] || break; while read i s; do echo "<job_list state=\\"pending\\"><JB_job_number>$(basename $j .job)</JB_job_number><JB_owner>$(id -un)</JB_owner><state>$s</state><tasks>$i</tasks></job_list>"; done <$j; done; echo "</queue_info></job_info>"`,
+    qhost: ":",
+    qconf: 'printf "max_aj_tasks                 5\\n"',
+  },
+};
+const endedState: Record<Kind, string> = { slurm: "COMPLETED", lsf: "DONE", pbs: "F", sge: "" };
+const jobVariables: Record<Kind, (job: string, index: number) => Record<string, string>> = {
+  slurm: (job, index) => ({
+    SLURM_JOB_ID: `9${job}${index}`,
+    SLURM_ARRAY_JOB_ID: job,
+    SLURM_ARRAY_TASK_ID: `${index}`,
+  }),
+  lsf: (job, index) => ({ LSB_JOBID: job, LSB_JOBINDEX: `${index}` }),
+  pbs: (job, index) => ({ PBS_JOBID: `${job}[${index}].srv`, PBS_ARRAY_INDEX: `${index}` }),
+  sge: (job, index) => ({ SGE_ROOT: "/sge", JOB_ID: job, SGE_TASK_ID: `${index}` }),
+};
+
+async function siteWith(kind: Kind, rows: readonly string[] | string) {
+  const site = await workSite(rows);
+  const bin = join(site.root, "bin");
+  const state = join(site.root, "scheduler");
+  mkdirSync(bin);
+  mkdirSync(state);
+  const head = `#!/bin/bash\nS=${state}\nnext() { n=$((100 + $(ls $S | grep -c sh$))); echo $n; }\nelements() { for i in $(seq $1); do echo "$i $2"; done; }\n`;
+  for (const [name, body] of Object.entries(commands[kind])) {
+    writeFileSync(join(bin, name), `${head}${body}\n`);
+    chmodSync(join(bin, name), 0o755);
+  }
+  const env = { PATH: `${bin}:/usr/bin:/bin`, ...(kind === "sge" ? { SGE_ROOT: "/sge" } : {}) };
+  const call = (
+    name: string,
+    options: readonly string[],
+    command: readonly string[],
+    more: Record<string, string> = {},
+  ) =>
+    trainlock(
+      [
+        name,
+        site.grid,
+        "--root",
+        site.root,
+        "--scheduler",
+        kind,
+        ...done,
+        ...options,
+        ...(command.length > 0 ? ["--", ...command] : []),
+      ],
+      {
+        env: { ...env, ...more },
+        cwd: site.root,
+      },
+    );
+  return {
+    ...site,
+    state,
+    submit: (options: readonly string[], command: readonly string[] = training(site.root), more = {}) =>
+      call("submit", options, command, more),
+    states: async () => {
+      const { stdout } = await call("plan", ["--json"], []);
+      const { rows: planned } = JSON.parse(stdout) as { rows: { name: string; state: string; job: string | null }[] };
+      return Object.fromEntries(planned.map((row) => [row.name.split("/")[0], row.state]));
+    },
+    scripts: () =>
+      readdirSync(state)
+        .filter((name) => name.endsWith(".sh"))
+        .map((name) => join(state, name)),
+    /** Runs an element as its scheduler would, and notes that it has ended. */
+    runElement: (job: string, index: number) => {
+      const script = join(state, `${job}.sh`);
+      const result = spawnSync("bash", [script], {
+        env: { ...env, HOME: "/", TRAINLOCK_TOKEN: "of another job", ...jobVariables[kind](job, index) },
+        cwd: "/",
+        encoding: "utf8",
+      });
+      const file = join(state, `${job}.job`);
+      const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
+      const kept = lines.flatMap((line) =>
+        !line.startsWith(`${index} `) ? [line] : endedState[kind] === "" ? [] : [`${index} ${endedState[kind]}`],
+      );
+      writeFileSync(file, kept.map((line) => `${line}\n`).join(""));
+      return result;
+    },
+  };
+}
+
+describe.each(kinds)("submit to %s", (kind) => {
+  test("elements claim when they start; covered rows are queued, and are submitted once", async () => {
+    const site = await siteWith(kind, namesTo(4));
+    const first = await site.submit(["--max-running", "2"]);
+    expect(first).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^submitted 4 rows as job 100\b.*\n$/) });
+    expect(Object.values(await site.states())).toEqual(["queued", "queued", "queued", "queued"]);
+    expect(await site.submit(["--quiet"])).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+    const again = await site.submit([]);
+    expect(again).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^nothing to submit: 4 queued by \S+ \(job 100.*\)\n$/),
+    });
+    expect(site.runElement("100", 3)).toMatchObject({ status: 0 });
+    expect(site.lines("ran")).toHaveLength(1);
+    const { stdout } = await site.submit([]);
+    expect(stdout).toMatch(/^nothing to submit: 3 queued by \S+ \(job 100.*\), 1 done\n$/);
+    for (const index of [1, 2, 4]) site.runElement("100", index);
+    expect(Object.values(await site.states())).toEqual(["done", "done", "done", "done"]);
+    expect(site.lines("ran").sort()).toEqual(
+      namesTo(4)
+        .map((name) => `${name} 1`)
+        .sort(),
+    );
+  });
+
+  test("an array is split at the site's limit, each part named; a row's options make an array of its own", async () => {
+    const grid = `- { strategy: [${namesTo(7).join(", ")}], dataset: D, model: m }\n- { strategy: big, dataset: D, model: m, submit: ["-l mem=9"] }\n`;
+    const site = await siteWith(kind, grid);
+    const { stdout, exitCode, stderr } = await site.submit(["--with", "-q long"]);
+    expect([exitCode, stderr]).toEqual([0, ""]);
+    expect(stdout.replaceAll(/\[\]|\.srv/g, "")).toBe(
+      "submitted 5 rows as job 100, part 1 of 3 (-q long)\nsubmitted 2 rows as job 101, part 2 of 3 (-q long)\n" +
+        "submitted 1 row as job 102, part 3 of 3 (-l mem=9 -q long)\n",
+    );
+    expect(site.runElement("102", 1).status).toBe(0);
+    expect(site.lines("ran")).toEqual(["big 1"]);
+    for (let index = 1; index <= 5; index += 1) site.runElement("100", index);
+    expect(site.lines("ran")).not.toContain("big 2");
+    expect(Object.values(await site.states()).filter((state) => state === "queued")).toHaveLength(2);
+  });
+
+  requiresPrograms("bash", "shellcheck")(
+    "scripts are right for bash and shellcheck, and text of a command stays text",
+    async () => {
+      const site = await siteWith(kind, namesTo(3));
+      const odd = [
+        "sh",
+        "-c",
+        'printf "%s\\n" "$1" >"$TRAINLOCK_WEIGHTS_DIR/said"; echo "$(id)" \\ `date` "two\nlines" >/dev/null; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/final.pth"',
+        "it's",
+        "$(touch pwned) 'x",
+      ];
+      const { stdout, exitCode } = await site.submit(["--dry-run", "--with", "-q long"], odd);
+      expect(exitCode).toBe(0);
+      expect(readdirSync(site.state)).toEqual([]);
+      const script = site.write("dry.sh", stdout);
+      expect(spawnSync("bash", ["-n", script], { encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" });
+      const checked = spawnSync("shellcheck", ["--severity=style", script], { encoding: "utf8" });
+      expect(checked.stdout).toBe("");
+      expect(stdout).toContain(`exec ${realpathSync(executable)} work `);
+      expect(stdout).toContain(`cd ${site.root} || exit 3`);
+      await site.submit([], odd);
+      expect(site.runElement("100", 1).status).toBe(0);
+      const said = namesTo(3)
+        .map((name) => join(site.weightsDir(name), "said"))
+        .filter((path) => existsSync(path));
+      expect(said.map((path) => readFileSync(path, "utf8"))).toEqual(["$(touch pwned) 'x\n"]);
+      expect(existsSync(join(site.root, "pwned"))).toBe(false);
+    },
+  );
+});
+
+test("without an answer of the scheduler rows stay covered, until --forget", async () => {
+  const site = await siteWith("slurm", namesTo(2));
+  await site.submit([]);
+  writeFileSync(
+    join(site.root, "bin", "squeue"),
+    "#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n",
+  );
+  expect(Object.values(await site.states())).toEqual(["queued", "queued"]);
+  const wrong = await trainlock(["submit", "--root", site.root, "--forget", "999"]);
+  expect(wrong).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("999") });
+  expect((await trainlock(["submit", "--root", site.root, "--forget", "100"])).exitCode).toBe(0);
+  expect(Object.values(await site.states())).toEqual(["free", "free"]);
+});
+
+test("another cluster's answer says nothing about a submission; jobs that are hidden from us are no end", async () => {
+  const site = await siteWith("slurm", namesTo(2));
+  await site.submit([]);
+  writeFileSync(join(site.state, "100.job"), "");
+  const config = join(site.root, "bin", "scontrol");
+  const own = readFileSync(config, "utf8");
+  writeFileSync(config, own.replace("c1", "c2"));
+  expect(Object.values(await site.states())).toEqual(["queued", "queued"]);
+  writeFileSync(config, own);
+  expect(Object.values(await site.states())).toEqual(["free", "free"]);
+});
+
+test("a refusal is repeated in the scheduler's own words, with what went in before it", async () => {
+  const grid = `- { strategy: [${namesTo(2).join(", ")}], dataset: D, model: m }\n- { strategy: big, dataset: D, model: m, submit: [--qos=none] }\n`;
+  const site = await siteWith("slurm", grid);
+  const path = join(site.root, "bin", "sbatch");
+  const own = readFileSync(path, "utf8").split("\n");
+  const refuse =
+    'cat >/tmp/null.$$; t=$(cat /tmp/null.$$); rm /tmp/null.$$; case $t in *qos=none*) echo "sbatch: error: Batch job submission failed: Invalid qos specification" >&2; exit 1;; esac; exec 0<<<"$t"';
+  writeFileSync(path, [...own.slice(0, 4), refuse, ...own.slice(4)].join("\n"));
+  const { exitCode, stdout, stderr } = await site.submit([]);
+  expect(exitCode).toBe(3);
+  expect(stdout).toBe("submitted 2 rows as job 100, part 1 of 2\n");
+  expect(stderr).toContain("sbatch refused: sbatch: error: Batch job submission failed: Invalid qos specification");
+  expect(stderr).toContain("2 rows went in before it, in 1 of 2 arrays");
+  expect(await site.states()).toEqual({ s1: "queued", s2: "queued", big: "free" });
+});
+
+test.each([
+  ["--array=1-9", "is given by submit itself"],
+  ["--wrap=id", "would run another program"],
+  ["nonsense", "is no option"],
+])("--with %s is refused", async (option, why) => {
+  const site = await siteWith("slurm", namesTo(1));
+  expect(await site.submit([`--with=${option}`])).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(why) });
+  expect(readdirSync(site.state)).toEqual([]);
+});
+
+test("a worker takes rows that are queued last", async () => {
+  const site = await siteWith("slurm", namesTo(6));
+  await site.submit(["--limit", "3"]);
+  const env = { PATH: `${join(site.root, "bin")}:/usr/bin:/bin` };
+  const worker = ["work", site.grid, "--root", site.root, ...done, "--count", "3", "--", ...training(site.root)];
+  expect((await trainlock(worker, { env })).exitCode).toBe(0);
+  expect(site.lines("ran").sort()).toEqual(["s4 1", "s5 1", "s6 1"]);
+  expect(Object.values(await site.states()).filter((state) => state === "queued")).toHaveLength(3);
+});
+
+test("without a scheduler it is exit 3, and the way out is named", async () => {
+  const site = await workSite(namesTo(1));
+  const call = ["submit", site.grid, "--root", site.root, ...done, "--", "true"];
+  const { exitCode, stderr } = await trainlock(call, { env: { PATH: "/nowhere" } });
+  expect([exitCode, stderr]).toEqual([3, expect.stringContaining("trainlock work")]);
+});
