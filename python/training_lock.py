@@ -1294,11 +1294,13 @@ class TrainingLock(object):
                     return answer
                 if self._done is not None:
                     claim.done = self._done
+                # The same event for every claim of this object: whoever has it waits on the right one.
+                self.lost.clear()
+                claim.lost = self.lost
                 claim.begin()
                 if cancelled.is_set():
                     claim.release()
                     return answer
-                self.lost = claim.lost
                 self._claim = claim
                 return None
             finally:

@@ -134,13 +134,16 @@ test("a lock file taken by another: lost is set, assert_held raises, and release
 test("a marker replaced by another's: lost is set without a call, and the marker stays", async () => {
   const of = await site();
   const program = pythonSession(of.root);
+  await program.tell("event = lock.lost");
   await program.tell("lock.acquire()");
   rmSync(of.marker);
   writeFileSync(of.marker, "1\n", { flag: "wx" });
-  expect(await program.tell("lock.lost.wait(10)")).toBe(true);
+  expect(await program.tell("event.wait(10)")).toBe(true);
   expect(await program.raised("lock.assert_held()")).toMatch(/^LockLost: .*is another's/);
   await program.tell("lock.release()");
   expect(readFileSync(of.marker, "utf8")).toBe("1\n");
+  rmSync(of.marker);
+  expect(await program.tell("[lock.acquire(), lock.lost.is_set(), lock.assert_held()]")).toEqual([true, false, null]);
 });
 
 test("assert_held without a lock raises, and after a release, too", async () => {
