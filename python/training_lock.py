@@ -1140,7 +1140,7 @@ class TrainingLock(object):
         self.strategy = strategy
         self.dataset = str(dataset).lower().replace('-', '_')
         self.model = model
-        self.ratio = None if ratio is None else float(ratio)
+        self.ratio = None if ratio is None else _number(ratio)
         self.aux_loss = aux_loss or None
         self.stage = stage
         self._dataset_given = dataset
@@ -1157,6 +1157,16 @@ class TrainingLock(object):
         self._done = None
         self.row = None
         self._paths = None
+        self._turn = threading.RLock()
+
+    def __getstate__(self):
+        # A copy, and what a worker by spawn gets, is another object of the same configuration: it holds nothing.
+        return {name: value for name, value in self.__dict__.items() if name not in ('lost', '_claim', '_turn')}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.lost = threading.Event()
+        self._claim = None
         self._turn = threading.RLock()
 
     # Names
@@ -1437,6 +1447,14 @@ class TrainingLock(object):
             'TRAINLOCK_TOKEN': claim.token, 'TRAINLOCK_LOCK': claim.address_for_child(), 'TRAINLOCK_NAME': claim.name,
             'TRAINLOCK_PID': str(claim.pid)})
         return dict(named, env=environment, pass_fds=tuple(named.get('pass_fds', ())) + self.pass_fds)
+
+
+def _number(value):
+    """As it is written: numpy's 0.1 of 32 bits is 0.1 and not 0.10000000149."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return float(value)
 
 
 class _Waiting(object):

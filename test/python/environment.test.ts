@@ -48,7 +48,11 @@ import sys, warnings
 from pathlib import Path
 from training_lock import *
 class Float32(object):
+    def __float__(self): return 0.10000000149011612
+    def __str__(self): return '0.1'
+class Scalar(object):
     def __float__(self): return 0.5
+    def __str__(self): return 'tensor(0.5)'
 class Int64(object):
     def __index__(self): return 2
 with warnings.catch_warnings(record=True) as caught:
@@ -57,9 +61,15 @@ with warnings.catch_warnings(record=True) as caught:
 print([w.category.__name__ for w in caught], [str(lock.lock_file) for lock in named] == [sys.argv[1] + '/a_b_c.lock'] * 2)
 lock = TrainingLock('a', 'b', 'c', Float32(), stage=Int64())
 print(lock.lock_file.name, lock.acquire(), lock.get_lock_holder()['ratio'])
+print(TrainingLock('a', 'b', 'c', Scalar()).ratio)
+import copy, pickle
+for other in (copy.deepcopy(lock), pickle.loads(pickle.dumps(lock))):
+    print(other.lock_file == lock.lock_file, other.acquire(), other.release(), lock.assert_held())
 `;
   const ended = await python(of.root, script, [`${of.root}/locks`]);
-  expect(ended.stdout).toBe("['DeprecationWarning', 'DeprecationWarning'] True\ns2_a_b_c_ratio0p50.lock True 0.5\n");
+  expect(ended.stdout).toBe(
+    "['DeprecationWarning', 'DeprecationWarning'] True\ns2_a_b_c_ratio0p10.lock True 0.1\n0.5\nTrue False None None\nTrue False None None\n",
+  );
 });
 
 test("no executable: the error names all four places", async () => {
