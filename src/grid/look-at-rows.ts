@@ -18,6 +18,7 @@ import { callsFor } from "../system/files/folder-calls.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
+import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 import type { Row } from "./grid.ts";
 import { noEnds, type RowEnds } from "./row-state.ts";
 
@@ -53,13 +54,17 @@ export async function lookAtRows(
   ruleOf: (row: Row) => DoneRule,
 ): Promise<RowLook[]> {
   const lanes = callsFor(layout.weightsTrees[0]?.top ?? layout.root).lanes;
-  const folders = await inLanes(rows, lanes, (row) => lookIntoFolder(layout, row, ruleOf(row)));
+  const folders: (FolderLook | RowLook | Promise<RowLook>)[] = await inLanes(rows, lanes, (row) =>
+    lookIntoFolder(layout, row, ruleOf(row)),
+  );
+  collectGarbageOf(rows.length);
   const site = await locksOfSite(layout);
-  const looks: (RowLook | Promise<RowLook>)[] = folders.map((folder, index) => {
-    const row = rows[index] as Row;
-    return withLocks(layout, row.configuration, folder, site, examine);
-  });
-  return Promise.all(looks);
+  collectGarbageOf(rows.length);
+  // In the place of what it comes from: of 100,000 rows two arrays would be too many.
+  for (const [index, { configuration }] of rows.entries()) {
+    folders[index] = withLocks(layout, configuration, folders[index] as FolderLook, site, examine);
+  }
+  return Promise.all(folders as (RowLook | Promise<RowLook>)[]);
 }
 
 const noLocks: readonly LockReport[] = [];

@@ -8,6 +8,7 @@ import type { DoneRule } from "../run/done-rule.ts";
 import { runLogsFolder } from "../run/matching-files.ts";
 import { newestLog } from "../run/run-logs.ts";
 import type { Layout } from "../site/layout.ts";
+import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 import type { FieldReader } from "./fields.ts";
 import { noSettings, type Row } from "./grid.ts";
 import { lookAtRows, type RowLook } from "./look-at-rows.ts";
@@ -67,6 +68,7 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
       plannedRow(request, row, look, { ...look, queued: null, missing, maxAttempts: request.maxAttempts(row) }),
     );
   }
+  collectGarbageOf(rows.length);
   return { rows: planned, counts: countStates(planned.map(({ state }) => state)) };
 }
 

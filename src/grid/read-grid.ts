@@ -3,6 +3,7 @@ import { EnvironmentError, UsageError } from "../model/errors.ts";
 import type { DeclaredGrid } from "../site/site-config.ts";
 import { readYaml } from "../site/yaml-reader.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 import { type Block, expandBlock } from "./block.ts";
 import { distinctRows } from "./distinct-rows.ts";
 import type { FieldReader } from "./fields.ts";
@@ -47,6 +48,7 @@ export async function readGrid(reader: FieldReader, source: GridSource, selectio
   const { file, rows: found } =
     source.kind === "site" ? siteRows(reader, source.declared) : await fileRows(reader, source);
   const rows = distinctRows(reader.layout, found);
+  collectGarbageOf(rows.length);
   return { file, rows: selection.size === 0 ? rows : selectRows(reader, rows, selection) };
 }
 

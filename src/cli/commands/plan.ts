@@ -1,7 +1,7 @@
 import { gridTextOf } from "../../grid/adopt.ts";
 import type { FieldReader } from "../../grid/fields.ts";
 import { nextCommand } from "../../grid/next-command.ts";
-import type { Plan } from "../../grid/plan.ts";
+import type { Plan, PlannedRow } from "../../grid/plan.ts";
 import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
@@ -12,8 +12,8 @@ import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { failuresText } from "../show/failures-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
-import { formatRow, planJson, planTsv } from "../show/plan-data.ts";
-import { countsLine, estimateText, planLines } from "../show/plan-text.ts";
+import { formatRow, planJson, planTsv, tsvHeader } from "../show/plan-data.ts";
+import { countsLine, estimateText, nameWidthOf, planLines } from "../show/plan-text.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
 import { jsonOption } from "../site-options.ts";
 
@@ -86,32 +86,48 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   const rows = states === null ? planned.rows : planned.rows.filter(({ state }) => states.includes(state));
   const shown = { rows, counts: countStates(rows.map(({ state }) => state)) };
   if (given.json) printJson(planJson(shown, grid.file, new Date()));
-  else print(textOf(given, gridFile, reader, shown, startedMs));
+  else for (const text of textOf(given, gridFile, reader, shown, startedMs)) print(text);
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   if (unseen || unreadable.size > 0) return exitCodes.environment;
   return given.require === "done" && planned.counts.done < planned.rows.length ? exitCodes.locked : exitCodes.ok;
 }
 
-function textOf(
+/** So many rows are one text: that of 100,000 at once would be megabytes, several times over. */
+const rowsAtOnce = 5000;
+
+function* pieces(rows: readonly PlannedRow[]): Generator<readonly PlannedRow[]> {
+  for (let at = 0; at < rows.length; at += rowsAtOnce) yield rows.slice(at, at + rowsAtOnce);
+}
+
+function* textOf(
   given: PlanOptions,
   gridFile: string | undefined,
   { names }: FieldReader,
   shown: Plan,
   startedMs: number,
-): string {
+): Generator<string> {
   const { rows } = shown;
-  if (given.tsv) return planTsv(shown, names);
   const { format } = given;
-  if (format !== undefined) return rows.map((row) => `${formatRow(format, row, names)}\n`).join("");
+  if (given.tsv) {
+    yield tsvHeader(names);
+    for (const piece of pieces(rows)) yield planTsv(piece, names);
+    return;
+  }
+  if (format !== undefined) {
+    for (const piece of pieces(rows)) yield piece.map((row) => `${formatRow(format, row, names)}\n`).join("");
+    return;
+  }
   const onTerminal = isTerminal(1);
-  const asMatrix = given.by !== undefined || (onTerminal && !given.all && rows.length > mostLines);
-  const table = asMatrix
-    ? matrixText(rows, ...axesFrom(given.by, names))
-    : planLines(rows, paintFor(1, given.color), onTerminal, given.verbose);
+  if (given.by !== undefined || (onTerminal && !given.all && rows.length > mostLines)) {
+    yield matrixText(rows, ...axesFrom(given.by, names));
+  } else {
+    const [paint, width] = [paintFor(1, given.color), nameWidthOf(rows)];
+    for (const piece of pieces(rows)) yield planLines(piece, paint, onTerminal, given.verbose, width);
+  }
   const next = nextCommand(rows, gridFile ?? null);
   const left = `${failuresText(rows)}${estimateText(rows)}`;
-  const head = table === "" ? left : `${table}\n${left}`;
-  return `${head}Next: ${next ?? "nothing, all is done"}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
+  const head = rows.length === 0 ? left : `\n${left}`;
+  yield `${head}Next: ${next ?? "nothing, all is done"}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
 }
 
 function statesFrom(text: string | undefined): readonly RowState[] | null {

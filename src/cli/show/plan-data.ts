@@ -27,9 +27,8 @@ function rowJson(row: PlannedRow): unknown {
   };
 }
 
-/** The plan as lines of cells between tabs, with a header: what `cut`, `awk` and spreadsheets read. */
-export function planTsv({ rows }: Plan, fields: readonly string[]): string {
-  const header = ["name", ...fields, "state", "user", "job", "host", "since", "step", "of", ...endNames, "weights_dir"];
+/** Rows as lines of cells between tabs, below a header: what `cut`, `awk` and spreadsheets read. */
+export function planTsv(rows: readonly PlannedRow[], fields: readonly string[]): string {
   const lines = rows.map(({ name, configuration, state, lock, progress, ends, weightsDir }) => [
     name,
     ...fields.map((field) => fieldOf(configuration, field)),
@@ -45,7 +44,12 @@ export function planTsv({ rows }: Plan, fields: readonly string[]): string {
     ends.lastExit,
     weightsDir,
   ]);
-  return [header, ...lines].map((cells) => `${cells.map(cellText).join("\t")}\n`).join("");
+  return lines.map((cells) => `${cells.map(cellText).join("\t")}\n`).join("");
+}
+
+export function tsvHeader(fields: readonly string[]): string {
+  const names = ["name", ...fields, "state", "user", "job", "host", "since", "step", "of", ...endNames, "weights_dir"];
+  return `${names.map(cellText).join("\t")}\n`;
 }
 
 const endNames = ["attempts", "interruptions", "last_exit"];

@@ -11,16 +11,21 @@ const columns = 80;
 const stateWidth = Math.max(...rowStates.map((state) => state.length));
 const gap = "  ";
 
+/** The column of names of these rows. */
+export function nameWidthOf(rows: readonly PlannedRow[]): number {
+  const widest = rows.reduce((width, { name }) => Math.max(width, printable(name).length), 0);
+  return Math.min(widest, columns - stateWidth - 24);
+}
+
 /** One line a row. On a terminal of 80 columns the evidence is cut, never name or state; in a pipe nothing is. */
 export function planLines(
   rows: readonly PlannedRow[],
   paint: Paint,
   cut: boolean,
   withEvidence: boolean,
+  nameWidth: number = nameWidthOf(rows),
   nowMs: number = Date.now(),
 ): string {
-  const widest = rows.reduce((width, { name }) => Math.max(width, printable(name).length), 0);
-  const nameWidth = Math.min(widest, columns - stateWidth - 24);
   return rows
     .map((row) => {
       const name = printable(row.name).padEnd(nameWidth);
