@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { configurationFlags } from "../grid/next-command.ts";
 import type { PlannedRow } from "../grid/plan.ts";
 import type { RowState } from "../grid/row-state.ts";
-import type { DeathReason, DoubtReason } from "../model/evidence.ts";
+import { type DeathReason, type DoubtInUse, type DoubtReason, isInUse } from "../model/evidence.ts";
 import { fieldOf } from "../site/condition.ts";
 
 /** One row as a page shows it. Strings are as found: escape before showing. */
@@ -113,18 +113,21 @@ const deaths: Readonly<Record<DeathReason, string>> = {
   "job ended": "its job has ended",
 };
 
-const doubts: Readonly<Record<DoubtReason, string>> = {
+const doubts: Readonly<Record<Exclude<DoubtReason, DoubtInUse>, string>> = {
   "being created": "its marker is just being written",
   "other container": "its process is in another container",
   "remote process": "nobody can tell from here whether its process lives",
   "newer trainlock": "a newer trainlock wrote it",
+  "job requeued": "its job waits to run again",
+  "host not reached": "its host does not answer, and may train on",
+  "still being written": "somebody has written into its weights dir a moment ago",
 };
 
 function doubtOf(lock: PlannedRow["lock"]): string {
   if (lock === null) return "";
-  return lock.verdict.status === "unknown"
-    ? doubts[lock.verdict.because]
-    : "nobody was asked whether its process lives";
+  if (lock.verdict.status !== "unknown") return "nobody was asked whether its process lives";
+  const { because } = lock.verdict;
+  return isInUse(because) ? `its holder is gone, but its weights dir is ${because}` : doubts[because];
 }
 
 /** Most findings come from one look and are few; the page is not the place for all of a strange record. */

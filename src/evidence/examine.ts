@@ -2,9 +2,11 @@ import type { Evidence } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { isNewer } from "../model/owner-record.ts";
+import { isEarlierRun, schedulerJob } from "../system/processes/scheduler-job.ts";
 import { gather, localSources, type Source } from "./gather.ts";
 import { judge } from "./judge.ts";
 import { lastWriteEvidence } from "./last-write.ts";
+import { goingOnEvidence } from "./open-files.ts";
 import { type RemoteOptions, remoteOptionsOf } from "./remote/options.ts";
 
 /**
@@ -16,17 +18,49 @@ export function makeExamine(options: RemoteOptions = remoteOptionsOf()): Examine
   return async (facts) => {
     const local = await gather(facts, localSources);
     const verdict = judge(withoutKnowing(facts, local));
+    const isDoubtful = verdict.status === "stale" && whereUnseen(facts, local) !== null;
     // A marker that is just being written has no owner to ask about yet.
-    if (verdict.status !== "unknown" || verdict.because === "being created")
+    if (!isDoubtful && (verdict.status !== "unknown" || verdict.because === "being created"))
       return { verdict, evidence: withoutKnowing(facts, local) };
     // Most calls ask nobody: they do not load this.
     remote ??= import("./remote/remote-source.ts").then(({ remoteSource }) => remoteSource(options));
-    const evidence = withoutKnowing(facts, [...local, ...(await gather(facts, [await remote]))]);
+    const asked = [...local, ...(await gather(facts, [await remote]))];
+    const evidence = withoutKnowing(facts, [...asked, ...goesOnUnseen(facts, asked)]);
     const final = judge(evidence);
     if (final.status !== "unknown") return { verdict: final, evidence };
     return { verdict: final, evidence: [...evidence, ...lastWriteEvidence(facts.weightsDir)] };
   };
 }
+
+/**
+ * The host of a holder whose end is known by nothing but a free lock that reaches every host: a host that is cut off from the
+ * file server has lost its locks, and its training may go on. Null: the end is known otherwise. A requeued job's own last run
+ * is over by then, or cannot write: its scheduler has started it again.
+ */
+function whereUnseen({ record }: LockFacts, evidence: readonly Evidence[]): string | null {
+  const ours = schedulerJob(process.env);
+  if (ours !== null && isEarlierRun(record?.trainlock?.scheduler ?? null, ours)) return null;
+  const deaths = evidence.filter((found) => found.says === "dead");
+  const [first] = deaths;
+  return first?.unseenOn !== undefined && deaths.every(({ unseenOn }) => unseenOn !== undefined)
+    ? first.unseenOn
+    : null;
+}
+
+/** What keeps a holder's end from being certain once everybody was asked. */
+function goesOnUnseen(facts: LockFacts, evidence: readonly Evidence[]): Evidence[] {
+  const host = whereUnseen(facts, evidence);
+  if (host !== null) {
+    const detail = `${host} was not reached, and its training may go on there though its lock is free`;
+    return [{ source: "ssh", says: "unknown", because: "host not reached", detail }];
+  }
+  const deaths = evidence.filter(({ says }) => says === "dead");
+  const isSeen = deaths.some(({ source }) => seenOnHost.has(source));
+  return deaths.length === 0 || isSeen || facts.weightsDir === null ? [] : goingOnEvidence(facts.weightsDir);
+}
+
+/** Who has looked at the holder's host itself, or has the holder's own word. */
+const seenOnHost: ReadonlySet<Evidence["source"]> = new Set(["process", "boot", "ssh", "record", "marker", "lease"]);
 
 /** What a newer trainlock means by a free lock or a dead process is not known here: that proves no death. */
 function withoutKnowing({ recordProblem }: LockFacts, found: readonly Evidence[]): readonly Evidence[] {

@@ -15,16 +15,23 @@ const doubtsByWeight: readonly DoubtReason[] = [
   "remote process",
 ];
 
+/** Doubts that no proof of an end takes away: they are about what goes on, or will, in spite of it. */
+function outweighsDeath(doubt: DoubtReason): boolean {
+  return !doubtsByWeight.includes(doubt);
+}
+
 /**
- * The one rule that turns evidence into a verdict: any alive → active; else any dead → stale; else unknown.
- * Pure: the same evidence, in any order, gives the same verdict.
+ * The one rule that turns evidence into a verdict: any alive → active; else a doubt that outweighs an end → unknown; else any
+ * dead → stale; else unknown. Pure: the same evidence, in any order, gives the same verdict.
  */
 export function judge(evidence: readonly Evidence[]): Verdict {
   if (evidence.some((item) => item.says === "alive")) return { status: "active", label: "ACTIVE" };
+  const doubts = evidence.filter((item) => item.says === "unknown").map((item) => item.because);
+  const strong = doubts.filter(outweighsDeath).sort()[0];
+  if (strong !== undefined) return { status: "unknown", label: `UNKNOWN - ${strong}`, because: strong };
   const deaths = evidence.filter((item) => item.says === "dead").map((item) => item.because);
   const death = deathsByWeight.find((reason) => deaths.includes(reason));
   if (death !== undefined) return { status: "stale", label: `STALE - ${death}`, because: death };
-  const doubts = evidence.filter((item) => item.says === "unknown").map((item) => item.because);
   const doubt = doubtsByWeight.find((reason) => doubts.includes(reason)) ?? "remote process";
   return { status: "unknown", label: `UNKNOWN - ${doubt}`, because: doubt };
 }

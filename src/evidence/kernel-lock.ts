@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
 import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
+import type { OwnerRecord } from "../model/owner-record.ts";
 import { provesFor, type SettledMount, settledMount } from "../site/lock-scope.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { livingInPlaceOf } from "../system/processes/living-process.ts";
@@ -34,7 +35,9 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
       const reach = reachOf(facts, mount);
       if (reach === null) return [finding(`the kernel lock is free here, but ${mount.why}`)];
       const because = facts.kind === "fcntl" ? "lock not held" : "PID not running";
-      return [{ source: "kernel-lock", says: "dead", because, detail: `the kernel lock is free, and ${reach}` }];
+      const unseenOn = mount.shared === false || isOfThisKernel(record) ? null : (record?.hostname ?? null);
+      const detail = `the kernel lock is free, and ${reach}`;
+      return [{ source: "kernel-lock", says: "dead", because, detail, ...(unseenOn === null ? {} : { unseenOn }) }];
     }
   }
 }
@@ -45,6 +48,12 @@ function heldEvidence({ record, weightsDir, lockPath }: LockFacts): Evidence {
   const detail = "the kernel lock is held";
   if (living === null) return { source: "kernel-lock", says: "alive", detail };
   return { source: "kernel-lock", says: "alive", detail: `${detail}, by process ${living.pid}`, living };
+}
+
+function isOfThisKernel(record: OwnerRecord | null): boolean {
+  const { bootId, hostname } = thisHost();
+  const theirs = record?.trainlock?.bootId ?? null;
+  return theirs === null ? record?.hostname === hostname : theirs === bootId;
 }
 
 /** Why a free lock proves that this owner is gone; null when it does not. */

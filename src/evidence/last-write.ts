@@ -7,13 +7,17 @@ const mostFiles = 500;
 
 /** The newest file of a weights dir, for a lock of which nothing else is known. Never a proof of anything. */
 export function lastWriteEvidence(weightsDir: string | null): Evidence[] {
-  const newest = weightsDir === null ? null : newestFile(weightsDir);
+  const newest = weightsDir === null ? null : newestWrite(weightsDir);
   if (newest === null) return [];
   const detail = `last write ${ago(Date.now() - newest.modifiedMs)} ago: ${newest.name}`;
   return [{ source: "files", says: "unknown", because: "remote process", detail }];
 }
 
-function newestFile(folder: string): { name: string; modifiedMs: number } | null {
+/** The newest file of a folder; null where there is none, or none to be seen. */
+export function newestWrite(
+  folder: string,
+  leaveOut: ReadonlySet<string> = new Set(),
+): { name: string; modifiedMs: number } | null {
   let newest: { name: string; modifiedMs: number } | null = null;
   try {
     const entries = opendirSync(folder);
@@ -22,7 +26,7 @@ function newestFile(folder: string): { name: string; modifiedMs: number } | null
         const entry = entries.readSync();
         if (entry === null) break;
         // A dot begins our own files, and what network file systems keep of removed ones.
-        if (!entry.isFile() || entry.name.startsWith(".")) continue;
+        if (!entry.isFile() || entry.name.startsWith(".") || leaveOut.has(entry.name)) continue;
         const { mtimeMs } = lstatSync(join(folder, entry.name));
         if (newest === null || mtimeMs > newest.modifiedMs) newest = { name: entry.name, modifiedMs: mtimeMs };
       }

@@ -2,8 +2,9 @@ import { realpathSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Evidence } from "../model/evidence.ts";
 import { asLiving } from "../system/processes/living-process.ts";
-import { openFilesIn } from "../system/processes/open-files.ts";
+import { filesOpenByUs, openFilesIn } from "../system/processes/open-files.ts";
 import { readProcess } from "../system/processes/process-table.ts";
+import { newestWrite } from "./last-write.ts";
 
 /** Markers, records and what we make beside them, which everybody opens who looks. */
 export function isOurFile(path: string): boolean {
@@ -33,4 +34,23 @@ export function openFilesEvidence(weightsDir: string, uid: number): Evidence[] {
     return [{ source: "process", says: "alive", detail, living }];
   }
   return [];
+}
+
+/** A training that has not written for so long is taken for what its locks say. */
+const quietMs = 120_000;
+
+/**
+ * What goes on in a weights dir in spite of a holder's end, where nobody could look at the holder's host: who has a file in it
+ * open, or that somebody has written there within the last two minutes. What the asking job has open itself does not count.
+ */
+export function goingOnEvidence(weightsDir: string): Evidence[] {
+  const ours = new Set([...filesOpenByUs(weightsDir)].map((path) => basename(path)));
+  const newest = newestWrite(weightsDir, ours);
+  // Servers' clocks differ from ours: what is written in our future was written now.
+  if (newest === null || Date.now() - newest.modifiedMs >= quietMs) return [];
+  const opener = openFilesIn(weightsDir).find(({ path, isOurs }) => !isOurs && !isOurFile(path));
+  const because = opener === undefined ? "still being written" : (`in use by PID ${opener.pid}` as const);
+  const who = opener === undefined ? "" : `, and process ${opener.pid} has ${basename(opener.path)} open`;
+  const detail = `${newest.name} was written within the last 2 min${who}`;
+  return [{ source: "files", says: "unknown", because, detail }];
 }

@@ -87,6 +87,9 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 ## Whether events are noted in the lock dir, for trainlock history.
 # history: on                # on or off
 
+## For how long a requeued job waits to learn what has become of its last run, where the host of that does not answer.
+# requeue_wait: 10m
+
 ## Whether owner records tell the command that holds a lock. The values of keys, tokens, passwords and secrets never are in it.
 # record:
 #   command: on               # on or off

@@ -63,6 +63,8 @@ export interface SiteConfig {
   readonly recordsCommand: boolean;
   /** Whether events are noted in the lock dir. */
   readonly history: boolean;
+  /** For how long a requeued job waits to learn what has become of its last run, milliseconds. */
+  readonly requeueWaitMs: number;
   /** How many failed runs make a row of a grid `failed`, where its block does not say. */
   readonly maxAttempts: number;
   /** The line on which each setting stands, by its key: `timeouts.ssh`. */
@@ -90,6 +92,7 @@ export const emptySiteConfig: SiteConfig = {
   progress: null,
   recordsCommand: true,
   history: true,
+  requeueWaitMs: 600_000,
   maxAttempts: 1,
   lines: {},
 };

@@ -35,6 +35,7 @@ const keys = [
   "progress",
   "record",
   "history",
+  "requeue_wait",
   "max_attempts",
 ] as const;
 
@@ -73,6 +74,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     timeouts: take("timeouts", (value) => readTimeouts(value, lines), timeouts),
     store: take("store", (value) => readStore(value, lines), null),
     progress: take("progress", readProgressDeclaration, null),
+    requeueWaitMs: take("requeue_wait", readRequeueWait, emptySiteConfig.requeueWaitMs),
     maxAttempts: take("max_attempts", readAttempts, 1),
     history: take("history", isOn, true),
     recordsCommand: take("record", (value) => readRecord(value, lines), true),
@@ -121,6 +123,14 @@ function readSsh(value: YamlValue, lines: Record<string, number>): SiteConfig["s
     port: own.get("port")?.integer("a port, 1 to 65535", 1, 65_535) ?? null,
     jumpHost: jump === undefined ? null : readHost(jump),
   };
+}
+
+const longestRequeueWaitMs = 86_400_000;
+
+function readRequeueWait(value: YamlValue): number {
+  const expected = "a duration such as 10m, at most 1d; 0s: it does not wait";
+  const ms = durationMs(String(value.scalar(expected)));
+  return ms === null || ms > longestRequeueWaitMs ? value.fail(expected) : ms;
 }
 
 /** The same for the site and for a block of a grid. */

@@ -79,6 +79,7 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ["ssh.user", ssh.user],
     ["ssh.port", ssh.port],
     ["ssh.jump_host", ssh.jumpHost],
+    ["requeue_wait", `${config.requeueWaitMs / 1000}s`],
     ["max_attempts", config.maxAttempts],
     ["history", config.history ? "on" : "off"],
     ["record.command", config.recordsCommand ? "on" : "off"],

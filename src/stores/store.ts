@@ -12,6 +12,8 @@ export interface Busy {
   readonly evidence: readonly Evidence[];
   /** The file, or the key of a remote store, that is taken. */
   readonly path: string;
+  /** For how long it is worth a wait though nobody asked for one, milliseconds: it may be this job's own by then. */
+  readonly patienceMs?: number;
 }
 
 /** What is known of the runs before a claim. */

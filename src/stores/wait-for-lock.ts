@@ -29,8 +29,10 @@ export interface WaitRequest {
  * EnvironmentError when the first attempt fails, when waiting does not mend it, or when it still lasts when the time is over.
  */
 export async function acquireOrWait(request: WaitRequest): Promise<Acquisition> {
-  const { store, configuration, command, waitMs, onBusy } = request;
+  const { store, configuration, command, onBusy } = request;
   let acquisition = await store.acquire(configuration, command);
+  const patienceMs = acquisition.kind === "busy" ? (acquisition.busy.patienceMs ?? 0) : 0;
+  const waitMs = Math.max(request.waitMs, patienceMs);
   if (acquisition.kind === "held" || waitMs <= 0) return acquisition;
   const interrupted = request.interrupted ?? new AbortController().signal;
   const timeUp = new AbortController();

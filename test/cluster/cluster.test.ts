@@ -5,6 +5,7 @@ import { contentionSuite } from "./contention.ts";
 import { cutOffSuite } from "./cut-off.ts";
 import { endingsSuite } from "./endings.ts";
 import { openFilesSuite } from "./open-files.ts";
+import { requeuedSuite } from "./requeued.ts";
 import { runningSuite } from "./running.ts";
 import { schedulersSuite } from "./schedulers.ts";
 import { silenceSuite } from "./silence.ts";
@@ -30,6 +31,7 @@ else {
 
     endingsSuite(theCluster);
     openFilesSuite(theCluster);
+    requeuedSuite(theCluster);
     cutOffSuite(theCluster);
     schedulersSuite(theCluster);
     contentionSuite(theCluster);

@@ -70,6 +70,7 @@ async function says(
       jobs: { of: () => (answer === null ? null : { probe: schedulerProbes.slurm, answer }) },
       users,
       hosts: more.hosts ?? [],
+      ours: null,
       asker: more.asker ?? { uid: 0, user: "root" },
       ask: async (host) => {
         asked.push(host);

@@ -54,7 +54,8 @@ describe("a process that was recorded with boot id and start time", () => {
     const reading = parseOwnerRecord(Buffer.from(json));
     if (reading.kind !== "record" || reading.record.trainlock === null) throw new Error("no record");
     const { trainlock: section } = reading.record;
-    return { kind: "recorded", host: "node01", pid: 42, section, writtenAtMs, noted: [], user: "root", lock: null };
+    const rest = { noted: [], weightsDir: null, user: "root", lock: null };
+    return { kind: "recorded", host: "node01", pid: 42, section, writtenAtMs, ...rest };
   }
   test.each([
     ["runs", recorded(), answer(), "alive"],

@@ -28,7 +28,14 @@ const lists: Readonly<Record<string, { kind: SchedulerKind; jobs: readonly Liste
 type Asked = { id: string; arrayIndex?: string; restartCount?: number; lockedAt?: number | null };
 function verdict(list: string, { id, arrayIndex = "", restartCount = 0, lockedAt: at = lockedAt }: Asked) {
   const { kind, jobs } = lists[list] ?? { kind: "lsf" as const, jobs: [] };
-  const job = { id, arrayIndex: arrayIndex === "" ? null : arrayIndex, restartCount, lockedAt: at };
+  const job = {
+    id,
+    arrayIndex: arrayIndex === "" ? null : arrayIndex,
+    restartCount,
+    lockedAt: at,
+    user: null,
+    host: null,
+  };
   return jobEvidence(schedulerProbes[kind], job, jobs)[0]?.says;
 }
 
@@ -38,7 +45,7 @@ describe("a job that took a lock", () => {
   test.each<Case>([
     ["squeue", { id: "101" }, "alive", "runs"],
     ["squeue", { id: "102" }, "alive", "is suspended"],
-    ["squeue", { id: "103" }, "alive", "was requeued and waits"],
+    ["squeue", { id: "103" }, "unknown", "was requeued and waits"],
     ["squeue", { id: "104" }, "unknown", "lost its node"],
     ["squeue", { id: "105" }, "unknown", "is completing"],
     ["squeue", { id: "106" }, "dead", "was cancelled"],
@@ -52,7 +59,7 @@ describe("a job that took a lock", () => {
     ["bjobs -json", { id: "123456" }, "alive", "runs"],
     ["bjobs -json", { id: "123457", arrayIndex: "4" }, "alive", "is suspended"],
     ["bjobs -json", { id: "123457", arrayIndex: "5" }, "unknown", "is another element of the array"],
-    ["bjobs -json", { id: "123458" }, "alive", "was requeued and waits"],
+    ["bjobs -json", { id: "123458" }, "unknown", "was requeued and waits"],
     ["bjobs -json", { id: "123459" }, "unknown", "is UNKWN"],
     ["bjobs -json", { id: "123460" }, "unknown", "is ZOMBI"],
     ["bjobs -json", { id: "123461" }, "dead", "was killed"],
@@ -64,10 +71,10 @@ describe("a job that took a lock", () => {
     ["qstat of PBS", { id: "101.other" }, "unknown", "is of another server"],
     ["qstat of PBS", { id: "103.pbs" }, "unknown", "is exiting"],
     ["qstat of PBS", { id: "104.pbs" }, "dead", "is finished"],
-    ["qstat of PBS", { id: "105.pbs" }, "alive", "was requeued and waits"],
+    ["qstat of PBS", { id: "105.pbs" }, "unknown", "was requeued and waits"],
     ["qstat of Grid Engine", { id: "4282", arrayIndex: "3" }, "alive", "runs"],
     ["qstat of Grid Engine", { id: "4283" }, "unknown", "is being deleted"],
-    ["qstat of Grid Engine", { id: "4284" }, "alive", "waits"],
+    ["qstat of Grid Engine", { id: "4284" }, "unknown", "waits"],
     ["qstat of Grid Engine", { id: "4285" }, "unknown", "is in error"],
   ])("%s %o: %s, as it %s", (list, job, says) => {
     expect(verdict(list, job)).toBe(says);

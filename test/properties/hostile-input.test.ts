@@ -189,7 +189,7 @@ const answers = [
 ];
 
 test("schedulers: no answer that ends early, or has noise in it, ends a job that runs", async () => {
-  const job = { id: "123456", arrayIndex: null, restartCount: 0, lockedAt: null };
+  const job = { id: "123456", arrayIndex: null, restartCount: 0, lockedAt: null, user: null, host: null };
   for (const { probe, text, parse } of answers)
     expect(jobEvidence(probe, job, parse(text))).toMatchObject([{ says: "alive" }]);
   await play("scheduler", (dice) => {
@@ -221,6 +221,7 @@ test("ssh: an answer that ends early is none, and noise ends no process that run
     section,
     writtenAtMs: Date.now(),
     noted: [],
+    weightsDir: null,
     user: null,
     lock: null,
   } as const;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { SchedulerJob } from "../../src/model/owner-record.ts";
-import { isEarlierRun } from "../../src/stores/folder/judge-owner.ts";
+import { isEarlierRun } from "../../src/system/processes/scheduler-job.ts";
 
 const ours: SchedulerJob = {
   kind: "slurm",

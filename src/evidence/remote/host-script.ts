@@ -152,7 +152,11 @@ lock() {
     flock -u 8
     case $r in
       0) say lock "$1" free "$(stat -L -c %i /proc/self/fd/8)" ;;
-      1) say lock "$1" held "$(stat -L -c %i /proc/self/fd/8)" ;;
+      1)
+        # Whoever asks may hold it, where locks leave their host: only what this kernel lists is held here.
+        i=$(stat -L -c %i /proc/self/fd/8)
+        grep -q ":$i " /proc/locks && say lock "$1" held "$i"
+        ;;
     esac
   ) 2>/dev/null 8<"$2"
 }

@@ -1,5 +1,6 @@
 import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
+import type { SchedulerJob } from "../../model/owner-record.ts";
 import type { Users } from "../../system/processes/users.ts";
 import { jobEvidence } from "../schedulers/job-evidence.ts";
 import type { ListedJob } from "../schedulers/listed-job.ts";
@@ -8,6 +9,7 @@ import type { Asked, SchedulerAnswers } from "./ask-schedulers.ts";
 import { type AskedHost, bareOnHosts } from "./bare-on-hosts.ts";
 import type { BareOwner, Owner } from "./owner.ts";
 import { recordedOnHost } from "./recorded-on-host.ts";
+import { requeuedFrom, withoutIdleJob } from "./weigh.ts";
 
 /** Hosts' clocks differ, and a host is given up some time after it was last heard of. */
 const clockSlackSeconds = 120;
@@ -18,24 +20,29 @@ export interface Witnesses {
   readonly ask: AskHosts;
   /** Where a bare PID may be, by the caller's word. */
   readonly hosts: readonly string[];
+  /** The job that asks; null: it is in none. */
+  readonly ours: SchedulerJob | null;
   /** Who asks: schedulers may show them their own jobs only. */
   readonly asker: { readonly uid: number; readonly user: string };
 }
 
 /** All that others say of one owner. */
 export async function ownerEvidence({ process, job }: Owner, witnesses: Witnesses): Promise<Evidence[]> {
-  const evidence: Evidence[] = [];
-  if (job !== null) {
-    const asked = witnesses.jobs.of(job.kind);
-    if (asked?.answer.kind === "jobs") evidence.push(...jobEvidence(asked.probe, job, asked.answer.jobs));
-    else if (asked?.answer.kind === "no answer") {
-      const detail = `${asked.probe.title} gives no evidence on job ${job.id}: ${asked.answer.why}`;
-      evidence.push({ source: asked.probe.kind, says: "unknown", because: "remote process", detail });
-    }
-  }
-  if (process?.kind === "recorded") evidence.push(recordedOnHost(process, await witnesses.ask(process.host)));
-  if (process?.kind === "bare") evidence.push(...(await bareEvidence(process, witnesses)));
-  return evidence;
+  const asked = job === null ? null : witnesses.jobs.of(job.kind);
+  const ofJob = job === null || asked === null ? [] : evidenceOf(job, asked);
+  if (process?.kind === "bare") return [...ofJob, ...(await bareEvidence(process, witnesses))];
+  if (process === null) return [...ofJob];
+  const reply = await witnesses.ask(process.host);
+  const ofHost = recordedOnHost(process, reply);
+  if (job === null || asked?.answer.kind !== "jobs") return [...ofJob, ofHost];
+  const requeued = reply.kind === "silent" ? requeuedFrom(process, job, witnesses.ours, asked.answer) : null;
+  return [...withoutIdleJob(job, asked.answer, ofJob, ofHost), ofHost, ...(requeued === null ? [] : [requeued])];
+}
+
+function evidenceOf(job: NonNullable<Owner["job"]>, { probe, answer }: Asked): readonly Evidence[] {
+  if (answer.kind === "jobs") return jobEvidence(probe, job, answer.jobs);
+  const detail = `${probe.title} gives no evidence on job ${job.id}: ${answer.why}`;
+  return [{ source: probe.kind, says: "unknown", because: "remote process", detail }];
 }
 
 async function bareEvidence(process: BareOwner, witnesses: Witnesses): Promise<Evidence[]> {

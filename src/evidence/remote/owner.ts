@@ -21,6 +21,8 @@ export interface RecordedOwner {
   readonly writtenAtMs: number | null;
   /** What its wrapper noted of its process tree. */
   readonly noted: readonly ProcessIdentity[];
+  /** Where it trains; null: not known. */
+  readonly weightsDir: string | null;
   /** Who recorded it, by a name that is one; null: not known. */
   readonly user: string | null;
   /** The lock file that it locked, where that is worth a trial on its host. */
@@ -62,10 +64,21 @@ function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner |
   const { hostname, pid, trainlock: section } = record;
   if (hostname === null || !isHostName(hostname) || pid === null) return null;
   if (section !== null && section.bootId !== null) {
-    const noted = notedProcesses(section, facts.weightsDir ?? section.weightsDir);
+    const weightsDir = facts.weightsDir ?? section.weightsDir;
+    const noted = notedProcesses(section, weightsDir);
     const user = record.user !== null && isUserName(record.user) ? record.user : null;
     const lock = lockOf(section, facts);
-    return { kind: "recorded", host: hostname, pid, section, writtenAtMs: recordWrittenAtMs(facts), noted, user, lock };
+    return {
+      kind: "recorded",
+      host: hostname,
+      pid,
+      section,
+      writtenAtMs: recordWrittenAtMs(facts),
+      noted,
+      weightsDir,
+      user,
+      lock,
+    };
   }
   const since = isoSeconds(record.acquiredAt);
   return since === null
@@ -92,12 +105,13 @@ function lockOf({ token, lockInode }: TrainlockSection, { kernelLock, lockPath }
 
 function recordedJob(record: OwnerRecord): Owner["job"] {
   const lockedAt = isoSeconds(record.acquiredAt);
+  const whose = { user: record.user, host: record.hostname };
   const scheduler = record.trainlock?.scheduler ?? null;
   if (scheduler !== null) {
     const { kind, jobId, arrayIndex, restartCount } = scheduler;
-    return { kind, id: jobId, arrayIndex, restartCount, lockedAt };
+    return { kind, id: jobId, arrayIndex, restartCount, ...whose, lockedAt };
   }
   // Names such as `local` are written by scripts outside any job.
   if (record.jobId === null || !/^\d/.test(record.jobId)) return null;
-  return { kind: null, id: record.jobId, arrayIndex: null, restartCount: null, lockedAt };
+  return { kind: null, id: record.jobId, arrayIndex: null, restartCount: null, ...whose, lockedAt };
 }

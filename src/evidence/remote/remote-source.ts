@@ -1,6 +1,7 @@
 import { messageOf } from "../../model/errors.ts";
 import type { Evidence } from "../../model/evidence.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
+import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { lookUpUsers, type Users } from "../../system/processes/users.ts";
 import type { HostReply } from "./ask-host.ts";
@@ -84,6 +85,7 @@ async function answer(
 ): Promise<void> {
   const owners = batch.map(({ owner }) => owner);
   const asker = thisHost();
+  const ours = schedulerJob(process.env);
   const begun = performance.now();
   const leftMs = (share = 1) => begun + options.verifyTimeoutMs * share - performance.now();
   try {
@@ -92,7 +94,7 @@ async function answer(
     const [jobs, users] = await Promise.all([askSchedulers(owners, () => leftMs(share)), usersOf(owners)]);
     await Promise.all(
       batch.map(async ({ owner, settle }) =>
-        settle(await ownerEvidence(owner, { jobs, users, ask, hosts: options.hosts, asker })),
+        settle(await ownerEvidence(owner, { jobs, users, ask, hosts: options.hosts, asker, ours })),
       ),
     );
   } catch (error) {

@@ -1,4 +1,5 @@
 import type { Evidence } from "../../model/evidence.ts";
+import { sameHost } from "../../model/host-name.ts";
 import type { ListedJob, SchedulerProbe } from "./listed-job.ts";
 
 /** The job that a record names, and what tells it from others of the same id. */
@@ -6,6 +7,9 @@ export interface RecordedJob {
   readonly id: string;
   readonly arrayIndex: string | null;
   readonly restartCount: number | null;
+  /** Who took the lock, and on which host; null: the record does not say. */
+  readonly user: string | null;
+  readonly host: string | null;
   /** When the lock was taken, seconds since the epoch. */
   readonly lockedAt: number | null;
 }
@@ -23,6 +27,11 @@ export function jobEvidence(probe: SchedulerProbe, job: RecordedJob, listed: rea
   if (named.length === 0) return [of(`${probe.title} does not know job ${job.id}`)];
   const same = named.filter((candidate) => isSameRun(candidate, job));
   const what = (found: ListedJob) => `${probe.title}: job ${found.id} is ${found.state}${onHosts(found)}`;
+  const waiting = same.find(({ waits }) => waits);
+  if (waiting !== undefined) {
+    const detail = `${what(waiting)}: it waits to run again, and will want its lock back`;
+    return [{ source: probe.kind, says: "unknown", because: "job requeued", detail }];
+  }
   const living = same.find(({ means }) => means === "alive");
   if (living !== undefined) return [{ source: probe.kind, says: "alive", detail: what(living) }];
   const unclear = same.find(({ means }) => means === "unclear");
@@ -46,11 +55,15 @@ function isNamed(listed: ListedJob, job: RecordedJob): boolean {
 }
 
 function isSameRun(listed: ListedJob, job: RecordedJob): boolean {
-  const { lockedAt, restartCount } = job;
+  const { lockedAt, restartCount, host } = job;
+  if (listed.user !== null && job.user !== null && listed.user !== job.user) return false;
   // It waits to run again: whoever held the lock is this job, and it will want it back.
+  // A requeue may count as a new submission, but the runs are counted on.
+  if (listed.waits && listed.restartCount !== null && restartCount !== null) return listed.restartCount >= restartCount;
   if (listed.waits)
     return lockedAt === null || listed.submittedAt === null || listed.submittedAt <= lockedAt + slackSeconds;
   if (listed.restartCount !== null && restartCount !== null && listed.restartCount !== restartCount) return false;
+  if (host !== null && listed.hosts.length > 0 && !listed.hosts.some((name) => sameHost(name, host))) return false;
   return lockedAt === null || listed.startedAt === null || listed.startedAt <= lockedAt + slackSeconds;
 }
 

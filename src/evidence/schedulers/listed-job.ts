@@ -41,6 +41,8 @@ export type SchedulerAnswer =
       readonly jobs: readonly ListedJob[];
       /** Beside those of listed jobs. Null: it could not be asked. */
       readonly lostHosts?: readonly LostHost[] | null;
+      /** When nodes have booted, seconds since the epoch, where a job of the question was requeued. */
+      readonly boots?: ReadonlyMap<string, number>;
       /** Whether users see their own jobs only. Undefined: it was not asked. */
       readonly hidesOthers?: boolean;
     }

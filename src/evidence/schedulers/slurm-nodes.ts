@@ -36,3 +36,20 @@ export function parseSinfo(text: string): LostHost[] {
     return isHostName(host) ? [{ host, since: isoSeconds(since) }] : [];
   });
 }
+
+/** When each node has booted, by scontrol(1); empty where it does not say. */
+export async function nodeBoots(run: SchedulerQuestion["run"]): Promise<ReadonlyMap<string, number>> {
+  const answer = await run(["scontrol", "show", "nodes", "--oneliner"]);
+  return answer.kind === "ended" && answer.exitCode === 0 ? parseBoots(answer.stdout) : new Map();
+}
+
+/** Pure: a line a node, of which the name and `BootTime` are read; `None` for a node that was never up. */
+export function parseBoots(text: string): ReadonlyMap<string, number> {
+  return new Map(
+    text.split("\n").flatMap((line): [string, number][] => {
+      const host = /\bNodeHostName=(\S+)/.exec(line)?.[1] ?? /^NodeName=(\S+)/.exec(line)?.[1] ?? "";
+      const bootedAt = isoSeconds(/\bBootTime=(\S+)/.exec(line)?.[1]);
+      return isHostName(host) && bootedAt !== null ? [[host, bootedAt]] : [];
+    }),
+  );
+}

@@ -8,7 +8,7 @@ import {
   type SchedulerQuestion,
 } from "./listed-job.ts";
 import { expandNodes } from "./slurm-node-list.ts";
-import { doubtEnd, lostNodes } from "./slurm-nodes.ts";
+import { doubtEnd, lostNodes, nodeBoots } from "./slurm-nodes.ts";
 import { isoSeconds } from "./times.ts";
 
 /** Columns of squeue(1) and sacct(1), in this order; `:|` ends each with a bar and no padding. */
@@ -46,14 +46,16 @@ export const slurm: SchedulerProbe = {
     const more = await accounted(question, listed);
     const wanted = new Set(question.jobs.map(({ id }) => id));
     const jobs = [...listed, ...more];
-    const anyEnded = jobs.some(({ id, means }) => means === "ended" && wanted.has(id));
-    const lostHosts = question.allRunning || anyEnded ? await lostNodes(question.run) : [];
+    const anyOver = jobs.some(({ id, means }) => means !== "alive" && wanted.has(id));
+    const anyRequeued = listed.some(({ id, restartCount }) => (restartCount ?? 0) > 0 && wanted.has(id));
+    const lostHosts = question.allRunning || anyOver || anyRequeued ? await lostNodes(question.run) : [];
+    const boots = anyRequeued ? await nodeBoots(question.run) : new Map<string, number>();
     const own = process.getuid?.() ?? 0;
     // A list with somebody else's job in it shows that it hides nobody's; else the settings tell.
     const alone = question.allRunning && own !== 0 && listed.every(({ uid }) => uid === own);
     const hides = alone ? await hidesOthers(question.run) : null;
     const shown = jobs.map((job) => doubtEnd(job, lostHosts));
-    return { kind: "jobs", jobs: shown, lostHosts, ...(hides === null ? {} : { hidesOthers: hides }) };
+    return { kind: "jobs", jobs: shown, lostHosts, boots, ...(hides === null ? {} : { hidesOthers: hides }) };
   },
 };
 

@@ -1,5 +1,6 @@
 import { lstatSync } from "node:fs";
 import { basename } from "node:path";
+import { isAboutWrites } from "../../model/evidence.ts";
 import { markerPath } from "../../site/layout.ts";
 import { sleepUnlessAborted, withJitter } from "../../system/clock/sleep.ts";
 import { mountOf } from "../../system/files/mounts.ts";
@@ -13,7 +14,7 @@ import { type KernelLock, waitForKernelLock } from "./kernel-lock.ts";
 /** How long a change may go unnoticed where nobody tells us of it. */
 const pollMs = 1000;
 /** Cheap looks see changes; what only evidence shows (a job that ended on another host) is asked for this often. A process is cheap to ask. */
-const askAgainMs = { process: 2000, others: 60_000 } as const;
+const askAgainMs = { process: 2000, writes: 10_000, others: 60_000 } as const;
 
 export interface Place {
   readonly lockPath: string;
@@ -78,7 +79,9 @@ async function awaitChange(
     const { pid } = busy.holder;
     const runsHere = pid !== null && !hasEnded(pid);
     const process = busy.evidence.some(({ source, says }) => source === "process" && says === "alive");
-    const askAgainAt = performance.now() + askAgainMs[process && !runsHere ? "process" : "others"];
+    const { verdict } = busy;
+    const writes = verdict.status === "unknown" && isAboutWrites(verdict.because);
+    const askAgainAt = performance.now() + askAgainMs[process && !runsHere ? "process" : writes ? "writes" : "others"];
     while (!signal.aborted && performance.now() < askAgainAt) {
       const pause = sleepUnlessAborted(withJitter(pollMs), signal);
       if ((await Promise.race([pause, watch?.changed ?? pause])) === "changed" || look() !== before) return;

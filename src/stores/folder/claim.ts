@@ -26,7 +26,7 @@ import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFi
 import { requireRecordPlace } from "./claimable.ts";
 import { generationAfter } from "./generation.ts";
 import { HeldClaim, type TakenClaim } from "./held-claim.ts";
-import { busyKernelLock, judgeMarker, judgeRecord, knowingRequeue, type MarkerContext } from "./judge-owner.ts";
+import { busyKernelLock, judgeMarker, judgeRecord, type MarkerContext } from "./judge-owner.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import type { PlacedMarker } from "./marker.ts";
 import { sweepSuccessors } from "./marker-takeover.ts";
@@ -54,7 +54,7 @@ export function claimStore(
 ): LockStore {
   const context = {
     layout,
-    examine: knowingRequeue(knowingRanks(examineOthers, layout.site.lockPrimitive)),
+    examine: knowingRanks(examineOthers, layout.site.lockPrimitive),
     acquireLock,
   };
   const attempt = async (by: Claimant, waited: KernelLock | null): Promise<Acquisition> => {
@@ -106,7 +106,7 @@ export function takeClaimFor(
   { layout, examine, acquireLock }: Pick<MarkerContext, "layout" | "examine" | "acquireLock">,
 ): Promise<Outcome> {
   const { configuration } = claimant;
-  const context = { layout, examine: knowingRequeue(examine), acquireLock, configuration };
+  const context = { layout, examine, acquireLock, configuration };
   return acquireClaim(context, { ...claimant, owner }, null);
 }
 

@@ -1,11 +1,11 @@
 import type { Configuration } from "../../model/configuration.ts";
-import type { Evidence } from "../../model/evidence.ts";
+import { type Evidence, isAboutWrites, type Verdict } from "../../model/evidence.ts";
 import type { Examine, Examined } from "../../model/examine.ts";
-import type { KernelLockState, LockFacts, MarkerFacts } from "../../model/lock-facts.ts";
-import { configurationOf, type OwnerRecord, recordIn, type SchedulerJob } from "../../model/owner-record.ts";
+import type { KernelLockState, MarkerFacts } from "../../model/lock-facts.ts";
+import { configurationOf, type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import { type Layout, markerPath } from "../../site/layout.ts";
 import { livingInPlaceOf } from "../../system/processes/living-process.ts";
-import { schedulerJob } from "../../system/processes/scheduler-job.ts";
+import { isEarlierRun, schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { holderFrom, isSignedOff, nobodyKnown, refuseCollision } from "../claim-record.ts";
 import type { Busy } from "../store.ts";
 import type { AcquireClaimLock } from "./claim-lock.ts";
@@ -57,7 +57,8 @@ export async function judgeRecord(
   if (verdict.status === "stale") return null;
   // Another configuration's lock of this name keeps this one away for as long as its owner may live.
   if (record !== null) refuseCollision(record, configuration, kernel.path);
-  return { holder: holderFrom(record, null, evidence) ?? nobodyKnown, verdict, evidence, path: kernel.path };
+  const holder = holderFrom(record, null, evidence) ?? nobodyKnown;
+  return { holder, verdict, evidence, path: kernel.path, ...patience(record, verdict, layout) };
 }
 
 /** Whose marker is wanted, and by what means. */
@@ -112,7 +113,8 @@ export async function judgeMarker(
     pid: record?.pid ?? marker.pid,
     startedAt: record?.acquiredAt ?? null,
   });
-  const busy = examined.verdict.status === "stale" ? null : busyMarker(weightsDir, marker, record, examined);
+  const found = busyMarker(weightsDir, marker, record, examined);
+  const busy = examined.verdict.status === "stale" ? null : { ...found, ...patience(record, examined.verdict, layout) };
   return { record, examined, busy, otherLock: otherLock === "busy" ? null : otherLock, onlyElsewhere: !beside };
 }
 
@@ -129,33 +131,17 @@ export function busyMarker(
   };
 }
 
+/** A folder is left alone for two minutes after it was written; a look more than that settles it. */
+const quietPatienceMs = 135_000;
+
 /**
- * Knows a requeued job's own old lock without asking anybody: a scheduler starts a job again only when its last run is over.
- * Where the kernel lock is held, something of that run is left, and is examined as usual.
+ * A requeued job that cannot learn what has become of its own last run waits for an answer: it would not be started again, and
+ * the host may come back. Nor is a run turned away by files that were written a moment ago: it sees whether that goes on.
  */
-export function knowingRequeue(examine: Examine, ours: SchedulerJob | null = schedulerJob(process.env)): Examine {
-  if (ours === null) return examine;
-  return async (facts) => (isLeftByEarlierRun(facts, ours) ? overtaken(facts, ours) : examine(facts));
-}
-
-function isLeftByEarlierRun({ record, kernelLock }: LockFacts, ours: SchedulerJob): boolean {
-  return kernelLock.state !== "held" && isEarlierRun(record?.trainlock?.scheduler ?? null, ours);
-}
-
-/** The same job and array element, started fewer times. The same count is this very run, or a second wrapper within it. */
-export function isEarlierRun(theirs: SchedulerJob | null, ours: SchedulerJob): boolean {
-  return (
-    theirs !== null &&
-    theirs.kind === ours.kind &&
-    theirs.jobId === ours.jobId &&
-    theirs.arrayIndex === ours.arrayIndex &&
-    theirs.restartCount < ours.restartCount
-  );
-}
-
-function overtaken({ record }: { readonly record: OwnerRecord | null }, ours: SchedulerJob): Examined {
-  const before = record?.trainlock?.scheduler?.restartCount ?? 0;
-  const detail = `left by this job itself before it was requeued (run ${before} of job ${ours.jobId}, now ${ours.restartCount})`;
-  const evidence: Evidence = { source: ours.kind, says: "dead", because: "job ended", detail };
-  return { verdict: { status: "stale", label: "STALE - job ended", because: "job ended" }, evidence: [evidence] };
+function patience(record: OwnerRecord | null, verdict: Verdict, { site }: Layout): Pick<Busy, "patienceMs"> {
+  const ours = schedulerJob(process.env);
+  const isOwn = ours !== null && isEarlierRun(record?.trainlock?.scheduler ?? null, ours);
+  if (verdict.status !== "unknown") return {};
+  if (isOwn) return { patienceMs: site.requeueWaitMs };
+  return isAboutWrites(verdict.because) ? { patienceMs: quietPatienceMs } : {};
 }

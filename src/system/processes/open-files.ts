@@ -32,6 +32,22 @@ let known: Descriptors | undefined;
  * show their files to root only. What the asking process or its ancestors have open is left out: a job's log is no sign of life.
  */
 export function openFilesIn(folder: string, name: string | null = null): OpenFile[] {
+  const found = descriptorsIn(folder);
+  if (found.length === 0) return [];
+  const ours = ourChain();
+  const own = new Set(found.filter(({ pid }) => ours.has(pid)).map(({ path }) => path));
+  return found
+    .filter(({ path }) => !own.has(path) && (name === null || basename(path) === name))
+    .map(({ pid, fd, path }) => ({ pid, path, writes: isForWriting(pid, fd), isOurs: descendsFrom(pid, ours) }));
+}
+
+/** The files in a folder that the asking process or one of its ancestors has open, by path. */
+export function filesOpenByUs(folder: string): ReadonlySet<string> {
+  const ours = ourChain();
+  return new Set(descriptorsIn(folder).flatMap(({ pid, path }) => (ours.has(pid) ? [path] : [])));
+}
+
+function descriptorsIn(folder: string): Descriptor[] {
   if (known === undefined) {
     known = readDescriptors();
     setImmediate(() => {
@@ -40,13 +56,7 @@ export function openFilesIn(folder: string, name: string | null = null): OpenFil
   }
   const top = realPath(folder);
   const here = known.byFolder.get(top) ?? [];
-  const found = [...here, ...(known.elsewhere.size === 0 ? [] : foundElsewhere(top, known.elsewhere))];
-  if (found.length === 0) return [];
-  const ours = ourChain();
-  const own = new Set(found.filter(({ pid }) => ours.has(pid)).map(({ path }) => path));
-  return found
-    .filter(({ path }) => !own.has(path) && (name === null || basename(path) === name))
-    .map(({ pid, fd, path }) => ({ pid, path, writes: isForWriting(pid, fd), isOurs: descendsFrom(pid, ours) }));
+  return [...here, ...(known.elsewhere.size === 0 ? [] : foundElsewhere(top, known.elsewhere))];
 }
 
 function readDescriptors(): Descriptors {

@@ -61,3 +61,14 @@ export function schedulerJob(env: Environment): SchedulerJob | null {
   }
   return null;
 }
+
+/** The same job and array element, started fewer times. The same count is this very run, or a second wrapper within it. */
+export function isEarlierRun(theirs: SchedulerJob | null, ours: SchedulerJob): boolean {
+  return (
+    theirs !== null &&
+    theirs.kind === ours.kind &&
+    theirs.jobId === ours.jobId &&
+    theirs.arrayIndex === ours.arrayIndex &&
+    theirs.restartCount < ours.restartCount
+  );
+}

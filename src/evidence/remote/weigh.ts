@@ -1,0 +1,65 @@
+import type { Evidence } from "../../model/evidence.ts";
+import { sameHost } from "../../model/host-name.ts";
+import type { SchedulerJob } from "../../model/owner-record.ts";
+import { isEarlierRun } from "../../system/processes/scheduler-job.ts";
+import { newestWrite } from "../last-write.ts";
+import type { RecordedJob } from "../schedulers/job-evidence.ts";
+import type { SchedulerAnswer } from "../schedulers/listed-job.ts";
+import type { RecordedOwner } from "./owner.ts";
+
+/** Hosts' clocks differ, and nodes report their boot to the second. */
+const clockSlackSeconds = 120;
+/** A training that has not written for so long may be one that is gone. */
+const quietMs = 120_000;
+
+type JobList = Extract<SchedulerAnswer, { kind: "jobs" }>;
+
+/**
+ * A job runs on though its training is dead: its script has gone on to another. Where its only host was asked and has nothing of
+ * the training, the job is no sign of life. Pure.
+ */
+export function withoutIdleJob(
+  job: RecordedJob,
+  answer: JobList,
+  ofJob: readonly Evidence[],
+  ofHost: Evidence,
+): readonly Evidence[] {
+  const hosts = new Set(answer.jobs.filter(({ id }) => id === job.id).flatMap((listed) => listed.hosts));
+  const [only] = hosts;
+  const allAsked = hosts.size === 1 && only !== undefined && job.host !== null && sameHost(only, job.host);
+  if (ofHost.says !== "dead" || !allAsked) return ofJob;
+  return ofJob.map((found) => {
+    if (found.says !== "alive") return found;
+    const detail = `${found.detail}, but its only host has nothing of this training`;
+    return { source: found.source, says: "unknown", because: "remote process", detail };
+  });
+}
+
+/**
+ * What a requeued job may conclude about its own last run when the host of that does not answer: it is over if the scheduler
+ * has given the node up, or has seen it boot since, and nothing was written for two minutes. Null: nothing.
+ */
+export function requeuedFrom(
+  { host, section, weightsDir }: RecordedOwner,
+  { lockedAt }: RecordedJob,
+  ours: SchedulerJob | null,
+  answer: JobList,
+  newest: (folder: string) => ReturnType<typeof newestWrite> = newestWrite,
+): Evidence | null {
+  const theirs = section.scheduler;
+  if (ours === null || theirs === null || !isEarlierRun(theirs, ours)) return null;
+  const isDown = answer.lostHosts?.some((lost) => sameHost(lost.host, host)) === true;
+  const bootedAt = [...(answer.boots ?? [])].find(([name]) => sameHost(name, host))?.[1] ?? null;
+  const hasBooted = bootedAt !== null && lockedAt !== null && bootedAt > lockedAt + clockSlackSeconds;
+  if (!isDown && !hasBooted) return null;
+  const what = `left by run ${theirs.restartCount} of this job on ${host}, which ${isDown ? "is down" : "has booted since"}`;
+  const written = weightsDir === null ? null : newest(weightsDir);
+  if (written !== null && Date.now() - written.modifiedMs < quietMs)
+    return {
+      source: ours.kind,
+      says: "unknown",
+      because: "remote process",
+      detail: `${what}, but ${written.name} was written a moment ago`,
+    };
+  return { source: ours.kind, says: "dead", because: "job ended", detail: what };
+}

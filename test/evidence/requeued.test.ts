@@ -1,0 +1,101 @@
+import { utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { judge } from "../../src/evidence/judge.ts";
+import type { RecordedOwner } from "../../src/evidence/remote/owner.ts";
+import { requeuedFrom, withoutIdleJob } from "../../src/evidence/remote/weigh.ts";
+import type { ListedJob } from "../../src/evidence/schedulers/listed-job.ts";
+import { parseBoots } from "../../src/evidence/schedulers/slurm-nodes.ts";
+import { isoSeconds } from "../../src/evidence/schedulers/times.ts";
+import type { DoubtReason, Evidence } from "../../src/model/evidence.ts";
+import type { SchedulerJob } from "../../src/model/owner-record.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+
+const dead: Evidence = { source: "ssh", says: "dead", because: "PID not running", detail: "no process" };
+const alive: Evidence = { source: "slurm", says: "alive", detail: "it runs" };
+const doubt = (because: DoubtReason): Evidence => ({ source: "slurm", says: "unknown", because, detail: "" });
+
+describe("a doubt about what goes on, or will", () => {
+  const strong: DoubtReason[] = ["job requeued", "host not reached", "still being written", "in use by PID 7"];
+  test.each(strong)("%s outweighs any end, and no life", (because) => {
+    expect(judge([dead, doubt(because)]).label).toBe(`UNKNOWN - ${because}`);
+    expect(judge([doubt(because), dead, alive]).label).toBe("ACTIVE");
+  });
+  test.each<DoubtReason>(["remote process", "other container", "being created"])("%s does not", (because) => {
+    expect(judge([doubt(because), dead]).status).toBe("stale");
+  });
+});
+
+const recordedAt = 1_768_232_969;
+const run = (restartCount: number): SchedulerJob => ({
+  kind: "slurm",
+  jobId: "7",
+  arrayIndex: null,
+  arrayJobId: null,
+  restartCount,
+  submittedAt: null,
+});
+const job = { id: "7", arrayIndex: null, restartCount: 0, lockedAt: recordedAt, user: "alice", host: "node01" };
+const listed = (hosts: string[]): ListedJob => ({
+  id: "7",
+  arrayIndex: null,
+  state: "RUNNING",
+  means: "alive",
+  waits: false,
+  uid: 1000,
+  user: "alice",
+  hosts,
+  submittedAt: null,
+  startedAt: null,
+  endedAt: null,
+  restartCount: 0,
+});
+
+describe("a requeued job whose last host does not answer", () => {
+  const owner = (weightsDir: string | null) =>
+    ({ host: "node01", section: { scheduler: run(0) }, weightsDir }) as unknown as RecordedOwner;
+  const down = { kind: "jobs", jobs: [], lostHosts: [{ host: "node01", since: null }] } as const;
+  const booted = (at: number) => ({ kind: "jobs", jobs: [], lostHosts: [], boots: new Map([["node01", at]]) }) as const;
+  const says = (ours: SchedulerJob | null, answer: Parameters<typeof requeuedFrom>[3]) =>
+    requeuedFrom(owner(null), job, ours, answer)?.says ?? null;
+
+  test("takes over what is on a node that is down, or has booted since", () => {
+    expect(says(run(1), down)).toBe("dead");
+    expect(says(run(1), booted(recordedAt + 3600))).toBe("dead");
+  });
+  test("nothing else", () => {
+    expect(says(run(1), booted(recordedAt - 3600))).toBeNull();
+    expect(says(run(1), { ...down, lostHosts: [{ host: "node02", since: null }] })).toBeNull();
+    expect(says(run(1), { kind: "jobs", jobs: [] })).toBeNull();
+    expect(says(run(0), down)).toBeNull();
+    expect(says({ ...run(1), jobId: "8" }, down)).toBeNull();
+    expect(says(null, down)).toBeNull();
+  });
+  test("waits while somebody writes there", async () => {
+    const folder = await temporaryRoot();
+    const file = join(folder, "iter_1.pth");
+    writeFileSync(file, "");
+    expect(requeuedFrom(owner(folder), job, run(1), down)?.says).toBe("unknown");
+    utimesSync(file, Date.now() / 1000 - 300, Date.now() / 1000 - 300);
+    expect(requeuedFrom(owner(folder), job, run(1), down)?.says).toBe("dead");
+  });
+});
+
+describe("a job that runs on without its training", () => {
+  const answer = (hosts: string[]) => ({ kind: "jobs", jobs: [listed(hosts)] }) as const;
+  test("is no sign of life where its only host has nothing of it", () => {
+    expect(withoutIdleJob(job, answer(["node01"]), [alive], dead).map(({ says }) => says)).toEqual(["unknown"]);
+  });
+  test("is one where it has other hosts, too, or where its host says nothing", () => {
+    expect(withoutIdleJob(job, answer(["node01", "node02"]), [alive], dead)).toEqual([alive]);
+    expect(withoutIdleJob(job, answer(["node02"]), [alive], dead)).toEqual([alive]);
+    expect(withoutIdleJob(job, answer(["node01"]), [alive], doubt("remote process"))).toEqual([alive]);
+  });
+});
+
+test("the boot of nodes, as scontrol tells it", () => {
+  const line =
+    "NodeName=n1 Arch=x86_64 NodeAddr=10.0.0.1 NodeHostName=node01 BootTime=2026-01-12T16:49:29 SlurmdStartTime=None";
+  const never = "NodeName=n2 NodeHostName=node02 BootTime=None";
+  expect([...parseBoots(`${line}\n${never}\nnonsense\n`)]).toEqual([["node01", isoSeconds("2026-01-12T16:49:29")]]);
+});
