@@ -8,8 +8,8 @@ import { pointsIn, type TracedCall, trace } from "../support/strace.ts";
  * may come anywhere.
  */
 const steps: readonly (readonly [RegExp, string])[] = [
-  [/^flock.*LOCK_EX/, "lock"],
-  [/^flock.*LOCK_UN/, "unlock"],
+  [/^flock.*\.lock>.*LOCK_EX/, "lock"],
+  [/^flock.*\.lock>.*LOCK_UN/, "unlock"],
   [/^pwrite64.*\.lock>/, "record in the lock file"],
   [/^link.*\.tmp", .*\.training_lock"/, "place the marker"],
   [/^renameat2.*\.training_lock", RENAME_EXCHANGE/, "exchange the marker"],
