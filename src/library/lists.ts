@@ -4,6 +4,7 @@ import { checkConfiguration } from "../listing/check-configuration.ts";
 import { type ClearRequest, clearLocks } from "../listing/clear-locks.ts";
 import { type ListRequest, listLocks } from "../listing/list-locks.ts";
 import { type LockJson, lockJson } from "../listing/lock-json.ts";
+import { preflightText } from "../listing/preflight-text.ts";
 import type { Examine } from "../model/examine.ts";
 import { isPid } from "../model/pid.ts";
 import type { Layout } from "../site/layout.ts";
@@ -33,9 +34,9 @@ export interface ClearedLocks {
   readonly failed: readonly { readonly lock: LockJson; readonly error: Error }[];
 }
 
-/** The kernel locks under a root, and those of the store, where the site names one. */
-export function listActiveLocks(options: ListOptions = {}): Promise<LockJson[]> {
-  return list(options, ["fcntl", "etcd"]);
+/** The kernel locks under a root that are held, or not proven free, and those of the store, where the site names one. */
+export async function listActiveLocks(options: ListOptions = {}): Promise<LockJson[]> {
+  return (await list(options, ["fcntl", "etcd"])).filter(({ status }) => status !== "stale");
 }
 
 /** The markers under a root. */
@@ -58,11 +59,16 @@ export function clearStaleFileLocks(options: ClearOptions = {}): Promise<Cleared
   return clear(options, ["file"]);
 }
 
-/** Whether a configuration may be trained now: true means safe to proceed. Changes nothing on disk. */
+/**
+ * Whether a configuration may be trained now: true means safe to proceed. Else the report that `trainlock check` prints goes to
+ * standard error. Changes nothing on disk.
+ */
 export async function preflightCheck(options: TrainingLockOptions): Promise<boolean> {
   const layout = openLayout(options);
-  const result = await checkConfiguration(layout, configurationFor(layout, options), examineOf(layout));
-  return result.lockedBy === null;
+  const configuration = configurationFor(layout, options);
+  const { lockedBy } = await checkConfiguration(layout, configuration, examineOf(layout));
+  if (lockedBy !== null) process.stderr.write(`${preflightText(configuration, lockedBy)}\n`);
+  return lockedBy === null;
 }
 
 /** Whether a process with this PID runs on this host, whoever's it is. Zombies do not run. */

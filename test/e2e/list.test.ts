@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { describe, expect, test } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
+import { deadPid } from "../support/process-state.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
 import { listing, writtenAt } from "./listing.ts";
@@ -93,4 +94,17 @@ describe("list", () => {
       ],
     });
   });
+});
+
+test("--fail-on is exit code 1 where a lock has such a state, and only there", async () => {
+  const root = await temporaryRoot();
+  const of = configuration(root);
+  const list = async (...options: string[]) => (await trainlock(["list", "--root", root, ...options])).exitCode;
+  expect(await list("--fail-on", "stale,unknown,active")).toBe(0);
+  await writeMarker(of, `${deadPid}\n`);
+  expect(await list()).toBe(0);
+  expect(await list("--fail-on", "active")).toBe(0);
+  expect(await list("--fail-on", "stale,unknown")).toBe(1);
+  expect(await list("--short", "--fail-on=stale,unknown", "--json")).toBe(1);
+  expect(await list("--fail-on", "broken")).toBe(2);
 });

@@ -31,7 +31,7 @@ export interface RunningProcess {
   readonly finished: Promise<Finished>;
 }
 
-const defaultTimeoutMs = 20_000;
+const defaultTimeoutMs = 40_000;
 const stillRunning = new Set<() => Promise<void>>();
 
 // A failed test must not leave a holder behind. Commands in these tests end with their input, so that what a killed

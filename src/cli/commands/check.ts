@@ -1,17 +1,15 @@
 import { type CheckResult, checkConfiguration } from "../../listing/check-configuration.ts";
 import { lockJson } from "../../listing/lock-json.ts";
-import type { LockReport } from "../../listing/lock-report.ts";
+import { preflightText } from "../../listing/preflight-text.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { doneRuleFor } from "../../run/done-rule.ts";
 import { findDone } from "../../run/find-done.ts";
-import { nobodyKnown } from "../../stores/claim-record.ts";
 import { defineCommand, negatedFlag, type ValuesOf } from "../command.ts";
 import { doneDeclarationFrom, doneOptions } from "../done-options.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { print, printJson, say } from "../output.ts";
-import { holderText, livingText } from "../show/lock-text.ts";
 import { configurationOptions, jsonOption, openWith, siteOptions } from "../site-options.ts";
 
 const options = {
@@ -66,35 +64,7 @@ function showCheck(result: CheckResult, checkpoint: string | null, configuration
   for (const lock of result.stale) {
     say(`trainlock: a stale lock does not count: ${printable(lock.path)} [${lock.verdict.label}]`);
   }
-  if (result.lockedBy !== null) say(lockedText(configuration, result.lockedBy));
+  if (result.lockedBy !== null) say(preflightText(configuration, result.lockedBy));
   else if (checkpoint !== null) say(`SKIP: Final checkpoint already exists: ${printable(checkpoint)}`);
   else print(`FREE ${printable(result.name)}\n`);
-}
-
-function given(title: string, value: string | number | null): string[] {
-  return value === null ? [] : [`  ${printable(title)}: ${printable(String(value))}`];
-}
-
-/** The block that users of the Python script know; an uncertain lock adds why it counts. */
-function lockedText(configuration: Configuration, lock: LockReport): string {
-  const holder = lock.holder ?? { ...nobodyKnown, pid: lock.pid };
-  const living = livingText(holder);
-  const uncertain = lock.verdict.status === "unknown";
-  const doubts = lock.evidence.map(({ detail }) => printable(detail)).join("; ");
-  return [
-    "[PRE-FLIGHT CHECK FAILED]",
-    "Configuration is already being trained:",
-    `  Strategy: ${printable(configuration.strategy)}`,
-    `  Dataset: ${printable(configuration.dataset)}`,
-    `  Model: ${printable(configuration.model)}`,
-    ...given("Ratio", configuration.ratio),
-    ...given("Aux Loss", configuration.auxLoss),
-    ...given("Stage", configuration.stage),
-    ...Object.entries(configuration.dimensions).flatMap(([name, value]) => given(name, value)),
-    `  Held by: ${holderText(holder)}`,
-    ...(living === null ? [] : [`  Living: ${living}`]),
-    ...(lock.startedAt === null ? [] : [`  Since: ${printable(lock.startedAt)}`]),
-    ...(uncertain ? [`  Status: ${lock.verdict.label} (${doubts})`] : []),
-    "Skipping to avoid duplicate training.",
-  ].join("\n");
 }

@@ -1,9 +1,9 @@
 import { generationFrom, type HeldReport, heldByConfiguration, heldByEnvironment } from "../../listing/held.ts";
+import { holderText } from "../../listing/holder-text.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { defineCommand, type ValuesOf, value } from "../command.ts";
 import { printJson, say } from "../output.ts";
-import { holderText } from "../show/lock-text.ts";
 import { configurationOptions, jsonOption, openWith, siteOptions } from "../site-options.ts";
 
 const options = {

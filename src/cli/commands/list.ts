@@ -34,6 +34,7 @@ const options = {
   short: flag("one line a training, in 80 columns: name, state, user, job, host, elapsed time"),
   mine: flag("only those of this user"),
   status: value("<list>", `only these, separated by commas: ${statuses.join(", ")}`, parseStatuses),
+  failOn: value("<list>", "exit 1 if a lock has one of these states, for monitoring: stale,unknown", parseStatuses),
   sort: choice("<by>", "the order of --short", sortKeys),
 };
 
@@ -46,10 +47,12 @@ export const command = defineCommand({
     "trainlock list --file-only",
     "trainlock list --short --mine --status active,unknown --sort elapsed",
     "trainlock list --short --watch --every 30s",
+    "trainlock list --short --fail-on stale,unknown   # in a monitoring check",
     "trainlock list --json | jq '.locks[] | select(.status == \"stale\")'",
   ],
   exitCodes: {
     0: "listed",
+    1: "with --fail-on: a lock has such a state",
     2: "the call is wrong",
     3: "no such root, or a folder could not be read (the rest is listed)",
   },
@@ -80,7 +83,10 @@ async function list(given: ListOptions): Promise<number> {
     if (given.json) printJson({ total: locks.length, locks: locks.map(lockJson), ...unseenJson(unseen) });
     else print((given.watch ? watchHead(everyMs) : "") + textOf(locks, unseen, given));
     sayUnseen(unseen, "; its locks are not listed");
-    if (!given.watch) return unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
+    if (!given.watch) {
+      if (unreadable.size > 0) return exitCodes.environment;
+      return locks.some(({ verdict }) => given.failOn?.includes(verdict.status)) ? exitCodes.locked : exitCodes.ok;
+    }
     await sleep(everyMs);
   }
 }

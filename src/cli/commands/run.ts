@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { openEventLog } from "../../history/event-log.ts";
+import { livingText, skipHolderText } from "../../listing/holder-text.ts";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
 import { printable } from "../../model/printable.ts";
@@ -20,7 +21,6 @@ import { defineCommand, restOperand } from "../command.ts";
 import { doneDeclarationFrom } from "../done-options.ts";
 import { examineFrom } from "../evidence-options.ts";
 import { say } from "../output.ts";
-import { livingText, skipHolderText } from "../show/lock-text.ts";
 import { showProgress } from "../show/run-progress.ts";
 import { openWith } from "../site-options.ts";
 import { type RunOptions, runOptions } from "./run-options.ts";

@@ -1,9 +1,9 @@
+import { holderText } from "../../listing/holder-text.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
 import { isRankStatus } from "../../stores/ranks/rank-status.ts";
 import type { Busy } from "../../stores/store.ts";
 import { say, sayInPlace } from "../output.ts";
-import { holderText } from "./lock-text.ts";
 
 /** A log file hears of a wait at once, and then less and less often: after so many minutes, then every hour. */
 const logMinutes = [1, 5, 15, 30, 60];
