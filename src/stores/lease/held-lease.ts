@@ -5,8 +5,9 @@ import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
-import { noEarlierRuns, withChild } from "../claim-record.ts";
-import type { EarlierRuns, HeldLock } from "../store.ts";
+import { asReleased, withChild } from "../claim-record.ts";
+import type { ClaimOutcome, EarlierRuns, HeldLock } from "../store.ts";
+import type { EndsNote } from "./ends-note.ts";
 import type { ClaimEvents, LeaseClaims } from "./lease-session.ts";
 import { statusOfLease } from "./lease-status.ts";
 
@@ -14,6 +15,9 @@ export interface LeasedClaim {
   readonly token: string;
   /** Null: another process of ours has made the claim, and releases it. */
   readonly record: OwnerRecord | null;
+  readonly earlier: EarlierRuns;
+  /** Where the ends of runs are kept; null: nobody counts them. */
+  readonly endsNote: EndsNote | null;
   /** The lock's key. */
   readonly key: string;
   /** The key with its store. */
@@ -32,7 +36,7 @@ export class HeldLease implements HeldLock {
   readonly token: string;
   readonly address: string;
   readonly descriptors: readonly number[] = [];
-  readonly earlier: EarlierRuns = noEarlierRuns;
+  readonly earlier: EarlierRuns;
   readonly events: ClaimEvents = {
     reclaimed: (revision) => {
       const key = this.#claim.key;
@@ -50,11 +54,14 @@ export class HeldLease implements HeldLock {
   readonly #lost = new AbortController();
   #revision = 0;
   #released = false;
+  #record: OwnerRecord | null;
 
   constructor(claim: LeasedClaim) {
     this.#claim = claim;
+    this.#record = claim.record;
     this.token = claim.token;
     this.address = claim.address;
+    this.earlier = claim.earlier;
   }
 
   /** The claim is made, with this revision. */
@@ -72,8 +79,13 @@ export class HeldLease implements HeldLock {
   }
 
   async recordChild(pid: number, ends?: RunEnds): Promise<void> {
-    const { record, session } = this.#claim;
-    session.guard(this.token, pid, record === null ? null : serializeOwnerRecord(withChild(record, pid, ends)));
+    const { record, session, endsNote } = this.#claim;
+    if (record === null) return session.guard(this.token, pid, null);
+    this.#record = withChild(record, pid, ends);
+    const value = serializeOwnerRecord(this.#record);
+    session.guard(this.token, pid, value);
+    // Not waited for: it says that there is a run to count if this process is killed.
+    endsNote?.write(value, this.#revision);
   }
 
   recordTree(processes: readonly ProcessIdentity[]): void {
@@ -97,11 +109,17 @@ export class HeldLease implements HeldLock {
     if (status.held !== true) throw new LockLostError(`whether the lock is held: ${status.why}`);
   }
 
-  async release(): Promise<void> {
+  async release(outcome?: ClaimOutcome): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    const { record, session, onNote } = this.#claim;
+    const { session, onNote, endsNote } = this.#claim;
+    const record = this.#record;
     if (record === null) return session.leave(this.token);
+    // A claim that was lost is counted by whoever has made the next one.
+    if (endsNote !== null && outcome?.ends !== undefined && !this.lost.aborted) {
+      endsNote.write(serializeOwnerRecord(asReleased(record, outcome)), this.#revision);
+      await endsNote.settled();
+    }
     const { fault, left } = await session.remove(this.token, this.lost.aborted);
     if (fault !== null) onNote(`the lock could not be released, and ends with its lease: ${fault}`);
     if (left.length > 0)

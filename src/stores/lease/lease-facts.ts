@@ -15,6 +15,11 @@ export function claimKeys({ prefix }: EtcdAddress, layout: Layout, configuration
   return { lock: `${locksPrefix(prefix)}${name}`, last: `${prefix}/last/${name}` };
 }
 
+/** The record of the last run of a configuration, which stays when its claim is over. */
+export function endsKey({ prefix }: EtcdAddress, layout: Layout, configuration: Configuration): string {
+  return `${prefix}/ends/${kernelLockStem(layout.kernelLockPath(configuration))}`;
+}
+
 export function locksPrefix(prefix: string): string {
   return `${prefix}/locks/`;
 }

@@ -2,17 +2,26 @@ import type { EtcdAddress } from "../../etcd/address.ts";
 import type { Entry, EtcdClient } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
+import type { Evidence } from "../../model/evidence.ts";
 import type { Examine } from "../../model/examine.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
-import { holderFrom, newOwnerRecord, nobodyKnown, recordedCommand, refuseCollision } from "../claim-record.ts";
+import {
+  holderFrom,
+  newOwnerRecord,
+  nobodyKnown,
+  noEarlierRuns,
+  recordedCommand,
+  refuseCollision,
+} from "../claim-record.ts";
 import { attemptAt, type Busy, type HeldLock, type LockStore, type Wait } from "../store.ts";
 import { awaitKey } from "./await-key.ts";
+import { EndsNote, lookForClaim, runsIn } from "./ends-note.ts";
 import { HeldLease } from "./held-lease.ts";
-import { claimKeys, keyAddress, leaseFacts } from "./lease-facts.ts";
+import { claimKeys, endsKey, keyAddress, leaseFacts } from "./lease-facts.ts";
 import type { LeaseClaims } from "./lease-session.ts";
 
 export interface LeaseStoreOptions {
@@ -40,29 +49,34 @@ export function leaseStore({ layout, client, address, session, examine, onNote, 
   const acquire: LockStore["acquire"] = async (configuration, command, token = randomHex(16)) => {
     const keys = claimKeys(address, layout, configuration);
     const weightsDir = layout.weightsDir(configuration);
-    const record = newOwnerRecord({
-      configuration,
-      token,
-      generation: 0,
-      weightsDir,
-      lockInode: null,
-      command: recordedCommand(layout.site, command),
-      ...(owner === undefined ? {} : { owner }),
-    });
     const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
-    const lock = new HeldLease({ token, record, ...place, client, session, onNote });
-    const claim = { ...keys, token, value: serializeOwnerRecord(record) };
+    const ends = endsKey(address, layout, configuration);
+    // Programs that use the library do not say how their trainings end.
+    const counts = command !== null;
+    const endsNote = counts ? new EndsNote(client, { ends, last: keys.last }, onNote) : null;
+    const told = recordedCommand(layout.site, command);
     // The key of a stale claim is deleted, and then whoever comes first has the lock. That another was quicker is no fault: it
     // has made progress.
     for (let deleted = 0; deleted < 3; ) {
       // Looked at first: a claim that is refused needs neither lease nor keeper.
-      const { entry, revision: seenAt } = await client.get(keys.lock);
+      const seen = counts
+        ? await lookForClaim(client, { lock: keys.lock, ends })
+        : { ...(await client.get(keys.lock)), ends: null };
+      const { entry, revision: seenAt } = seen;
       if (entry !== null) {
         const busy = await busyWith(entry, configuration);
         if (busy !== null) return { kind: "busy", busy, wait: waitFrom(seenAt, configuration, command) };
         await deleteUnchanged(client, entry);
         deleted += 1;
       }
+      const before = runsIn(seen.ends, layout, configuration);
+      const earlier = { ...before, evidence: before.killed === null ? [] : [leaseEnded(keys.lock)] };
+      const record = newOwnerRecord({
+        ...{ configuration, token, generation: 0, weightsDir, lockInode: null, command: told, earlier },
+        ...(owner === undefined ? {} : { owner }),
+      });
+      const lock = new HeldLease({ token, record, earlier, endsNote, ...place, client, session, onNote });
+      const claim = { ...keys, token, value: serializeOwnerRecord(record) };
       const revision = await session.claim(claim, lock.events);
       if (revision !== null) return { kind: "held", lock: lock.begin(revision) };
     }
@@ -99,10 +113,17 @@ export async function joinClaim(
   const reading = parseOwnerRecord(entry.value);
   if (reading.kind !== "record" || reading.record.trainlock?.token !== token) return null;
   const place = { key: keys.lock, address: keyAddress(address, keys.lock) };
-  const lock = new HeldLease({ token, record: null, ...place, client, session, onNote });
+  const ends = reading.record.trainlock?.ends ?? noEarlierRuns.ends;
+  const earlier = { ...noEarlierRuns, ends };
+  const lock = new HeldLease({ token, record: null, earlier, endsNote: null, ...place, client, session, onNote });
   const claim = { ...keys, token, value: entry.value, revision: entry.createRevision };
   const joined = await session.join(claim, entry.lease, lock.events);
   return joined ? lock.begin(entry.createRevision) : null;
+}
+
+/** Why a run that nobody closed is over: its key went with its lease, which is kept for as long as anything of it lives. */
+function leaseEnded(key: string): Evidence {
+  return { source: "lease", says: "dead", because: "lock not held", detail: `its lease has ended, and ${key} with it` };
 }
 
 /** Deletes what was judged, and nothing that has come since. False: it has changed. */
