@@ -25,6 +25,7 @@ const evidence = /^(open.*O_RDONLY|pread64).*\.training_lock/;
 /** Where a run may go on all the same, and why that is right. Everything else before the command is refused. */
 const exceptions: readonly { readonly calls: RegExp; readonly errnos: readonly Errno[]; readonly why: string }[] = [
   { calls: /./, errnos: ["EINTR"], why: "an interrupted call is made again, by the runtime or by us" },
+  { calls: /^flock/, errnos: ["ESTALE"], why: "the file was removed on its server: its name is opened again" },
   { calls: /^link/, errnos: ["ENOSYS"], why: "without hard links the marker is created with O_EXCL" },
   { calls: /^renameat2/, errnos: ["ENOSYS"], why: "without an exchange the dead marker is renamed over" },
   { calls: /^statx/, errnos: ["ENOSYS"], why: "an older kernel has no statx: the runtime uses fstat" },
