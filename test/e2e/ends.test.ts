@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithLastingCommand, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
@@ -80,6 +81,18 @@ describe("how a run ended stands in its owner record", () => {
     await trainlock(["run", ...of.args, "--", "/etc/passwd"]);
     expect(endsIn(of.markerRecord)).toMatchObject({ last_end: "failed", last_exit: 126, attempts: 0 });
   });
+});
+
+requiresPrograms("memory cgroup", "python3")("the OOM killer makes it a failed attempt", async () => {
+  const of = await newConfiguration();
+  const group = `/sys/fs/cgroup/memory/trainlock-${process.pid}`;
+  const limits = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"];
+  const set = limits.map((name) => `{ echo 40000000 > ${group}/${name}; } 2>/dev/null`).join("; ");
+  const train = 'exec python3 -c "x = bytearray(400 << 20); print(len(x))"';
+  const { stdout, ends } = await run(of, `mkdir ${group}; ${set}; echo $$ > ${group}/cgroup.procs; ${train}`);
+  rmdirSync(group);
+  expect(stdout).toBe("");
+  expect(ends).toMatchObject({ last_end: "failed", last_exit: 137, attempts: 1, interruptions: 0 });
 });
 
 describe("stopped from outside", () => {

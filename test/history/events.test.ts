@@ -5,6 +5,7 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   statSync,
@@ -239,6 +240,22 @@ describe("what is in the way of the history delays and fails nothing, and is sai
     await held.finished;
     expect(readFileSync(eventFile(of))).toEqual(before);
   });
+});
+
+requiresPrograms("unshare --mount")("two hosts of one name never write one file", async () => {
+  const of = await here();
+  await run(of, "true");
+  const other = join(of.root, "boot_id");
+  writeFileSync(other, "ffffffff-0000-4000-8000-000000000000\n");
+  const script = `mount --bind ${other} /proc/sys/kernel/random/boot_id && exec "$@"`;
+  const command = [executable, "run", ...configuration(of.root, "other").args, "--", "true"];
+  const { exitCode } = await finish("unshare", ["--mount", "sh", "-c", script, "sh", ...command], {
+    env: environment(),
+  });
+  expect(exitCode).toBe(0);
+  const files = readdirSync(dirname(eventFile(of))).map((name) => name.slice("2026-11-".length));
+  expect(files.sort()).toEqual([`${boot}.jsonl`, "ffffffff.jsonl"].sort());
+  expect(namesOf(of)).toEqual(["claimed", "ended"]);
 });
 
 describe("a crash", inTime, () => {

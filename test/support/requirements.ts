@@ -20,6 +20,7 @@ const trials = {
   "unshare --pid": ["unshare", "--pid", "--fork", "--mount-proc", "true"],
   "unshare --mount": ["unshare", "--mount", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"],
   "setpriv as root": ["setpriv", "--reuid=65530", "--regid=65530", "--clear-groups", "true"],
+  "memory cgroup": ["sh", "-c", "d=/sys/fs/cgroup/memory/trainlock-$$ && mkdir $d && rmdir $d"],
   prlimit: ["prlimit", "--fsize=4096", "true"],
   python3: ["python3", "-c", "import fcntl"],
   perl: ["perl", "-MTime::HiRes=clock_gettime,CLOCK_MONOTONIC", "-e", "clock_gettime(CLOCK_MONOTONIC)"],

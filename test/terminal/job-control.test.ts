@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
@@ -51,6 +51,22 @@ describe("run at a terminal", () => {
     expect(screen).toMatch(/^trained$/m);
     expect(screen).not.toMatch(/Lock acquired|Training ended/);
   });
+
+  for (const [how, script] of [
+    ["that dies of it", "echo running; exec sleep 1000"],
+    ["that exits with 130 of its own", "trap 'exit 130' INT; echo running; while :; do sleep 0.1; done"],
+  ]) {
+    test(`Ctrl-C interrupts a run ${how}: that is no failed attempt`, async () => {
+      const at = await shell();
+      await writeFile(join(at.of.root, "train.sh"), String(script));
+      at.type(`$RUN bash ${join(at.of.root, "train.sh")}`);
+      await at.shows(/^running$/m);
+      at.press("C-c");
+      await at.shows(/Training ended/);
+      const { ends } = JSON.parse(await readFile(at.of.markerRecord, "utf8")).trainlock;
+      expect(ends).toMatchObject({ last_end: "interrupted", last_exit: 130, attempts: 0, interruptions: 1 });
+    });
+  }
 
   test("Ctrl-C ends the command and gives the lock back", async () => {
     const at = await shell();
