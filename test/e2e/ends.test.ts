@@ -97,13 +97,10 @@ requiresPrograms("memory cgroup", "python3")("the OOM killer makes it a failed a
 
 describe("stopped from outside", () => {
   const waiting = "echo READY; while :; do sleep 0.02; done";
-  test.each(["SIGTERM", "SIGINT", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGQUIT"] as const)(
-    "%s",
-    async (signal) => {
-      const ends = await stop(await newConfiguration(), waiting, [signal]);
-      expect(ends).toMatchObject({ last_end: "interrupted", attempts: 0, interruptions: 1 });
-    },
-  );
+  test.each(["SIGTERM", "SIGINT", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"] as const)("%s", async (signal) => {
+    const ends = await stop(await newConfiguration(), waiting, [signal]);
+    expect(ends).toMatchObject({ last_end: "interrupted", attempts: 0, interruptions: 1 });
+  });
 
   test("with a code of the command's own", async () => {
     const ends = await stop(await newConfiguration(), `trap 'exit 7' TERM; ${waiting}`, ["SIGTERM"]);
