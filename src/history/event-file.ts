@@ -5,7 +5,7 @@ import { TrainlockError } from "../model/errors.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
 import { keepToOwner, makeOwnFolder, makeSharedFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { isErrno, systemError } from "../system/libc/errno.ts";
-import { tryFlock } from "../system/libc/flock.ts";
+import { tryFlock, unlock } from "../system/libc/flock.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 
 /** Where the events of a site lie. */
@@ -24,31 +24,68 @@ export function ownEventFile(lockDir: string, at: Date): string {
 /** So far back a repeated event is looked for. */
 const tailBytes = 128 * 1024;
 
-/**
- * Appends a line by one write, under a lock that no other process of this host has. Begins a new line where the last one was
- * torn. `once`: not where a line with all of these texts is among the last ones. Rejects where that is not possible.
- */
+/** Appends a line to a file that is opened for it alone. See {@link OwnEventFile}. */
 export async function appendLine(
   path: string,
   line: string,
   once: readonly string[] | null,
   giveUp: AbortSignal,
 ): Promise<void> {
-  const file = await openToAppend(path);
+  const file = await OwnEventFile.open(path);
   try {
-    const { size, uid, nlink, isFile } = await statsOf(file);
-    if (!isFile || nlink > 1 || uid !== process.geteuid?.()) throw systemError("append to", path, "EPERM");
-    while (isLockedByAnother(file.fd, path)) {
-      if (giveUp.aborted) return;
-      await sleep(withJitter(5));
-    }
-    const tail = await tailOf(file, once === null ? 1 : tailBytes, size);
-    if (once !== null && hasLine(tail, once)) return;
-    const bytes = Buffer.from(`${tail.length === 0 || tail.at(-1) === newline ? "" : "\n"}${line}\n`);
-    const { bytesWritten } = await file.write(bytes, 0, bytes.length);
-    if (bytesWritten < bytes.length) throw systemError("append to", path, "ENOSPC");
+    await file.append(line, once, giveUp);
   } finally {
     await file.close();
+  }
+}
+
+/** An event file of this user, kept open from one event to the next: a short run pays for each call. */
+export class OwnEventFile {
+  readonly path: string;
+  readonly #file: FileHandle;
+  /** Its size after our own last line, which then is its last one. */
+  #ownEnd = 0;
+
+  private constructor(path: string, file: FileHandle) {
+    this.path = path;
+    this.#file = file;
+  }
+
+  static async open(path: string): Promise<OwnEventFile> {
+    return new OwnEventFile(path, await openToAppend(path));
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+
+  /**
+   * Appends a line by one write, under a lock that no other process of this host has. Begins a new line where the last one was
+   * torn. `once`: not where a line with all of these texts is among the last ones. Rejects where that is not possible. `gone`: the file has no name any more.
+   */
+  async append(line: string, once: readonly string[] | null, giveUp: AbortSignal): Promise<"gone" | "done"> {
+    const { path } = this;
+    const file = this.#file;
+    while (isLockedByAnother(file.fd, path)) {
+      if (giveUp.aborted) return "done";
+      await sleep(withJitter(5));
+    }
+    try {
+      const stats = await file.stat();
+      if (stats.nlink === 0) return "gone";
+      if (!stats.isFile() || stats.nlink > 1 || stats.uid !== process.geteuid?.())
+        throw systemError("append to", path, "EPERM");
+      const isOwnEnd = once === null && stats.size > 0 && stats.size === this.#ownEnd;
+      const tail = isOwnEnd ? Buffer.from("\n") : await tailOf(file, once === null ? 1 : tailBytes, stats.size);
+      if (once !== null && hasLine(tail, once)) return "done";
+      const bytes = Buffer.from(`${tail.length === 0 || tail.at(-1) === newline ? "" : "\n"}${line}\n`);
+      const { bytesWritten } = await file.write(bytes, 0, bytes.length);
+      if (bytesWritten < bytes.length) throw systemError("append to", path, "ENOSPC");
+      this.#ownEnd = stats.size + bytes.length;
+      return "done";
+    } finally {
+      unlock("flock", file.fd);
+    }
   }
 }
 
@@ -59,11 +96,6 @@ function hasLine(tail: Buffer, texts: readonly string[]): boolean {
     .toString()
     .split("\n")
     .some((line) => texts.every((text) => line.includes(text)));
-}
-
-async function statsOf(file: FileHandle) {
-  const stats = await file.stat();
-  return { size: stats.size, uid: stats.uid, nlink: stats.nlink, isFile: stats.isFile() };
 }
 
 async function openToAppend(path: string): Promise<FileHandle> {
@@ -98,9 +130,7 @@ function isLockedByAnother(fd: number, path: string): boolean {
   }
 }
 
-/** The last bytes of the file, as they are once it is locked. */
-async function tailOf(file: FileHandle, most: number, sizeBefore: number): Promise<Buffer> {
-  const size = sizeBefore === 0 ? (await file.stat()).size : Math.max(sizeBefore, (await file.stat()).size);
+async function tailOf(file: FileHandle, most: number, size: number): Promise<Buffer> {
   const length = Math.min(most, size);
   const buffer = Buffer.alloc(length);
   const { bytesRead } = length === 0 ? { bytesRead: 0 } : await file.read(buffer, 0, length, size - length);

@@ -3,7 +3,7 @@ import { messageOf } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
 import { appendApart, isOnOwnDisk } from "./append-apart.ts";
 import { type EventDetail, type EventSubject, eventLine } from "./event.ts";
-import { appendLine, ownEventFile } from "./event-file.ts";
+import { appendLine, OwnEventFile, ownEventFile } from "./event-file.ts";
 import { eventPlace } from "./event-place.ts";
 
 /** So long an event may take. Nobody waits longer for one, and nothing fails for it. */
@@ -35,6 +35,7 @@ class FileEventLog implements EventLog {
   readonly #pending = new Set<Promise<void>>();
   #last: Promise<void> = Promise.resolve();
   #complained = false;
+  #file: OwnEventFile | null = null;
 
   constructor(lockDir: string, onProblem: (text: string) => void) {
     this.#lockDir = lockDir;
@@ -61,7 +62,20 @@ class FileEventLog implements EventLog {
   async #append(at: Date, subject: EventSubject, detail: EventDetail, giveUp: AbortSignal): Promise<void> {
     const line = eventLine(at, subject, eventPlace(), detail);
     const note = { path: ownEventFile(this.#lockDir, at), line, once: onceTexts(subject, detail) };
-    await (isOnOwnDisk(note.path) ? appendLine(note.path, line, note.once, giveUp) : appendApart(note, giveUp));
+    if (!isOnOwnDisk(note.path)) return appendApart(note, giveUp);
+    const file = await this.#opened(note.path);
+    if ((await file.append(line, note.once, giveUp)) === "done") return;
+    this.#file = null;
+    await appendLine(note.path, line, note.once, giveUp);
+  }
+
+  async #opened(path: string): Promise<OwnEventFile> {
+    const before = this.#file;
+    if (before !== null && before.path === path) return before;
+    this.#file = null;
+    await before?.close();
+    this.#file = await OwnEventFile.open(path);
+    return this.#file;
   }
 
   async #bounded(writing: Promise<void>, timeUp: AbortController): Promise<void> {
