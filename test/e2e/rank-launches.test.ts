@@ -8,7 +8,7 @@ import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable, startTrainlock, trainlock } from "../support/trainlock.ts";
+import { environment, executable, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 type Environment = Readonly<Record<string, string>>;
@@ -205,6 +205,22 @@ describe("launches of one host", () => {
     expect(await codesOf(launch(of, "third", torchrun))).toEqual([0, 0]);
     trainedInTurn(of);
     expect(filesLeft(of)).toEqual([]);
+  });
+
+  test("a rank 0 that was killed before it could say anything is not waited for", async () => {
+    const of = configuration(await temporaryRoot());
+    const around = ["bash", "-c", '[ $MY_RANK = 1 ] && sleep 1; exec "$@"', "sh"];
+    // The lock is another's for a while, so that rank 0 is killed while it asks.
+    const holder = await holdWithRun(of.args);
+    const running = launch(of, "killed", torchrun, { around, options: ["--wait"] });
+    await until("rank 0 to ask", () => (filesLeft(of).length > 0 ? true : null));
+    const [rank0 = 0] = (/pids (.*)/.exec(running.stdout())?.[1] ?? "").split(" ").map(Number);
+    process.kill(rank0, "SIGKILL");
+    expect(await codesOf(running)).toEqual([137, 3]);
+    expect(running.stderr()).toContain("rank 0 has ended before it had the lock");
+    holder.closeInput();
+    await holder.finished;
+    expect(await codesOf(launch(of, "again", torchrun))).toEqual([0, 0]);
   });
 
   test("a rank 0 that comes late, and one that comes first", async () => {

@@ -79,6 +79,11 @@ export class LeaderSearch {
     const free = findStatuses(this.#lockPath, key).filter(({ path }) => !isTaken(path, rank));
     const provable = free.filter((found) => this.#isOurs(found));
     const living = provable.filter(({ path, status }) => isUnderWay(status) && !this.#isGone(path, status));
+    // It may have ended before we could see it live.
+    if (!this.#lostLeader && living.length === 0 && provable.some(({ status }) => isUnderWay(status))) {
+      this.#lostLeader = true;
+      this.#aloneSince = performance.now();
+    }
     const over = provable.filter(({ status }) => !isUnderWay(status));
     const now = performance.now();
     this.#overSince = over.length === 0 ? null : (this.#overSince ?? now);
