@@ -1,16 +1,30 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { LockFacts } from "../model/lock-facts.ts";
+import { largestRecordBytes, recordIn } from "../model/owner-record.ts";
+import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { markerRecordPath } from "../site/layout.ts";
+import { readRegularFile } from "../system/files/read-regular-file.ts";
 
 /** A clock that is set by hand, or a file server's, is off by less than this. */
 const clockMarginMs = 3_600_000;
 
 /** When a lock's record was written, milliseconds since the epoch by the file server's clock; null: nobody knows. */
-export function recordWrittenAtMs({ kind, path }: Pick<LockFacts, "kind" | "path">): number | null {
-  if (kind === "etcd") return null;
-  const file = kind === "file" ? markerRecordPath(dirname(path)) : path;
-  return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? null;
+export function recordWrittenAtMs(facts: Pick<LockFacts, "kind" | "path" | "lockPath" | "record">): number | null {
+  if (facts.kind === "etcd") return null;
+  return statSync(recordFileOf(facts), { throwIfNoEntry: false })?.mtimeMs ?? null;
+}
+
+/**
+ * The file that the record was read from. A crash may come between placing a marker and writing the record beside it: then the one
+ * in the lock file describes it, and what lies beside it is an earlier claim's, and older.
+ */
+function recordFileOf({ kind, path, lockPath, record }: Parameters<typeof recordWrittenAtMs>[0]): string {
+  if (kind !== "file") return path;
+  const besidePath = markerRecordPath(dirname(path));
+  const file = readRegularFile(besidePath, largestRecordBytes);
+  const beside = file.kind === "file" ? recordIn(parseOwnerRecord(file.bytes)) : null;
+  return beside?.trainlock?.token === record?.trainlock?.token ? besidePath : lockPath;
 }
 
 /**

@@ -15,12 +15,13 @@ import { isFromBeforeBoot, recordWrittenAtMs } from "./record-time.ts";
  * The process that a record names, where the record says on which kernel it ran. Host names are not asked: containers share
  * and reuse them, boot ids they cannot. The start time tells a process from a later one with its PID (proc(5), stat field 22).
  */
-export function recordedProcessEvidence({ record, weightsDir, path, kind }: LockFacts): Evidence[] {
+export function recordedProcessEvidence(facts: LockFacts): Evidence[] {
+  const { record, weightsDir } = facts;
   const section = record?.trainlock ?? null;
   if (record === null || section === null || record.pid === null) return [];
   const host = thisHost();
   if (section.bootId === null || section.bootId !== host.bootId)
-    return rebootEvidence(record, section, recordWrittenAtMs({ kind, path }));
+    return rebootEvidence(record, section, recordWrittenAtMs(facts));
   if (section.pidNamespace === null || section.pidNamespace !== host.pidNamespace) {
     const detail = `PID ${record.pid} belongs to another container on this host`;
     return [{ source: "process", says: "unknown", because: "other container", detail }];

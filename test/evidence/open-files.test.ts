@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { goingOnEvidence } from "../../src/evidence/open-files.ts";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { deadPid } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
@@ -121,6 +122,39 @@ seeingAll(
     expect(await new Promise((resolve) => shell.on("close", resolve))).toBe(0);
   },
 );
+
+describe("what goes on in a weights dir whose holder nobody could look at", () => {
+  const doubts = (folder: string) =>
+    goingOnEvidence(folder).map((found) => (found.says === "unknown" ? found.because : found.says));
+  const agoSeconds = (seconds: number) => Date.now() / 1000 - seconds;
+
+  test("a file that was written within two minutes is a doubt, an older one is none", async () => {
+    const folder = await temporaryRoot();
+    const file = join(folder, "iter_1.pth");
+    expect(doubts(folder)).toEqual([]);
+    writeFileSync(file, "");
+    expect(doubts(folder)).toEqual(["still being written"]);
+    utimesSync(file, agoSeconds(100), agoSeconds(100));
+    expect(doubts(folder)).toEqual(["still being written"]);
+    utimesSync(file, agoSeconds(130), agoSeconds(130));
+    expect(doubts(folder)).toEqual([]);
+    // Of a server whose clock is ahead.
+    utimesSync(file, agoSeconds(-500), agoSeconds(-500));
+    expect(doubts(folder)).toEqual(["still being written"]);
+  });
+
+  test("who has a file open there is named; our own files and logs do not count", async () => {
+    const { of } = await afterAScript('exec 7>"$W/train.log"; echo $$ >"$READY"; exec sleep 60');
+    expect(doubts(of.weightsDir)).toEqual([`in use by PID ${read(join(of.root, "ready")).trim()}`]);
+    const own = await temporaryRoot();
+    writeFileSync(join(own, ".training_lock.json"), "");
+    const log = openSync(join(own, "job.log"), "w");
+    expect(doubts(own)).toEqual([]);
+    closeSync(log);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(doubts(own)).toEqual(["still being written"]);
+  });
+});
 
 describe("an empty marker, an hour old", () => {
   async function emptyMarker(): Promise<TestConfiguration> {

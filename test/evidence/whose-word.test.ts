@@ -10,9 +10,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { isFromBeforeBoot } from "../../src/evidence/record-time.ts";
+import { isFromBeforeBoot, recordWrittenAtMs } from "../../src/evidence/record-time.ts";
 import type { OwnerRecord, SchedulerJob } from "../../src/model/owner-record.ts";
-import { spelledJobId } from "../../src/model/owner-record.ts";
+import { recordIn, spelledJobId } from "../../src/model/owner-record.ts";
+import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { isRunning } from "../support/process-state.ts";
@@ -129,6 +130,24 @@ describe("a reboot is believed of a claim that is certainly older", () => {
   ])("%s", (_, writtenAtMs, believed) => {
     expect(isFromBeforeBoot(writtenAtMs, bootedAtMs)).toBe(believed);
   });
+});
+
+test("a record's time is that of the file it was read from, not of an earlier claim's beside the marker", async () => {
+  const of = configuration(await temporaryRoot());
+  await killBoth(await holdWithLastingCommand(of.args));
+  const record = recordIn(parseOwnerRecord(readFileSync(of.markerRecord)));
+  const facts = { kind: "file", path: of.marker, lockPath: of.kernelLock, record } as const;
+  utimesSync(of.markerRecord, 1_700_000_000, 1_700_000_000);
+  utimesSync(of.kernelLock, 1_800_000_000, 1_800_000_000);
+  expect(recordWrittenAtMs(facts)).toBe(1_700_000_000_000);
+  // As a crash leaves it: the lock file speaks of the marker already, and beside it lies what was there before.
+  const earlier = JSON.parse(readFileSync(of.markerRecord, "utf8"));
+  earlier.trainlock.token = "0".repeat(32);
+  writeFileSync(of.markerRecord, JSON.stringify(earlier));
+  utimesSync(of.markerRecord, 1_700_000_000, 1_700_000_000);
+  expect(recordWrittenAtMs(facts)).toBe(1_800_000_000_000);
+  rmSync(of.markerRecord);
+  expect(recordWrittenAtMs(facts)).toBe(1_800_000_000_000);
 });
 
 describe("an element of a job array is named as its scheduler spells it", () => {
