@@ -1,6 +1,8 @@
 import admins from "../../../docs/admins.md" with { type: "text" };
 import board from "../../../docs/board.md" with { type: "text" };
+import comparison from "../../../docs/comparison.md" with { type: "text" };
 import etcd from "../../../docs/etcd.md" with { type: "text" };
+import exitCodes from "../../../docs/exit-codes.md" with { type: "text" };
 import fencing from "../../../docs/fencing.md" with { type: "text" };
 import fileSystems from "../../../docs/file-systems.md" with { type: "text" };
 import grids from "../../../docs/grids.md" with { type: "text" };
@@ -8,6 +10,7 @@ import guarantees from "../../../docs/guarantees.md" with { type: "text" };
 import history from "../../../docs/history.md" with { type: "text" };
 import jobScripts from "../../../docs/job-scripts.md" with { type: "text" };
 import launchers from "../../../docs/launchers.md" with { type: "text" };
+import library from "../../../docs/library.md" with { type: "text" };
 import protocol from "../../../docs/protocol.md" with { type: "text" };
 import python from "../../../docs/python.md" with { type: "text" };
 import security from "../../../docs/security.md" with { type: "text" };
@@ -22,7 +25,9 @@ import work from "../../../docs/work.md" with { type: "text" };
 export const helpPages: Readonly<Record<string, string>> = {
   admins,
   board,
+  comparison,
   etcd,
+  "exit-codes": exitCodes,
   fencing,
   "file-systems": fileSystems,
   grids,
@@ -30,6 +35,7 @@ export const helpPages: Readonly<Record<string, string>> = {
   history,
   "job-scripts": jobScripts,
   launchers,
+  library,
   protocol,
   python,
   security,
