@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { configurationFlags } from "../grid/next-command.ts";
+import { configurationFlags, shellWord } from "../grid/next-command.ts";
 import type { PlannedRow } from "../grid/plan.ts";
 import type { RowState } from "../grid/row-state.ts";
 import { type DeathReason, type DoubtInUse, type DoubtReason, isInUse } from "../model/evidence.ts";
@@ -139,9 +139,9 @@ function evidenceOf({ lock }: PlannedRow): string[] {
     .map(({ says, source, detail }) => `${source}: ${detail} (${says})`);
 }
 
-function commandFor({ configuration, state, doneBy }: PlannedRow): string | null {
+function commandFor({ name, configuration, state, doneBy }: PlannedRow): string | null {
   const flags = configurationFlags(configuration);
   if (state === "unknown" && doneBy !== null) return `trainlock clear ${flags} --force --no-dry-run`;
   if (state === "stale") return `trainlock run ${flags} -- COMMAND`;
-  return state === "unknown" || state === "failed" ? `trainlock plan ${flags} -v` : null;
+  return state === "unknown" || state === "failed" ? `trainlock why ${shellWord(name)}` : null;
 }
