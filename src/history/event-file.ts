@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { close, constants, fstat, open, read, type Stats, write } from "node:fs";
 import { dirname, join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
@@ -42,13 +41,13 @@ export async function appendLine(
 /** An event file of this user, kept open from one event to the next: a short run pays for each call. */
 export class OwnEventFile {
   readonly path: string;
-  readonly #file: FileHandle;
+  readonly #fd: number;
   /** Its size after our own last line, which then is its last one. */
   #ownEnd = 0;
 
-  private constructor(path: string, file: FileHandle) {
+  private constructor(path: string, fd: number) {
     this.path = path;
-    this.#file = file;
+    this.#fd = fd;
   }
 
   static async open(path: string): Promise<OwnEventFile> {
@@ -56,7 +55,7 @@ export class OwnEventFile {
   }
 
   close(): Promise<void> {
-    return this.#file.close();
+    return settle((done) => close(this.#fd, done));
   }
 
   /**
@@ -65,26 +64,26 @@ export class OwnEventFile {
    */
   async append(line: string, once: readonly string[] | null, giveUp: AbortSignal): Promise<"gone" | "done"> {
     const { path } = this;
-    const file = this.#file;
-    while (isLockedByAnother(file.fd, path)) {
+    const fd = this.#fd;
+    while (isLockedByAnother(fd, path)) {
       if (giveUp.aborted) return "done";
       await sleep(withJitter(5));
     }
     try {
-      const stats = await file.stat();
+      const stats = await settle<Stats>((done) => fstat(fd, done));
       if (stats.nlink === 0) return "gone";
       if (!stats.isFile() || stats.nlink > 1 || stats.uid !== process.geteuid?.())
         throw systemError("append to", path, "EPERM");
       const isOwnEnd = once === null && stats.size > 0 && stats.size === this.#ownEnd;
-      const tail = isOwnEnd ? Buffer.from("\n") : await tailOf(file, once === null ? 1 : tailBytes, stats.size);
+      const tail = isOwnEnd ? Buffer.from("\n") : await tailOf(fd, once === null ? 1 : tailBytes, stats.size);
       if (once !== null && hasLine(tail, once)) return "done";
       const bytes = Buffer.from(`${tail.length === 0 || tail.at(-1) === newline ? "" : "\n"}${line}\n`);
-      const { bytesWritten } = await file.write(bytes, 0, bytes.length);
+      const bytesWritten = await settle<number>((done) => write(fd, bytes, 0, bytes.length, null, done));
       if (bytesWritten < bytes.length) throw systemError("append to", path, "ENOSPC");
       this.#ownEnd = stats.size + bytes.length;
       return "done";
     } finally {
-      unlock("flock", file.fd);
+      unlock("flock", fd);
     }
   }
 }
@@ -98,22 +97,22 @@ function hasLine(tail: Buffer, texts: readonly string[]): boolean {
     .some((line) => texts.every((text) => line.includes(text)));
 }
 
-async function openToAppend(path: string): Promise<FileHandle> {
+async function openToAppend(path: string): Promise<number> {
   const flags =
     constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
   for (let made = false; ; made = true) {
     try {
-      return await open(path, flags);
+      return await settle<number>((done) => open(path, flags, done));
     } catch (error) {
       if (!isErrno(error, "ENOENT") || made) throw error;
     }
     makeSharedFolder(dirname(dirname(path)));
     makeOwnFolder(dirname(path));
     try {
-      const file = await open(path, flags | constants.O_CREAT | constants.O_EXCL, 0o600);
-      shareAsFolderAsks(file.fd, path);
-      keepToOwner(file.fd, path);
-      return file;
+      const fd = await settle<number>((done) => open(path, flags | constants.O_CREAT | constants.O_EXCL, 0o600, done));
+      shareAsFolderAsks(fd, path);
+      keepToOwner(fd, path);
+      return fd;
     } catch (error) {
       if (!isErrno(error, "EEXIST")) throw error;
     }
@@ -130,9 +129,16 @@ function isLockedByAnother(fd: number, path: string): boolean {
   }
 }
 
-async function tailOf(file: FileHandle, most: number, size: number): Promise<Buffer> {
+async function tailOf(fd: number, most: number, size: number): Promise<Buffer> {
   const length = Math.min(most, size);
   const buffer = Buffer.alloc(length);
-  const { bytesRead } = length === 0 ? { bytesRead: 0 } : await file.read(buffer, 0, length, size - length);
+  const bytesRead = length === 0 ? 0 : await settle<number>((done) => read(fd, buffer, 0, length, size - length, done));
   return buffer.subarray(0, bytesRead);
+}
+
+/** The outcome of a call of `node:fs`: its promises cost a short run more than the calls themselves. */
+function settle<T>(call: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, value) => (error === null || error === undefined ? resolve(value) : reject(error)));
+  });
 }
