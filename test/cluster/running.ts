@@ -66,6 +66,8 @@ export function runningSuite(theCluster: () => Cluster): void {
       await submit(theCluster(), script(of, "", "sleep 1000"), ["--time=1"]);
       await held(of);
       expect(await status(of)).toMatchObject({ reason: "ended", signal: "SIGTERM" });
+      const { ends } = JSON.parse(await read(of.markerRecord)).trainlock;
+      expect(ends).toMatchObject({ last_end: "interrupted", last_exit: 143, attempts: 0, interruptions: 1 });
       expect(await isFree(of)).toBe(true);
     }, 240_000);
   });
