@@ -217,7 +217,7 @@ describe("launches of one host", () => {
     const [rank0 = 0] = (/pids (.*)/.exec(running.stdout())?.[1] ?? "").split(" ").map(Number);
     process.kill(rank0, "SIGKILL");
     expect(await codesOf(running)).toEqual([137, 3]);
-    expect(running.stderr()).toContain("rank 0 has ended before it had the lock");
+    expect(running.stderr()).toContain("rank 0 has ended before this rank had started");
     holder.closeInput();
     await holder.finished;
     expect(await codesOf(launch(of, "again", torchrun))).toEqual([0, 0]);

@@ -125,7 +125,7 @@ export class LeaderSearch {
     if (this.#strangerSince !== null && now - this.#strangerSince > oneAfterTheOtherMs)
       throw unclearLaunch("a rank 0 of these variables is there, and nothing shows that it is this launch's");
     if (this.#lostLeader && now - this.#aloneSince > startedAgainMs)
-      throw new EnvironmentError("rank 0 has ended before it had the lock", {
+      throw new EnvironmentError("rank 0 has ended before this rank had started", {
         code: "ERR_RANK_0_GONE",
         hint: "its own messages say why; start the launch again",
       });

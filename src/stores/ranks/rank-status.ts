@@ -142,7 +142,10 @@ function ranksJoined(statusPath: string): number[] {
 
 /** Removes all files of a launch, the status last: what is left of it without one says nothing. */
 export function removeLaunch(statusPath: string): void {
-  for (const rank of ranksJoined(statusPath)) rmSync(placePath(statusPath, rank), { force: true });
+  const stem = `${basename(statusPath)}.`;
+  // With what a crash left unfinished.
+  const own = namesIn(dirname(statusPath)).filter((name) => name.startsWith(stem));
+  for (const name of own) rmSync(join(dirname(statusPath), name), { force: true });
   rmSync(statusPath, { force: true });
 }
 
@@ -152,7 +155,7 @@ const forgetAfterMs = 86_400_000;
 export function removeForgotten(lockPath: string): void {
   const stem = `${kernelLockStem(lockPath)}.`;
   for (const name of namesIn(dirname(lockPath))) {
-    if (!name.startsWith(stem) || !/\.ranks(\.\d+)?$/.test(name)) continue;
+    if (!name.startsWith(stem) || !/\.ranks(\.\d+|\.[0-9a-f]{16}\.tmp)?$/.test(name)) continue;
     const path = join(dirname(lockPath), name);
     const stats = statSync(path, { throwIfNoEntry: false });
     if (stats !== undefined && Date.now() - stats.mtimeMs > forgetAfterMs) rmSync(path, { force: true });
