@@ -1,6 +1,7 @@
 import { type RowState, rowStates } from "../grid/row-state.ts";
 import { stuckStates } from "./board-row.ts";
 import { escapeHtml } from "./html.ts";
+import { latelyHtml } from "./lately.ts";
 import { matrixHtml } from "./matrix.ts";
 import { restHtml, runningHtml, stuckHtml } from "./row-lists.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -53,6 +54,7 @@ export function pageHtml(snapshot: Snapshot, view: View, settings: PageSettings)
 ${findHtml(view, names, standard, settings.canChoose)}
 <section id=stuck tabindex=-1 aria-label="Needs attention">${stuckHtml(rows, atMs)}</section>
 <section id=running aria-label="Running">${runningHtml(rows, view, address, atMs)}</section>
+<section id=lately aria-label="Lately">${latelyHtml(snapshot.lately, atMs)}</section>
 <section id=matrix aria-label="Matrix"><h2>Matrix</h2>
 <div class=tables>${matrixHtml(inGridOrder(snapshot, rows), names, view, atMs)}</div></section>
 <section id=rest aria-label="Everything else">${restHtml(rows, address)}</section>

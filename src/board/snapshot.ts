@@ -3,6 +3,7 @@ import { nextCommand } from "../grid/next-command.ts";
 import type { Plan } from "../grid/plan.ts";
 import type { RowState } from "../grid/row-state.ts";
 import { type BoardRow, boardRow } from "./board-row.ts";
+import type { Lately } from "./lately.ts";
 
 /** What one scan found, as all viewers see it. */
 export interface Snapshot {
@@ -14,6 +15,7 @@ export interface Snapshot {
   readonly next: string | null;
   /** What could not be looked at beside the rows, in words. */
   readonly problems: readonly string[];
+  readonly lately: Lately;
   readonly atMs: number;
   readonly tookMs: number;
   /** Another one wherever a page would look different, but for the time. */
@@ -24,16 +26,17 @@ export interface Scan {
   readonly plan: Plan;
   readonly names: readonly string[];
   readonly problems: readonly string[];
+  readonly lately: Lately;
   readonly atMs: number;
   readonly tookMs: number;
 }
 
-export function makeSnapshot({ plan, names, problems, atMs, tookMs }: Scan): Snapshot {
+export function makeSnapshot({ plan, names, problems, lately, atMs, tookMs }: Scan): Snapshot {
   const rows = plan.rows.map((row, index) => boardRow(row, index, names));
   const hash = createHash("sha256");
   for (const { name, state, who, where, sinceMs, step, of, why, evidence } of rows)
     hash.update(JSON.stringify([name, state, who, where, sinceMs, step, of, why, evidence]));
-  hash.update(JSON.stringify(problems));
+  hash.update(JSON.stringify([problems, lately]));
   return {
     plan,
     rows,
@@ -41,6 +44,7 @@ export function makeSnapshot({ plan, names, problems, atMs, tookMs }: Scan): Sna
     names,
     next: nextCommand(plan.rows),
     problems,
+    lately,
     atMs,
     tookMs,
     version: hash.digest("hex").slice(0, 16),
@@ -50,7 +54,13 @@ export function makeSnapshot({ plan, names, problems, atMs, tookMs }: Scan): Sna
 /** The same without users, hosts and paths, for places where anybody can look. */
 export function withoutNames(snapshot: Snapshot): Snapshot {
   const rows = snapshot.rows.map((row) => ({ ...row, who: null, where: null, why: plainWhy(row), evidence: [] }));
-  return { ...snapshot, rows, problems: snapshot.problems.length === 0 ? [] : ["not everything could be looked at"] };
+  const lately = { ...snapshot.lately, runs: snapshot.lately.runs.map((run) => ({ ...run, who: null })) };
+  return {
+    ...snapshot,
+    rows,
+    lately,
+    problems: snapshot.problems.length === 0 ? [] : ["not everything could be looked at"],
+  };
 }
 
 /** A reason may quote a path, a host or whatever somebody wrote into a record. */

@@ -1,3 +1,4 @@
+import { type Lately, readLately } from "../board/lately.ts";
 import { makeSnapshot, type Snapshot } from "../board/snapshot.ts";
 import type { Plan } from "../grid/plan.ts";
 import { countStates } from "../grid/row-state.ts";
@@ -8,6 +9,9 @@ import type { PlanSource, RowsInForce } from "./plan-source.ts";
 /** A scheduler has other work than pages: one question a minute, and nothing written over a screen. */
 export const watching = { askEveryMs: 60_000, onNote: () => undefined };
 
+/** A lab's history of a week is a few megabytes. */
+const historyEveryMs = 60_000;
+
 const nothing: Plan = { rows: [], counts: countStates([]) };
 
 /**
@@ -16,6 +20,16 @@ const nothing: Plan = { rows: [], counts: countStates([]) };
  */
 export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
   let last: { rows: RowsInForce | null; plan: Plan } = { rows: null, plan: nothing };
+  let lately: { readonly found: Lately; readonly dueMs: number } = { found: { duplicates: 0, runs: [] }, dueMs: 0 };
+  const readHistory = async (nowMs: number, problems: string[]): Promise<Lately> => {
+    if (nowMs < lately.dueMs) return lately.found;
+    const found = await readLately(source.layout.lockDir, nowMs).catch((error: unknown) => {
+      problems.push(`the history cannot be read: ${inWords(error)}`);
+      return lately.found;
+    });
+    lately = { found, dueMs: nowMs + historyEveryMs };
+    return found;
+  };
   const attempt = async (problems: string[]): Promise<Plan> => {
     const rows = await source.rows().catch((error: unknown) => {
       problems.push(`${inWords(error)}: the rows read before are shown`);
@@ -38,7 +52,15 @@ export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
       problems.push(`${inWords(error)}: nothing new is known`);
       return last.plan;
     });
-    return makeSnapshot({ plan, names: source.reader.names, problems, atMs, tookMs: performance.now() - startedMs });
+    const found = await readHistory(atMs, problems);
+    return makeSnapshot({
+      plan,
+      names: source.reader.names,
+      problems,
+      lately: found,
+      atMs,
+      tookMs: performance.now() - startedMs,
+    });
   };
 }
 

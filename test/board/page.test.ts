@@ -67,6 +67,9 @@ test("each number and each state on the page is what plan --json says, at the so
       expect.stringMatching(/^now\/idd-aw\/m\s+alice job \d+ on \S+\s.*45 % 36000\/80000\s+\d+ min ago/s),
       expect.stringMatching(/^slow\/idd-aw\/m\s+bob .*10 % 8000\/80000\s+quiet for 3 h 6 min/s),
     ]);
+    expect(await page.locator("#lately").textContent()).toMatch(
+      /0 duplicates turned away.*failed bad\/idd-aw\/m \S+ on .*ago/s,
+    );
     const json = await page.evaluate("fetch('plan.json').then((answer) => answer.json())");
     expect(json).toMatchObject({
       counts,

@@ -1,7 +1,7 @@
 // The page without this script shows the same rows. The script keeps it up to date, and filters and sorts without a request.
 const root = document.documentElement;
 const live = root.dataset.mode === "live";
-const sections = ["summary", "stuck", "running", "matrix", "rest"];
+const sections = ["summary", "stuck", "running", "lately", "matrix", "rest"];
 const life = document.getElementById("life");
 const find = document.getElementById("find");
 let at = Number(root.dataset.at);
