@@ -1,0 +1,29 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { trainlock } from "../support/trainlock.ts";
+import { etcdTest, storeSite } from "./store.ts";
+
+etcdTest(
+  "workers of two roots share a grid through the store alone: each row is held by one at a time, and trained once a root",
+  async () => {
+    const site = await storeSite();
+    const other = await site.elsewhere();
+    const grid = join(site.root, "grid.yaml");
+    const ran = join(site.root, "ran");
+    writeFileSync(grid, "- { strategy: [a, b, c, d, e, f], dataset: D, model: m }\n");
+    const script = `mkdir ${site.root}/$TRAINLOCK_STRATEGY || echo TWICE >>${ran}; sleep 0.1; rmdir ${site.root}/$TRAINLOCK_STRATEGY
+    echo "$TRAINLOCK_STRATEGY $TRAINLOCK_GENERATION" >>${ran}; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/final.pth"`;
+    const work = (root: string) =>
+      trainlock(
+        ["work", grid, "--root", root, "--jobs", "2", "--wait", "--done-when", "final.pth", "--", "sh", "-c", script],
+        { env: site.env, timeoutMs: 25_000 },
+      );
+    const ended = await Promise.all([work(site.root), work(site.root), work(other.root)]);
+    expect(ended.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0]);
+    const lines = readFileSync(ran, "utf8").trimEnd().split("\n");
+    const rows = lines.map((line) => line.split(" ")[0]).sort();
+    expect(rows).toEqual(["a", "a", "b", "b", "c", "c", "d", "d", "e", "e", "f", "f"]);
+    expect(new Set(lines).size).toBe(12);
+  },
+);
