@@ -53,7 +53,7 @@ for (const moment of ["before", "after"]) {
         await expectWhole(of, `${moment} ${call} ${number}`);
       }
     }
-    expect(points).toBeGreaterThan(step === 1 ? 25 : 8);
+    expect(points).toBeGreaterThan(step === 1 ? 15 : 6);
   }, 120_000);
 }
 
