@@ -519,7 +519,7 @@ def _newest_checkpoint(folder):
         return None, None
     if best[1] is None:
         return best
-    return best[0], _local_time(int(best[1] / 1e6 * 1000 + 0.5))
+    return best[0], _local_time(best[1] // 1000)
 
 
 def _local_time(microseconds):

@@ -23,7 +23,10 @@ export async function newestCheckpoint({ layout, configuration, done }: Checkpoi
   try {
     const { newest } = await findResumePoints(layout, configuration, done.smallestBytes);
     if (newest === "") return noCheckpoint;
-    return { checkpoint: relative(weightsDir, newest), checkpointWritten: writtenAt(statSync(newest).mtimeMs) };
+    return {
+      checkpoint: relative(weightsDir, newest),
+      checkpointWritten: writtenAt(statSync(newest, { bigint: true }).mtimeNs),
+    };
   } catch (error) {
     if (error instanceof TrainlockError || errnoOf(error) !== undefined) return noCheckpoint;
     throw error;
@@ -34,20 +37,22 @@ type CheckpointSearch = Pick<RunRequest, "layout" | "configuration" | "done">;
 
 /** Of those with a usual name. */
 export function lastWrittenCheckpoint(weightsDir: string): Checkpoint {
-  let best: { readonly name: string; readonly writtenMs: number } | null = null;
+  let best: { readonly name: string; readonly writtenNs: bigint } | null = null;
   try {
     for (const name of readdirSync(weightsDir)) {
       if (!checkpointName.test(name)) continue;
-      const writtenMs = statSync(join(weightsDir, name), { throwIfNoEntry: false })?.mtimeMs;
-      if (writtenMs !== undefined && (best === null || writtenMs > best.writtenMs)) best = { name, writtenMs };
+      const stats = statSync(join(weightsDir, name), { throwIfNoEntry: false, bigint: true });
+      if (stats !== undefined && (best === null || stats.mtimeNs > best.writtenNs))
+        best = { name, writtenNs: stats.mtimeNs };
     }
   } catch {
     return noCheckpoint;
   }
   if (best === null) return noCheckpoint;
-  return { checkpoint: best.name, checkpointWritten: writtenAt(best.writtenMs) };
+  return { checkpoint: best.name, checkpointWritten: writtenAt(best.writtenNs) };
 }
 
-function writtenAt(ms: number): string {
-  return localIso(Math.round(ms * 1000));
+/** The same text for the same file from every program, training_lock.py included: whole microseconds, rounded down. */
+function writtenAt(ns: bigint): string {
+  return localIso(Number(ns / 1000n));
 }
