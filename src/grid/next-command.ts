@@ -37,6 +37,8 @@ function configurationPairs(configuration: Configuration): [string, string][] {
 export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null = null): string | null {
   const first = (...states: PlannedRow["state"][]) => rows.find(({ state }) => states.includes(state));
   const trainable = first("free", "stale");
+  const several = rows.filter(({ state }) => state === "free" || state === "stale").length > 1;
+  if (several && gridFile !== null) return `trainlock work ${shellWord(gridFile)} -- COMMAND`;
   if (trainable !== undefined) return `trainlock run ${configurationFlags(trainable.configuration)} -- COMMAND`;
   const finished = rows.find(({ state, doneBy }) => state === "unknown" && doneBy !== null);
   if (finished !== undefined) {

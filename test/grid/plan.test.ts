@@ -60,7 +60,7 @@ test("each state is shown from its real cause; text, JSON and TSV agree", async 
   expect(text.exitCode).toBe(0);
   const shown = text.stdout.split("\n").map((line) => line.split(/\s+/));
   for (const [index, line] of lines.entries()) expect(shown[index]?.slice(0, 2)).toEqual([line[column], line[0]]);
-  expect(text.stdout).toMatch(/\n\nNext: trainlock run --strategy \S+ --dataset D --model m/);
+  expect(text.stdout).toContain(`\n\nNext: trainlock work ${file} -- COMMAND\n`);
   expect(text.stdout).toMatch(
     /\n9 configurations: 1 done, 1 running, 1 stale, 1 unknown, 2 blocked, 3 free {3}\(\d\d:\d\d:\d\d, /,
   );
