@@ -205,11 +205,15 @@ def _converse(ours, request, token, on_lock):
 
 def _send(ours, message, fd=None):
     line = (json.dumps(message) + '\n').encode('ascii')
-    if fd is None:
-        ours.sendall(line)
-        return
-    sent = ours.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [fd]))])
-    ours.sendall(line[sent:])
+    try:
+        if fd is not None:
+            line = line[ours.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [fd]))]):]
+        # Nothing is no message: the executable may have read all, answered and ended.
+        if line:
+            ours.sendall(line)
+    except (BrokenPipeError, ConnectionResetError):
+        # It has ended, and its last line, if it wrote one, is still to be read.
+        pass
 
 
 def _read_available(fd):
