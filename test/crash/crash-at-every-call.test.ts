@@ -82,12 +82,13 @@ function crashAt(scenario: Scenario, point: Point): Promise<Outcome> {
     });
     const last = traced.calls.findLast(({ thread }) => thread === traced.calls[0]?.thread);
     const killedThere = last?.name === name && last.nth === nth;
+    // A thread that writes the history may come to that number first; a container tells of it by exit code.
+    const killedElsewhere = (traced.signal === "SIGKILL" || traced.exitCode === 137) && !killedThere;
     const faults = await recoveryFaults(of, root, [before, ...generationsIn(traced.stdout)], scenario.within?.(root));
     return {
       killedThere,
-      // A thread that writes the history may come to that number first; a container tells of it by exit code.
-      killedElsewhere: (traced.signal === "SIGKILL" || traced.exitCode === 137) && !killedThere,
-      endedBefore: last?.name === "exit_group" && !killedThere,
+      killedElsewhere,
+      endedBefore: last?.name === "exit_group" && !killedThere && !killedElsewhere,
       faults: faults.map((fault) => `killed at ${describePoint(point, root)}: ${fault}`),
     };
   });
