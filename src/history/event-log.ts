@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { messageOf } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
+import { asSystemError } from "../system/libc/errno.ts";
 import { appendApart, isOnOwnDisk } from "./append-apart.ts";
 import { type EventDetail, type EventSubject, eventLine } from "./event.ts";
 import { appendLine, OwnEventFile, ownEventFile } from "./event-file.ts";
@@ -88,7 +89,8 @@ class FileEventLog implements EventLog {
       timeUp.abort();
       this.#complain(`its folder did not answer within ${deadlineMs} ms`);
     } catch (error) {
-      this.#complain(messageOf(error));
+      // The runtime has no words for every error, and says "unknown error" then.
+      this.#complain(messageOf(asSystemError("write an event below", this.#lockDir, error)));
     } finally {
       clearTimeout(timer);
     }
