@@ -1,8 +1,9 @@
 import { basename } from "node:path";
-import { configurationFlags, shellWord } from "../grid/next-command.ts";
+import { configurationFlags } from "../grid/next-command.ts";
 import type { PlannedRow } from "../grid/plan.ts";
 import type { RowState } from "../grid/row-state.ts";
 import { type DeathReason, type DoubtInUse, type DoubtReason, isInUse } from "../model/evidence.ts";
+import { shellWord } from "../model/shell-word.ts";
 import { fieldOf } from "../site/condition.ts";
 
 /** One row as a page shows it. Strings are as found: escape before showing. */

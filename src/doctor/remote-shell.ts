@@ -1,5 +1,6 @@
 import { sshCommand } from "../evidence/remote/ask-host.ts";
 import { isHostName, sameHost } from "../model/host-name.ts";
+import { shellWord } from "../model/shell-word.ts";
 import type { SiteConfig } from "../site/site-config.ts";
 import { isOnPath } from "../system/processes/on-path.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -28,9 +29,4 @@ export function remoteShell(host: string, site: SiteConfig, env: Environment = p
   if (launcher === "blaunch" && isOnPath("blaunch", env.PATH))
     return { host, how: "blaunch", argv: (line) => ["blaunch", host, "/bin/sh", "-c", shellWord(line)] };
   return { host, how: "ssh", argv: (line) => sshCommand(host, site.timeouts.sshMs, site.ssh, line) };
-}
-
-/** One word of a shell, whatever is in it. */
-export function shellWord(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

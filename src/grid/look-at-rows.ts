@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readKernelLocks } from "../listing/kernel-lock-facts.ts";
 import { judged } from "../listing/list-locks.ts";
 import type { LockReport } from "../listing/lock-report.ts";
@@ -15,8 +15,9 @@ import { earlierRuns, isReleased } from "../stores/claim-record.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { callsFor } from "../system/files/folder-calls.ts";
+import { namesIn } from "../system/files/names-in.ts";
 import { requireWithin } from "../system/files/within.ts";
-import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 import type { Row } from "./grid.ts";
@@ -183,14 +184,4 @@ function collisionOf(configuration: Configuration, facts: readonly LockFacts[]):
     return `${path} is the lock of ${describeConfiguration(owner)}`;
   }
   return null;
-}
-
-/** Null where there is no such folder. */
-function namesIn(folder: string): string[] | null {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return null;
-    throw error;
-  }
 }

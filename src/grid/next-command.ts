@@ -1,10 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
+import { shellWord } from "../model/shell-word.ts";
 import type { PlannedRow } from "./plan.ts";
-
-/** A word as a shell takes it, quoted where it has to be. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
 
 /** `--strategy baseline --dataset IDD-AW --model pspnet_r50`, ready for a shell. */
 export function configurationFlags(configuration: Configuration): string {

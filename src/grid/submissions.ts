@@ -1,11 +1,11 @@
-import { readdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
 import { arrayNumber, type ListedElement } from "../evidence/schedulers/elements.ts";
 import { parseJson } from "../model/parse-json.ts";
+import { namesIn } from "../system/files/names-in.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
-import { isErrno } from "../system/libc/errno.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
 
 const shape = v.object({
@@ -50,12 +50,10 @@ export function writeSubmission(folder: string, submitted: Submitted): void {
 /** The submissions of a site, the oldest first. What has another shape is none: another user may have written it. */
 export function readSubmissions(lockDir: string): Submission[] {
   const top = submitFolder(lockDir);
-  const found = namesIn(top)
-    .slice(0, mostSubmissions)
-    .flatMap((name) => {
-      const submission = readSubmission(join(top, name));
-      return submission === null ? [] : [submission];
-    });
+  const found = (namesIn(top) ?? []).slice(0, mostSubmissions).flatMap((name) => {
+    const submission = readSubmission(join(top, name));
+    return submission === null ? [] : [submission];
+  });
   return found.sort((a, b) => a.submittedAt - b.submittedAt);
 }
 
@@ -93,7 +91,7 @@ export function noteTaken(folder: string, { index, restarts }: ElementRun): void
 }
 
 function readNotes(folder: string): ElementRun[] {
-  return namesIn(folder).flatMap((name) => {
+  return (namesIn(folder) ?? []).flatMap((name) => {
     const [, index, restarts] = /^taken-(\d{1,7})\.(\d{1,7})$/.exec(name) ?? [];
     return index === undefined ? [] : [{ index: Number(index), restarts: Number(restarts) }];
   });
@@ -137,13 +135,4 @@ function isAskable(submission: Submission, says: SchedulerSays | null): says is 
 function seesAll({ user }: Submission, says: SchedulerSays): boolean {
   if (user === says.user || says.user === "root" || says.showsOthers === true) return true;
   return says.showsOthers === null && says.elements.some((element) => element.user !== says.user);
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
 }

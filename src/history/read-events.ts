@@ -1,9 +1,8 @@
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
+import { namesIn } from "../system/files/names-in.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
-import { isErrno } from "../system/libc/errno.ts";
 import { historyFolder } from "./event-file.ts";
 
 /** One event as it was found. Anybody may have written its text; its user is the file's owner. */
@@ -42,19 +41,19 @@ const dayMs = 86_400_000;
 /** All files of a site's history. A folder that is not there has none. */
 export function eventFiles(lockDir: string, onUnreadable: (path: string, why: string) => void): EventFile[] {
   const folder = historyFolder(lockDir);
-  return namesIn(folder, onUnreadable).flatMap((owner) =>
-    namesIn(join(folder, owner), onUnreadable).flatMap((name) => {
+  return sortedNamesIn(folder, onUnreadable).flatMap((owner) =>
+    sortedNamesIn(join(folder, owner), onUnreadable).flatMap((name) => {
       const month = fileName.exec(name)?.[1];
       return month === undefined ? [] : [{ path: join(folder, owner, name), month }];
     }),
   );
 }
 
-function namesIn(folder: string, onUnreadable: (path: string, why: string) => void): string[] {
+function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string) => void): string[] {
   try {
-    return readdirSync(folder).sort();
+    return (namesIn(folder) ?? []).sort();
   } catch (error) {
-    if (!isErrno(error, "ENOENT", "ENOTDIR")) onUnreadable(folder, messageOf(error));
+    onUnreadable(folder, messageOf(error));
     return [];
   }
 }

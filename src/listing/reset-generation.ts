@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { historyFolder } from "../history/event-file.ts";
 import type { Configuration } from "../model/configuration.ts";
@@ -15,9 +15,9 @@ import type { KernelLock } from "../stores/folder/kernel-lock.ts";
 import { removeLockFile, requireLockRecord } from "../stores/folder/lock-file.ts";
 import { readMarker, requireMarkerRecord } from "../stores/folder/read-marker.ts";
 import { writeMarkerRecord } from "../stores/folder/temporary-file.ts";
+import { namesIn } from "../system/files/names-in.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { requireWithin } from "../system/files/within.ts";
-import { isErrno } from "../system/libc/errno.ts";
 import { randomHex } from "../system/random.ts";
 
 const largestDoneFileBytes = 64 * 1024;
@@ -76,7 +76,7 @@ function highestIn(
 
 /** A done file has the name that its run was given, and is known by what is in it. */
 function generationsOfDoneFiles(weightsDir: string): number[] {
-  return namesIn(weightsDir).flatMap((name) => {
+  return (namesIn(weightsDir) ?? []).flatMap((name) => {
     const reading = readRegularFile(join(weightsDir, name), largestDoneFileBytes);
     if (reading.kind !== "file" || reading.bytes.length > largestDoneFileBytes) return [];
     const done = parseJson(reading.bytes.toString("utf8"));
@@ -88,7 +88,9 @@ function generationsOfDoneFiles(weightsDir: string): number[] {
 /** Events of another stage have the same name: then it begins higher than it would have to. */
 function generationsInHistory(lockDir: string, name: string): number[] {
   const folder = historyFolder(lockDir);
-  const files = namesIn(folder).flatMap((host) => namesIn(join(folder, host)).map((file) => join(folder, host, file)));
+  const files = (namesIn(folder) ?? []).flatMap((host) =>
+    (namesIn(join(folder, host)) ?? []).map((file) => join(folder, host, file)),
+  );
   const wanted = `"name":${JSON.stringify(name)}`;
   return files.flatMap((path) => {
     const reading = readRegularFile(path, largestHistoryBytes);
@@ -100,15 +102,6 @@ function generationsInHistory(lockDir: string, name: string): number[] {
       return isGeneration(event.generation) ? [event.generation] : [];
     });
   });
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
 }
 
 function notReset(why: string): EnvironmentError {

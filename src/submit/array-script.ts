@@ -1,5 +1,6 @@
 import type { SchedulerKind } from "../evidence/schedulers/listed-job.ts";
 import { UsageError } from "../model/errors.ts";
+import { shellWord } from "../model/shell-word.ts";
 import { type ArrayJob, dialects } from "./dialects.ts";
 
 /** What every element of an array does. */
@@ -18,26 +19,21 @@ export interface ElementCall {
 export function arrayScript(kind: SchedulerKind, job: ArrayJob, call: ElementCall): string {
   const { prefix, head, redirect } = dialects[kind];
   const options = [...head(job, call.outputFolder), ...job.options];
-  const exports = Object.entries(call.variables).map(([name, value]) => `export ${name}=${quoted(value)}`);
+  const exports = Object.entries(call.variables).map(([name, value]) => `export ${name}=${shellWord(value)}`);
   return [
     "#!/bin/bash",
     ...options.map((option) => `${prefix} ${option}`),
     "# An element claims a row when it starts: which one is not decided before.",
-    ...redirect(quoted(call.outputFolder)),
+    ...redirect(shellWord(call.outputFolder)),
     // A job that was submitted from inside a job carries the variables of that one.
     // biome-ignore lint/suspicious/noTemplateCurlyInString: bash reads it
     'unset "${!TRAINLOCK_@}"',
     ...exports,
-    `cd ${quoted(call.folder)} || exit 3`,
+    `cd ${shellWord(call.folder)} || exit 3`,
     "# shellcheck disable=SC2016 # words in quotes are text for the command",
-    `exec ${call.argv.map(quoted).join(" ")}`,
+    `exec ${call.argv.map(shellWord).join(" ")}`,
     "",
   ].join("\n");
-}
-
-/** A word for bash: whatever is in it is text. */
-function quoted(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Throws a UsageError for an option that submit itself gives, or that would run a program in the job's place. */

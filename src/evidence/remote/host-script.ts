@@ -1,3 +1,4 @@
+import { shellWord } from "../../model/shell-word.ts";
 import { isUserName } from "../../system/processes/users.ts";
 
 /** The word that every line of the answer begins with: login shells and banners may say things of their own. */
@@ -32,16 +33,11 @@ mine
 ${containers ? "inside" : ":"}
 for p in $pids; do about "$p" && shown "$p"; done
 ${wanted.length > 0 ? `carriers ${wanted.join(" ")}` : ":"}
-${users.length > 0 ? `users ${users.filter(isUserName).map(quoted).join(" ")}` : ":"}
-${folders.length > 0 ? `opened ${folders.map((path) => `-e ${quoted(` -> ${path}/`)}`).join(" ")}` : ":"}
-${locks.map((path, n) => `lock ${n} ${quoted(path)}`).join("\n")}
+${users.length > 0 ? `users ${users.filter(isUserName).map(shellWord).join(" ")}` : ":"}
+${folders.length > 0 ? `opened ${folders.map((path) => `-e ${shellWord(` -> ${path}/`)}`).join(" ")}` : ":"}
+${locks.map((path, n) => `lock ${n} ${shellWord(path)}`).join("\n")}
 say end
 `;
-}
-
-/** A word of a shell, whatever is in it. */
-function quoted(path: string): string {
-  return `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 /** `2>/dev/null` stands before `<`: a file that is gone must not be reported. The shell's own pid is its clock. */

@@ -1,5 +1,10 @@
-import { descendantsOf, type ProcessIdentity, readProcessTable, type TreeProcess } from "./process-tree.ts";
-import { stillRunning } from "./signal-processes.ts";
+import {
+  descendantsOf,
+  type ProcessIdentity,
+  readProcessTable,
+  sameProcess,
+  type TreeProcess,
+} from "./process-tree.ts";
 
 /** A command's process tree as another process knows it, which is no ancestor of it: what it was told, and what descends from that. */
 export class KnownTree {
@@ -12,11 +17,14 @@ export class KnownTree {
   /** Those that run. What they have started meanwhile is known from now on, too. */
   living(): TreeProcess[] {
     const table = readProcessTable();
-    for (const each of stillRunning([...this.#known.values()])) this.learn(descendantsOf(each.pid, table));
-    const running = stillRunning([...this.#known.values()]);
+    const living = new Map<number, TreeProcess>();
+    for (const known of this.#known.values()) {
+      const now = table.get(known.pid);
+      if (now?.runs !== true || !sameProcess(known, now) || living.has(now.pid)) continue;
+      for (const each of [now, ...descendantsOf(now.pid, table)]) if (each.runs) living.set(each.pid, each);
+    }
     this.#known.clear();
-    this.learn(running);
-    const pids = new Set(running.map(({ pid }) => pid));
-    return [...table.values()].filter(({ pid, runs }) => runs && pids.has(pid));
+    this.learn([...living.values()]);
+    return [...living.values()];
   }
 }

@@ -11,14 +11,6 @@ export function signalProcesses(processes: readonly ProcessIdentity[], signal: N
   for (const process of processes) signalOne(process, signal);
 }
 
-/** Those of the processes that run: what a wrapper noted, looked at by somebody else. */
-export function stillRunning(processes: readonly ProcessIdentity[]): ProcessIdentity[] {
-  return processes.filter((noted) => {
-    const found = readTreeProcess(noted.pid);
-    return found?.runs === true && sameProcess(noted, found);
-  });
-}
-
 function signalOne(identity: ProcessIdentity, signal: NodeJS.Signals): void {
   // A library on Node has no such calls; there, the comparison alone must do.
   const fd = process.versions.bun === undefined ? -1 : systemCall("pidfd_open", identity.pid, 0);
