@@ -103,11 +103,17 @@ function summaryHtml({ counts, rows, next, problems }: Snapshot, view: View, sta
 }
 
 function findHtml(view: View, names: readonly string[], standard: View, canChoose: boolean): string {
-  const option = (value: string, text: string, chosen: boolean) =>
-    `<option value="${escapeHtml(value)}"${chosen ? " selected" : ""}>${escapeHtml(text)}`;
+  const option = (value: string, text: string, chosen: boolean, attributes = "") =>
+    `<option value="${escapeHtml(value)}"${chosen ? " selected" : ""}${attributes}>${escapeHtml(text)}`;
   const fields = (chosen: string | null) => names.map((name) => option(name, name, name === chosen)).join("");
-  const states = [option("", "any state", view.state === null), option("stuck", "stuck", view.state === "stuck")];
-  for (const state of rowStates) states.push(option(state, state, view.state === state));
+  // The page's script finds the rows of a choice by these classes.
+  const stateOption = (value: NonNullable<View["state"]>, of: readonly RowState[]) =>
+    option(value, value, view.state === value, ` data-classes=${of.map((state) => stateClass[state]).join("")}`);
+  const states = [
+    option("", "any state", view.state === null),
+    stateOption("stuck", stuckStates),
+    ...rowStates.map((state) => stateOption(state, [state])),
+  ];
   const axes = canChoose
     ? `<label>Down <select name=down>${fields(view.down)}</select></label>` +
       `<label>Across <select name=across>${fields(view.across)}</select></label>` +

@@ -55,24 +55,14 @@ function words() {
 }
 function filter() {
   const wanted = words();
-  const state = find.elements.state.value;
-  const letters = {
-    stuck: "suf",
-    running: "r",
-    unknown: "u",
-    done: "d",
-    queued: "q",
-    blocked: "b",
-    failed: "f",
-    stale: "s",
-    free: "n",
-  };
-  const letter = letters[state] ?? "";
+  const { value: state, selectedOptions } = find.elements.state;
+  const classes = selectedOptions[0]?.dataset.classes ?? "";
   const fits = (node, text) =>
-    (letter === "" || letter.includes(node.classList[0])) && wanted.every((word) => text.toLowerCase().includes(word));
+    (classes === "" || classes.includes(node.classList[0])) &&
+    wanted.every((word) => text.toLowerCase().includes(word));
   for (const row of document.querySelectorAll("#stuck .cards > li, #running tbody tr, #rest tbody tr"))
     row.hidden = !fits(row, row.textContent);
-  const all = wanted.length === 0 && letter === "";
+  const all = wanted.length === 0 && classes === "";
   for (const table of document.querySelectorAll("#matrix table")) {
     const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
     let any = false;
