@@ -3,50 +3,17 @@ import type { HostReply } from "../../src/evidence/remote/ask-host.ts";
 import { ownerEvidence } from "../../src/evidence/remote/owner-evidence.ts";
 import { schedulerProbes } from "../../src/evidence/schedulers/choose.ts";
 import type { ListedJob, LostHost, SchedulerAnswer } from "../../src/evidence/schedulers/listed-job.ts";
+import { foundNothing, listedJob, silent } from "./answers.ts";
 
 const takenAt = 1_768_232_969;
 const owner = { kind: "bare", host: null, pid: 42, marker: null, uid: 1000, user: null, since: takenAt } as const;
 const users = { nameOf: () => "alice", uidOf: () => null };
-const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" };
 const without42: HostReply = {
   kind: "answer",
   askedAt: (takenAt + 100) * 1000,
   tookMs: 50,
-  answer: {
-    bootId: null,
-    bootedAtMs: null,
-    hostname: null,
-    machineId: null,
-    pidNamespace: null,
-    seesAll: true,
-    uid: 0,
-    processes: new Map(),
-    hidden: new Set(),
-    nested: new Map(),
-    own: new Set(),
-    commands: new Map(),
-    carriers: new Map(),
-    opened: [],
-    users: new Map(),
-    locks: new Map(),
-  },
+  answer: foundNothing,
 };
-
-const job = (state: Partial<ListedJob>): ListedJob => ({
-  id: "7",
-  arrayIndex: null,
-  state: "RUNNING",
-  means: "alive",
-  waits: false,
-  uid: 1000,
-  user: "alice",
-  hosts: ["node01"],
-  submittedAt: null,
-  startedAt: null,
-  endedAt: null,
-  restartCount: 0,
-  ...state,
-});
 
 async function says(
   jobs: readonly ListedJob[],
@@ -84,12 +51,12 @@ async function says(
 describe("the hosts that are asked for a bare PID", () => {
   test("those of all of its owner's jobs that had begun by then, ended ones too", async () => {
     const jobs = [
-      job({}),
-      job({ hosts: ["node02"], means: "unclear", state: "NODE_FAIL" }),
-      job({ hosts: ["node03"], uid: 1001 }),
-      job({ hosts: ["node04"], means: "ended", state: "COMPLETED" }),
-      job({ hosts: ["node05"], startedAt: takenAt + 600 }),
-      job({ hosts: ["node06"], waits: true, state: "PENDING" }),
+      listedJob({}),
+      listedJob({ hosts: ["node02"], means: "unclear", state: "NODE_FAIL" }),
+      listedJob({ hosts: ["node03"], uid: 1001 }),
+      listedJob({ hosts: ["node04"], means: "ended", state: "COMPLETED" }),
+      listedJob({ hosts: ["node05"], startedAt: takenAt + 600 }),
+      listedJob({ hosts: ["node06"], waits: true, state: "PENDING" }),
     ];
     expect(await says(jobs)).toEqual({ asked: ["node01", "node02", "node04"], says: ["dead"] });
     expect(await says(jobs, { silent: "node04" })).toMatchObject({ says: ["unknown"] });
@@ -111,11 +78,11 @@ describe("the hosts that are asked for a bare PID", () => {
   test("a scheduler that may hide its owner's jobs from who asks names none of them", async () => {
     const hosts = ["login1"];
     const bob = { uid: 1001, user: "bob" };
-    const bobs = job({ uid: 1001, user: "bob", hosts: ["node09"] });
+    const bobs = listedJob({ uid: 1001, user: "bob", hosts: ["node09"] });
     expect(await says([bobs], { hosts, asker: bob })).toMatchObject({ says: ["unknown"] });
     expect(await says([bobs], { hosts, asker: bob, hidesOthers: true })).toMatchObject({ says: ["unknown"] });
     expect(await says([bobs], { hosts, asker: bob, hidesOthers: false })).toMatchObject({ says: ["dead"] });
-    expect(await says([bobs, job({ uid: 1002 })], { hosts, asker: bob })).toMatchObject({ says: ["dead"] });
+    expect(await says([bobs, listedJob({ uid: 1002 })], { hosts, asker: bob })).toMatchObject({ says: ["dead"] });
     expect(await says([], { hosts, asker: { uid: 1000, user: "alice" } })).toMatchObject({ says: ["dead"] });
   });
 
@@ -124,16 +91,16 @@ describe("the hosts that are asked for a bare PID", () => {
       { host: "node02", since: takenAt + 60 },
       { host: "node03", since: takenAt - 86_400 },
     ];
-    expect(await says([job({})], { lost, silent: "node02" })).toEqual({
+    expect(await says([listedJob({})], { lost, silent: "node02" })).toEqual({
       asked: ["node01", "node02"],
       says: ["unknown"],
     });
-    expect(await says([job({})], { lost })).toMatchObject({ says: ["dead"] });
+    expect(await says([listedJob({})], { lost })).toMatchObject({ says: ["dead"] });
   });
 
   test("nobody, or only lost nodes: unknown", async () => {
     expect(await says([])).toEqual({ asked: [], says: ["unknown"] });
     expect(await says([], { lost: [{ host: "node02", since: null }] })).toMatchObject({ says: ["unknown"] });
-    expect(await says([job({})], { lost: null })).toMatchObject({ says: ["unknown"] });
+    expect(await says([listedJob({})], { lost: null })).toMatchObject({ says: ["unknown"] });
   });
 });

@@ -17,6 +17,7 @@ import { foreignRecord } from "../support/foreign-lock.ts";
 import { deadPid } from "../support/process-state.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { until } from "../support/until.ts";
+import { foundNothing, silent } from "./answers.ts";
 
 const bootId = "11111111-1111-4111-8111-111111111111";
 const other = "22222222-2222-4222-8222-222222222222";
@@ -24,26 +25,16 @@ const process42 = { uid: 1000, name: "train", startTimeTicks: 500, zombie: false
 
 function answer(change: Partial<HostAnswer> = {}): HostReply {
   const plain: HostAnswer = {
+    ...foundNothing,
     bootId,
     bootedAtMs: 1_900_000_000_000,
     hostname: "node01",
     machineId: "0".repeat(32),
     pidNamespace: initialPidNamespace,
-    seesAll: true,
-    uid: 0,
     processes: new Map([[42, process42]]),
-    hidden: new Set(),
-    nested: new Map(),
-    own: new Set(),
-    commands: new Map(),
-    carriers: new Map(),
-    opened: [],
-    users: new Map(),
-    locks: new Map(),
   };
   return { kind: "answer", askedAt: 2_000_000_000_000, tookMs: 50, answer: { ...plain, ...change } };
 }
-const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" };
 const nobody = { processes: new Map() };
 
 describe("a process that was recorded with boot id and start time", () => {

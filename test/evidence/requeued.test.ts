@@ -4,12 +4,12 @@ import { describe, expect, test } from "vitest";
 import { judge } from "../../src/evidence/judge.ts";
 import type { RecordedOwner } from "../../src/evidence/remote/owner.ts";
 import { requeuedFrom, withoutIdleJob } from "../../src/evidence/remote/weigh.ts";
-import type { ListedJob } from "../../src/evidence/schedulers/listed-job.ts";
 import { parseBoots } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds } from "../../src/evidence/schedulers/times.ts";
 import type { DoubtReason, Evidence } from "../../src/model/evidence.ts";
 import type { SchedulerJob } from "../../src/model/owner-record.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
+import { listedJob } from "./answers.ts";
 
 const dead: Evidence = { source: "ssh", says: "dead", because: "PID not running", detail: "no process" };
 const alive: Evidence = { source: "slurm", says: "alive", detail: "it runs" };
@@ -36,20 +36,7 @@ const run = (restartCount: number): SchedulerJob => ({
   submittedAt: null,
 });
 const job = { id: "7", arrayIndex: null, restartCount: 0, lockedAt: recordedAt, user: "alice", host: "node01" };
-const listed = (hosts: string[]): ListedJob => ({
-  id: "7",
-  arrayIndex: null,
-  state: "RUNNING",
-  means: "alive",
-  waits: false,
-  uid: 1000,
-  user: "alice",
-  hosts,
-  submittedAt: null,
-  startedAt: null,
-  endedAt: null,
-  restartCount: 0,
-});
+const listed = (hosts: string[]) => listedJob({ hosts });
 
 describe("a requeued job whose last host does not answer", () => {
   const owner = (weightsDir: string | null) =>
