@@ -2,6 +2,7 @@ import { exitCodes, messageOf, TrainlockError, UsageError } from "../model/error
 import { printable } from "../model/printable.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
+import type { Command } from "./command.ts";
 import { commandNames, loadCommand, loadCommands } from "./commands.ts";
 import { hasResult, print, printJson, say } from "./output.ts";
 import { nearestHint, parseCall, splitBeforeCommand } from "./parse-call.ts";
@@ -13,6 +14,7 @@ declare const TRAINLOCK_COMMIT_DATE: string;
 
 /** Returns the exit code of a call. */
 async function main(argv: readonly string[]): Promise<number> {
+  let command: Command | null = null;
   try {
     restartUnderMemoryLimit();
     const [name, ...args] = argv[0]?.startsWith("--") ? await commandFirst(argv) : argv;
@@ -21,7 +23,7 @@ async function main(argv: readonly string[]): Promise<number> {
       return exitCodes.usage;
     }
     if (name.startsWith("-")) return await programOption(name);
-    const command = await loadCommand(name);
+    command = await loadCommand(name);
     if (command === null) throw unknownCommand(name);
     const values = parseCall(name, command, args);
     if (values !== null) return await command.execute(values, loadCommands);
@@ -29,7 +31,7 @@ async function main(argv: readonly string[]): Promise<number> {
     print((await import("./help.ts")).commandHelp(name, command));
     return exitCodes.ok;
   } catch (error) {
-    return exitCodeFor(error, argv);
+    return exitCodeFor(error, wantsJson(argv, command));
   }
 }
 
@@ -67,9 +69,8 @@ function unknownCommand(name: string): UsageError {
 }
 
 /** The one place that turns an error into a message and an exit code. */
-function exitCodeFor(error: unknown, argv: readonly string[]): number {
-  const dashes = argv.indexOf("--");
-  if (argv.slice(0, dashes < 0 ? argv.length : dashes).includes("--json") && !hasResult()) printJson(errorJson(error));
+function exitCodeFor(error: unknown, asJson: boolean): number {
+  if (asJson && !hasResult()) printJson(errorJson(error));
   if (error instanceof TrainlockError) {
     say(`trainlock: ${printable(error.message)}`);
     if (error.hint !== undefined) say(`  ${printable(error.hint)}`);
@@ -81,6 +82,13 @@ function exitCodeFor(error: unknown, argv: readonly string[]): number {
   }
   say(`trainlock: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return exitCodes.environment;
+}
+
+/** What follows `--` is another program's, and a command without the option takes the words of another program as they are. */
+function wantsJson(argv: readonly string[], command: Command | null): boolean {
+  const dashes = argv.indexOf("--");
+  const own = argv.slice(0, dashes < 0 ? argv.length : dashes);
+  return own.includes("--json") && (command === null || Object.hasOwn(command.options ?? {}, "json"));
 }
 
 /** For programs: the same as the text on standard error. */

@@ -84,6 +84,11 @@ describe("with --json an error is a document, too, and the text stays", () => {
     const run = await trainlock(["run", ...of.args, "--on-lost", "never", "--", "echo", "--json"]);
     expect(run).toMatchObject({ exitCode: 2, stdout: "" });
   });
+
+  test("so is what follows the command's name, where run has no -- before it", async () => {
+    const of = configuration("/no/such/root");
+    expect(await trainlock(["run", ...of.args, "echo", "--json"])).toMatchObject({ exitCode: 3, stdout: "" });
+  });
 });
 
 describe("TRAINLOCK_STRATEGY and its kind stand for the flags of a configuration", () => {
