@@ -56,6 +56,7 @@ END
 ClusterName=trainlock
 SlurmctldHost=login(${address[login]})
 AuthType=auth/munge
+AuthInfo=cred_expire=5
 CryptoType=crypto/munge
 SlurmUser=root
 SlurmdUser=root
@@ -133,6 +134,12 @@ for host in "${hosts[@]}"; do
     sleep 0.05
   done
   echo "$first" >"$folder/$host.pid"
+done
+# What runs on a host for as long as it lives keeps the low numbers, as process, group or session: the PIDs of jobs and probes
+# come from thousands that no other host uses, so that a test can give any of them to a process of another host.
+number=0
+for host in "${hosts[@]}"; do
+  nsenter -t "$(<"$folder/$host.pid")" --pid --mount sh -c "echo $((number += 5000)) >/proc/sys/kernel/ns_last_pid"
 done
 for _ in $(seq 300); do
   nodes=$(nsenter -t "$(<"$folder/login.pid")" --net --uts --pid --mount env SLURM_CONF="$folder/slurm.conf" \
