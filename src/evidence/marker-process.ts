@@ -44,7 +44,7 @@ function writtenEvidence(path: string, marker: MarkerFacts): Evidence[] {
 function emptyEvidence(path: string, marker: MarkerFacts, what: string): Evidence {
   const opener = openFilesIn(dirname(path), basename(path)).find(({ writes }) => writes);
   if (opener !== undefined) return unknown("being created", `${what}, and process ${opener.pid} has it open`);
-  const hidden = outOfSight(path);
+  const hidden = outOfSight(path, marker);
   if (hidden !== null) return unknown(hidden.because, `${what}; ${hidden.why}`);
   const { uid } = thisHost();
   if (uid !== 0 && uid !== marker.uid)
@@ -64,18 +64,34 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
   if (inContainer !== null) return [inContainer];
   if (pid === initPid) return [unknown("other container", "PID 1 is the first process of any container")];
   const process = readProcess(pid);
-  if (process.kind === "hidden") return [unknown("other container", `process ${pid} exists, but may not be looked at`)];
+  if (process.kind === "hidden") {
+    if (isOurs(marker) && !process.takesSignals)
+      return [absentHere(path, marker, pid, `process ${pid} here is another user's`)];
+    return [unknown("other container", `process ${pid} exists, but may not be looked at`)];
+  }
   if (process.kind === "alive") {
     // The call that asks may have got the number of a job that has ended a moment ago.
     if (isExecutable && pid === thisHost().pid)
       return [absentHere(path, marker, pid, `process ${pid} is this very call`)];
     const match = matchWriter(process.facts, marker, pid);
-    if (match.kind === "writer") return [{ source: "process", says: "alive", detail: match.why }];
+    if (match.kind === "writer")
+      return [{ source: "process", says: "alive", detail: `${match.why}${orAnothers(path, marker)}` }];
     if (match.kind === "doubt") return [unknown("remote process", match.why)];
     return [absentHere(path, marker, pid, match.why)];
   }
   const what = process.kind === "zombie" ? `process ${pid} has ended (zombie)` : `no process ${pid} on this host`;
   return [absentHere(path, marker, pid, what)];
+}
+
+/** Hidden processes are other users': what is ours to signal, and what has a number of ours in a container, we see. */
+function isOurs({ uid }: MarkerFacts): boolean {
+  const ours = thisHost().uid;
+  return ours !== 0 && ours === uid;
+}
+
+/** Where a process out of sight could have written the marker, one that fits may have its number by chance. */
+function orAnothers(path: string, marker: MarkerFacts): string {
+  return outOfSight(path, marker) === null ? "" : "; the number may be another's";
 }
 
 /** A process that has this PID inside a container of this host, is the marker's owner's, and older than the marker. */
@@ -113,12 +129,17 @@ function matchWriter(
   pid: number,
 ): { kind: "writer" | "doubt" | "other"; why: string } {
   if (facts.kernelThread) return { kind: "other", why: `process ${pid} here is a thread of the kernel` };
+  const youngerBy = ageSeconds(marker.modifiedNs) - facts.startedBeforeSeconds;
+  const touched = wasTouchedSince(marker, facts.startedBeforeSeconds)
+    ? `process ${pid} here is older than the last change of the marker's owner, mode or times, which tell nothing then`
+    : null;
   if (facts.uid !== marker.uid) {
+    if (touched !== null) return { kind: "doubt", why: touched };
     return { kind: "other", why: `process ${pid} here is of uid ${facts.uid}, the marker of uid ${marker.uid}` };
   }
-  const youngerBy = ageSeconds(marker.modifiedNs) - facts.startedBeforeSeconds;
   if (youngerBy <= clockSlackSeconds)
     return { kind: "writer", why: `process ${pid} runs on this host, and is older than the marker` };
+  if (touched !== null) return { kind: "doubt", why: touched };
   const moved = clockMovedSinceBootSeconds();
   if (moved !== null && youngerBy > moved + clockSlackSeconds) {
     return { kind: "other", why: `process ${pid} here was started after the marker was written` };
@@ -129,11 +150,17 @@ function matchWriter(
   };
 }
 
+/** Whoever may change a marker's owner or times has done so since that process began: it may have written it all the same. */
+function wasTouchedSince({ modifiedNs, changedNs }: MarkerFacts, startedBeforeSeconds: number): boolean {
+  const isChanged = Number((changedNs - modifiedNs) / 1_000_000n) / 1000 > clockSlackSeconds;
+  return isChanged && startedBeforeSeconds + clockSlackSeconds >= ageSeconds(changedNs);
+}
+
 /** The writer does not run where we can see: that proves its end only where nobody else can have written the marker. */
 function absentHere(path: string, marker: MarkerFacts, pid: number, what: string): Evidence {
   const { fileSystem, ownToContainer } = mountOf(path);
   if (ownToContainer) return dead(`${what}, and ${fileSystem} belongs to this container`);
-  const hidden = outOfSight(path);
+  const hidden = outOfSight(path, marker);
   if (hidden !== null) return unknown(hidden.because, `${what}; ${hidden.why}`);
   if (pidsInside(pid, marker).length > 0)
     return unknown("other container", `${what}, but a container has a process of that PID`);
@@ -141,12 +168,12 @@ function absentHere(path: string, marker: MarkerFacts, pid: number, what: string
 }
 
 /** Why a process that could have written there may be out of our sight; null: none can. */
-function outOfSight(path: string): { readonly because: Doubt; readonly why: string } | null {
+function outOfSight(path: string, marker: MarkerFacts): { readonly because: Doubt; readonly why: string } | null {
   const mount: MountFacts = mountOf(path);
   if (mount.ownToContainer) return null;
   if (mount.shared !== false) return { because: "remote process", why: mount.why };
   if (!thisHost().inInitialPidNamespace)
     return { because: "other container", why: "this is what a container sees, and no more" };
-  if (!seesAllProcesses()) return { because: "other container", why: "/proc hides processes here" };
+  if (!seesAllProcesses() && !isOurs(marker)) return { because: "other container", why: "/proc hides processes here" };
   return null;
 }

@@ -5,7 +5,13 @@ import type { OwnerRecord, TrainlockSection } from "../model/owner-record.ts";
 import { isRecordedChild } from "../model/recorded-child.ts";
 import { bootedAtMs } from "../system/clock/boot-clock.ts";
 import { asLiving } from "../system/processes/living-process.ts";
-import { type ProcessReading, readProcess } from "../system/processes/process-table.ts";
+import {
+  type ProcessReading,
+  pidNamespacesInUse,
+  processesWithToken,
+  readProcess,
+  seesAllProcesses,
+} from "../system/processes/process-table.ts";
 import { commandLineOf } from "../system/processes/process-tree.ts";
 import { initialPidNamespace, thisHost } from "../system/processes/this-host.ts";
 import { trainingProcesses } from "../system/processes/training-processes.ts";
@@ -23,11 +29,26 @@ export function recordedProcessEvidence(facts: LockFacts): Evidence[] {
   if (section.bootId === null || section.bootId !== host.bootId)
     return rebootEvidence(record, section, recordWrittenAtMs(facts));
   if (section.pidNamespace === null || section.pidNamespace !== host.pidNamespace) {
+    if (isLeft(section, record.user)) {
+      const detail = `nobody is left in its container, PID namespace ${section.pidNamespace}`;
+      return [{ source: "process", says: "dead", because: "PID not running", detail }];
+    }
     const detail = `PID ${record.pid} belongs to another container on this host`;
     return [{ source: "process", says: "unknown", because: "other container", detail }];
   }
-  const owner = ownerEvidence(record.pid, section);
+  const owner = ownerEvidence({ pid: record.pid, user: record.user }, section);
   return owner.says === "alive" ? [owner] : [owner, ...trainingEvidence(section, weightsDir ?? section.weightsDir)];
+}
+
+/**
+ * Whether the PID namespace of a training has ended: no process is in it, and none that got out of it carries the claim's
+ * token. Only who sees all of them knows, from outside of any container.
+ */
+function isLeft({ pidNamespace, token }: TrainlockSection, user: string | null): boolean {
+  if (pidNamespace === null || token === null || pidNamespace === initialPidNamespace) return false;
+  if (!thisHost().inInitialPidNamespace || !seesAllProcesses()) return false;
+  const inUse = pidNamespacesInUse(isOurUser(user));
+  return inUse !== null && !inUse.has(pidNamespace) && processesWithToken(token).length === 0;
 }
 
 /** A tree may have hundreds of processes; a few are enough to look at. */
@@ -45,7 +66,12 @@ function readOnce(pid: number): ProcessReading {
   return reading;
 }
 
-function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
+function isOurUser(user: string | null): boolean {
+  const ours = thisHost();
+  return ours.uid !== 0 && user === ours.user;
+}
+
+function ownerEvidence({ pid, user }: { pid: number; user: string | null }, section: TrainlockSection): Evidence {
   const process = readOnce(pid);
   const gone = (detail: string): Evidence => ({ source: "process", says: "dead", because: "PID not running", detail });
   switch (process.kind) {
@@ -54,6 +80,8 @@ function ownerEvidence(pid: number, section: TrainlockSection): Evidence {
     case "zombie":
       return gone(`process ${pid} has ended (zombie)`);
     case "hidden": {
+      // Nobody's own processes refuse them a signal.
+      if (!process.takesSignals && isOurUser(user)) return gone(`process ${pid} here is another user's`);
       const detail = `process ${pid} exists, but may not be looked at`;
       return { source: "process", says: "unknown", because: "other container", detail };
     }

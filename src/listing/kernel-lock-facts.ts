@@ -1,6 +1,6 @@
 import type { BigIntStats } from "node:fs";
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
@@ -10,10 +10,13 @@ import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts
 import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
+import { type RemovedLock, removedLocksIn } from "../system/processes/removed-locks.ts";
 import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
 
 interface Found extends ProbedKernelLock {
   readonly path: string;
+  /** Who holds it by a file that has lost this name. */
+  readonly removedBy?: number;
 }
 
 /** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
@@ -30,6 +33,10 @@ export async function readKernelLocks(
   const probed = await Promise.all(
     paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) })),
   );
+  for (const removed of removedLocksIn(layout.lockDir)) {
+    const at = probed.findIndex(({ path }) => path === removed.path);
+    if (probed[at]?.lock.state !== "held") probed.splice(at < 0 ? probed.length : at, at < 0 ? 0 : 1, heldBy(removed));
+  }
   for (const { path, lock, reading } of probed) {
     if (lock.state === "unknown" && !isUnsigned(reading)) onUnreadable(path, lock.why);
   }
@@ -53,7 +60,9 @@ export async function readKernelLocks(
 
 /** The kernel lock of one configuration, unless it is free and signed off. */
 export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir: string): Promise<LockFacts | null> {
-  const found: Found = { path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) };
+  const probed: Found = { path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) };
+  const removed = mayBeHeldElsewhere(probed) ? removedLocksIn(dirname(path), basename(path))[0] : undefined;
+  const found = removed === undefined ? probed : heldBy(removed);
   if (!isLock(found) && found.lock.state !== "unknown") return null;
   const record = writtenRecord(found) ?? (found.lock.state === "held" ? unreleasedMarkerRecord(weightsDir) : null);
   const pid =
@@ -86,9 +95,20 @@ function factsOf(
     record,
     recordProblem: lock.reading.kind === "unreadable" ? lock.reading : null,
     marker: null,
-    pid: record?.pid ?? openedBy,
+    pid: record?.pid ?? lock.removedBy ?? openedBy,
     startedAt: record?.acquiredAt ?? null,
   };
+}
+
+/** Its file was removed, and a process of this host holds it: what lies under its name now says nothing. */
+function heldBy({ path, pid }: RemovedLock): Found {
+  return { path, lock: { state: "held" }, reading: { kind: "none" }, stats: null, removedBy: pid };
+}
+
+/** Old tools remove lock files; who has locked one since by trainlock has looked, and its record tells. */
+function mayBeHeldElsewhere({ lock, reading }: Found): boolean {
+  if (lock.state === "absent") return true;
+  return lock.state === "free" && (reading.kind !== "record" || reading.record.trainlock === null);
 }
 
 /** A free file tells nothing about an owner who had locked another one under this name. */

@@ -13,6 +13,8 @@ export interface MarkerFacts {
   readonly uid: number;
   /** Last modification, nanoseconds since the epoch by the file server's clock. */
   readonly modifiedNs: bigint;
+  /** Last change of its owner, mode, times or content, by the same clock: nobody can set that. */
+  readonly changedNs: bigint;
   /** When it was read, milliseconds of the monotonic clock. */
   readonly readAtMs: number;
 }

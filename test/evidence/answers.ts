@@ -13,6 +13,8 @@ export const foundNothing: HostAnswer = {
   uid: 0,
   processes: new Map(),
   hidden: new Set(),
+  takingSignals: new Set(),
+  clockMovedSeconds: null,
   nested: new Map(),
   own: new Set(),
   commands: new Map(),

@@ -6,7 +6,16 @@ import type { ListedJob, LostHost, SchedulerAnswer } from "../../src/evidence/sc
 import { foundNothing, listedJob, silent } from "./answers.ts";
 
 const takenAt = 1_768_232_969;
-const owner = { kind: "bare", host: null, pid: 42, marker: null, uid: 1000, user: null, since: takenAt } as const;
+const owner = {
+  kind: "bare",
+  host: null,
+  pid: 42,
+  marker: null,
+  uid: 1000,
+  user: null,
+  since: takenAt,
+  changedAt: takenAt,
+} as const;
 const users = { nameOf: () => "alice", uidOf: () => null };
 const without42: HostReply = {
   kind: "answer",

@@ -160,6 +160,7 @@ describe("a PID of no known host", () => {
     uid: 1000,
     user: null,
     since: 2_000_000_000 - 100,
+    changedAt: 2_000_000_000 - 100,
   } as const;
   const says = (...replies: readonly HostReply[]) => {
     const asked = replies.map((reply, n) => ({ host: `node0${n + 1}`, reply, jobId: null }));
@@ -211,6 +212,26 @@ describe("a PID of no known host", () => {
   });
   test("a little younger than the lock: clocks differ, so unknown", () => {
     expect(says(with42({ ageTicks: 90 * 100 }))).toEqual(["unknown"]);
+  });
+  test("much younger, but the clock there was set by more since boot: unknown", () => {
+    const young = { processes: new Map([[42, { ...process42, ageTicks: -400 * 100 + 10 * 100 + 401 * 100 }]]) };
+    const long = { ...owner, since: owner.since - 3600, changedAt: owner.since - 3600 };
+    const found = (clockMovedSeconds: number | null) =>
+      bareOnHosts(long, [{ host: "node01", reply: answer({ ...young, clockMovedSeconds }), jobId: null }])[0]?.says;
+    expect([found(null), found(60), found(7200)]).toEqual(["dead", "dead", "unknown"]);
+  });
+  test("another owner or time, given to the marker since that process began: unknown", () => {
+    const touched = { ...owner, changedAt: owner.since + 50 };
+    const found = (change: object) =>
+      bareOnHosts(touched, [{ host: "node01", reply: with42(change), jobId: null }])[0]?.says;
+    expect([found({ uid: 1001 }), found({})]).toEqual(["unknown", "alive"]);
+    expect(found({ uid: 1001, ageTicks: 1 })).toBe("unknown");
+  });
+  test("hidden from its owner, who may not signal it: another user's, so dead", () => {
+    const hidden = { ...nobody, seesAll: false, uid: 1000 };
+    expect(says(answer(hidden))).toEqual(["dead"]);
+    expect(says(answer({ ...hidden, takingSignals: new Set([42]) }))).toEqual(["unknown"]);
+    expect(says(answer({ ...hidden, uid: 1001 }))).toEqual(["unknown"]);
   });
   test("nobody to ask: no evidence", () => {
     expect(says()).toEqual([]);

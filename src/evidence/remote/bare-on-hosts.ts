@@ -43,7 +43,9 @@ export function bareOnHosts(owner: BareOwner, asked: readonly AskedHost[]): Evid
     const job = writer.jobId === null ? "" : ` (job ${writer.jobId})`;
     const where = { host: writer.host, jobId: writer.jobId };
     const { living, why } = writer.found;
-    return [{ source: "ssh", says: "alive", detail: `${why}${job}`, where, ...(living && { living }) }];
+    // A number is nobody's alone on a cluster; a process that writes beside the marker is.
+    const doubtful = owner.host === null && living === undefined ? "; the number may be another's" : "";
+    return [{ source: "ssh", says: "alive", detail: `${why}${job}${doubtful}`, where, ...(living && { living }) }];
   }
   const doubts = findings.filter(({ found }) => found.kind === "doubt");
   if (doubts.length > 0) return doubts.map(({ found }) => doubt(found.why));
@@ -106,17 +108,33 @@ function numberOn(owner: BareOwner, pid: number, host: string, reply: Answered):
 }
 
 /** Whether a process of a host can have taken the lock: by its user, and by its age. */
-function match({ uid, since }: BareOwner, pid: number, found: HostProcess, host: string, reply: Answered): Found {
+function match(
+  { uid, since, changedAt }: BareOwner,
+  pid: number,
+  found: HostProcess,
+  host: string,
+  reply: Answered,
+): Found {
   if (isOfQuestion(pid, found, reply))
     return { kind: "other", why: `process ${pid} on ${host} is part of this very question` };
   if (uid === null || uid === nobody) return { kind: "doubt", why: `${host} has a process ${pid}, of who knows whom` };
+  const age = found.ageTicks / ticksPerSecond;
+  const isTouched =
+    changedAt - since > clockSlackSeconds && reply.askedAt / 1000 - changedAt <= age + clockDoubtSeconds;
+  if (isTouched && (found.uid !== uid || reply.askedAt / 1000 - since > age + clockSlackSeconds)) {
+    const why = `process ${pid} on ${host} is older than the last change of the marker's owner, mode or times`;
+    return { kind: "doubt", why };
+  }
   if (found.uid !== uid) return { kind: "other", why: `process ${pid} on ${host} is of uid ${found.uid}` };
   // By our clock at the question, so that a slow answer makes nobody look younger.
   const lockAge = reply.askedAt / 1000 - since;
-  const youngerBy = lockAge - found.ageTicks / ticksPerSecond;
+  const youngerBy = lockAge - age;
   if (youngerBy <= clockSlackSeconds) return { kind: "writer", why: `process ${pid} runs on ${host}` };
-  if (youngerBy <= clockDoubtSeconds) {
+  if (youngerBy <= clockDoubtSeconds)
     return { kind: "doubt", why: `process ${pid} on ${host} looks a little younger than the lock` };
+  if (youngerBy <= (reply.answer.clockMovedSeconds ?? 0) + clockDoubtSeconds) {
+    const why = `process ${pid} on ${host} looks younger than the lock, but the clock there was set since boot`;
+    return { kind: "doubt", why };
   }
   return { kind: "other", why: `process ${pid} on ${host} was started after the lock was taken` };
 }
@@ -130,8 +148,10 @@ function isOfQuestion(pid: number, { ageTicks }: HostProcess, { answer, tookMs }
   return answer.own.has(pid) && (ageTicks / ticksPerSecond) * 1000 <= tookMs;
 }
 
-function absentFrom({ host: named }: BareOwner, pid: number, host: string, answer: HostAnswer): Found {
-  if (answer.hidden.has(pid) || !answer.seesAll) {
+function absentFrom({ host: named, uid }: BareOwner, pid: number, host: string, answer: HostAnswer): Found {
+  // Hidden ones are other users': who asks there as the owner may signal the owner's, kill(2).
+  const isOwners = answer.uid !== 0 && answer.uid === uid && !answer.takingSignals.has(pid);
+  if ((answer.hidden.has(pid) || !answer.seesAll) && !isOwners) {
     return { kind: "doubt", why: `${host} does not show process ${pid}, if there is one` };
   }
   if (answer.nested.has(pid)) return { kind: "doubt", why: `a container on ${host} has a process ${pid}` };

@@ -36,6 +36,10 @@ export interface HostAnswer {
   readonly processes: ReadonlyMap<number, HostProcess>;
   /** Those that exist and show nothing. */
   readonly hidden: ReadonlySet<number>;
+  /** Those that show nothing, and may be signalled by who asks. */
+  readonly takingSignals: ReadonlySet<number>;
+  /** How far its clock was set since it booted; null: it does not say. */
+  readonly clockMovedSeconds: number | null;
   /** Asked numbers that processes have inside containers of this host, each with the PIDs there; empty when that was not asked. */
   readonly nested: ReadonlyMap<number, readonly number[]>;
   /** The asking shell and its ancestors. */
@@ -86,6 +90,8 @@ export function parseHostAnswer(text: string, lockPaths: readonly string[] = [])
     uid: self.uid,
     processes,
     hidden: new Set([...all("hidden").map(Number), ...all("pid").flatMap(unreadableOf)]),
+    takingSignals: new Set(all("signals").map(Number)),
+    clockMovedSeconds: clockMoved(last("btime"), last("zero")),
     nested: nestedOf(all("nested")),
     own: new Set(all("own").map(Number)),
     commands: new Map(all("line").flatMap(commandOf)),
@@ -100,6 +106,11 @@ export function parseHostAnswer(text: string, lockPaths: readonly string[] = [])
 function unreadableOf(rest: string): number[] {
   const [, pid, tgid] = /^(\d+) (\d+) /.exec(rest) ?? [];
   return pid !== undefined && pid === tgid && processOf(rest).length === 0 ? [Number(pid)] : [];
+}
+
+/** Of the boot by today's clock, and by the clock of then: the kernel made /dev/zero at boot. */
+function clockMoved(bootedAt: string, madeAt: string): number | null {
+  return /^\d{1,12}$/.test(bootedAt) && /^\d{1,12}$/.test(madeAt) ? Math.abs(Number(bootedAt) - Number(madeAt)) : null;
 }
 
 function nestedOf(lines: readonly string[]): ReadonlyMap<number, readonly number[]> {

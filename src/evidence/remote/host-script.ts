@@ -31,7 +31,9 @@ pids=" ${pids.join(" ")} "
 facts
 mine
 ${containers ? "inside" : ":"}
-for p in $pids; do about "$p" && shown "$p"; done
+for p in $pids; do
+  if about "$p"; then shown "$p"; elif kill -0 "$p" 2>/dev/null; then say signals "$p"; fi
+done
 ${wanted.length > 0 ? `carriers ${wanted.join(" ")}` : ":"}
 ${users.length > 0 ? `users ${users.filter(isUserName).map(shellWord).join(" ")}` : ":"}
 ${folders.length > 0 ? `opened ${folders.map((path) => `-e ${shellWord(` -> ${path}/`)}`).join(" ")}` : ":"}
@@ -59,6 +61,7 @@ facts() {
   say ns "$ns"
   while read -r d m t o r; do
     [ "$m" = /proc ] && say proc "$t $o"
+    [ "$m $t" = "/dev devtmpfs" ] && say zero "$(stat -c %Z /dev/zero 2>/dev/null)"
   done 2>/dev/null </proc/mounts
   say self $$
   about $$

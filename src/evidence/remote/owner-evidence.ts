@@ -55,7 +55,7 @@ async function bareEvidence(process: BareOwner, witnesses: Witnesses): Promise<E
   const installed = jobs.of(null);
   const listed = installed?.answer.kind === "jobs" ? installed.answer.jobs : [];
   const user = uid === null ? null : users.nameOf(uid);
-  const theirs = listed.filter((job) => isTheirs(job, uid, user) && !job.waits && hasBegunBy(job, process.since));
+  const theirs = listed.filter((job) => isTheirs(job, uid, user) && !job.waits && hasBegunBy(job, process.changedAt));
   const lost = installed?.answer.kind === "jobs" ? (installed.answer.lostHosts ?? []) : [];
   const lostSince = lost.filter(({ since }) => since === null || since > process.since - clockSlackSeconds);
   const likely = new Set([...theirs.flatMap((job) => job.hosts), ...hosts]);

@@ -43,6 +43,8 @@ export interface BareOwner {
   readonly user: string | null;
   /** When the lock was taken, seconds since the epoch. */
   readonly since: number;
+  /** When owner, mode or times of the marker were changed last, which anybody can; `since` where they were not. */
+  readonly changedAt: number;
 }
 
 export interface Owner {
@@ -56,8 +58,12 @@ export function ownerOf(facts: LockFacts): Owner {
   if (record !== null) return { process: recordedProcess(record, facts), job: recordedJob(record) };
   if (kind !== "file" || marker === null || marker.content === "foreign") return { process: null, job: null };
   const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
+  const changedAt = Math.max(since, Number(marker.changedNs / 1_000_000n) / 1000);
   const { pid, uid } = marker;
-  return { process: { kind: "bare", host: null, pid, marker: facts.path, uid, user: null, since }, job: null };
+  return {
+    process: { kind: "bare", host: null, pid, marker: facts.path, uid, user: null, since, changedAt },
+    job: null,
+  };
 }
 
 function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner | BareOwner | null {
@@ -83,7 +89,7 @@ function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner |
   const since = isoSeconds(record.acquiredAt);
   return since === null
     ? null
-    : { kind: "bare", host: hostname, pid, marker: null, uid: null, user: record.user, since };
+    : { kind: "bare", host: hostname, pid, marker: null, uid: null, user: record.user, since, changedAt: since };
 }
 
 function notedProcesses({ token, bootId, pidNamespace }: TrainlockSection, weightsDir: string | null) {

@@ -1,10 +1,12 @@
+import { basename, dirname } from "node:path";
 import type { Configuration } from "../../model/configuration.ts";
 import { type Evidence, isAboutWrites, type Verdict } from "../../model/evidence.ts";
 import type { Examine, Examined } from "../../model/examine.ts";
 import type { KernelLockState, MarkerFacts } from "../../model/lock-facts.ts";
-import { configurationOf, type OwnerRecord, recordIn } from "../../model/owner-record.ts";
+import { configurationOf, type OwnerRecord, type RecordReading, recordIn } from "../../model/owner-record.ts";
 import { type Layout, markerPath } from "../../site/layout.ts";
 import { livingInPlaceOf } from "../../system/processes/living-process.ts";
+import { type RemovedLock, removedLocksIn } from "../../system/processes/removed-locks.ts";
 import { isEarlierRun, schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { holderFrom, isSignedOff, nobodyKnown, refuseCollision } from "../claim-record.ts";
 import type { Busy } from "../store.ts";
@@ -39,6 +41,8 @@ export async function judgeRecord(
   examine: Examine,
 ): Promise<Busy | null> {
   const { previous } = kernel;
+  const removed = isOfOldWriters(previous) ? removedLocksIn(dirname(kernel.path), basename(kernel.path))[0] : undefined;
+  if (removed !== undefined) return busyRemovedLock(removed);
   if (previous.kind === "none" || isSignedOff(previous)) return null;
   const record = recordIn(previous);
   const { verdict, evidence } = await examine({
@@ -59,6 +63,19 @@ export async function judgeRecord(
   if (record !== null) refuseCollision(record, configuration, kernel.path);
   const holder = holderFrom(record, null, evidence) ?? nobodyKnown;
   return { holder, verdict, evidence, path: kernel.path, ...patience(record, verdict, layout) };
+}
+
+/** Old tools remove lock files, even held ones; a claim of trainlock has looked, and left its record. */
+function isOfOldWriters(previous: RecordReading): boolean {
+  return previous.kind !== "record" || previous.record.trainlock === null;
+}
+
+/** Its file has lost its name, and is locked: the one that we have is another. */
+function busyRemovedLock({ path, pid }: RemovedLock): Busy {
+  const detail = `the kernel lock is held by process ${pid}, whose lock file was removed`;
+  const evidence: Evidence[] = [{ source: "kernel-lock", says: "alive", detail }];
+  const holder = holderFrom(null, pid, evidence) ?? nobodyKnown;
+  return { holder, verdict: { status: "active", label: "ACTIVE" }, evidence, path };
 }
 
 /** Whose marker is wanted, and by what means. */

@@ -39,6 +39,7 @@ export function readMarkerAt(path: string): MarkerFacts | null {
     device: stats.dev,
     uid: Number(stats.uid),
     modifiedNs: stats.mtimeNs,
+    changedNs: stats.ctimeNs,
     readAtMs: performance.now(),
   };
   if (reading.kind !== "file") return { pid: null, content: "foreign", why: reading.why, ...place };

@@ -16,12 +16,15 @@ export interface ProcessFacts {
   readonly startedBeforeSeconds: number;
 }
 
-/** `zombie`: ended, its parent has not asked yet. `hidden`: there is such a process, but nothing to be learned about it. */
+/**
+ * `zombie`: ended, its parent has not asked yet. `hidden`: there is such a process, but nothing to be
+ * learned about it, except whether it may be signalled: one's own always may, kill(2).
+ */
 export type ProcessReading =
   | { readonly kind: "alive"; readonly facts: ProcessFacts }
   | { readonly kind: "gone" }
   | { readonly kind: "zombie" }
-  | { readonly kind: "hidden" };
+  | { readonly kind: "hidden"; readonly takesSignals: boolean };
 
 /** PIDs are C ints to kill(2); 0 and below address groups. */
 const largestPidNumber = 0x7fff_ffff;
@@ -37,14 +40,17 @@ export function readProcess(pid: number): ProcessReading {
   const readable = procHasOurPids();
   const stat = readable ? readStatLine(pid) : null;
   const status = readable ? readProcText(`/proc/${pid}/status`) : null;
-  if (stat === null || status === null) return { kind: acceptsSignals(pid) ? "hidden" : "gone" };
+  if (stat === null || status === null) {
+    const answer = signalled(pid);
+    return answer === "gone" ? { kind: "gone" } : { kind: "hidden", takesSignals: answer === "taken" };
+  }
   // /proc/TID exists for every thread, but markers and records name processes.
   if (numberAfter(status, "Tgid:") !== pid) return { kind: "gone" };
   // A leader whose main thread has ended shows as Z while its other threads go on.
   if (/^[ZXx]$/.test(stat.state) && stat.threadCount <= 1) return { kind: "zombie" };
   const now = ticksSinceBoot();
   const effectiveUid = Number(/^Uid:\t\d+\t(\d+)/m.exec(status)?.[1]);
-  if (now === null || !Number.isFinite(effectiveUid)) return { kind: "hidden" };
+  if (now === null || !Number.isFinite(effectiveUid)) return { kind: "hidden", takesSignals: true };
   const { state, kernelThread, startTimeTicks } = stat;
   const startedBeforeSeconds = Math.max(0, now - startTimeTicks) / ticksPerSecond;
   return {
@@ -54,12 +60,13 @@ export function readProcess(pid: number): ProcessReading {
 }
 
 /** EPERM is the answer of a living process of somebody else, kill(2); whatever is not a clear no counts as alive. */
-function acceptsSignals(pid: number): boolean {
+function signalled(pid: number): "taken" | "refused" | "gone" {
   try {
     process.kill(pid, 0);
-    return true;
+    return "taken";
   } catch (error) {
-    return !(error instanceof Error && "code" in error && error.code === "ESRCH");
+    const code = error instanceof Error && "code" in error ? error.code : null;
+    return code === "ESRCH" ? "gone" : code === "EPERM" ? "refused" : "taken";
   }
 }
 
@@ -113,6 +120,28 @@ export function pidsInsideContainers(): ReadonlyMap<number, readonly number[]> {
     for (const number of numbers.slice(1)) inner.set(Number(number), [...(inner.get(Number(number)) ?? []), pid]);
   }
   return inner;
+}
+
+/**
+ * The PID namespaces that processes are in, by inode: pid_namespaces(7). Null where one could not be asked that may matter:
+ * with `oursOnly`, one of this user's; else any.
+ */
+export function pidNamespacesInUse(oursOnly: boolean): ReadonlySet<number> | null {
+  const found = new Set<number>();
+  const uid = process.geteuid?.();
+  for (const pid of listedPids()) {
+    // The first process is in the namespace of whoever asks, and may be closed even to root.
+    if (pid === 1) continue;
+    try {
+      found.add(Number(/^pid:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/ns/pid`))?.[1]));
+    } catch {
+      const there = readProcess(pid);
+      const isGone = there.kind === "gone" || there.kind === "zombie";
+      const isOthers = there.kind === "alive" && there.facts.uid !== uid;
+      if (!isGone && !(oursOnly && isOthers)) return null;
+    }
+  }
+  return found;
 }
 
 /** PROC_USER_INIT_INO of linux/proc_ns.h. */

@@ -1,0 +1,77 @@
+import { existsSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { listedPids, readProcText } from "./proc-files.ts";
+
+/** A lock that somebody of this host holds on a file that has lost its name. */
+export interface RemovedLock {
+  /** The name that the file had. */
+  readonly path: string;
+  readonly pid: number;
+}
+
+const deleted = / \(deleted\)$/;
+
+/**
+ * The files of a lock dir that were removed while processes of this host hold flock(2) on them, as far as those are ours to
+ * see: proc_locks(5) tells cheaply whether there can be any, and proc_pid_fd(5) which file it was. `name` narrows that to one.
+ */
+export function removedLocksIn(lockDir: string, name: string | null = null): RemovedLock[] {
+  const holders = lockers();
+  if (holders.length === 0) return [];
+  let top: string;
+  let device: bigint;
+  try {
+    top = realpathSync(lockDir);
+    device = statSync(top, { bigint: true }).dev;
+  } catch {
+    return [];
+  }
+  // Who has taken a lock may have ended, as flock(1) in a script does: then anybody may have the file.
+  const pids = holders.every((pid) => pid > 0 && existsSync(`/proc/${pid}`)) ? holders : listedPids();
+  const found = new Map<string, number>();
+  for (const pid of pids) {
+    for (const path of removedBy(pid, top, device)) {
+      if ((name === null || basename(path) === name) && !found.has(path)) found.set(path, pid);
+    }
+  }
+  return [...found].map(([path, pid]) => ({ path: join(lockDir, basename(path)), pid }));
+}
+
+/** Who has taken the locks that are held, by `/proc/locks`; -1 where it does not say. A waiter's line has `->`. */
+function lockers(): number[] {
+  const lines = (readProcText("/proc/locks") ?? "").split("\n");
+  const pids = lines.flatMap((line) => /^\d+: (?:FLOCK|OFDLCK) +\S+ +\S+ +(-?\d+) /.exec(line)?.[1] ?? []);
+  return [...new Set(pids.map(Number))];
+}
+
+function removedBy(pid: number, top: string, device: bigint): string[] {
+  const paths: string[] = [];
+  for (const fd of namesIn(`/proc/${pid}/fd`)) {
+    const link = `/proc/${pid}/fd/${fd}`;
+    try {
+      const target = readlinkSync(link);
+      if (!deleted.test(target) || !target.endsWith(".lock (deleted)")) continue;
+      const path = target.replace(deleted, "");
+      // In another mount namespace the folder may have another name.
+      const isThere =
+        dirname(path) === top || readlinkSync(`/proc/${pid}/ns/mnt`) !== readlinkSync("/proc/self/ns/mnt");
+      if (!isThere || !isLocked(pid, fd) || statSync(link, { bigint: true }).dev !== device) continue;
+      paths.push(join(top, basename(path)));
+    } catch {
+      // Closed or ended meanwhile.
+    }
+  }
+  return paths;
+}
+
+function isLocked(pid: number, fd: string): boolean {
+  return /^lock:.*\b(FLOCK|OFDLCK)\b/m.test(readProcText(`/proc/${pid}/fdinfo/${fd}`) ?? "");
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

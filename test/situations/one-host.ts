@@ -1,0 +1,306 @@
+import { type Situation, situation } from "./situation.ts";
+
+const living = situation("living");
+const dead = situation("dead");
+const unknowable = situation("nobody can know");
+const over = situation("over");
+
+/** Where asking is done from. */
+const stranger = ["setpriv", "--reuid=65530", "--regid=65530", "--clear-groups"];
+const container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+const hidden = (as: readonly string[]) => [
+  "unshare",
+  "--mount",
+  "sh",
+  "-c",
+  `mount -t proc -o hidepid=2 proc /proc && exec setpriv ${as.join(" ")} --clear-groups "$@"`,
+  "sh",
+];
+const hiddenFromNobody = hidden(["--reuid=65534", "--regid=65534"]);
+const hiddenFromStranger = hidden(["--reuid=65530", "--regid=65530"]);
+
+/** Job scripts that leave a PID in the marker, and nothing else. */
+const bareMarkers: readonly Situation[] = [
+  living("a bash job trains", "noclobber", { shown: "ACTIVE" }),
+  dead("a bash job was killed", "noclobber; die $job", { shown: "STALE - PID not running" }),
+  living("a stopped bash job", "noclobber; kill -STOP $job"),
+  living("a job that set its marker's time back", 'leave \'echo $$ >"$M"; touch -d 2020-01-01 "$M"; exec sleep 600\''),
+  living(
+    "a job whose marker was given to another user",
+    'leave \'echo $$ >"$M"; sleep 3; chown 65534 "$M"; exec sleep 600\'; settle test -O "$M"; settle test ! -O "$M"',
+  ),
+  living(
+    "a job with a name that looks like a zombie's",
+    `leave 'echo $$ >"$M"; exec python3 -c "
+import time
+open(\\"/proc/self/comm\\", \\"w\\").write(\\"x) Z 1 (\\")
+time.sleep(600)"'; settle grep -q 'Z 1' /proc/$left/comm`,
+  ),
+  living(
+    "a job whose first thread has ended",
+    `leave 'exec python3 -c "
+import ctypes, os, threading, time
+open(os.environ[\\"M\\"], \\"w\\").write(str(os.getpid()) + chr(10))
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).syscall(60, 0)"'; settle test -s "$M"; settle grep -q '^State:.Z' /proc/$left/status`,
+  ),
+  living(
+    "another user's job",
+    'leave \'echo $$ >"$M"; chown 65534 "$M"; exec setpriv --reuid=65534 --clear-groups sleep 600\'; settle test ! -O "$M"; settle grep -q "^Uid:.65534" /proc/$left/status',
+  ),
+  living(
+    "another user's job, asked about by a third",
+    'chmod -R a+rwX "$R"; leave \'echo $$ >"$M"; exec sleep 600\'; settle test -s "$M"',
+    { asks: stranger },
+  ),
+  living(
+    "a marker that a third user may not read",
+    'leave \'echo $$ >"$M"; exec sleep 600\'; settle test -s "$M"; chmod -R a+rwX "$R"; chmod 600 "$M"',
+    { asks: stranger },
+  ),
+  dead(
+    "another user's job that has ended, asked about by a third",
+    'echo $never >"$M"; chown 65534 "$M"; chmod -R a+rwX "$R"',
+    { asks: stranger },
+  ),
+  dead(
+    "its number is another user's process now",
+    'leave "exec setpriv --reuid=65534 --clear-groups sleep 600"; settle grep -q "^Uid:.65534" /proc/$left/status; echo $left >"$M"',
+  ),
+  dead("its number is a thread of the kernel", 'echo 2 >"$M"'),
+  dead(
+    "its number is a thread of another process",
+    `leave 'exec python3 -c "
+import os, threading, time
+threading.Thread(target=lambda: (open(os.environ[\\"M\\"], \\"w\\").write(str(threading.get_native_id()) + chr(10)), time.sleep(600))).start()"'; settle test -s "$M"`,
+  ),
+  dead(
+    "it has ended, and its parent has not asked for its end",
+    `leave 'exec python3 -c "
+import os, time
+pid = os.fork()
+if pid == 0: os._exit(0)
+open(os.environ[\\"M\\"], \\"w\\").write(str(pid) + chr(10))
+time.sleep(600)"'; settle test -s "$M"`,
+  ),
+  over("a bash job that has ended", 'noclobber; kill $job; settle gone_or_zombie $job; rm -f "$M"'),
+];
+
+/** The script is gone; what it started may train. */
+const leftByScripts: readonly Situation[] = [
+  living(
+    "its training writes a log there",
+    'echo $never >"$M"; leave \'exec 7>>"$W/train.log"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  living(
+    "its training writes a file that it has removed",
+    'echo $never >"$M"; leave \'exec 7>"$W/tmp"; rm "$W/tmp"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  living(
+    "its training writes a checkpoint in a folder of it",
+    'echo $never >"$M"; mkdir "$W/ckpt"; leave \'exec 7>"$W/ckpt/1.pth"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  living(
+    "its training writes there from a container, by another path",
+    'echo $never >"$M"; export W; container \'mount --bind "$W" /mnt; exec 7>/mnt/x.pth; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  dead(
+    "somebody reads there",
+    'echo $never >"$M"; echo 1 >"$W/x"; leave \'exec 7<"$W/x"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  dead(
+    "somebody works there, with no file open",
+    'echo $never >"$M"; leave \'cd "$W"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  dead(
+    "somebody writes in the folder beside it",
+    'echo $never >"$M"; leave \'exec 7>"$W-other"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  dead(
+    "another user writes there",
+    'echo $never >"$M"; leave \'exec 7>"$W/x.pth"; : >"$S/open"; exec setpriv --reuid=65534 --clear-groups sleep 600\'; settle test -e "$S/open"; settle grep -q "^Uid:.65534" /proc/$left/status',
+  ),
+  living(
+    "an old empty marker whose writer was stopped before it wrote",
+    'leave \'exec 7>"$M"; touch -d -1hour "$M"; : >"$S/open"; kill -STOP $$\'; settle test -e "$S/open"',
+  ),
+  dead("an old empty marker that nobody has open", ': >"$M"; touch -d -1hour "$M"', { shown: "STALE - no PID" }),
+  unknowable("a young empty marker", ': >"$M"', { shown: "UNKNOWN - being created" }),
+  unknowable("a marker of two lines", 'printf "1\\n2\\n" >"$M"'),
+  unknowable("a marker of bytes", 'head -c 40 /dev/urandom >"$M"; printf "\\0" >>"$M"'),
+  unknowable("a number that no process can have", 'echo 99999999999 >"$M"'),
+  unknowable("a folder in the marker's place", 'mkdir "$M"'),
+  unknowable("a pipe in the marker's place", 'mkfifo "$M"'),
+];
+
+/** PIDs mean another process on the other side. */
+const containers: readonly Situation[] = [
+  living(
+    "a job in a container",
+    'container \'echo 31000 >/proc/sys/kernel/ns_last_pid; bash -c "echo \\$\\$ >\\"$M\\"; exec sleep 600; :"; :\'; settle test -s "$M"',
+    { evidence: /inside a container/ },
+  ),
+  living(
+    "a job that is the first process of a container",
+    'container \'echo $$ >"$M"; exec sleep 600\'; settle test -s "$M"',
+  ),
+  dead(
+    "a job in a container that has ended",
+    'container \'echo 31500 >/proc/sys/kernel/ns_last_pid; bash -c "echo \\$\\$ >\\"$M\\"; exec sleep 600; :"; :\'; settle test -s "$M"; die $inside',
+  ),
+  unknowable(
+    "the first process of a container that has ended",
+    'touch -d 2001-01-01 "$M"; echo 1 >"$M"; touch -d 2001-01-01 "$M"',
+    { shown: "UNKNOWN - other container" },
+  ),
+  living("a job outside, asked about from a container", "noclobber", { asks: container }),
+  unknowable("a job outside that was killed, asked about from a container", "noclobber; die $job", {
+    asks: container,
+    shown: "UNKNOWN - other container",
+  }),
+  living("a run in a container", 'container \'run; : >"$S/held"; sleep 600; :\'; settle test -e "$S/held"'),
+  living("a run outside, asked about from a container", "run", { asks: container }),
+  dead(
+    "a run in a container that has ended",
+    'container \'run; : >"$S/held"; sleep 600; :\'; settle test -e "$S/held"; die $inside',
+  ),
+  dead(
+    "a run in a container that has ended, and its lock file is gone",
+    'container \'run; : >"$S/held"; sleep 600; :\'; settle test -e "$S/held"; die $inside; rm "$L"',
+    { evidence: /nobody is left in its container/ },
+  ),
+  living(
+    "a run in a container whose lock file and wrapper are gone",
+    'container \'run; : >"$S/held"; settle test -e "$S/go"; kill -9 $wrapper; rm -f "$L"; : >"$S/gone"; sleep 600; :\'; settle test -e "$S/held"; : >"$S/go"; settle test -e "$S/gone"',
+  ),
+  living(
+    "a job under another clock of boot",
+    'unshare --time --boottime 864000 --fork --kill-child bash -c "echo \\$\\$ >\\"$M\\"; exec sleep 600" & also $!; settle test -s "$M"; also $(<"$M")',
+  ),
+  living("a job, asked about under another clock of boot", "noclobber", {
+    asks: ["unshare", "--time", "--boottime", "864000", "--fork"],
+  }),
+  living("a run, asked about under another clock of boot", "run", {
+    asks: ["unshare", "--time", "--boottime", "864000", "--fork"],
+  }),
+];
+
+/** /proc shows users their own processes only. */
+const hiddenProcesses: readonly Situation[] = [
+  living(
+    "one's own job",
+    'chmod -R a+rwX "$R"; chown 65534 "$W"; leave \'exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "echo \\$\\$ >\\"$M\\"; exec sleep 600"\'; settle test -s "$M"',
+    { asks: hiddenFromNobody },
+  ),
+  dead("one's own job that has ended", 'echo $never >"$M"; chmod -R a+rwX "$R"; chown 65534:65534 "$W" "$M"', {
+    asks: hiddenFromNobody,
+  }),
+  dead(
+    "one's own job, whose number is another user's now",
+    'leave "exec sleep 600"; echo $left >"$M"; chmod -R a+rwX "$R"; chown 65534:65534 "$W" "$M"',
+    { asks: hiddenFromNobody },
+  ),
+  living(
+    "another user's job",
+    'chmod -R a+rwX "$R"; chown 65534 "$W"; leave \'exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "echo \\$\\$ >\\"$M\\"; exec sleep 600"\'; settle test -s "$M"',
+    { asks: hiddenFromStranger },
+  ),
+  living("another user's run", 'chmod -R a+rwX "$R"; run; chmod -R a+rwX "$R"', { asks: hiddenFromStranger }),
+];
+
+/** Kernel locks of the old writers. */
+const kernelLocks: readonly Situation[] = [
+  living("a Python job holds", "python", { shown: "ACTIVE" }),
+  living("a bash job holds by flock", "flocked", { shown: "ACTIVE" }),
+  living("a stopped Python job", "python; kill -STOP $job"),
+  dead("a Python job was killed", "python; die $job", { shown: "STALE - lock not held" }),
+  over("a Python job has ended", 'python; kill $job; settle gone_or_zombie $job; rm -f "$L"'),
+  living("a contender has emptied the lock file", 'python; : >"$L"'),
+  living(
+    "the script was killed, and a child has inherited its lock",
+    'flocked; die $job; leave \'exec 9>>"$L"; flock -n 9; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+  living("the lock file was removed while a Python job holds it", 'python; rm "$L"'),
+  living("the lock file was removed and made again while a Python job holds it", 'python; rm "$L"; : >"$L"'),
+  living("the lock file was removed while a bash job holds it, whose flock has ended", 'flocked; rm "$L"'),
+  living(
+    "the lock file was removed while a container's job holds it",
+    `container 'python; : >"$S/held"; sleep 600; :'; settle test -e "$S/held"; rm "$L"`,
+  ),
+  living("another user's lock, in a file that a third may not read", 'chmod -R a+rwX "$R"; python; chmod 600 "$L"', {
+    asks: stranger,
+    runs: 3,
+  }),
+  living(
+    "bytes for a record, and held",
+    'leave \'exec 9>>"$L"; flock -n 9; head -c 300 /dev/urandom >"$L"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
+  ),
+];
+
+/** Claims of trainlock. */
+const claims: readonly Situation[] = [
+  living("a run trains", "run", { shown: "ACTIVE" }),
+  living("a run that was stopped", "run; kill -STOP $wrapper $command"),
+  living("its wrapper was killed", "run; die $wrapper"),
+  dead("wrapper and command were killed", "run; die $wrapper $command", { shown: "STALE - PID not running" }),
+  living(
+    "both were killed, and a daemon of its tree lives",
+    'run \'setsid sleep 600 & echo $! >"$S/daemon"; exec sleep 600\'; settle test -s "$S/daemon"; also $(<"$S/daemon"); die $wrapper $command',
+  ),
+  living(
+    "both were killed, and a daemon without its environment lives",
+    'run \'setsid env -i sleep 600 & echo $! >"$S/daemon"; exec sleep 600\'; settle test -s "$S/daemon"; also $(<"$S/daemon"); settle grep -qs ":$(<"$S/daemon")," "$W/.training_lock.tree"; die $wrapper $command',
+  ),
+  over("a run has ended", '"$T" run $A --scheduler none -- true'),
+  over("a run has failed", '"$T" run $A --scheduler none -- false || true'),
+  living(
+    "its lock file was removed and made again by somebody, then its wrapper killed",
+    'run; rm "$L"; : >"$L"; die $wrapper',
+  ),
+  living("its wrapper was killed, then its lock file removed", 'run; die $wrapper; rm "$L"'),
+  dead("both were killed, and its lock file removed", 'run; die $wrapper $command; rm "$L"'),
+  living("its marker was removed, and it has put it back", 'run; rm "$M"; settle test -s "$M"'),
+  living("its record was emptied by a contender", 'run; : >"$L"'),
+  living("its lock file is empty, and its wrapper killed", 'run; die $wrapper; : >"$L"'),
+  living(
+    "its folder was put back from a copy while it trains",
+    'run; cp -a "$W" "$S/copy"; rm -r "$W"; cp -a "$S/copy" "$W"',
+  ),
+  dead(
+    "its folder was put back from a copy after its end",
+    'run; die $wrapper $command; cp -a "$W" "$S/copy"; rm -r "$W"; cp -a "$S/copy" "$W"',
+  ),
+  living(
+    "a stranger's record lies beside a job's marker",
+    'run; die $wrapper $command; rm "$L"; leave \'echo $$ >"$M"; exec sleep 600\'; settle grep -qx $left "$M"; sed -i "s/\\"pid\\": [0-9]*/\\"pid\\": $left/; s/\\"marker_inode\\": [0-9]*/\\"marker_inode\\": $(stat -c %i "$M")/" "$J"; chown 65530 "$J"',
+  ),
+  living(
+    "a record of before lies beside a job's marker of the same inode",
+    'run; die $wrapper $command; rm "$L"; leave \'echo $$ >"$M"; exec sleep 600\'; settle grep -qx $left "$M"; sed -i "s/\\"pid\\": [0-9]*/\\"pid\\": $left/; s/\\"marker_inode\\": [0-9]*/\\"marker_inode\\": $(stat -c %i "$M")/" "$J"; touch -d -1day "$J"',
+  ),
+  dead(
+    "its host has booted since",
+    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J" "$L"; rm "$L"; touch -d -90days "$M"; touch -d -89days "$J"',
+    { shown: "STALE - host rebooted" },
+  ),
+  unknowable(
+    "a copy of its host took it: same name and machine id, other boot, younger than this boot",
+    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J"; rm "$L"',
+  ),
+  unknowable(
+    "a newer trainlock's, not released",
+    'run; die $wrapper $command; sed -i "s/\\"format\\": 1/\\"format\\": 2/" "$J" "$L"',
+    { shown: "UNKNOWN - newer trainlock" },
+  ),
+  living("a newer trainlock's, held", 'run; sed -i "s/\\"format\\": 1/\\"format\\": 2/" "$J"'),
+];
+
+/** What one machine can stage: a local file system, users, containers, clocks. */
+export const oneHost: Readonly<Record<string, readonly Situation[]>> = {
+  "job scripts that leave a PID": bareMarkers,
+  "a script that is gone": leftByScripts,
+  containers,
+  "hidden processes": hiddenProcesses,
+  "kernel locks of old jobs": kernelLocks,
+  "claims of trainlock": claims,
+};
