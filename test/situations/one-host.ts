@@ -227,6 +227,10 @@ const kernelLocks: readonly Situation[] = [
     "the lock file was removed while a container's job holds it",
     `container 'python; : >"$S/held"; sleep 600; :'; settle test -e "$S/held"; rm "$L"`,
   ),
+  over(
+    "a lock file of that name in another root was removed while a container's job holds it",
+    `export L="$S/other/\${L##*/}"; mkdir "$S/other"; container 'python; : >"$S/held"; sleep 600; :'; settle test -e "$S/held"; rm "$L"`,
+  ),
   living("another user's lock, in a file that a third may not read", 'chmod -R a+rwX "$R"; python; chmod 600 "$L"', {
     asks: stranger,
     runs: 3,

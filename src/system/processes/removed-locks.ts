@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { type BigIntStats, existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { sameFile } from "../files/same-file.ts";
 import { listedPids, readProcText } from "./proc-files.ts";
 
 /** A lock that somebody of this host holds on a file that has lost its name. */
@@ -18,23 +19,17 @@ const deleted = / \(deleted\)$/;
 export function removedLocksIn(lockDir: string, name: string | null = null): RemovedLock[] {
   const holders = lockers();
   if (holders.length === 0) return [];
-  let top: string;
-  let device: bigint;
-  try {
-    top = realpathSync(lockDir);
-    device = statSync(top, { bigint: true }).dev;
-  } catch {
-    return [];
-  }
+  const folder = statSync(lockDir, { bigint: true, throwIfNoEntry: false });
+  if (folder === undefined) return [];
   // Who has taken a lock may have ended, as flock(1) in a script does: then anybody may have the file.
   const pids = holders.every((pid) => pid > 0 && existsSync(`/proc/${pid}`)) ? holders : listedPids();
   const found = new Map<string, number>();
   for (const pid of pids) {
-    for (const path of removedBy(pid, top, device)) {
-      if ((name === null || basename(path) === name) && !found.has(path)) found.set(path, pid);
+    for (const removed of removedBy(pid, folder)) {
+      if ((name === null || removed === name) && !found.has(removed)) found.set(removed, pid);
     }
   }
-  return [...found].map(([path, pid]) => ({ path: join(lockDir, basename(path)), pid }));
+  return [...found].map(([removed, pid]) => ({ path: join(lockDir, removed), pid }));
 }
 
 /** Who has taken the locks that are held, by `/proc/locks`; -1 where it does not say. A waiter's line has `->`. */
@@ -44,24 +39,23 @@ function lockers(): number[] {
   return [...new Set(pids.map(Number))];
 }
 
-function removedBy(pid: number, top: string, device: bigint): string[] {
-  const paths: string[] = [];
+/** By the folder that the file was in, as its holder sees it: in another mount namespace it may have another path. */
+function removedBy(pid: number, folder: BigIntStats): string[] {
+  const names: string[] = [];
   for (const fd of namesIn(`/proc/${pid}/fd`)) {
     const link = `/proc/${pid}/fd/${fd}`;
     try {
       const target = readlinkSync(link);
       if (!deleted.test(target) || !target.endsWith(".lock (deleted)")) continue;
       const path = target.replace(deleted, "");
-      // In another mount namespace the folder may have another name.
-      const isThere =
-        dirname(path) === top || readlinkSync(`/proc/${pid}/ns/mnt`) !== readlinkSync("/proc/self/ns/mnt");
-      if (!isThere || !isLocked(pid, fd) || statSync(link, { bigint: true }).dev !== device) continue;
-      paths.push(join(top, basename(path)));
+      if (!isLocked(pid, fd) || !sameFile(statSync(`/proc/${pid}/root${dirname(path)}`, { bigint: true }), folder))
+        continue;
+      names.push(basename(path));
     } catch {
       // Closed or ended meanwhile.
     }
   }
-  return paths;
+  return names;
 }
 
 function isLocked(pid: number, fd: string): boolean {
