@@ -3,7 +3,7 @@ const leastMs = 10_000;
 /** And of the time between two scans one part in so many is spent on scanning. */
 const share = 50;
 
-/** How long after the start of a scan that took `tookMs` the next one may start, milliseconds. Pure. */
+/** How long after the start of a scan that kept the file server busy for `tookMs` the next one may start, milliseconds. Pure. */
 export function pauseAfter(tookMs: number): number {
   return Math.max(leastMs, share * tookMs);
 }
@@ -16,13 +16,19 @@ type OnScan<T> = (result: T) => void;
  */
 export class Scanner<T> {
   readonly #scan: () => Promise<T>;
+  readonly #takeAskedMs: () => number;
   readonly #watchers = new Set<OnScan<T>>();
   #last: { readonly result: T; readonly dueMs: number } | null = null;
   #running: Promise<T> | null = null;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(scan: () => Promise<T>) {
+  /**
+   * @param takeAskedMs How long the last scan waited for the answers of other hosts and schedulers, milliseconds: a node that is
+   *   cut off must not make the page old just when people look at it.
+   */
+  constructor(scan: () => Promise<T>, takeAskedMs: () => number = () => 0) {
     this.#scan = scan;
+    this.#takeAskedMs = takeAskedMs;
   }
 
   /** The last result, or a new one where that is due. */
@@ -46,7 +52,8 @@ export class Scanner<T> {
     const startedMs = performance.now();
     const running = this.#scan()
       .then((result) => {
-        this.#last = { result, dueMs: startedMs + pauseAfter(performance.now() - startedMs) };
+        const tookMs = Math.max(0, performance.now() - startedMs - this.#takeAskedMs());
+        this.#last = { result, dueMs: startedMs + pauseAfter(tookMs) };
         for (const tell of this.#watchers) tell(result);
         return result;
       })

@@ -53,6 +53,8 @@ export function serveBoard(request: BoardRequest): BoardServer {
   return new Board(request);
 }
 
+type Fetch = (asked: Request, server: Bun.Server<undefined>) => Promise<Response>;
+
 class Board implements BoardServer {
   readonly port: number | null;
   readonly ended: Promise<void>;
@@ -73,14 +75,11 @@ class Board implements BoardServer {
     this.ended = promise;
     this.#end = resolve;
     const { place } = request;
-    const common = {
-      fetch: (asked: Request, server: Bun.Server<undefined>) => this.#answer(asked, server),
-      idleTimeout: 30,
-    };
+    const fetch: Fetch = (asked, server) => this.#answer(asked, server);
     this.#server =
       place.kind === "socket"
-        ? listenPrivately(place.path, () => Bun.serve({ fetch: common.fetch, unix: place.path }))
-        : Bun.serve({ ...common, hostname: "127.0.0.1", port: place.port });
+        ? listenPrivately(place.path, () => Bun.serve(atSocket(fetch, place.path)))
+        : Bun.serve({ fetch, hostname: "127.0.0.1", port: place.port, idleTimeout: 30 });
     this.port = this.#server.port ?? null;
     this.#seen();
   }
@@ -200,6 +199,14 @@ class Board implements BoardServer {
     });
     return new Response(stream as unknown as ReadableStream<Uint8Array>, { headers: headersFor("text/event-stream") });
   }
+}
+
+/**
+ * At a socket a single request's own limit has no effect, and the default cuts a quiet stream and a slow scan after 10 s: the
+ * longest limit there is. The runtime takes it, its types do not know that.
+ */
+function atSocket(fetch: Fetch, unix: string) {
+  return { fetch, unix, idleTimeout: 255 } as unknown as { fetch: typeof fetch; unix: string };
 }
 
 /** The address without its host, which the client chooses as it likes. */

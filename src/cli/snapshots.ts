@@ -1,13 +1,36 @@
 import { type Lately, readLately } from "../board/lately.ts";
 import { makeSnapshot, type Snapshot } from "../board/snapshot.ts";
+import type { RemoteOptions } from "../evidence/remote/options.ts";
 import type { Plan } from "../grid/plan.ts";
 import { countStates } from "../grid/row-state.ts";
 import { messageOf, TrainlockError } from "../model/errors.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import type { PlanSource, RowsInForce } from "./plan-source.ts";
 
+/** How whoever looks again and again asks others, and what that took since it was last taken, milliseconds. */
+export interface Watching {
+  readonly asks: Partial<RemoteOptions>;
+  readonly takeAskedMs: () => number;
+}
+
 /** A scheduler has other work than pages: one question a minute, and nothing written over a screen. */
-export const watching = { askEveryMs: 60_000, onNote: () => undefined };
+export function watchOthers(): Watching {
+  let askedMs = 0;
+  return {
+    asks: {
+      askEveryMs: 60_000,
+      onNote: () => undefined,
+      onAsked: (tookMs) => {
+        askedMs += tookMs;
+      },
+    },
+    takeAskedMs: () => {
+      const taken = askedMs;
+      askedMs = 0;
+      return taken;
+    },
+  };
+}
 
 /** A lab's history of a week is a few megabytes. */
 const historyEveryMs = 60_000;

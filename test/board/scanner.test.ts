@@ -62,3 +62,15 @@ test("none sooner than 50 times what the last one took, and never two at once", 
   expect(begun).toEqual([0, 100, 1600]);
   expect([pauseAfter(1), pauseAfter(200), pauseAfter(1000)]).toEqual([10_000, 10_000, 50_000]);
 });
+
+test("the time that other hosts took to answer, or not to, keeps the next scan off by nothing", async () => {
+  const begun: number[] = [];
+  const origin = performance.now();
+  const scan = async () => {
+    begun.push(Math.round((performance.now() - origin) / 1000));
+    await new Promise((resolve) => setTimeout(resolve, 8000));
+  };
+  new Scanner(scan, () => 7900).watch(() => undefined);
+  await vi.advanceTimersByTimeAsync(35_000);
+  expect(begun).toEqual([10, 20, 30]);
+});

@@ -37,10 +37,16 @@ function lockOfJob(jobId: number): LockFacts {
 test("who watches asks a scheduler once a minute, for all locks together, and says of a newer claim that it is not asked yet", async () => {
   const { env, log } = await standIns("squeue");
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+  const told: number[] = [];
   const real = performance.now.bind(performance);
   let laterMs = 0;
   vi.spyOn(performance, "now").mockImplementation(() => real() + laterMs);
-  const source = remoteSource({ ...remoteOptionsOf(), scheduler: "slurm", askEveryMs: 60_000 });
+  const source = remoteSource({
+    ...remoteOptionsOf(),
+    scheduler: "slurm",
+    askEveryMs: 60_000,
+    onAsked: (ms) => told.push(ms),
+  });
   const look = async (...jobs: number[]) => (await Promise.all(jobs.map((id) => source(lockOfJob(id))))).flat();
   const asked = () => log().length;
   for (const { detail } of await look(1, 2)) expect(detail).toMatch(/^Slurm gives no evidence on job/);
@@ -57,4 +63,7 @@ test("who watches asks a scheduler once a minute, for all locks together, and sa
   const after = await look(1, 2, 3, 4);
   expect(asked()).toBe(2);
   for (const { detail } of after) expect(detail).toMatch(/^Slurm gives no evidence on job/);
+  // Once a question, and before its last answer is used.
+  expect(told).toHaveLength(2);
+  expect(Math.min(...told)).toBeGreaterThan(0);
 });

@@ -17,7 +17,7 @@ import { print, say } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, type PlanSource, planSourceOptions } from "../plan-source.ts";
 import { planJson } from "../show/plan-data.ts";
-import { takeSnapshots, watching } from "../snapshots.ts";
+import { takeSnapshots, watchOthers } from "../snapshots.ts";
 import { parsePositiveDuration } from "../units.ts";
 
 const options = {
@@ -68,7 +68,8 @@ export const command = defineCommand({
 });
 
 async function board(gridFile: string | undefined, given: BoardOptions): Promise<number> {
-  const source = openPlanSource(gridFile, given, { watching });
+  const others = watchOthers();
+  const source = openPlanSource(gridFile, given, { watching: others.asks });
   const standard = standardView(given, source);
   const title = gridFile === undefined ? basename(source.layout.root) : basename(gridFile);
   if (given.export !== undefined) return exportTo(given.export, given, source, title, standard);
@@ -80,7 +81,7 @@ async function board(gridFile: string | undefined, given: BoardOptions): Promise
     // A scan of 10,000 folders leaves as much behind as the runtime itself takes; by itself the collector would wait.
     Bun.gc(true);
     return snapshot;
-  });
+  }, others.takeAskedMs);
   const place = await placeFor(given, `${source.layout.root}\0${gridFile === undefined ? "" : resolve(gridFile)}`);
   const server = serveBoard({
     place,

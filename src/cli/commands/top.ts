@@ -9,7 +9,7 @@ import { isTerminal, print } from "../output.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { FullScreen } from "../show/full-screen.ts";
 import { paintFor } from "../show/paint.ts";
-import { takeSnapshots, watching } from "../snapshots.ts";
+import { takeSnapshots, type Watching, watchOthers } from "../snapshots.ts";
 
 export const command = defineCommand({
   summary: "the plan of a grid in a terminal, watched: what is stuck first",
@@ -29,12 +29,14 @@ export const command = defineCommand({
 });
 
 async function top(gridFile: string | undefined, given: ValuesOf<typeof planSourceOptions>): Promise<number> {
-  const source = openPlanSource(gridFile, given, { watching });
+  const others = watchOthers();
+  const source = openPlanSource(gridFile, given, { watching: others.asks });
   const view = firstView(basename(gridFile ?? source.layout.root));
   // A mistake in the grid is told before the screen is taken.
   if (gridFile !== undefined) await source.rows();
   const takeSnapshot = takeSnapshots(source);
-  if (isTerminal(1) && process.stdin.isTTY) return watch(view, takeSnapshot, new FullScreen(paintFor(1, given.color)));
+  if (isTerminal(1) && process.stdin.isTTY)
+    return watch(view, takeSnapshot, others, new FullScreen(paintFor(1, given.color)));
   const snapshot = await takeSnapshot();
   print(wholeText({ ...view, snapshot }, Date.now()));
   return snapshot.problems.length === 0 ? exitCodes.ok : exitCodes.environment;
@@ -43,9 +45,14 @@ async function top(gridFile: string | undefined, given: ValuesOf<typeof planSour
 /** Ages go on between two scans. */
 const redrawMs = 5000;
 
-function watch(first: TopView, takeSnapshot: () => Promise<Snapshot>, screen: FullScreen): Promise<number> {
+function watch(
+  first: TopView,
+  takeSnapshot: () => Promise<Snapshot>,
+  { takeAskedMs }: Watching,
+  screen: FullScreen,
+): Promise<number> {
   let view = first;
-  const scanner = new Scanner(takeSnapshot);
+  const scanner = new Scanner(takeSnapshot, takeAskedMs);
   const draw = () => screen.draw(screenOf(view, screen.size, Date.now()));
   return new Promise((resolve, reject) => {
     const finish = (settle: () => void) => {

@@ -16,6 +16,8 @@ export interface RemoteOptions {
   readonly ssh: SshSettings;
   /** Whoever watches asks no more often than this, all at once, milliseconds; null: whenever there is a new claim. */
   readonly askEveryMs: number | null;
+  /** Told how long the questions of one look took, milliseconds. */
+  readonly onAsked: (tookMs: number) => void;
   /** Told once of each scheduler that gives no answer. */
   readonly onNote: (text: string) => void;
 }
@@ -32,6 +34,7 @@ export function remoteOptionsOf(site: SiteConfig = emptySiteConfig): RemoteOptio
     hosts: site.hosts,
     ssh: site.ssh,
     askEveryMs: null,
+    onAsked: () => undefined,
     onNote: () => undefined,
   };
 }

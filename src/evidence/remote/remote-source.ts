@@ -36,7 +36,7 @@ export function remoteSource(options: RemoteOptions): (facts: LockFacts) => Prom
   let askUntil = 0;
   const schedulers = makeSchedulers(options);
   const flush = () => {
-    const batch = waiting;
+    const batch = timed(waiting, options.onAsked);
     waiting = [];
     void answer(batch, options, schedulers, makeHosts(options, silent));
   };
@@ -62,6 +62,19 @@ export function remoteSource(options: RemoteOptions): (facts: LockFacts) => Prom
     known.set(key, evidence);
     return evidence;
   };
+}
+
+/** The same requests; how long all of them took is told before the last one is settled. */
+function timed(batch: readonly Request[], onAsked: RemoteOptions["onAsked"]): Request[] {
+  const begun = performance.now();
+  const open = new Set(batch);
+  return batch.map((request) => ({
+    owner: request.owner,
+    settle: (evidence) => {
+      if (open.delete(request) && open.size === 0) onAsked(performance.now() - begun);
+      request.settle(evidence);
+    },
+  }));
 }
 
 /** Of a claim that is newer than the last question. An answer that is older than a claim says nothing of it. */
