@@ -1,5 +1,4 @@
 import { closeSync, openSync, writeSync } from "node:fs";
-import { sleep } from "../system/clock/sleep.ts";
 import { findMount, mountTable } from "../system/files/mount-table.ts";
 import { scopeOf } from "../system/files/mounts.ts";
 import { errnoName, systemError } from "../system/libc/errno.ts";
@@ -24,20 +23,29 @@ export function isOnOwnDisk(path: string): boolean {
   return mount !== null && scopeOf(mount).shared === false;
 }
 
+/** So long the process that appends a line tries to. */
+export const writerLifeMs = 30_000;
+/** So often it is looked at: soon while somebody waits for it, and then seldom. */
+const pollMs = { waitedFor: 3, late: 500 };
+
 /**
  * Appends a line in a process of its own. A call to a file server that does not answer may be one that no signal ends, and a
- * process that is in one cannot exit: this one must not be it.
+ * process that is in one cannot exit: this one must not be it. When nobody waits any more (`late`), the other process goes on,
+ * also after this one has ended: a file server that many start on at once is slow for a moment, and loses nothing.
  */
-export async function appendApart(note: Note, giveUp: AbortSignal): Promise<void> {
+export async function appendApart(note: Note, late: AbortSignal): Promise<"done"> {
   const pid = startWriter(note);
-  while (!giveUp.aborted) {
+  for (;;) {
     const change = pollChild(pid);
-    if (change.kind === "exited" && change.code === 0) return;
+    if (change.kind === "exited" && change.code === 0) return "done";
     if (change.kind === "exited") throw systemError("append to", note.path, errnoName(change.code));
-    if (change.kind === "signalled") return;
-    await sleep(3);
+    if (change.kind === "signalled") throw systemError("append to", note.path, "EINTR");
+    // No reason for this process to stay.
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, late.aborted ? pollMs.late : pollMs.waitedFor);
+      if (late.aborted) timer.unref();
+    });
   }
-  process.kill(pid, "SIGKILL");
 }
 
 function startWriter(note: Note): number {

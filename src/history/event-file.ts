@@ -29,10 +29,10 @@ export async function appendLine(
   line: string,
   once: readonly string[] | null,
   giveUp: AbortSignal,
-): Promise<void> {
+): Promise<"gone" | "done" | "given up"> {
   const file = await OwnEventFile.open(path);
   try {
-    await file.append(line, once, giveUp);
+    return await file.append(line, once, giveUp);
   } finally {
     await file.close();
   }
@@ -60,13 +60,18 @@ export class OwnEventFile {
 
   /**
    * Appends a line by one write, under a lock that no other process of this host has. Begins a new line where the last one was
-   * torn. `once`: not where a line with all of these texts is among the last ones. Rejects where that is not possible. `gone`: the file has no name any more.
+   * torn. `once`: not where a line with all of these texts is among the last ones. Rejects where that is not possible. `gone`: the
+   * file has no name any more. `given up`: another kept the lock until nobody waited any more.
    */
-  async append(line: string, once: readonly string[] | null, giveUp: AbortSignal): Promise<"gone" | "done"> {
+  async append(
+    line: string,
+    once: readonly string[] | null,
+    giveUp: AbortSignal,
+  ): Promise<"gone" | "done" | "given up"> {
     const { path } = this;
     const fd = this.#fd;
     while (isLockedByAnother(fd, path)) {
-      if (giveUp.aborted) return "done";
+      if (giveUp.aborted) return "given up";
       await sleep(withJitter(5));
     }
     try {

@@ -35,6 +35,8 @@ class FileEventLog implements EventLog {
   readonly #onProblem: (text: string) => void;
   readonly #pending = new Set<Promise<void>>();
   #last: Promise<void> = Promise.resolve();
+  /** Events that were not written in time. One that another process writes may be, still. */
+  #late = 0;
   #complained = false;
   #file: OwnEventFile | null = null;
 
@@ -49,25 +51,28 @@ class FileEventLog implements EventLog {
     // One after the other, and each only once what called for it has gone on.
     const writing = this.#last
       .then(() => new Promise<void>((resolve) => setImmediate(resolve)))
-      .then(() => (timeUp.signal.aborted ? undefined : this.#append(at, subject, detail, timeUp.signal)));
-    this.#last = writing.catch(() => undefined);
+      .then(() => this.#append(at, subject, detail, timeUp.signal));
     const bounded = this.#bounded(writing, timeUp);
+    // One that is late keeps no other waiting.
+    this.#last = bounded;
     this.#pending.add(bounded);
     void bounded.finally(() => this.#pending.delete(bounded));
   }
 
   async settled(): Promise<void> {
     await Promise.all(this.#pending);
+    if (this.#late > 0) this.#complain(`its folder did not answer within ${deadlineMs} ms`);
   }
 
-  async #append(at: Date, subject: EventSubject, detail: EventDetail, giveUp: AbortSignal): Promise<void> {
+  async #append(at: Date, subject: EventSubject, detail: EventDetail, giveUp: AbortSignal): Promise<string> {
     const line = eventLine(at, subject, eventPlace(), detail);
     const note = { path: ownEventFile(this.#lockDir, at), line, once: onceTexts(subject, detail) };
     if (!isOnOwnDisk(note.path)) return appendApart(note, giveUp);
     const file = await this.#opened(note.path);
-    if ((await file.append(line, note.once, giveUp)) === "done") return;
+    const outcome = await file.append(line, note.once, giveUp);
+    if (outcome !== "gone") return outcome;
     this.#file = null;
-    await appendLine(note.path, line, note.once, giveUp);
+    return appendLine(note.path, line, note.once, giveUp);
   }
 
   async #opened(path: string): Promise<OwnEventFile> {
@@ -79,7 +84,7 @@ class FileEventLog implements EventLog {
     return this.#file;
   }
 
-  async #bounded(writing: Promise<void>, timeUp: AbortController): Promise<void> {
+  async #bounded(writing: Promise<string>, timeUp: AbortController): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<"late">((resolve) => {
       timer = setTimeout(() => resolve("late"), deadlineMs);
@@ -87,13 +92,23 @@ class FileEventLog implements EventLog {
     try {
       if ((await Promise.race([writing, late])) !== "late") return;
       timeUp.abort();
-      this.#complain(`its folder did not answer within ${deadlineMs} ms`);
+      this.#late += 1;
+      void writing.then(
+        (outcome) => {
+          if (outcome === "done") this.#late -= 1;
+        },
+        (error: unknown) => this.#fail(error),
+      );
     } catch (error) {
-      // The runtime has no words for every error, and says "unknown error" then.
-      this.#complain(messageOf(asSystemError("write an event below", this.#lockDir, error)));
+      this.#fail(error);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #fail(error: unknown): void {
+    // The runtime has no words for every error, and says "unknown error" then.
+    this.#complain(messageOf(asSystemError("write an event below", this.#lockDir, error)));
   }
 
   #complain(why: string): void {

@@ -228,6 +228,30 @@ describe("what is in the way of the history delays and fails nothing, and is sai
     expect([exitCode, stdout]).toEqual([0, "ended with 7, while the server was silent\n"]);
   });
 
+  requiresPrograms(
+    "root",
+    "bindfs",
+    "unshare --mount",
+  )("a file server that is slow for a moment, and then has all of it", async () => {
+    const of = await here();
+    await run(of, "true");
+    const folder = historyOf(of);
+    const script = `bindfs -f ${folder} ${folder} & server=$!; until mountpoint -q ${folder}; do sleep 0.02; done
+      kill -STOP $server; "$@"; code=$?; kill -CONT $server
+      for _ in $(seq 50); do [ $(wc -l <${eventFile(of)}) = 4 ] && break; sleep 0.1; done
+      umount ${folder}; exit $code`;
+    const command = [executable, "run", ...of.args, "--", "sh", "-c", "exit 7"];
+    const { exitCode, stderr } = await finish(
+      "unshare",
+      ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh", ...command],
+      {
+        env: environment(),
+      },
+    );
+    expect([exitCode, stderr.match(/did not answer within 250 ms/g)?.length]).toEqual([7, 1]);
+    expect(namesOf(of)).toEqual(["claimed", "ended", "claimed", "ended"]);
+  });
+
   requiresPrograms("flock")("a lock that somebody keeps on its file", async () => {
     const of = await here();
     await run(of, "true");

@@ -30,6 +30,7 @@ const trials = {
 /** Programs that only have to be there. */
 type Program =
   | "bash"
+  | "bindfs"
   | "cc"
   | "chromium"
   | "etcd"

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
-import type { Note } from "../../history/append-apart.ts";
+import { type Note, writerLifeMs } from "../../history/append-apart.ts";
 import { appendLine } from "../../history/event-file.ts";
 import { TrainlockError } from "../../model/errors.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
@@ -13,10 +13,11 @@ export const command = defineCommand({
   examples: [],
   exitCodes: { 0: "appended" },
   async execute() {
+    setTimeout(() => process.exit(constants.errno.ETIMEDOUT), writerLifeMs).unref();
     const { path, line, once }: Note = JSON.parse(readFileSync(0, "utf8"));
     try {
-      await appendLine(path, line, once, new AbortController().signal);
-      return 0;
+      const outcome = await appendLine(path, line, once, new AbortController().signal);
+      return outcome === "done" ? 0 : constants.errno.ESTALE;
     } catch (error) {
       const code = error instanceof TrainlockError ? error.code : (errnoOf(error) ?? "EIO");
       return (constants.errno as Readonly<Record<string, number>>)[code] ?? constants.errno.EIO;
