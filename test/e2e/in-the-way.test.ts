@@ -116,3 +116,12 @@ requiresPrograms("strace")("ESTALE from an open lock file: opened again three ti
   expect((await traced(["check", ...of.args], "1..3")).exitCode).toBe(0);
   expect((await traced(["check", ...of.args], "1..4")).exitCode).toBe(3);
 });
+
+requiresPrograms("strace")("ESTALE of a marker or its record: looked for again three times, then exit 3", async () => {
+  await writeMarker(of, "1\n");
+  const readWith = (when: string) =>
+    trace(["check", ...of.args], { paths: [of.marker], inject: `pread64:error=ESTALE:when=${when}` });
+  const asIs = (await trace(["check", ...of.args])).exitCode;
+  expect((await readWith("1..3")).exitCode).toBe(asIs);
+  expect(await readWith("1..4")).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("ESTALE") });
+});

@@ -5,12 +5,13 @@ import type { KernelLockState } from "../../model/lock-facts.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
+import { mostStaleFiles } from "../../system/files/read-regular-file.ts";
 import { errnoOf, isErrno } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
 import { isReleased } from "../claim-record.ts";
 import { keepsKernelLocks } from "./claim-lock.ts";
-import { mostStaleFiles, readLockFile, readLockRecord } from "./lock-file.ts";
+import { readLockFile, readLockRecord } from "./lock-file.ts";
 import { readMarkerRecord } from "./read-marker.ts";
 
 /** A would-block that lasts longer is no other probe. Where a record says that somebody holds it, less will do. */

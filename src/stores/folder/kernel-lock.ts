@@ -5,13 +5,13 @@ import { largestRecordBytes, type RecordReading } from "../../model/owner-record
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { readFresh } from "../../system/files/fresh-read.ts";
-import { readUpTo, specialFileAt } from "../../system/files/read-regular-file.ts";
+import { mostStaleFiles, readUpTo, specialFileAt } from "../../system/files/read-regular-file.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { repairHint } from "./claimable.ts";
-import { mostStaleFiles, type WrittenRecord } from "./lock-file.ts";
+import type { WrittenRecord } from "./lock-file.ts";
 
 /** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
 const probePatienceMs = 100;

@@ -11,9 +11,6 @@ import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
 import { discard } from "./temporary-file.ts";
 
-/** How often an open file may turn out to be gone from its server, before that is a fault of the mount. */
-export const mostStaleFiles = 3;
-
 /** The owner record in a lock file as the server has it now; `none` also where the file is not there or cannot be read. */
 export function readLockRecord(path: string): RecordReading {
   return recordIn(readLockFile(path));
@@ -42,12 +39,8 @@ export function readWrittenRecord(path: string): WrittenRecord | null {
   return { reading: recordIn(file), modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) };
 }
 
-/** A file that was removed on its server between open and read is opened again, three times. */
 export function readLockFile(path: string): FileReading {
-  for (let stale = 0; ; stale += 1) {
-    const file = readRegularFile(path, largestRecordBytes, freshFlag(path));
-    if (file.kind !== "failed" || !isErrno(file.error, "ESTALE") || stale === mostStaleFiles) return file;
-  }
+  return readRegularFile(path, largestRecordBytes, freshFlag(path));
 }
 
 function recordIn(file: FileReading): RecordReading {

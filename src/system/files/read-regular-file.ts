@@ -9,11 +9,21 @@ export type FileReading =
   | { readonly kind: "failed"; readonly why: string; readonly error: unknown; readonly opened: boolean }
   | { readonly kind: "file"; readonly bytes: Buffer; readonly stats: BigIntStats };
 
+/** A file that was removed on its server while it was opened, locked or read is looked for again, so many times. */
+export const mostStaleFiles = 3;
+
 /**
  * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, opens no device,
  * and reads nothing but a regular file: whoever can write the folder can plant anything under the name.
  */
 export function readRegularFile(path: string, limit: number, extraFlags = 0): FileReading {
+  for (let stale = 0; ; stale += 1) {
+    const file = readOnce(path, limit, extraFlags);
+    if (file.kind !== "failed" || !isErrno(file.error, "ESTALE") || stale === mostStaleFiles) return file;
+  }
+}
+
+function readOnce(path: string, limit: number, extraFlags: number): FileReading {
   const opening = openRegularFile(path, extraFlags);
   if (opening.kind !== "opened") return opening;
   const { fd, stats } = opening;
