@@ -61,7 +61,7 @@ export async function boardAtSocket(args: readonly string[], env: Record<string,
   return { process, url: `http://localhost:${await forward(socket)}/`, socket };
 }
 
-async function forward(socket: string): Promise<number> {
+export async function forward(socket: string): Promise<number> {
   const server = createServer((client) => {
     const inner = connect(socket);
     client.pipe(inner).pipe(client);

@@ -5,6 +5,8 @@
 #
 #   cluster.sh FOLDER
 #
+# Users there are root, ada and ben; those two are of the group lab, each with a home, keys and settings of ssh.
+#
 # Starts it, prints `READY`, and takes everything down, FOLDER too, when its input ends, however its caller ended. In FOLDER: shared (the
 # folder, seen on every host at this path), NAME.pid (the first process of a host, as seen from outside), env, and the logs.
 # Needs root and Debian's slurm-wlm, munge, openssh-server, iproute2 and bindfs.
@@ -42,16 +44,14 @@ write_configuration() {
   { echo '127.0.0.1 localhost'; for host in "${hosts[@]}"; do echo "${address[$host]} $host"; done; } >"$folder/hosts"
   for host in "${hosts[@]}"; do echo "$host $(cut -d' ' -f1,2 "$folder/hostkey.pub")"; done >"$folder/known_hosts"
   for host in "${hosts[@]}"; do cat /proc/sys/kernel/random/uuid >"$folder/boot/$host"; done
-  # root is at home in the folder there, so that ssh finds its configuration as everybody's does.
+  # All are at home in the folder there, so that ssh finds its configuration as everybody's does.
   sed "s#^\(root:[^:]*:[^:]*:[^:]*:[^:]*\):[^:]*#\1:$folder/home#" /etc/passwd >"$folder/passwd"
-  mkdir -m 700 "$folder/home" "$folder/home/.ssh"
-  cat >"$folder/home/.ssh/config" <<END
-Host *
-  User root
-  IdentityFile $folder/id
-  UserKnownHostsFile $folder/known_hosts
-  GlobalKnownHostsFile /dev/null
-END
+  printf '%s\n' "ada:x:7001:7000::$folder/home-ada:/bin/sh" "ben:x:7002:7000::$folder/home-ben:/bin/sh" >>"$folder/passwd"
+  { cat /etc/group && echo 'lab:x:7000:'; } >"$folder/group"
+  chmod 711 "$folder" && chmod 644 "$folder/authorized" "$folder/passwd" "$folder/group"
+  make_home "$folder/home" 0
+  make_home "$folder/home-ada" 7001
+  make_home "$folder/home-ben" 7002
   cat >"$folder/slurm.conf" <<END
 ClusterName=trainlock
 SlurmctldHost=login(${address[login]})
@@ -84,6 +84,17 @@ PartitionName=gpu Nodes=node01,node02 Default=YES MaxTime=INFINITE State=UP
 END
 }
 
+make_home() { # make_home FOLDER UID
+  mkdir -m 700 "$1" "$1/.ssh" "$1/run"
+  cp "$folder/id" "$1/.ssh/id_ed25519"
+  cat >"$1/.ssh/config" <<END
+Host *
+  UserKnownHostsFile $folder/known_hosts
+  GlobalKnownHostsFile /dev/null
+END
+  chown -R "$2" "$1"
+}
+
 plug_network() { # login carries the bridge, every node a cable to it
   local host=$1
   ip netns add "tl-$run-$host"
@@ -110,6 +121,7 @@ start_host() { # nsenter, not `ip netns exec`: that one remounts /sys
       mount -t tmpfs tmpfs /run/munge 2>/dev/null || { mkdir -p /run/munge; mount -t tmpfs tmpfs /run/munge; }
       chmod 755 /run/munge
       mount --bind $folder/passwd /etc/passwd
+      mount --bind $folder/group /etc/group
       bindfs -o attr_timeout=0,entry_timeout=0,negative_timeout=0 $folder/backing $folder/shared
       munged --force --key-file=$folder/munge.key --pid-file=/run/munge/pid --log-file=$folder/munged-$host.log \
         --seed-file=/run/munge/seed

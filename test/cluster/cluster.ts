@@ -4,18 +4,27 @@ import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Finished, finish } from "../support/running-process.ts";
+import { type Finished, finish, type RunningProcess, startProcess } from "../support/running-process.ts";
 
 const script = fileURLToPath(new URL("cluster.sh", import.meta.url));
 
 export type HostName = "login" | "node01" | "node02";
 export const nodes = ["node01", "node02"] as const;
 
+/** Who is a user there beside root; both of the group `lab`. */
+export const users = { ada: 7001, ben: 7002 } as const;
+export const lab = 7000;
+export type UserName = keyof typeof users;
+
 export interface Cluster {
+  /** All of it lies here, at the same path on every host and outside. */
+  readonly folder: string;
   /** Seen by every host at this path, through a file system of its own whose flock does not leave it. */
   readonly shared: string;
   /** Runs a program on a host to its end. */
   on(host: HostName, argv: readonly string[], options?: CallOptions): Promise<Finished>;
+  /** Starts a program on a host; it is over after the test. */
+  start(host: HostName, argv: readonly string[], options?: CallOptions): RunningProcess;
   /** The stdout of a program that has to succeed. */
   ask(host: HostName, argv: readonly string[], options?: CallOptions): Promise<string>;
   /** Unplugs a node's network, or plugs it in again. */
@@ -28,6 +37,8 @@ export interface Cluster {
 
 interface CallOptions {
   readonly timeoutMs?: number;
+  /** Else root. */
+  readonly user?: UserName;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -64,20 +75,28 @@ export async function startCluster(): Promise<Cluster> {
 
   const read = (name: string) => readFileSync(join(folder, name), "utf8").trim();
   const firstPid = (host: HostName) => read(`${host}.pid`);
-  const onHost = (host: HostName, argv: readonly string[], { env = {}, timeoutMs = 60_000 }: CallOptions = {}) => {
+  const inside = (host: HostName, argv: readonly string[], { env = {}, user }: CallOptions = {}) => {
+    const home = join(folder, user === undefined ? "home" : `home-${user}`);
     const base = {
       SLURM_CONF: join(folder, "slurm.conf"),
       PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-      HOME: join(folder, "home"),
+      HOME: home,
+      ...(user === undefined ? {} : { USER: user, XDG_RUNTIME_DIR: join(home, "run") }),
       ...env,
     };
     const variables = Object.entries(base).map(([name, value]) => `${name}=${value}`);
-    const inside = ["-t", firstPid(host), "--net", "--uts", "--pid", "--mount", "--wd=/", "env", "-i", ...variables];
-    return finish("nsenter", [...inside, ...argv], { timeoutMs });
+    const as = user === undefined ? [] : ["setpriv", `--reuid=${users[user]}`, `--regid=${lab}`, "--clear-groups"];
+    const place = ["-t", firstPid(host), "--net", "--uts", "--pid", "--mount", "--wd=/"];
+    return [...place, "env", "-i", ...variables, ...as, ...argv];
   };
+  const onHost: Cluster["on"] = (host, argv, options) =>
+    finish("nsenter", inside(host, argv, options), { timeoutMs: options?.timeoutMs ?? 60_000 });
   return {
+    folder,
     shared: join(folder, "shared"),
     on: onHost,
+    start: (host, argv, options) =>
+      startProcess("nsenter", inside(host, argv, options), { timeoutMs: options?.timeoutMs ?? 60_000 }),
     ask: async (host, argv, options) => {
       const { stdout, stderr, exitCode } = await onHost(host, argv, options);
       if (exitCode !== 0) throw new Error(`${argv.join(" ")} on ${host}: exit ${exitCode}\n${stdout}${stderr}`);

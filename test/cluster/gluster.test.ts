@@ -1,17 +1,16 @@
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { withoutWhatItNeeds } from "../support/requirements.ts";
-import { finish, type RunningProcess, startProcess } from "../support/running-process.ts";
+import type { RunningProcess } from "../support/running-process.ts";
 import { executable } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
-import { type Cluster, clusterIsMissing, type HostName, startCluster } from "./cluster.ts";
+import { type Cluster, type HostName, startCluster } from "./cluster.ts";
+import { glusterIsMissing, mountGluster } from "./gluster.ts";
+import { trainWholeLab } from "./whole-lab.ts";
 
-const script = fileURLToPath(new URL("gluster.sh", import.meta.url));
-const glusterIsThere = ["/usr/sbin/glusterd", "/sbin/mount.glusterfs"].every((path) => existsSync(path));
-const missing = clusterIsMissing() ?? (glusterIsThere ? null : "glusterfs-server, glusterfs-client");
+const missing = glusterIsMissing();
 const hosts = ["--hosts", "node01,node02"];
 
 interface Finding {
@@ -42,29 +41,17 @@ else {
       args: readonly string[],
       env: Readonly<Record<string, string>> = {},
     ): Promise<RunningProcess> => {
-      const pid = readFileSync(join(folder, `${host}.pid`), "utf8").trim();
-      const inside = ["-t", pid, "--net", "--uts", "--pid", "--mount", "--wd=/"];
-      const holder = startProcess("nsenter", [
-        ...inside,
-        "env",
-        ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
-        executable,
-        "run",
-        ...args,
-        "--",
-        "sh",
-        "-c",
-        "echo HELD; cat",
-      ]);
+      const holder = theCluster().start(host, [executable, "run", ...args, "--", "sh", "-c", "echo HELD; cat"], {
+        env,
+      });
       await holder.waitFor("HELD");
       return holder;
     };
 
     beforeAll(async () => {
       cluster = await startCluster();
-      folder = dirname(cluster.shared);
-      const { exitCode, stdout, stderr } = await finish("bash", [script, folder], { timeoutMs: 60_000 });
-      if (exitCode !== 0) throw new Error(`no GlusterFS: ${stdout}${stderr}`);
+      folder = cluster.folder;
+      await mountGluster(cluster);
     }, 120_000);
     afterAll(async () => {
       expect(await cluster?.stop()).toEqual([]);
@@ -217,6 +204,12 @@ else {
         expect(after.exitCode, `${call}: ${after.stderr}`).toBe(0);
       },
     );
+
+    test("a lab trains its grid, whatever happens, while its board is open", async () => {
+      const size = { strategies: 3, datasets: 2, models: 3, maxRunning: 6, kills: 2 };
+      const report = await trainWholeLab(theCluster(), "lab", size);
+      expect(report.livingRowsSeen).toBeGreaterThan(0);
+    }, 600_000);
 
     // The last: afterwards there is no node01.
     test("a host that dies gives its locks back: that is enough for a requeued job, and for nobody else", async () => {
