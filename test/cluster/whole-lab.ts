@@ -326,7 +326,9 @@ if lock.acquire():
   /** For the message of a failure. */
   async describe(): Promise<string> {
     const show = async (script: string) => {
-      const { stdout, stderr } = await this.#cluster.on("login", ["sh", "-c", script, "sh", this.#root]);
+      // What cannot be shown must not hide what failed.
+      const call = this.#cluster.on("login", ["sh", "-c", script, "sh", this.#root]);
+      const { stdout, stderr } = await call.catch(({ message }: Error) => ({ stdout: "", stderr: message }));
       return `$ ${script}\n${stdout}${stderr}`.slice(0, 6000);
     };
     const runs = this.runs().map((run) => JSON.stringify(run));
