@@ -532,9 +532,7 @@ def _local_time(microseconds):
 
 
 def _shows_done(done, weights_dir):
-    """Whether a file there shows the training to be done, by the rule that is in force."""
-    if done['file'] is not None and os.path.isfile(os.path.join(weights_dir, done['file'])):
-        return True
+    """Whether a checkpoint there shows the training to be done, by the rule that is in force."""
     for pattern in done['when']:
         # Alternatives in braces: Python's patterns have none.
         found = re.search(r'\{([^{}/]*)\}', pattern)
@@ -575,6 +573,8 @@ class _Claim(object):
         self.marker = answer['marker']
         self.excludes_all_hosts = answer['excludes_all_hosts']
         self.ends = answer.get('ends')
+        # Of a grid's row: why it is not to be trained after all.
+        self.settled = answer.get('settled')
         # What shows a training to be done, and what its done file says but for the times.
         self.done = answer.get('done')
         self.done_file = answer.get('done_file')
@@ -845,12 +845,16 @@ class _Claim(object):
         """Writes the done file, where there is to be one. 'failed': the result that is asked for is not there."""
         if self.done is None:
             return 'done'
+        if self.done['when'] and not _shows_done(self.done, self.weights_dir):
+            missing = ', '.join(self.done['when'])
+            _say('{} has ended without its checkpoint ({}){}'.format(
+                self.name, missing, '' if self.done['file'] is None else '; {} is not written'.format(self.done['file'])))
+            return 'failed'
         if self.done['file'] is not None and self.done_file is not None:
             told = dict(self.done_file, when=self.done['when'], started=_local_time(int(self.began * 1e6)),
                         ended=_local_time(int(time.time() * 1e6)), exitCode=0)
             _write_by_rename(os.path.join(self.weights_dir, self.done['file']), _record_bytes(told), self._like())
-            return 'done'
-        return 'done' if not self.done['when'] or _shows_done(self.done, self.weights_dir) else 'failed'
+        return 'done'
 
     def _note_end(self, section, end, exit_code):
         """Counts this run, as the executable has worked out for each way to end."""
@@ -990,6 +994,7 @@ class _KeptClaim(_Claim):
         self.weights_dir = answer['weights_dir']
         self.address = answer['address']
         self.ends, self.done, self.done_file = answer.get('ends'), answer.get('done'), answer.get('done_file')
+        self.settled = answer.get('settled')
         self.record = answer.get('record') or {
             'acquired_at': datetime.now().isoformat(timespec='microseconds'), 'pid': self.pid, 'hostname': socket.gethostname(),
             'job_id': 'unknown', 'user': None, 'trainlock': {'token': self.token, 'generation': self.generation}}
@@ -1172,8 +1177,6 @@ class TrainingLock(object):
         self.lock_file = self.lock_dir / '{}.lock'.format(self._lock_name())
         self.lost = threading.Event()
         self._claim = None
-        # Of a grid's row: what shows it to be done.
-        self._done = None
         self.row = None
         self._paths = None
         self._turn = threading.RLock()
@@ -1277,7 +1280,8 @@ class TrainingLock(object):
         """One attempt. None: the claim is this object's. Else who has it."""
         here = _here()
         request = {'do': 'acquire', 'configuration': self._configuration(), 'pid': os.getpid(),
-                   'token': os.urandom(16).hex(), 'command': [str(argument) for argument in _command_line()]}
+                   'token': os.urandom(16).hex(), 'command': [str(argument) for argument in _command_line()],
+                   'row': None if self.row is None else _row_for_claim(self.row)}
         taken = {'fd': None, 'primitive': None, 'own': None}
 
         def on_lock(path, primitive):
@@ -1321,8 +1325,8 @@ class TrainingLock(object):
                             taken['own'].record.get('acquired_at')))
                         answer['own'] = True
                     return answer
-                if self._done is not None:
-                    claim.done = self._done
+                if self.row is not None:
+                    claim.done = self.row['done']
                 # The same event for every claim of this object: whoever has it waits on the right one.
                 self.lost.clear()
                 claim.lost = self.lost
@@ -1777,17 +1781,20 @@ def claim_next(grid=None, *, root=None, timeout=None, done_when=(), done_file=No
     tried = set()
     waits_since = time.monotonic()
     while True:
-        rows = [row for row in _plan(grid, root, patterns, done_file) if row['name'] not in tried]
-        lock = _claim_one([row for row in rows if row['state'] in ('free', 'stale')], root)
+        rows = [row for row in _plan(grid, root, patterns, done_file) if _row_key(row) not in tried and not _has_ended_well(row)]
+        # Those that somebody has queued come last, as with `trainlock work`.
+        trainable = [row for states in (('free', 'stale'), ('queued',)) for row in rows if row['state'] in states]
+        lock, settled = _claim_one(trainable, root)
+        tried.update(settled)
         if lock is None:
-            held = [row for row in rows if row['state'] in ('running', 'unknown', 'free', 'stale')]
+            held = [row for row in rows if _row_key(row) not in tried and row['state'] not in ('done', 'failed', 'blocked')]
             if timeout is None or not held:
                 return
             if time.monotonic() - waits_since >= timeout:
                 raise LockTimeout('{} rows are held by others, the first is {}'.format(len(held), held[0]['name']))
             time.sleep(min(2.0, max(0.05, timeout / 10)) * random.uniform(0.75, 1.25))
             continue
-        tried.add(lock.row['name'])
+        tried.add(_row_key(lock.row))
         try:
             yield lock
         except BaseException:
@@ -1798,20 +1805,42 @@ def claim_next(grid=None, *, root=None, timeout=None, done_when=(), done_file=No
         waits_since = time.monotonic()
 
 
+def _row_key(row):
+    """Stages may have the same name."""
+    return json.dumps(row['configuration'], sort_keys=True)
+
+
+def _has_ended_well(row):
+    """Where nothing is declared that shows a row to be done: whether its last run was a success. A run that was killed since
+    is found when the row is claimed."""
+    has_rule = row['done']['when'] or row['done']['file'] is not None
+    return not has_rule and row['state'] != 'stale' and row.get('lastEnd') == 'done'
+
+
+def _row_for_claim(row):
+    """What the executable judges a row by when it is claimed: between the look at the grid and the claim it may have ended."""
+    return {'when': row['done']['when'], 'min_size': row['done']['minSize'], 'file': row['done']['file'],
+            'max_attempts': row.get('maxAttempts', 1)}
+
+
 def _claim_one(rows, root):
+    """The lock of the first row that can be had and is to be trained, or None; and the keys of those that have ended."""
+    settled = []
     for row in rows:
         of = row['configuration']
         lock = TrainingLock(of['strategy'], of['dataset'], of['model'], of['ratio'], of['auxLoss'], of['stage'],
                             root=root, dimensions=of['dimensions'])
         lock.row = row
-        lock._done = row['done']
         if not lock.acquire():
             continue
-        # Whoever held it a moment ago may have finished it.
-        if not _shows_done(row['done'], str(lock.weights_dir)):
-            return lock
+        found = lock._claim.settled
+        if found is None:
+            return lock, settled
         lock.release()
-    return None
+        settled.append(_row_key(row))
+        if found['why'] is not None:
+            _note_once('{} is not trained: {}'.format(row['name'], found['why']))
+    return None, settled
 
 
 def _plan(grid, root, done_when, done_file):

@@ -25,6 +25,8 @@ export interface PlannedRow {
   readonly lock: LockReport | null;
   readonly progress: Progress | null;
   readonly ends: RowEnds;
+  /** How many failed runs make it `failed`. */
+  readonly maxAttempts: number;
   /** Of its newest run under a worker; null: there is none. */
   readonly log: string | null;
   /** The file that shows it to be done, also where somebody holds the row; null: there is none. */
@@ -83,6 +85,7 @@ function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: R
     lock: decidingLock(look.locks),
     progress: names.length === 0 ? null : progressOf(progress, state, look, ruleOf(row)),
     ends: facts.ends,
+    maxAttempts: facts.maxAttempts,
     log: names.includes(runLogsFolder) ? newestLog(look.weightsDir) : null,
     doneBy: facts.doneBy,
     rule: ruleOf(row),

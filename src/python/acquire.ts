@@ -30,6 +30,7 @@ import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 import { type Answer, examineFor, writeLine } from "./answer.ts";
 import { claimAround, joinClaim } from "./inside.ts";
 import { type LockAnswer, parseLockAnswer, type RequestOf } from "./messages.ts";
+import { settledRow } from "./settled-row.ts";
 
 /**
  * One attempt at a claim that the calling Python program is to hold: it opens and locks the kernel lock file, and hands the
@@ -65,9 +66,10 @@ export async function acquireForPython(
   );
   const doneOf = ({ record: { trainlock } }: TakenClaim) =>
     doneAnswer(layout, configuration, { generation: trainlock?.generation ?? 0, command: trainlock?.command ?? [] });
-  return "busy" in outcome
-    ? { ...busyAnswer(outcome.busy), ...busyPlace }
-    : { ...heldAnswer(outcome.taken, weightsDir), ...doneOf(outcome.taken), ...place };
+  if ("busy" in outcome) return { ...busyAnswer(outcome.busy), ...busyPlace };
+  const before = endsBefore(outcome.taken.earlier, lastWrittenCheckpoint(weightsDir));
+  const settled = await settledRow(layout, configuration, request.row, before);
+  return { ...heldAnswer(outcome.taken, weightsDir, before), ...doneOf(outcome.taken), ...place, settled };
 }
 
 /** The caller says whether it holds this lock already; else a keeper claims it, which outlives this process. */
@@ -143,10 +145,10 @@ function settle(answer: LockAnswer, fd: number | null, path: string): LockedElse
   }
 }
 
-function heldAnswer({ kernel, marker, record, earlier }: TakenClaim, weightsDir: string): Answer {
+function heldAnswer({ kernel, marker, record }: TakenClaim, weightsDir: string, before: RunEnds): Answer {
   return {
     say: "held",
-    ends: possibleEnds(endsBefore(earlier, lastWrittenCheckpoint(weightsDir))),
+    ends: possibleEnds(before),
     record: serializeOwnerRecord(record).toString("utf8"),
     record_file: kernel.recordPath(),
     record_beside: markerRecordPath(weightsDir),

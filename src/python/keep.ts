@@ -16,6 +16,7 @@ import { trainingProcesses } from "../system/processes/training-processes.ts";
 import { busyAnswer, claimAnswer } from "./acquire.ts";
 import { type Answer, configurationIn, examineFor, refusal, writeLine } from "./answer.ts";
 import { parseRequest, protocolVersion, type RequestOf } from "./messages.ts";
+import { settledRow } from "./settled-row.ts";
 
 /** What ends a job ends its programs; a claim in a store has to outlast them. */
 const notOurs: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"];
@@ -76,7 +77,16 @@ async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => 
   const { lock } = acquisition;
   const { endsNow, told } = claimAnswer(layout, configuration, lock, command);
   await lock.recordChild(pid, endsNow);
-  tell({ say: "kept", ...place, ...told, claim_token: lock.token, address: lock.address, keeper_pid: process.pid });
+  const settled = await settledRow(layout, configuration, request.row, endsNow);
+  tell({
+    say: "kept",
+    ...place,
+    ...told,
+    settled,
+    claim_token: lock.token,
+    address: lock.address,
+    keeper_pid: process.pid,
+  });
   return lock;
 }
 

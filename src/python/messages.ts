@@ -22,6 +22,16 @@ const configuration = v.object({
 const place = { protocol: v.literal(protocolVersion), root: nullable(text), lock_dir: nullable(text) };
 const kind = v.picklist(["file", "fcntl", "etcd"]);
 
+/** Of a grid's row: what shows it to be done, and how many failed runs use it up. Null: it is no row of a grid. */
+const row = nullable(
+  v.object({
+    when: v.array(text),
+    min_size: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+    file: nullable(text),
+    max_attempts: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  }),
+);
+
 const request = v.variant("do", [
   v.object({
     ...place,
@@ -30,6 +40,7 @@ const request = v.variant("do", [
     token: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
     pid: v.pipe(v.number(), v.check(isPid)),
     command: v.array(text),
+    row,
   }),
   v.object({ ...place, do: v.literal("paths"), configuration }),
   v.object({ ...place, do: v.literal("list"), kinds: v.array(kind), verify: v.boolean() }),

@@ -1,11 +1,12 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { pythonSession, startPython } from "../support/python.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithRun, trainlock } from "../support/trainlock.ts";
+import { executable, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
 
 const test = requiresPrograms("python3");
 const models = ["a", "b", "c", "d"];
@@ -81,4 +82,82 @@ for row in claim_next(sys.argv[1]):
   const ended = await Promise.all(programs.map(({ finished }) => finished));
   const trained = ended.flatMap(({ stdout }) => stdout.split("\n").filter(Boolean));
   expect(trained.sort()).toEqual(models);
+});
+
+/** The executable, but for a pause between the look at the grid and the first claim, until it is told to go on. */
+function pausingBeforeTheClaim(root: string) {
+  const [program, asked, goOn] = ["pausing", "asked", "go-on"].map((name) => join(root, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const pause = `[ "$1" = __python ] && { : >"${asked}"; while ! [ -e "${goOn}" ]; do sleep 0.02; done; }`;
+  writeFileSync(program, `#!/bin/sh\n${pause}\nexec "${executable}" "$@"\n`, { mode: 0o755 });
+  return {
+    env: { TRAINLOCK_BIN: program },
+    paused: () => until("the first claim", () => (existsSync(asked) ? true : null)),
+    goOn: () => writeFileSync(goOn, ""),
+  };
+}
+
+test("what another program has trained or failed between the look at the grid and the claim is given back untouched", async () => {
+  const root = await temporaryRoot();
+  const file = join(root, "grid.yaml");
+  const rows = (list: string) => `  strategy: [baseline]\n  dataset: [IDD-AW]\n  model: [${list}]\n`;
+  writeFileSync(
+    file,
+    [
+      `- done: { when: [iter_8.pth] }\n${rows("by-checkpoint, by-another")}`,
+      `- done: { file: trained.json }\n${rows("by-done-file")}`,
+      `- max_attempts: 2\n${rows("ended-well, failed-twice")}`,
+      `- done: { when: [iter_8.pth], file: trained.json }\n${rows("of-an-older-rule")}`,
+      `- max_attempts: 2\n${rows("failed-once, free")}`,
+    ].join(""),
+  );
+  const of = (model: string) => configuration(root, "baseline", "IDD-AW", model);
+  const run = (model: string, command: string, ...options: string[]) =>
+    trainlock(["run", ...of(model).args, ...options, "--", "sh", "-c", command]);
+  const pause = pausingBeforeTheClaim(root);
+  const program = pythonSession(root, { env: pause.env });
+  const trained = program.tell(`[row.model for row in claim_next('${file}')]`);
+  await pause.paused();
+  const checkpoint = 'head -c 2000 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/iter_8.pth"';
+  await Promise.all([
+    run("by-checkpoint", checkpoint),
+    run("of-an-older-rule", ': >"$TRAINLOCK_WEIGHTS_DIR/log"', "--done-file", "trained.json"),
+    run("by-done-file", ': >"$TRAINLOCK_WEIGHTS_DIR/log"', "--done-file", "trained.json"),
+    run("ended-well", "true"),
+    run("failed-once", "exit 3"),
+    run("failed-twice", "exit 3").then(() => run("failed-twice", "exit 3")),
+  ]);
+  // The folder was another's when its checkpoint was written.
+  mkdirSync(of("by-another").weightsDir, { recursive: true });
+  writeFileSync(join(of("by-another").weightsDir, "iter_8.pth"), "x".repeat(2000));
+  const foreign = readFileSync(of("by-checkpoint").markerRecord, "utf8");
+  writeFileSync(of("by-another").markerRecord, foreign);
+  pause.goOn();
+  expect(await trained).toEqual(["of-an-older-rule", "failed-once", "free"]);
+  const section = (model: string) => JSON.parse(readFileSync(of(model).kernelLock, "utf8")).trainlock;
+  for (const [model, ends] of [
+    ["by-checkpoint", { last_end: "done", attempts: 0 }],
+    ["by-done-file", { last_end: "done", attempts: 0 }],
+    ["ended-well", { last_end: "done", attempts: 0 }],
+    ["failed-twice", { last_end: "failed", attempts: 2, last_exit: 3 }],
+  ] as const) {
+    // The claim of the program has come after them, and has counted nothing.
+    expect(section(model), model).toMatchObject({ released_at: expect.any(String), ends });
+    expect(section(model).generation, model).toBe(model === "failed-twice" ? 3 : 2);
+    expect(existsSync(of(model).marker), model).toBe(false);
+  }
+  expect(program.process.stderr()).toContain("baseline/idd-aw/by-another is not trained: iter_8.pth in");
+  expect(await program.tell(`[row.model for row in claim_next('${file}')]`)).toEqual([]);
+}, 60_000);
+
+test("a done file is not written without the checkpoint that is asked for beside it", async () => {
+  const { root, file, ends, of } = await grid("done: { when: [iter_8.pth], file: trained.json }");
+  const program = pythonSession(root);
+  await program.tell(`for row in claim_next('${file}'): pass`);
+  expect(ends("a")).toMatchObject({ last_end: "failed", attempts: 1 });
+  expect(existsSync(join(of("a").weightsDir, "trained.json"))).toBe(false);
+  expect(program.process.stderr()).toContain("without its checkpoint (iter_8.pth); trained.json is not written");
 });
