@@ -60,9 +60,11 @@ async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<
           : makeWay(layout, configuration, done, againSinceMs);
       const finished = leads ? doneOutcome(await look()) : null;
       if (finished !== null) return finished;
+      const count = await RunCount.begin(request, lock);
+      const settled = leads ? (request.settledBy?.(count.before) ?? null) : null;
+      if (settled !== null) return { ...settled, startedAt: null };
       if (interrupted.aborted) return interruption(interrupted);
       tell.held(lock);
-      const count = await RunCount.begin(request, lock);
       history.claimed(lock, count.before);
       const outcome = await runUnderLock(request, lock, supervisor, { weightsDir, inherited, ends: count.before });
       ended = await count.outcome(outcome);

@@ -1,5 +1,6 @@
 import type { EventLog } from "../history/event-log.ts";
 import type { Configuration } from "../model/configuration.ts";
+import type { RunEnds } from "../model/run-ends.ts";
 import type { Layout } from "../site/layout.ts";
 import type { Launch } from "../stores/ranks/launch.ts";
 import type { Busy, HeldLock, LockStore } from "../stores/store.ts";
@@ -36,6 +37,8 @@ export interface RunRequest {
   readonly forgetsAttempts?: boolean;
   /** Train again what is done, unless that was after this time, milliseconds since the epoch; absent: not again. */
   readonly againSinceMs?: number;
+  /** What the runs before have made of it, asked once the lock is held: between look and claim others may have trained. */
+  readonly settledBy?: (before: RunEnds) => Settled | null;
   /** Where the command's output goes; absent: where ours does. */
   readonly output?: CommandOutput;
 }
@@ -67,8 +70,12 @@ interface EndedTree extends Ended {
   readonly stopSignal: NodeJS.Signals | null;
 }
 
+/** Nothing is to be trained: the last run ended well, or as many as may have failed. */
+export type Settled = { readonly kind: "ended well" } | { readonly kind: "used up"; readonly attempts: number };
+
 export type RunOutcome = (
   | { readonly kind: "done"; readonly checkpoint: string }
+  | Settled
   | { readonly kind: "locked"; readonly busy: Busy }
   | { readonly kind: "interrupted"; readonly signal: NodeJS.Signals }
   | { readonly kind: "not started"; readonly errno: number }

@@ -32,7 +32,7 @@ export interface RunStatus extends RunOf {
   /** The signal the command died of, or that ended the wait: `SIGTERM`. */
   readonly signal: string | null;
   readonly coreDumped: boolean;
-  readonly reason: "ended" | "done" | "locked" | "lost" | "interrupted" | "not started" | "error";
+  readonly reason: RunOutcome["kind"] | "error";
   /** One line more where there is something to say. */
   readonly detail: string | null;
   /** Who has the lock; null unless it is locked. */
@@ -67,6 +67,8 @@ export function statusOf(of: RunOf, outcome: RunOutcome | TrainlockError, exitCo
     case "interrupted":
       return { ...status, signal: outcome.signal };
     case "not started":
+    case "ended well":
+    case "used up":
       return status;
     case "lost":
     case "ended": {

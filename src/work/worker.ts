@@ -1,5 +1,6 @@
 import type { Row } from "../grid/grid.ts";
 import { messageOf } from "../model/errors.ts";
+import type { RunStatus } from "../run/run-status.ts";
 import { sleepUnlessAborted } from "../system/clock/sleep.ts";
 import { type EndedRun, type EndedRuns, isQuickFailure } from "./ended-runs.ts";
 import type { ChosenRows } from "./grid-on-disk.ts";
@@ -93,6 +94,14 @@ const [leastPollMs, mostPollMs, pollPerRefresh] = [1000, 30_000, 50];
 const mostProblems = 3;
 /** So many in a row without an end of its own count as a failure: docs/work.md. */
 const mostInterruptions = 3;
+
+/** What is left of a row whose wrapper found, under the lock, that others have been there since the look at it. */
+const notTrained: Partial<Record<RunStatus["reason"], "done" | Rest>> = {
+  locked: { kind: "held" },
+  done: "done",
+  "ended well": "done",
+  "used up": { kind: "failed" },
+};
 
 /** Trains one row after the other, or several at a time, until nothing is left that can be trained. */
 export class Worker {
@@ -297,11 +306,12 @@ export class Worker {
 
   async #settle(row: Row, run: RowRun, { status, ending, messages }: RowEnd): Promise<void> {
     const { tell } = this.#request;
-    if (status?.reason === "locked" || status?.reason === "done") {
+    const rest = status === null ? undefined : notTrained[status.reason];
+    if (rest !== undefined) {
       // It was not trained here, and does not count.
       this.#reserved -= 1;
       this.#over -= 1;
-      this.#remaining.settle(row, status.reason === "done" ? "done" : { kind: "held" });
+      this.#remaining.settle(row, rest);
       return;
     }
     if (status?.reason === "error" || (status === null && ending.kind === "exited")) {

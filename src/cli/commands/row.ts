@@ -14,6 +14,8 @@ const options = {
   inherit: flag("the command's output is the worker's"),
   again: value("<time>", "train what was done before this time, milliseconds since the epoch"),
   retryFailed: flag("what has failed until now does not count"),
+  maxAttempts: value("<number>", "so many failed runs are as many as may be"),
+  once: flag("what ended with exit code 0 is trained"),
 };
 
 /** The wrapper of one row of a grid: `run`, which reports to the worker that started it. */
@@ -25,11 +27,15 @@ export const command = defineCommand({
   stopsAtOperand: true,
   examples: [],
   exitCodes: { other: "as run" },
-  execute: ({ command: argv, log, inherit, retryFailed, again, ...given }) =>
+  execute: ({ command: argv, log, inherit, retryFailed, again, maxAttempts, once, ...given }) =>
     run(argv, given, {
       ...followerFor(inherit, log),
       forgetsAttempts: retryFailed,
       ...(again === undefined ? {} : { againSinceMs: Number(again) }),
+      settledBy: ({ lastEnd, attempts }) => {
+        if (once && lastEnd === "done") return { kind: "ended well" };
+        return attempts >= Number(maxAttempts ?? Number.POSITIVE_INFINITY) ? { kind: "used up", attempts } : null;
+      },
     }),
 });
 

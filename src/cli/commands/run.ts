@@ -55,7 +55,7 @@ export const command = defineCommand({
 });
 
 /** For a worker, which follows the runs of its rows. */
-export interface RunFollower extends Pick<RunRequest, "forgetsAttempts" | "againSinceMs"> {
+export interface RunFollower extends Pick<RunRequest, "forgetsAttempts" | "againSinceMs" | "settledBy"> {
   readonly output: CommandOutput;
   over(status: RunStatus): void;
 }
@@ -157,10 +157,10 @@ function refuseSubmission({ argv, done }: RunRequest): void {
   say(`trainlock: ${why}; ${hint}`);
 }
 
-function followed(follower: RunFollower | undefined): Pick<RunRequest, "output" | "forgetsAttempts" | "againSinceMs"> {
+function followed(follower: RunFollower | undefined): Partial<RunRequest> {
   if (follower === undefined) return {};
-  const { output, forgetsAttempts = false, againSinceMs } = follower;
-  return { output, forgetsAttempts, ...(againSinceMs === undefined ? {} : { againSinceMs }) };
+  const { over, ...request } = follower;
+  return request;
 }
 
 function settle(outcome: RunOutcome, program: string, options: RunOptions): number {
@@ -169,6 +169,12 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
       return exitCodeOf(outcome.ending);
     case "done":
       say(`SKIP: Final checkpoint already exists: ${printable(outcome.checkpoint)}`);
+      return exitCodes.ok;
+    case "ended well":
+      say("SKIP: Its last run ended with exit code 0");
+      return exitCodes.ok;
+    case "used up":
+      say(`SKIP: ${outcome.attempts} failed attempts are as many as may be`);
       return exitCodes.ok;
     case "locked":
       showLocked(outcome.busy);

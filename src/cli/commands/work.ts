@@ -158,7 +158,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     isQueued: (row) => queued.has(layout.weightsDir(row.configuration)),
     maxAttempts,
     isDone: (row) => looker.endedWell(row),
-    ...(await runsOf(layout, template, ruleOf, { ...given, againSinceMs })),
+    ...(await runsOf(layout, template, { ruleOf, maxAttempts }, { ...given, againSinceMs })),
     slots: given.jobs,
     most: given.count ?? Number.POSITIVE_INFINITY,
     endsAt: given.until === undefined ? null : await endOf(given.until),
@@ -176,11 +176,16 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   return exitCodeOf(given, result);
 }
 
+interface RowRules {
+  readonly ruleOf: (row: Row) => DoneRule;
+  readonly maxAttempts: (row: Row) => number;
+}
+
 /** How the wrapper of a row is called. */
 async function runsOf(
   layout: Layout,
   template: CommandTemplate,
-  ruleOf: (row: Row) => DoneRule,
+  { ruleOf, maxAttempts }: RowRules,
   given: WorkOptions & { readonly againSinceMs: number | null },
 ): Promise<Pick<WorkRequest, "callOf" | "hasCheckpoint">> {
   const variables = await slotVariables(given);
@@ -203,6 +208,8 @@ async function runsOf(
           ...logArguments(given.log, values.name),
           ...(forgets ? ["--retry-failed"] : []),
           ...(given.againSinceMs === null ? [] : [`--again=${given.againSinceMs}`]),
+          `--max-attempts=${maxAttempts(row)}`,
+          ...(isEmptyRule(ruleOf(row)) && given.againSinceMs === null ? ["--once"] : []),
           "--quiet",
           "--",
           ...template.expand(values),
