@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeExamine } from "../../src/evidence/examine.ts";
 import { listLocks } from "../../src/listing/list-locks.ts";
@@ -13,6 +13,7 @@ import { kernelHolder, probeKernelLock } from "../../src/stores/folder/kernel-lo
 import { placeMarker } from "../../src/stores/folder/marker.ts";
 import { readMarker } from "../../src/stores/folder/read-marker.ts";
 import { type PythonSession, pythonSession } from "../support/python.ts";
+import { replaceFile } from "../support/replace-file.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type Attempt, attemptAt, conformance } from "./conformance.ts";
 
@@ -178,8 +179,7 @@ async function takeKernelLock(layout: Layout, configuration: Configuration) {
 function takeMarker(layout: Layout, configuration: Configuration) {
   const path = markerPath(layout.weightsDir(configuration));
   mkdirSync(dirname(path), { recursive: true });
-  rmSync(path, { force: true });
-  writeFileSync(path, `${process.pid}\n`, { flag: "wx" });
+  replaceFile(path, `${process.pid}\n`);
   return {
     stillHas: () => existsSync(path) && readFileSync(path, "utf8") === `${process.pid}\n`,
     giveBack: () => rmSync(path),

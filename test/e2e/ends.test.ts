@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, rmdirSync, rmSync, utimesSync, writeFileSync }
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { replaceFile } from "../support/replace-file.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithLastingCommand, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
@@ -171,8 +172,7 @@ test("a lost lock is an interruption, counted by whoever comes next", async () =
     "the command is in the record",
     () => readFileSync(of.kernelLock, "utf8").includes(`"child_pid": ${holder.commandPid}`) || null,
   );
-  rmSync(of.marker);
-  writeFileSync(of.marker, `${process.pid}\n`);
+  replaceFile(of.marker, `${process.pid}\n`);
   expect((await holder.finished).exitCode).toBe(74);
   rmSync(of.marker);
   expect((await run(of, "exit 5")).ends).toMatchObject({ attempts: 1, interruptions: 1, last_exit: 5 });

@@ -1,7 +1,8 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { renameSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { heldByFlock } from "../support/held-by-flock.ts";
+import { replaceFile } from "../support/replace-file.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { holder, runtimes } from "./library-program.ts";
 
@@ -40,8 +41,7 @@ describe.each(Object.entries(runtimes))("TrainingLock.assertHeld on %s", (_, run
   test("rejects where a folder stands in place of the marker", async () => {
     const { of, tell } = await holder(runtime);
     expect(await tell("acquire")).toBe("acquired");
-    rmSync(of.marker);
-    mkdirSync(of.marker);
+    replaceFile(of.marker, null);
     expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: .* is another's$/);
   });
 });

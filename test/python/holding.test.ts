@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { pythonJob, pythonLocks } from "../support/peers.ts";
 import { python, pythonSession, startPython } from "../support/python.ts";
+import { replaceFile } from "../support/replace-file.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
@@ -136,8 +137,7 @@ test("a marker replaced by another's: lost is set without a call, and the marker
   const program = pythonSession(of.root);
   await program.tell("event = lock.lost");
   await program.tell("lock.acquire()");
-  rmSync(of.marker);
-  writeFileSync(of.marker, "1\n", { flag: "wx" });
+  replaceFile(of.marker, "1\n");
   expect(await program.tell("event.wait(10)")).toBe(true);
   expect(await program.raised("lock.assert_held()")).toMatch(/^LockLost: .*is another's/);
   await program.tell("lock.release()");

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { isRunning } from "../support/process-state.ts";
+import { replaceFile } from "../support/replace-file.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type Finished, finish, startProcess } from "../support/running-process.ts";
 import { leaveStaleClaim, leftovers } from "../support/scenarios.ts";
@@ -175,8 +176,7 @@ onLustre("a lock file of times with kernel locks is respected, and cleared", asy
 onLustre("a holder whose marker is taken away is told, and stops its command", async () => {
   const place = await lustre();
   const running = await holder(place);
-  rmSync(place.of.marker);
-  writeFileSync(place.of.marker, "1\n", { flag: "wx" });
+  replaceFile(place.of.marker, "1\n");
   expect(await running.finished).toMatchObject({ exitCode: 74 });
   expect(readFileSync(place.of.marker, "utf8")).toBe("1\n");
 });
