@@ -38,7 +38,7 @@ import sys
 import threading
 import time
 import warnings
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 __all__ = [
@@ -60,6 +60,9 @@ _SNAPSHOT_SERVES = 2.0
 # Seconds after acquire at which a holder looks at its lock: old tools do their harm within the first second.
 _EARLY_LOOKS = (0.025, 0.25, 1.0)
 _LARGEST_RECORD = 64 * 1024
+# An event of the history is one write of less than a page, and may take so many seconds.
+_LARGEST_EVENT = 4000
+_EVENT_DEADLINE = 0.25
 # F_OFD_SETLK of fcntl.h, and a struct flock of 64 bit Linux.
 _OFD_SETLK = 37
 _FLOCK_STRUCT = '@hhqqi4x'
@@ -489,6 +492,40 @@ def _write_by_rename(path, data, like=None):
         raise
 
 
+def _append_event(path, line):
+    """One write under a lock of this host, after a line end where the last line was torn. Raises OSError."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        fd = os.open(path, flags | os.O_CREAT, 0o600)
+        # The first of a month. Only its owner writes it, and who may read its folder reads it.
+        folder = os.stat(os.path.dirname(path))
+        _attempt(os.fchown, fd, -1, folder.st_gid)
+        _attempt(os.fchmod, fd, 0o600 | (folder.st_mode & 0o044))
+    try:
+        give_up_at = time.monotonic() + _EVENT_DEADLINE
+        while not _lock_event_file(fd):
+            if time.monotonic() >= give_up_at:
+                return
+            time.sleep(0.005)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != os.geteuid():
+            return
+        torn = found.st_size > 0 and os.pread(fd, 1, found.st_size - 1) != b'\n'
+        os.write(fd, (b'\n' if torn else b'') + line + b'\n')
+    finally:
+        os.close(fd)
+
+
+def _lock_event_file(fd):
+    """False: another process of this host writes. Where the file system has no locks, one write has to do."""
+    try:
+        return _lock_fd(fd, 'flock')
+    except OSError:
+        return True
+
+
 def _boot_id():
     try:
         with open('/proc/sys/kernel/random/boot_id') as file:
@@ -578,6 +615,8 @@ class _Claim(object):
         # What shows a training to be done, and what its done file says but for the times.
         self.done = answer.get('done')
         self.done_file = answer.get('done_file')
+        # Where this claim notes how it ends, and what every event of it says.
+        self.history = answer.get('history')
         self.began_at = time.monotonic()
         self.began = time.time()
         # What this claim is known by in this process: the lock file that it has locked.
@@ -696,6 +735,7 @@ class _Claim(object):
     def _lose(self, why):
         self.why_lost = why
         self.lost.set()
+        self._note_event('lost', {'why': why[:1000]})
 
     def _keep_kernel_lock(self):
         """A lock file that was removed is made and locked again at once, before anybody else has the name for nothing."""
@@ -876,6 +916,7 @@ class _Claim(object):
         if end == 'done' and not self.lost.is_set():
             end = _attempt(self._note_done) or 'failed'
         self._note_end(section, end, exit_code)
+        said = section['ends'] if end is not None and self.ends is not None else {}
         closing = _record_bytes(self.record)
         # Where such a marker may be taken over before it is removed, the record must not describe it yet.
         without_marker = dict(self.record, trainlock=dict(section, marker_inode=None))
@@ -892,6 +933,39 @@ class _Claim(object):
                 _attempt(os.close, fd)
         self.fd = None
         self._orphans = []
+        if self.history is not None:
+            self._note_event('ended', {
+                'attempt': self.history['attempt'], 'end': said.get('last_end'), 'exit': said.get('last_exit'),
+                'seconds': round(time.monotonic() - self.began_at, 3), 'checkpoint': said.get('checkpoint'),
+                'attempts': said.get('attempts', 0), 'interruptions': said.get('interruptions', 0),
+                'command': self.history['command']})
+
+    def _note_event(self, event, detail):
+        """Tells the history, as `trainlock run` does. Nothing fails for it, and nothing waits for it longer than its deadline."""
+        history = self.history
+        if history is None or not self.is_ours():
+            return
+        at = datetime.now(timezone.utc)
+        folder, name = os.path.split(history['file'])
+        path = os.path.join(folder, at.strftime('%Y-%m') + name[len('YYYY-MM'):])
+        told = {'at': at.strftime('%Y-%m-%dT%H:%M:%S.') + '{:03d}Z'.format(at.microsecond // 1000), 'event': event,
+                'token': self.token, 'generation': self.generation, 'name': history['name'], 'host': history['host'],
+                'pid': self.pid, 'job': history['job'], 'gpus': history['gpus']}
+        line = json.dumps(dict(told, **detail), ensure_ascii=False, separators=(',', ':')).encode('utf-8', 'replace')
+        if len(line) >= _LARGEST_EVENT:
+            line = json.dumps(dict(told, **dict(detail, command=None)), separators=(',', ':')).encode('ascii')
+        if self.look_every < 30:
+            _attempt(_append_event, path, line)
+            return
+        # A file server may not answer: it keeps nobody longer than this.
+        over = threading.Event()
+        writer = threading.Thread(target=lambda: (_attempt(_append_event, path, line), over.set()), daemon=True)
+        try:
+            writer.start()
+            over.wait(_EVENT_DEADLINE)
+        except RuntimeError:
+            # The interpreter is shutting down, or has no thread left.
+            _attempt(_append_event, path, line)
 
     def _write_beside(self, data):
         if _section(_read_record(self.record_beside)).get('token') == self.token:
@@ -995,6 +1069,8 @@ class _KeptClaim(_Claim):
         self.address = answer['address']
         self.ends, self.done, self.done_file = answer.get('ends'), answer.get('done'), answer.get('done_file')
         self.settled = answer.get('settled')
+        # Its keeper tells it.
+        self.history = None
         self.record = answer.get('record') or {
             'acquired_at': datetime.now().isoformat(timespec='microseconds'), 'pid': self.pid, 'hostname': socket.gethostname(),
             'job_id': 'unknown', 'user': None, 'trainlock': {'token': self.token, 'generation': self.generation}}
@@ -1263,6 +1339,7 @@ class TrainingLock(object):
             try:
                 while True:
                     busy = _uninterrupted(lambda cancelled: self._attempt_claim(cancelled, waited))
+                    waited.asks_again = True
                     if busy is None or time.monotonic() >= give_up_at:
                         return busy
                     waited.wait(busy, give_up_at)
@@ -1281,6 +1358,7 @@ class TrainingLock(object):
         here = _here()
         request = {'do': 'acquire', 'configuration': self._configuration(), 'pid': os.getpid(),
                    'token': os.urandom(16).hex(), 'command': [str(argument) for argument in _command_line()],
+                   'asks_again': waited.asks_again,
                    'row': None if self.row is None else _row_for_claim(self.row)}
         taken = {'fd': None, 'primitive': None, 'own': None}
 
@@ -1498,6 +1576,7 @@ class _Waited(object):
     def __init__(self):
         self._path = None
         self._fd = None
+        self.asks_again = False
 
     def take(self, path):
         """The lock that the wait has got, for the executable; None: none, or not of this file."""

@@ -22,17 +22,21 @@ export interface EventLog {
 export const noEvents: EventLog = { add: () => undefined, settled: async () => undefined };
 
 /**
- * The events of this process. What cannot be written is said once to `onProblem`. Where locks are on a remote store, a folder that
+ * The events of this process, or of another one that it answers (`pid`). What cannot be written is said once to `onProblem`. Where locks are on a remote store, a folder that
  * nothing else needs is not made for them.
  */
-export function openEventLog({ lockDir, site, store }: Layout, onProblem: (text: string) => void): EventLog {
-  const isWanted = site.history && (store === null || existsSync(lockDir));
-  return isWanted ? new FileEventLog(lockDir, onProblem) : noEvents;
+export function openEventLog(layout: Layout, onProblem: (text: string) => void, pid: number = process.pid): EventLog {
+  return keepsHistory(layout) ? new FileEventLog(layout.lockDir, onProblem, pid) : noEvents;
+}
+
+export function keepsHistory({ lockDir, site, store }: Layout): boolean {
+  return site.history && (store === null || existsSync(lockDir));
 }
 
 class FileEventLog implements EventLog {
   readonly #lockDir: string;
   readonly #onProblem: (text: string) => void;
+  readonly #pid: number;
   readonly #pending = new Set<Promise<void>>();
   #last: Promise<void> = Promise.resolve();
   /** Events that were not written in time. One that another process writes may be, still. */
@@ -40,9 +44,10 @@ class FileEventLog implements EventLog {
   #complained = false;
   #file: OwnEventFile | null = null;
 
-  constructor(lockDir: string, onProblem: (text: string) => void) {
+  constructor(lockDir: string, onProblem: (text: string) => void, pid: number) {
     this.#lockDir = lockDir;
     this.#onProblem = onProblem;
+    this.#pid = pid;
   }
 
   add(subject: EventSubject, detail: EventDetail): void {
@@ -65,7 +70,7 @@ class FileEventLog implements EventLog {
   }
 
   async #append(at: Date, subject: EventSubject, detail: EventDetail, giveUp: AbortSignal): Promise<string> {
-    const line = eventLine(at, subject, eventPlace(), detail);
+    const line = eventLine(at, subject, eventPlace(this.#pid), detail);
     const note = { path: ownEventFile(this.#lockDir, at), line, once: onceTexts(subject, detail) };
     if (!isOnOwnDisk(note.path)) return appendApart(note, giveUp);
     const file = await this.#opened(note.path);

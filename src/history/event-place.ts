@@ -6,9 +6,9 @@ import type { EventPlace } from "./event.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where this process runs. */
-export function eventPlace(env: Environment = process.env): EventPlace {
-  const { hostname, pid } = thisHost();
+/** Where this process runs; `pid`: of the process that the event is of. */
+export function eventPlace(pid: number = process.pid, env: Environment = process.env): EventPlace {
+  const { hostname } = thisHost();
   const job = schedulerJob(env);
   return { host: hostname, pid, job: job && spelledJob(job), gpus: gpusOf(env) };
 }
@@ -32,9 +32,9 @@ function gpusOf(env: Environment): number | null {
   return null;
 }
 
-/** The job that asks: its scheduler's, else whoever started this process, which may be a loop of a shell. */
-export function asker(env: Environment = process.env): string {
+/** The job that asks: its scheduler's, else whoever started the program (`starter`), which may be a loop of a shell. */
+export function asker(starter: number = process.ppid, env: Environment = process.env): string {
   const job = schedulerJob(env);
   if (job !== null) return [job.kind, job.jobId, job.arrayIndex ?? "", job.restartCount].join(":");
-  return ["process", process.ppid, startTimeTicksOf(process.ppid) ?? ""].join(":");
+  return ["process", starter, startTimeTicksOf(starter) ?? ""].join(":");
 }

@@ -21,7 +21,8 @@ export type EventDetail =
   | {
       readonly event: "ended";
       readonly attempt: number;
-      readonly end: End;
+      /** Null: whoever released the lock did not say. */
+      readonly end: End | null;
       readonly exit: number | null;
       readonly seconds: number | null;
       readonly checkpoint: string | null;
@@ -87,7 +88,7 @@ function cut(values: Readonly<Record<string, unknown>>, longest: number): Record
   return Object.fromEntries(entries);
 }
 
-function cutList(texts: readonly string[], longest: number): readonly string[] {
+export function cutList(texts: readonly string[], longest: number): readonly string[] {
   const kept: string[] = [];
   let left = longest;
   for (const text of texts) {

@@ -28,6 +28,7 @@ import type { LineSocket } from "../system/processes/line-socket.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 import { type Answer, examineFor, writeLine } from "./answer.ts";
+import { ClaimHistory } from "./claim-history.ts";
 import { claimAround, joinClaim } from "./inside.ts";
 import { type LockAnswer, parseLockAnswer, type RequestOf } from "./messages.ts";
 import { settledRow } from "./settled-row.ts";
@@ -59,6 +60,7 @@ export async function acquireForPython(
   }
   if (layout.store !== null) return acquireInStore(layout, configuration, socket);
   const { token, command } = request;
+  const history = new ClaimHistory(layout, configuration, request, (problem) => notes.push(problem));
   const outcome = await takeClaimFor(
     owner,
     { configuration, token, command },
@@ -66,10 +68,20 @@ export async function acquireForPython(
   );
   const doneOf = ({ record: { trainlock } }: TakenClaim) =>
     doneAnswer(layout, configuration, { generation: trainlock?.generation ?? 0, command: trainlock?.command ?? [] });
-  if ("busy" in outcome) return { ...busyAnswer(outcome.busy), ...busyPlace };
-  const before = endsBefore(outcome.taken.earlier, lastWrittenCheckpoint(weightsDir));
+  if ("busy" in outcome) {
+    history.refused(outcome.busy);
+    await history.written();
+    return { ...busyAnswer(outcome.busy), ...busyPlace };
+  }
+  const { taken } = outcome;
+  const before = endsBefore(taken.earlier, lastWrittenCheckpoint(weightsDir));
   const settled = await settledRow(layout, configuration, request.row, before);
-  return { ...heldAnswer(outcome.taken, weightsDir, before), ...doneOf(outcome.taken), ...place, settled };
+  if (settled === null) {
+    history.claimed({ token, generation: taken.record.trainlock?.generation ?? 0 }, taken.earlier, before);
+    await history.written();
+  }
+  const held = { ...heldAnswer(taken, weightsDir, before), ...doneOf(taken), ...place };
+  return { ...held, settled, history: history.forProgram() };
 }
 
 /** The caller says whether it holds this lock already; else a keeper claims it, which outlives this process. */

@@ -15,6 +15,7 @@ import { thisHost } from "../system/processes/this-host.ts";
 import { trainingProcesses } from "../system/processes/training-processes.ts";
 import { busyAnswer, claimAnswer } from "./acquire.ts";
 import { type Answer, configurationIn, examineFor, refusal, writeLine } from "./answer.ts";
+import { ClaimHistory } from "./claim-history.ts";
 import { parseRequest, protocolVersion, type RequestOf } from "./messages.ts";
 import { settledRow } from "./settled-row.ts";
 
@@ -45,14 +46,19 @@ export async function keepForPython(socket: LineSocket, version: string): Promis
   if (request?.do !== "acquire") return;
   const tell = (answer: Answer) => writeLine({ ...answer, protocol: protocolVersion, version, token: request.token });
   try {
-    const lock = await acquire(request, tell);
-    if (lock !== null) await keep(lock);
+    const kept = await acquire(request, tell);
+    if (kept !== null) await keep(kept);
   } catch (error) {
     tell(refusal(error));
   }
 }
 
-async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => void): Promise<HeldLock | null> {
+interface KeptLock {
+  readonly lock: HeldLock;
+  readonly history: ClaimHistory;
+}
+
+async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => void): Promise<KeptLock | null> {
   const { pid, command, token } = request;
   const layout = openLayout({ root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined });
   const configuration = configurationIn(layout, request.configuration);
@@ -61,6 +67,7 @@ async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => 
   process.chdir("/");
   const notes: string[] = [];
   const owner = { pid, startTimeTicks };
+  const history = new ClaimHistory(layout, configuration, request, (text) => notes.push(text));
   const store = await openStore(layout, examineFor(layout), { guard: null, owner, onNote: (text) => notes.push(text) });
   const acquisition = await store.acquire(configuration, command, token);
   const place = {
@@ -71,6 +78,8 @@ async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => 
     notes,
   };
   if (acquisition.kind === "busy") {
+    history.refused(acquisition.busy);
+    await history.written();
     tell({ ...busyAnswer(acquisition.busy), ...place, kernel_lock: false, store: true });
     return null;
   }
@@ -78,6 +87,10 @@ async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => 
   const { endsNow, told } = claimAnswer(layout, configuration, lock, command);
   await lock.recordChild(pid, endsNow);
   const settled = await settledRow(layout, configuration, request.row, endsNow);
+  if (settled === null) {
+    history.claimed(lock, lock.earlier, endsNow);
+    await history.written();
+  }
   tell({
     say: "kept",
     ...place,
@@ -87,7 +100,7 @@ async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => 
     address: lock.address,
     keeper_pid: process.pid,
   });
-  return lock;
+  return { lock, history };
 }
 
 const order = v.variant("do", [
@@ -96,8 +109,12 @@ const order = v.variant("do", [
 ]);
 
 /** Obeys the program until it releases the claim or its end of the socket is closed, by it and by its forked workers. */
-async function keep(lock: HeldLock): Promise<void> {
-  const onLost = () => writeIfHeard({ say: "lost", why: messageOf(lock.lost.reason) });
+async function keep({ lock, history }: KeptLock): Promise<void> {
+  const onLost = () => {
+    const why = messageOf(lock.lost.reason);
+    history.lost(why);
+    writeIfHeard({ say: "lost", why });
+  };
   if (lock.lost.aborted) onLost();
   else lock.lost.addEventListener("abort", onLost, { once: true });
   let released = false;
@@ -116,6 +133,7 @@ async function keep(lock: HeldLock): Promise<void> {
       const outcome: ClaimOutcome = { exitCode: output.exit_code, ...(ends === null ? {} : { ends }) };
       const why = await lock.release(outcome).then(() => null, messageOf);
       writeIfHeard({ say: "released", why });
+      history.ended(ends);
       resolve();
     };
     readLines(
@@ -126,9 +144,11 @@ async function keep(lock: HeldLock): Promise<void> {
       () => void turn.then(resolve),
     );
   });
-  if (released) return;
-  await outlast(lock.token);
-  await lock.release();
+  if (!released) {
+    await outlast(lock.token);
+    await lock.release();
+  }
+  await history.written();
 }
 
 /** What the program has started without the socket goes on after it was killed: as long as it is seen to live here. */

@@ -41,6 +41,8 @@ const request = v.variant("do", [
     pid: v.pipe(v.number(), v.check(isPid)),
     command: v.array(text),
     row,
+    /** It has asked before in the same call. */
+    asks_again: v.nullish(v.boolean(), false),
   }),
   v.object({ ...place, do: v.literal("paths"), configuration }),
   v.object({ ...place, do: v.literal("list"), kinds: v.array(kind), verify: v.boolean() }),

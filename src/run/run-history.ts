@@ -1,9 +1,10 @@
+import { takeoverEvent } from "../history/claim-events.ts";
 import { type EventDetail, eventHolder } from "../history/event.ts";
 import { type EventLog, noEvents } from "../history/event-log.ts";
 import { asker } from "../history/event-place.ts";
 import { messageOf } from "../model/errors.ts";
 import type { RunEnds } from "../model/run-ends.ts";
-import { holderFrom, recordedCommand } from "../stores/claim-record.ts";
+import { recordedCommand } from "../stores/claim-record.ts";
 import type { Busy, ClaimOutcome, HeldLock } from "../stores/store.ts";
 import type { RunRequest } from "./run-request.ts";
 
@@ -39,16 +40,8 @@ export class RunHistory {
   /** The lock is held, and the command is about to start. */
   claimed(lock: HeldLock, before: RunEnds): void {
     this.#lock = lock;
-    const { killed, evidence } = lock.earlier;
-    if (killed !== null || evidence.length > 0) {
-      const from = holderFrom(killed, null);
-      this.#add({
-        event: "taken-over",
-        of: killed?.trainlock?.token ?? null,
-        from: from === null ? null : eventHolder(from),
-        evidence: evidence.map(({ source, detail }) => `${source}: ${detail}`),
-      });
-    }
+    const takeover = takeoverEvent(lock.earlier);
+    if (takeover !== null) this.#add(takeover);
     this.#attempt = before.attempts + 1;
     this.#add({ event: "claimed", attempt: this.#attempt, command: this.#command });
     const onLoss = () => this.#add({ event: "lost", why: messageOf(lock.lost.reason) });

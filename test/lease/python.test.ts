@@ -31,6 +31,14 @@ etcdTest(
     await run.finished;
     expect(await other.tell("lock.acquire(blocking=True, timeout=20)")).toBe(true);
     expect(await other.tell("lock.release(done=True)")).toBe(null);
+    // Its keeper notes it for the program, and may do so after the program has its answer.
+    const ended = { state: "done", pid: other.process.pid, exit: 0 };
+    const history = async () => JSON.parse((await trainlock(["history", "--root", site.root, "--json"])).stdout).rows;
+    await until(
+      "its end in the history",
+      async () =>
+        (await history()).find(({ state, pid }: typeof ended) => state === ended.state && pid === ended.pid) ?? null,
+    );
     expect((await trainlock(["list", "--root", site.root], { env: site.env })).stdout).toBe(
       "No active training locks\n",
     );

@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { python, pythonSession } from "../support/python.ts";
 import { requiresPrograms } from "../support/requirements.ts";
+import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
@@ -54,6 +55,8 @@ for (const moment of ["before", "after"]) {
       }
     }
     expect(points).toBeGreaterThan(step === 1 ? 15 : 6);
+    tally({ crashPoints: points });
+    if (step === 1) console.log(`crash points ${points}, ${moment} a call: each free for the next program at once`);
   }, 120_000);
 }
 
