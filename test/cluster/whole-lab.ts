@@ -65,6 +65,8 @@ async function trainAll(grid: LabFolder): Promise<LabReport> {
     await grid.cutNodeOff();
     await grid.killSome();
     const turnedAway = await grid.startDuplicates();
+    await until("a look at the page while a row lives", () => watching.sawLiving(), 180_000);
+    await grid.letLongRowsEnd();
     await Promise.race([
       grid.untilTrained(),
       cron.ended,
@@ -97,6 +99,8 @@ class LabFolder {
   readonly #size: LabSize;
   readonly #bin: string;
   readonly #ran: string;
+  /** Host and PID of commands that were killed, or whose wrapper was. */
+  readonly #killed = new Set<string>();
 
   constructor(cluster: Cluster, name: string, size: LabSize) {
     this.#cluster = cluster;
@@ -249,11 +253,11 @@ if lock.acquire():
     };
     this.#cluster.plug(node, "down");
     try {
-      await until(`${node} is down`, () => nodeIs(/^down/), 60_000);
+      await until(`${node} is down`, () => nodeIs(/^down/), 180_000);
     } finally {
       this.#cluster.plug(node, "up");
     }
-    await until(`${node} is back`, () => nodeIs(/^(idle|mixed|allocated)/), 90_000);
+    await until(`${node} is back`, () => nodeIs(/^(idle|mixed|allocated)/), 180_000);
   }
 
   /** Wrapper and command in turn, without a warning. */
@@ -263,6 +267,7 @@ if lock.acquire():
         () => null,
       );
       if (victim === null) return;
+      this.#killed.add(`${victim.host} ${victim.pid}`);
       const pid = kill % 2 === 0 ? String(victim.pid) : `$(ps -o ppid= -p ${victim.pid})`;
       await this.#cluster.on(victim.host as "login", ["sh", "-c", `kill -9 ${pid}`]);
     }
@@ -276,15 +281,17 @@ if lock.acquire():
       if (living === null) break;
       const [strategy = "", dataset = "", model = ""] = living.row.split("/");
       const flags = ["--strategy", strategy, "--dataset", dataset, "--model", model];
-      const call = this.#call("run", ...flags, "--", "true");
+      // Not found is no attempt of the row.
+      const call = this.#call("run", ...flags, "--", "no-such-program");
       const { exitCode, stderr } = await this.#cluster.on("login", call, {
         user: "ben",
         env: { SLURM_JOB_ID: `9${copy}` },
       });
-      // It may have ended, well or not, a moment before; never is it trained once more by `true`.
-      expect([0, 75], stderr).toContain(exitCode);
+      // It may have been killed a moment before.
+      expect([127, 75], stderr).toContain(exitCode);
       if (exitCode === 75) turnedAway += 1;
     }
+    expect(turnedAway).toBeGreaterThan(0);
     return turnedAway;
   }
 
@@ -372,10 +379,14 @@ if lock.acquire():
     return this.#cluster.on("login", call, { user, timeoutMs: 120_000 });
   }
 
+  async letLongRowsEnd(): Promise<void> {
+    await this.#cluster.ask("login", ["touch", join(this.#root, "go")], { user: "ada" });
+  }
+
   /** Waits for a run that lives, and has lived for a moment. */
   #living(what: string, fits: (run: NotedRun) => boolean, timeoutMs = 60_000): Promise<NotedRun> {
-    const lives = ({ fromMs, lastMs, okMs }: NotedRun) =>
-      okMs === null && Date.now() - lastMs < 1000 && Date.now() - fromMs > 1000;
+    const lives = ({ host, pid, fromMs, lastMs, okMs }: NotedRun) =>
+      !this.#killed.has(`${host} ${pid}`) && okMs === null && Date.now() - lastMs < 3000 && Date.now() - fromMs > 1000;
     return until(what, () => this.runs().find((run) => lives(run) && fits(run)) ?? null, timeoutMs);
   }
 
@@ -397,7 +408,7 @@ class Board {
   }
 
   /** Looks at the open page again and again: its numbers are those of its plan, and true by what the commands noted. */
-  watch(): { stop(): Promise<{ looks: number; living: number }> } {
+  watch(): { sawLiving(): Promise<true | null>; stop(): Promise<{ looks: number; living: number }> } {
     let over = false;
     const seen = { looks: 0, living: 0 };
     const loop = async () => {
@@ -414,6 +425,7 @@ class Board {
     // It is looked at when stopped.
     ended.catch(() => undefined);
     return {
+      sawLiving: () => Promise.race([ended.then(() => null), sleep(0).then(() => (seen.living > 0 ? true : null))]),
       stop: async () => {
         over = true;
         await ended;
