@@ -77,14 +77,15 @@ interface Injection {
   readonly errno: Errno;
 }
 
-/** In a soak every errno at every call, by turns; otherwise every one where it matters in a first run, and some everywhere else. */
+/** In a soak every errno at every call, by turns; otherwise one or two where it matters, and one at each second call elsewhere. */
 function chooseErrors(scenario: Scenario, points: readonly Point[]): Injection[] {
   const calls = points.filter(({ name }) => name !== "exit_group");
   if (everything) return turnOf(calls.flatMap((point) => errnos.map((errno) => ({ point, errno }))));
   return calls.flatMap((point, index) => {
     const matters = indispensable.test(point.text);
-    if (!matters && scenario !== freshRun && !evidence.test(point.text)) return [];
-    const many = matters ? (scenario === freshRun ? 4 : 2) : 1;
+    const isChosen = index % 2 === 0 && (scenario === freshRun || evidence.test(point.text));
+    if (!matters && !isChosen) return [];
+    const many = matters && scenario === freshRun ? 2 : 1;
     return Array.from({ length: many }, (_, more) => ({
       point,
       errno: errnos[(index + 2 * more) % errnos.length] ?? "EIO",
