@@ -9,6 +9,8 @@ import { eventPlace } from "./event-place.ts";
 
 /** So long an event may take. Nobody waits longer for one, and nothing fails for it. */
 const deadlineMs = 250;
+/** It is waited for in steps: time in which a busy machine does not let this process run is not the folder's. */
+const deadlineSteps = 10;
 
 /** Where events are noted, beside whatever else goes on. */
 export interface EventLog {
@@ -92,7 +94,10 @@ class FileEventLog implements EventLog {
   async #bounded(writing: Promise<string>, timeUp: AbortController): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<"late">((resolve) => {
-      timer = setTimeout(() => resolve("late"), deadlineMs);
+      const wait = (steps: number) => {
+        timer = setTimeout(() => (steps > 1 ? wait(steps - 1) : resolve("late")), deadlineMs / deadlineSteps);
+      };
+      wait(deadlineSteps);
     });
     try {
       if ((await Promise.race([writing, late])) !== "late") return;

@@ -34,5 +34,7 @@ test("of 50 runs of one configuration started together, one executes its command
   expect(results.filter(({ exitCode }) => exitCode === 0)).toHaveLength(1);
   const turnedAway = results.filter(({ exitCode }) => exitCode === 75);
   expect(turnedAway).toHaveLength(49);
-  for (const { stderr } of turnedAway) expect(stderr).toMatch(/^SKIP: Another job .*is already training this model\n$/);
+  // Fifty at once on a busy machine: the history may say that its folder was slow.
+  const told = turnedAway.map(({ stderr }) => stderr.replace(/^trainlock: the history is not complete: .*\n/, ""));
+  for (const text of told) expect(text).toMatch(/^SKIP: Another job .*is already training this model\n$/);
 });
