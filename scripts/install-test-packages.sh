@@ -7,6 +7,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 # One line a package: its name, and a command that is there when it is installed.
 packages=(
   'python3     python3'
+  'python3-ipykernel ipython3'
   'util-linux  flock'
   'strace      strace'
   'procps      pgrep'

@@ -16,6 +16,8 @@ export interface PythonOptions {
   readonly interpreter?: string;
   readonly cwd?: string;
   readonly timeoutMs?: number;
+  /** How long a session waits for each answer. */
+  readonly answerMs?: number;
 }
 
 /** What a Python program under a root finds: both modules to import, and the executable. */
@@ -84,7 +86,7 @@ export function pythonSession(root: string, options: PythonOptions = {}): Python
     answers += 1;
     const mine = answers;
     const line = () => running.stdout().split("\n").slice(0, -1)[mine - 1] ?? null;
-    return JSON.parse(await until(`an answer to ${text}: ${running.stderr()}`, line, 20_000));
+    return JSON.parse(await until(`an answer to ${text}: ${running.stderr()}`, line, options.answerMs ?? 20_000));
   };
   return {
     process: running,

@@ -23,6 +23,8 @@ const trials = {
   "memory cgroup": ["sh", "-c", "d=/sys/fs/cgroup/memory/trainlock-$$ && mkdir $d && rmdir $d"],
   prlimit: ["prlimit", "--fsize=4096", "true"],
   python3: ["python3", "-c", "import fcntl"],
+  // Of Debian's Python, whatever other is in the way.
+  ipykernel: ["/usr/bin/python3", "-c", "import ipykernel, jupyter_client"],
   perl: ["perl", "-MTime::HiRes=clock_gettime,CLOCK_MONOTONIC", "-e", "clock_gettime(CLOCK_MONOTONIC)"],
   flock: ["flock", "--version"],
 } satisfies Record<string, readonly string[]>;
