@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -10,14 +11,19 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer, request } from "node:http";
-import { connect } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { admit, type Caller } from "../../src/board/admit.ts";
 import { requiresPrograms } from "../support/requirements.ts";
+import { finish, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { startTrainlock, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
 import { boardAtPort, boardAtSocket, openPage } from "./browser.ts";
+
+/** It wants to be called by its path, which is seldom on PATH. */
+const sshd = "/usr/sbin/sshd";
 
 async function smallGrid(): Promise<readonly string[]> {
   const root = await temporaryRoot();
@@ -120,6 +126,39 @@ test("the socket is the user's alone, and answers nobody who asks under another 
   for (const path of ["/../etc/passwd", "//evil.example/", "/%2e%2e/x", "/board.css/x"])
     expect(await ask({ socketPath, path, headers: { host: "localhost" } })).toMatchObject({ status: 404 });
 });
+
+requiresPrograms(
+  "ssh",
+  "sshd",
+  "root",
+)("the printed ssh line leads a laptop to the page", async () => {
+  const board = await boardAtSocket(await smallGrid(), { XDG_RUNTIME_DIR: await temporaryRoot() });
+  const [, socket = "", to = ""] = /^From a laptop: ssh -N -L 8470:(\S+) (\S+)$/m.exec(board.process.stdout()) ?? [];
+  const keys = await temporaryRoot();
+  const key = (name: string) => join(keys, name);
+  for (const name of ["host", "user"])
+    expect(await finish("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key(name)])).toMatchObject({
+      exitCode: 0,
+    });
+  mkdirSync("/run/sshd", { recursive: true });
+  const server = `${sshd} -i -f /dev/null -o HostKey=${key("host")} -o AuthorizedKeysFile=${key("user.pub")} -o StrictModes=no -o UsePAM=no`;
+  const port = await freePort();
+  const options = ["-i", key("user"), "-o", `ProxyCommand=${server}`, "-o", "StrictHostKeyChecking=no"];
+  const known = ["-F", "none", "-o", `UserKnownHostsFile=${key("known")}`, "-o", "BatchMode=yes"];
+  startProcess("ssh", ["-N", "-L", `${port}:${socket}`, to, ...options, ...known]);
+  const seen = await until("the page, through ssh", () =>
+    ask({ host: "127.0.0.1", port, headers: { host: `localhost:${port}` } }).catch(() => null),
+  );
+  expect(seen).toMatchObject({ status: 200, text: expect.stringContaining("secret_strategy") });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
 
 test("a second board of a grid is refused, a socket that nobody listens at is replaced, a killed board leaves one", async () => {
   const folder = await temporaryRoot();

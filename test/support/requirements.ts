@@ -27,6 +27,7 @@ const trials = {
   ipykernel: ["/usr/bin/python3", "-c", "import ipykernel, jupyter_client"],
   perl: ["perl", "-MTime::HiRes=clock_gettime,CLOCK_MONOTONIC", "-e", "clock_gettime(CLOCK_MONOTONIC)"],
   flock: ["flock", "--version"],
+  sshd: ["test", "-x", "/usr/sbin/sshd"],
 } satisfies Record<string, readonly string[]>;
 
 /** Programs that only have to be there. */
@@ -51,6 +52,7 @@ type Program =
   | "setsid"
   | "shellcheck"
   | "snakemake"
+  | "ssh"
   | "tmux"
   | "tsp"
   | "unshare"
