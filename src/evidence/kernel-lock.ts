@@ -33,13 +33,17 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
     case "free": {
       const mount = settledMount(dirname(facts.lockPath), mountOf(facts.lockPath));
       const reach = reachOf(facts, mount);
-      if (reach === null) return [finding(`the kernel lock is free here, but ${mount.why}`)];
+      if (reach === null) return [finding(`the kernel lock is free here, but ${mount.why}${unreadable(facts)}`)];
       const because = facts.kind === "fcntl" ? "lock not held" : "PID not running";
       const unseenOn = mount.shared === false || isOfThisKernel(record) ? null : (record?.hostname ?? null);
       const detail = `the kernel lock is free, and ${reach}`;
       return [{ source: "kernel-lock", says: "dead", because, detail, ...(unseenOn === null ? {} : { unseenOn }) }];
     }
   }
+}
+
+function unreadable({ kind, record, recordProblem }: LockFacts): string {
+  return kind === "fcntl" && record === null && recordProblem !== null ? `; its record: ${recordProblem.reason}` : "";
 }
 
 /** Whoever the lock names may have ended: then one that has inherited the lock is named. */

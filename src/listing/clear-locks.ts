@@ -9,7 +9,7 @@ import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
 import { asCleared, isSignedOff } from "../stores/claim-record.ts";
 import { acquireLockToClear } from "../stores/folder/claim-lock.ts";
-import { interpretFreeLock, removeLockFile } from "../stores/folder/lock-file.ts";
+import { interpretFreeLock, removeLockFile, unwritten } from "../stores/folder/lock-file.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { locksOf } from "./check-configuration.ts";
@@ -73,7 +73,7 @@ function signedOff(reading: RecordReading): Buffer {
   if (reading.kind === "record") return serializeOwnerRecord(asCleared(reading.record));
   const document = reading.kind === "unreadable" ? reading.section?.document : undefined;
   const own = document?.trainlock;
-  if (typeof own !== "object" || own === null || Array.isArray(own)) return Buffer.alloc(0);
+  if (typeof own !== "object" || own === null || Array.isArray(own)) return unwritten;
   const trainlock = { ...own, released_at: localIso(nowMicroseconds()) };
   return Buffer.from(`${JSON.stringify({ ...document, trainlock }, null, 2)}\n`);
 }

@@ -44,9 +44,10 @@ export async function readKernelLocks(
   const records = new Map(found.map((lock) => [lock.path, writtenRecord(lock)]));
   const nameless = found.filter((lock) => records.get(lock.path) === null);
   const folders = nameless.length === 0 ? new Map<string, string>() : await foldersByLock(layout, onUnreadable);
-  for (const { path } of nameless) {
+  for (const { path, lock } of nameless) {
     const weightsDir = folders.get(path);
-    if (weightsDir !== undefined) records.set(path, unreleasedMarkerRecord(weightsDir));
+    // What lies beside the marker may be of an earlier claim than what was written over in the lock file.
+    if (weightsDir !== undefined && lock.state === "held") records.set(path, unreleasedMarkerRecord(weightsDir));
   }
   const pids = openHolders(
     found.filter((lock) => lock.lock.state === "held" && (records.get(lock.path)?.pid ?? null) === null),

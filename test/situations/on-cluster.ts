@@ -88,6 +88,13 @@ export const onCluster: readonly ClusterSituation[] = [
   over("a Python job that its cancelled job let end", "export LSB_JOBID=$SLURM_JOB_ID; python", { then: ["cancel"] }),
   living("a Python job outside any job", "export LSB_JOBID=unknown; python", { outside: true }),
   dead("a Python job outside any job that was killed", "export LSB_JOBID=unknown; python; die $job", { outside: true }),
+  living(
+    "a Python job outside any job whose lock file a contender has emptied",
+    'export LSB_JOBID=unknown; python; : >"$L"',
+    {
+      outside: true,
+    },
+  ),
   living("a run in a job whose node is cut off", own, { then: ["cut off"] }),
   unknowable("a run outside any job whose node is cut off", "run", { outside: true, then: ["cut off"] }),
   unknowable("a bash job whose node is cut off", "noclobber", { then: ["cut off"] }),

@@ -3,8 +3,6 @@ import { dirname, join } from "node:path";
 import { largestRecordBytes, type RecordReading } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { kernelLockStem } from "../../site/layout.ts";
-import { type SettledMount, settledMount } from "../../site/lock-scope.ts";
-import { mountOf } from "../../system/files/mounts.ts";
 import { readUpTo } from "../../system/files/read-regular-file.ts";
 import { makeSharedFolder, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
@@ -12,6 +10,7 @@ import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { randomHex } from "../../system/random.ts";
 import { acquireKernelLock, type KernelLock, writeWhole } from "./kernel-lock.ts";
 import { readLockRecord, readWrittenRecord, requireLockRecord, type WrittenRecord } from "./lock-file.ts";
+import { mountOfLocks } from "./lock-mount.ts";
 import { discard } from "./temporary-file.ts";
 
 const claimSuffix = ".claim";
@@ -29,16 +28,6 @@ export const acquireLockToClear: AcquireClaimLock = async (lockPath, primitive) 
 
 /** For stores that keep everybody out by other means, and for file systems whose locks tell nothing. */
 export const withoutKernelLock: AcquireClaimLock = async (lockPath) => noKernelLock(lockPath);
-
-const rememberMs = 1000;
-let known: { readonly lockDir: string; readonly mount: SettledMount; readonly askedAtMs: number } | undefined;
-
-/** At most a second old: listings ask for each of many locks. */
-function mountOfLocks(lockDir: string): SettledMount {
-  if (known?.lockDir !== lockDir || performance.now() - known.askedAtMs > rememberMs)
-    known = { lockDir, mount: settledMount(lockDir, mountOf(lockDir)), askedAtMs: performance.now() };
-  return known.mount;
-}
 
 /** False where the mount says that it has no locks. */
 export function keepsKernelLocks(lockDir: string): boolean {

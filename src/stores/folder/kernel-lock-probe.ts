@@ -3,7 +3,6 @@ import { dirname } from "node:path";
 import { messageOf } from "../../model/errors.ts";
 import type { KernelLockState } from "../../model/lock-facts.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
-import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { mostStaleFiles } from "../../system/files/read-regular-file.ts";
 import { errnoOf, isErrno } from "../../system/libc/errno.ts";
@@ -11,7 +10,7 @@ import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts"
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
 import { isReleased } from "../claim-record.ts";
 import { keepsKernelLocks } from "./claim-lock.ts";
-import { readLockFile, readLockRecord } from "./lock-file.ts";
+import { readLockFile, readLockRecord, recordOfLockFile } from "./lock-file.ts";
 import { readMarkerRecord } from "./read-marker.ts";
 
 /** A would-block that lasts longer is no other probe. Where a record says that somebody holds it, less will do. */
@@ -41,7 +40,7 @@ export async function probeKernelLock(path: string, primitive: LockPrimitive): P
     const lock: KernelLockState = listed ? { state: "held" } : { state: "unknown", why: file.why };
     return { lock, reading: { kind: "unreadable", reason: file.why }, stats };
   }
-  const reading = parseOwnerRecord(file.bytes);
+  const reading = recordOfLockFile(path, file.stats, file.bytes);
   if (none) return { lock: { state: "none" }, reading, stats: file.stats };
   const recorded = reading.kind === "record" && !isReleased(reading.record);
   const lock = await askByLocking(path, primitive, recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded);

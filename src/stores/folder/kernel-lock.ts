@@ -11,7 +11,8 @@ import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { repairHint } from "./claimable.ts";
-import type { WrittenRecord } from "./lock-file.ts";
+import { recordOfLockFile, unwritten, type WrittenRecord } from "./lock-file.ts";
+import { mayBeHeldUnseen } from "./lock-mount.ts";
 
 /** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
 const probePatienceMs = 100;
@@ -187,10 +188,11 @@ function notPlain(path: string, what: string): EnvironmentError {
 }
 
 function lockedFile(path: string, primitive: LockPrimitive, fd: number, created: boolean): KernelLock {
-  const read = (): RecordReading =>
-    parseOwnerRecord(readFresh(fd, path, (fresh) => readUpTo(fresh, largestRecordBytes + 1)));
+  const bytes = () => readFresh(fd, path, (fresh) => readUpTo(fresh, largestRecordBytes + 1));
   const own = fstatSync(fd, { bigint: true });
-  const previous: RecordReading = created ? { kind: "none" } : read();
+  const previous: RecordReading = created ? { kind: "none" } : recordOfLockFile(path, own, bytes());
+  // Should this claim come to nothing, its file must not look like one that was emptied.
+  if (created && own.size === 0n && mayBeHeldUnseen(dirname(path))) writeWhole(fd, path, unwritten);
   return {
     path,
     excludes: true,
@@ -201,7 +203,7 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
     previous,
     records: () => [{ reading: previous, modifiedNs: own.mtimeNs, uid: Number(own.uid) }],
     isInPlace: () => isOpen(fd, own) && leadsTo(path, own),
-    read,
+    read: () => parseOwnerRecord(bytes()),
     write: (record) => writeWhole(fd, path, record),
     lockAgain: () => acquireKernelLock(path, primitive, true, false),
     release: () => {

@@ -1,5 +1,6 @@
-import { linkSync, renameSync } from "node:fs";
+import { type BigIntStats, linkSync, renameSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname } from "node:path";
 import { inodeNumber } from "../../model/inode.ts";
 import type { KernelLockState } from "../../model/lock-facts.ts";
 import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../../model/owner-record.ts";
@@ -9,18 +10,19 @@ import { type FileReading, readRegularFile } from "../../system/files/read-regul
 import { ownerOf } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
+import { mayBeHeldUnseen } from "./lock-mount.ts";
 import { discard } from "./temporary-file.ts";
 
 /** The owner record in a lock file as the server has it now; `none` also where the file is not there or cannot be read. */
 export function readLockRecord(path: string): RecordReading {
-  return recordIn(readLockFile(path));
+  return recordIn(path, readLockFile(path));
 }
 
 /** The same for a claim that counts on from it. Throws an EnvironmentError where the file system keeps it from us. */
 export function requireLockRecord(path: string): RecordReading {
   const file = readLockFile(path);
   if (file.kind === "failed") throw asSystemError("read the owner record", path, file.error, ownerOf(path));
-  return recordIn(file);
+  return recordIn(path, file);
 }
 
 /** A record that is written outside of a weights dir, with what its file says of when it was written, and by whom. */
@@ -36,15 +38,42 @@ export interface WrittenRecord {
 export function readWrittenRecord(path: string): WrittenRecord | null {
   const file = readLockFile(path);
   if (file.kind !== "file") return null;
-  return { reading: recordIn(file), modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) };
+  return { reading: recordIn(path, file), modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) };
 }
 
 export function readLockFile(path: string): FileReading {
   return readRegularFile(path, largestRecordBytes, freshFlag(path));
 }
 
-function recordIn(file: FileReading): RecordReading {
-  return file.kind === "file" ? parseOwnerRecord(file.bytes) : { kind: "none" };
+function recordIn(path: string, file: FileReading): RecordReading {
+  return file.kind === "file" ? recordOfLockFile(path, file.stats, file.bytes) : { kind: "none" };
+}
+
+/**
+ * What a lock file says of its owner. Contenders of the old writers empty it before they know whether the lock is free. Where a
+ * holder on another host is not seen by its lock, an emptied file is one whose record cannot be read, and not one without.
+ */
+export function recordOfLockFile(path: string, stats: BigIntStats, bytes: Uint8Array): RecordReading {
+  const reading = parseOwnerRecord(bytes);
+  if (reading.kind !== "none" || bytes.length > 0 || !mayBeHeldUnseen(dirname(path))) return reading;
+  const folder = statSync(dirname(path), { bigint: true, throwIfNoEntry: false });
+  if (folder !== undefined && isAsMade(stats, folder)) return reading;
+  return { kind: "unreadable", reason: "emptied, as contenders of old jobs leave it while another holds it" };
+}
+
+/** What a lock file of ours holds until its first record, where it might be taken for an emptied one. */
+export const unwritten = Buffer.from("\n");
+
+const clockGrainNs = 1_000_000n;
+type Times = Pick<BigIntStats, "birthtimeNs" | "mtimeNs" | "ctimeNs">;
+
+/**
+ * Whether nothing was written to a file since it was made, and nobody has emptied it: by the time at which it was made. Where
+ * the file system does not keep that, a runtime shows 0, or the last change in its place, as it then does of the folder. Pure.
+ */
+export function isAsMade({ birthtimeNs, mtimeNs }: Times, folder: Times): boolean {
+  if (birthtimeNs === 0n || folder.birthtimeNs === folder.ctimeNs) return false;
+  return mtimeNs - birthtimeNs <= clockGrainNs;
 }
 
 /**
