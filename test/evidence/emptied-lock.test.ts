@@ -23,7 +23,7 @@ async function onUnknownReach(lines: string) {
     ${lines}`;
   const { stdout, stderr } = await finish("unshare", ["--mount", "bash", "-c", script], {
     env: environment(variables),
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
   });
   expect(stderr).toBe("");
   return stdout.trim().split("\n");
@@ -32,26 +32,37 @@ async function onUnknownReach(lines: string) {
 const onFuse = requiresPrograms("root", "bindfs", "unshare --mount", "flock");
 
 describe("an emptied lock file where locks may stay on their host", () => {
-  onFuse("keeps everybody away until it is cleared by force", async () => {
-    const said = await onUnknownReach(`echo '{"strategy": "baseline"}' >"$L"; : >"$L"
-      listed; listed --no-verify-pid; ask
-      "$T" clear --root "$R" --scheduler none --no-dry-run >/dev/null; ask
-      "$T" clear --root "$R" --scheduler none --no-dry-run --force >/dev/null; listed; ask`);
-    const locked = ["check 1", "run 75"];
-    const free = ["check 0", "run 0"];
-    expect(said).toEqual(["[UNKNOWN - remote process]", "[UNVERIFIED]", ...locked, ...locked, ...free]);
-  });
+  onFuse(
+    "keeps everybody away until it is cleared by force",
+    async () => {
+      const said = await onUnknownReach(`echo '{"strategy": "baseline"}' >"$L"; : >"$L"
+      listed; listed --no-verify-pid; "$T" clear --root "$R" --scheduler none --no-dry-run >/dev/null; ask
+      "$T" clear --root "$R" --scheduler none --no-dry-run --force >/dev/null; ask`);
+      const locked = ["check 1", "run 75"];
+      const free = ["check 0", "run 0"];
+      expect(said).toEqual(["[UNKNOWN - remote process]", "[UNVERIFIED]", ...locked, ...free]);
+    },
+    70_000,
+  );
 
-  onFuse("is active while somebody here holds it", async () => {
-    const said = await onUnknownReach(`exec 9>"$L"; flock -n 9; echo x >&9; : >"$L"; listed; ask`);
-    expect(said).toEqual(["[ACTIVE]", "check 1", "run 75"]);
-  });
+  onFuse(
+    "is active while somebody here holds it",
+    async () => {
+      const said = await onUnknownReach(`exec 9>"$L"; flock -n 9; echo x >&9; : >"$L"; listed; ask`);
+      expect(said).toEqual(["[ACTIVE]", "check 1", "run 75"]);
+    },
+    70_000,
+  );
 
-  onFuse("is none that a run has left which was turned away", async () => {
-    const said = await onUnknownReach(`echo $$ >"$M"; "$T" run $A --scheduler none -- true 2>/dev/null; echo "run $?"
+  onFuse(
+    "is none that a run has left which was turned away",
+    async () => {
+      const said = await onUnknownReach(`echo $$ >"$M"; "$T" run $A --scheduler none -- true 2>/dev/null; echo "run $?"
       rm "$M"; listed; ask`);
-    expect(said).toEqual(["run 75", "check 0", "run 0"]);
-  });
+      expect(said).toEqual(["run 75", "check 0", "run 0"]);
+    },
+    70_000,
+  );
 });
 
 describe("whether a lock file is as it was made", () => {
