@@ -18,6 +18,8 @@ const jobId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
   v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/),
 );
+const clusterName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/));
+const stepId = v.pipe(v.string(), v.regex(/^\d{1,10}$/));
 /** What becomes part of a path: a record that holds anything else speaks of no configuration of ours. */
 const name = v.pipe(
   v.string(),
@@ -65,6 +67,12 @@ const schedulerFields = {
   arrayIndex: orNull(plain(v.pipe(v.string(), v.regex(/^\d{1,9}$/)))),
   /** Slurm: the id of the whole array, by which people name an element (`4700_12`, whose own id is 4711). */
   arrayJobId: { read: lenient(jobId), write: (id: string | null) => id ?? undefined },
+  /** Ids are one cluster's own. Absent where the environment does not name it, and in older records; so are the next two. */
+  cluster: { read: lenient(clusterName), write: (name: string | null) => name ?? undefined },
+  /** When this run of it began, local ISO time by its scheduler's word. */
+  startedAt: { read: lenient(text), write: (time: string | null) => time ?? undefined },
+  /** Slurm: the id of the step that it runs in, where that has one host alone. */
+  oneHostStep: { read: lenient(stepId), write: (id: string | null) => id ?? undefined },
   /** How often the scheduler has requeued it: tells two runs of one job id apart. */
   restartCount: plain(v.fallback(natural, 0)),
   submittedAt: orNull(plain(text)),

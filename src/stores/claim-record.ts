@@ -22,7 +22,7 @@ import type { Layout } from "../site/layout.ts";
 import type { SiteConfig } from "../site/site-config.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
-import { schedulerJob } from "../system/processes/scheduler-job.ts";
+import { oneHostStep, schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import type { ClaimOutcome, EarlierRuns } from "./store.ts";
 
@@ -43,7 +43,8 @@ export function newOwnerRecord(claim: {
   const { configuration, token, generation, weightsDir, lockInode, command, earlier } = claim;
   const host = thisHost();
   const owner = claim.owner ?? host;
-  const scheduler = schedulerJob(process.env);
+  const job = schedulerJob(process.env);
+  const scheduler = job && { ...job, oneHostStep: oneHostStep(process.env) };
   return {
     strategy: configuration?.strategy ?? null,
     dataset: configuration === null ? null : normalizeDataset(configuration.dataset),

@@ -1,5 +1,6 @@
 import type { HostReply } from "../../src/evidence/remote/ask-host.ts";
 import type { HostAnswer } from "../../src/evidence/remote/host-answer.ts";
+import type { RecordedJob } from "../../src/evidence/schedulers/job-evidence.ts";
 import type { ListedJob } from "../../src/evidence/schedulers/listed-job.ts";
 
 /** What a host says that has found nothing and names nothing about itself. */
@@ -25,6 +26,12 @@ export const foundNothing: HostAnswer = {
 };
 
 export const silent: HostReply = { kind: "silent", why: "does not answer (timed out)" };
+
+/** What a record that says little names of its job. */
+export function recordedJob(change: Partial<RecordedJob> & Pick<RecordedJob, "id">): RecordedJob {
+  const unsaid = { cluster: null, startedAt: null, isOfOneHost: false, lockedAt: null, user: null, host: null };
+  return { arrayIndex: null, restartCount: 0, ...unsaid, ...change };
+}
 
 /** Alice's job 7, which runs on node01. */
 export function listedJob(change: Partial<ListedJob> = {}): ListedJob {

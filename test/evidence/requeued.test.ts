@@ -9,7 +9,7 @@ import { isoSeconds } from "../../src/evidence/schedulers/times.ts";
 import type { DoubtReason, Evidence } from "../../src/model/evidence.ts";
 import type { SchedulerJob } from "../../src/model/owner-record.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { listedJob } from "./answers.ts";
+import { listedJob, recordedJob } from "./answers.ts";
 
 const dead: Evidence = { source: "ssh", says: "dead", because: "PID not running", detail: "no process" };
 const alive: Evidence = { source: "slurm", says: "alive", detail: "it runs" };
@@ -32,10 +32,13 @@ const run = (restartCount: number): SchedulerJob => ({
   jobId: "7",
   arrayIndex: null,
   arrayJobId: null,
+  cluster: null,
+  startedAt: null,
+  oneHostStep: null,
   restartCount,
   submittedAt: null,
 });
-const job = { id: "7", arrayIndex: null, restartCount: 0, lockedAt: recordedAt, user: "alice", host: "node01" };
+const job = recordedJob({ id: "7", lockedAt: recordedAt, user: "alice", host: "node01" });
 const listed = (hosts: string[]) => listedJob({ hosts });
 
 describe("a requeued job whose last host does not answer", () => {
@@ -73,9 +76,15 @@ describe("a job that runs on without its training", () => {
   test("is no sign of life where its only host has nothing of it", () => {
     expect(withoutIdleJob(job, answer(["node01"]), [alive], dead).map(({ says }) => says)).toEqual(["unknown"]);
   });
+  test("is none where it has other hosts, and the training was a step of one", () => {
+    const ofStep = { ...job, isOfOneHost: true };
+    expect(withoutIdleJob(ofStep, answer(["node01", "node02"]), [alive], dead)).toMatchObject([{ says: "unknown" }]);
+  });
   test("is one where it has other hosts, too, or where its host says nothing", () => {
     expect(withoutIdleJob(job, answer(["node01", "node02"]), [alive], dead)).toEqual([alive]);
     expect(withoutIdleJob(job, answer(["node02"]), [alive], dead)).toEqual([alive]);
+    const ofStep = { ...job, isOfOneHost: true };
+    expect(withoutIdleJob(ofStep, answer(["node01", "node02"]), [alive], doubt("remote process"))).toEqual([alive]);
     expect(withoutIdleJob(job, answer(["node01"]), [alive], doubt("remote process"))).toEqual([alive]);
   });
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { schedulerProbes } from "../../src/evidence/schedulers/choose.ts";
-import { jobEvidence } from "../../src/evidence/schedulers/job-evidence.ts";
+import { jobEvidence, type RecordedJob } from "../../src/evidence/schedulers/job-evidence.ts";
 import type { ListedJob, SchedulerKind } from "../../src/evidence/schedulers/listed-job.ts";
 import { parseBjobsDelimited, parseBjobsJson } from "../../src/evidence/schedulers/lsf.ts";
 import { parseQstatJson } from "../../src/evidence/schedulers/pbs.ts";
@@ -10,6 +10,7 @@ import { parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts"
 import { expandNodes } from "../../src/evidence/schedulers/slurm-node-list.ts";
 import { doubtEnd, parseSinfo } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds, monthDaySeconds } from "../../src/evidence/schedulers/times.ts";
+import { listedJob, recordedJob } from "./answers.ts";
 
 const transcript = (name: string) => readFileSync(new URL(`../fixtures/schedulers/${name}`, import.meta.url), "utf8");
 /** The day after all of them, so that months without a year are of that year. */
@@ -28,14 +29,7 @@ const lists: Readonly<Record<string, { kind: SchedulerKind; jobs: readonly Liste
 type Asked = { id: string; arrayIndex?: string; restartCount?: number; lockedAt?: number | null };
 function verdict(list: string, { id, arrayIndex = "", restartCount = 0, lockedAt: at = lockedAt }: Asked) {
   const { kind, jobs } = lists[list] ?? { kind: "lsf" as const, jobs: [] };
-  const job = {
-    id,
-    arrayIndex: arrayIndex === "" ? null : arrayIndex,
-    restartCount,
-    lockedAt: at,
-    user: null,
-    host: null,
-  };
+  const job = recordedJob({ id, arrayIndex: arrayIndex === "" ? null : arrayIndex, restartCount, lockedAt: at });
   return jobEvidence(schedulerProbes[kind], job, jobs)[0]?.says;
 }
 
@@ -78,6 +72,38 @@ describe("a job that took a lock", () => {
     ["qstat of Grid Engine", { id: "4285" }, "unknown", "is in error"],
   ])("%s %o: %s, as it %s", (list, job, says) => {
     expect(verdict(list, job)).toBe(says);
+  });
+});
+
+describe("a job of the same id and user", () => {
+  const began = isoSeconds("2026-01-12T16:40:00") ?? 0;
+  const listed = (change: Partial<ListedJob>) =>
+    listedJob({ startedAt: began, cluster: "here", restartCount: null, ...change });
+  const recorded = (change: Partial<RecordedJob>) =>
+    recordedJob({ id: "7", user: "alice", host: "node01", lockedAt, cluster: "here", startedAt: began, ...change });
+  const says = (job: RecordedJob, found: ListedJob) => jobEvidence(schedulerProbes.slurm, job, [found])[0]?.says;
+  const over = { state: "COMPLETED", means: "ended" } as const;
+
+  test.each<readonly [string, RecordedJob, Partial<ListedJob>, boolean]>([
+    ["of the same cluster, host and start", recorded({}), {}, true],
+    ["whose start is told to the minute", recorded({}), { startedAt: began - 59 }, true],
+    ["of another cluster", recorded({ cluster: "there" }), {}, false],
+    ["of a later start", recorded({ startedAt: began - 3600 }), {}, false],
+    ["of an earlier start", recorded({ startedAt: began + 400 }), {}, false],
+    ["on another host", recorded({ host: "node02" }), {}, false],
+    ["whose cluster the record does not name", recorded({ cluster: null }), {}, true],
+    ["whose start the record does not name", recorded({ startedAt: null }), {}, true],
+    ["whose start the scheduler does not name", recorded({}), { startedAt: null }, true],
+  ])("%s", (_, job, change, isSame) => {
+    expect(says(job, listed(change))).toBe(isSame ? "alive" : "unknown");
+    expect(says(job, listed({ ...change, ...over }))).toBe(isSame ? "dead" : "unknown");
+  });
+
+  test("squeue and sacct name the cluster", () => {
+    const line = "7|1000|alice|RUNNING|2026-01-12T16:30:00|2026-01-12T16:40:00|N/A|0|node01|node01|here|";
+    expect(parseSqueue(line)[0]?.cluster).toBe("here");
+    const done = "7|alice|COMPLETED|2026-01-12T16:30:00|2026-01-12T16:40:00|2026-01-12T17:00:00|node01|here";
+    expect(parseSacct(done)[0]?.cluster).toBe("here");
   });
 });
 

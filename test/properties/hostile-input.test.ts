@@ -25,6 +25,7 @@ import { parseSiteFile } from "../../src/site/site-file.ts";
 import { asReleased, isSignedOff, newOwnerRecord, withChild, withSection } from "../../src/stores/claim-record.ts";
 import { readMarker } from "../../src/stores/folder/read-marker.ts";
 import { thisHost } from "../../src/system/processes/this-host.ts";
+import { recordedJob } from "../evidence/answers.ts";
 import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { anything, Dice, mutate, onTheWay } from "./mutations.ts";
@@ -189,7 +190,7 @@ const answers = [
 ];
 
 test("schedulers: no answer that ends early, or has noise in it, ends a job that runs", async () => {
-  const job = { id: "123456", arrayIndex: null, restartCount: 0, lockedAt: null, user: null, host: null };
+  const job = recordedJob({ id: "123456" });
   for (const { probe, text, parse } of answers)
     expect(jobEvidence(probe, job, parse(text))).toMatchObject([{ says: "alive" }]);
   await play("scheduler", (dice) => {

@@ -7,6 +7,9 @@ const ours: SchedulerJob = {
   jobId: "4711",
   arrayIndex: "3",
   arrayJobId: null,
+  cluster: null,
+  startedAt: null,
+  oneHostStep: null,
   restartCount: 2,
   submittedAt: null,
 };
@@ -22,8 +25,9 @@ test.each([
   ["a later run", { ...ours, restartCount: 3 }],
   ["another job", { ...ours, restartCount: 0, jobId: "4712" }],
   ["another element", { ...ours, restartCount: 0, arrayIndex: "4" }],
+  ["another cluster", { ...ours, cluster: "here", restartCount: 0 }],
   ["no element", { ...ours, restartCount: 0, arrayIndex: null }],
   ["another scheduler", { ...ours, restartCount: 0, kind: "lsf" }],
 ] as const)("%s is none", (_what, theirs) => {
-  expect(isEarlierRun(theirs, ours)).toBe(false);
+  expect(isEarlierRun(theirs, { ...ours, cluster: "there" })).toBe(false);
 });

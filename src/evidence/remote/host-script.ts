@@ -111,7 +111,7 @@ carriers() {
     say carrier "$p"
     tr '\\0' '\\n' 2>/dev/null <"$f" | while IFS= read -r v; do
       case $v in
-        TRAINLOCK_TOKEN=* | SLURM_JOB_ID=* | SLURM_ARRAY_*_ID=* | SLURM_RESTART_COUNT=* | LSB_JOBID=* | LSB_JOBINDEX=* | \\
+        TRAINLOCK_TOKEN=* | SLURM_JOB_ID=* | SLURM_ARRAY_*_ID=* | SLURM_RESTART_COUNT=* | SLURM_CLUSTER_NAME=* | LSB_JOBID=* | LSB_JOBINDEX=* | \\
         LSB_REQUEUE_NUM=* | PBS_JOBID=* | PBS_ARRAY_INDEX=* | SGE_ROOT=* | JOB_ID=* | SGE_TASK_ID=* | RESTARTED=*)
           say var "$p" "$v" ;;
       esac

@@ -114,10 +114,13 @@ function recordedJob(record: OwnerRecord): Owner["job"] {
   const whose = { user: record.user, host: record.hostname };
   const scheduler = record.trainlock?.scheduler ?? null;
   if (scheduler !== null) {
-    const { kind, jobId, arrayIndex, restartCount } = scheduler;
-    return { kind, id: jobId, arrayIndex, restartCount, ...whose, lockedAt };
+    const { kind, jobId, arrayIndex, cluster, oneHostStep, restartCount } = scheduler;
+    const startedAt = isoSeconds(scheduler.startedAt);
+    const isOfOneHost = oneHostStep !== null;
+    return { kind, id: jobId, arrayIndex, cluster, startedAt, isOfOneHost, restartCount, ...whose, lockedAt };
   }
   // Names such as `local` are written by scripts outside any job.
   if (record.jobId === null || !/^\d/.test(record.jobId)) return null;
-  return { kind: null, id: record.jobId, arrayIndex: null, restartCount: null, ...whose, lockedAt };
+  const unsaid = { arrayIndex: null, cluster: null, startedAt: null, isOfOneHost: false, restartCount: null };
+  return { kind: null, id: record.jobId, ...unsaid, ...whose, lockedAt };
 }

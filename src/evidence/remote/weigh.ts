@@ -16,7 +16,7 @@ type JobList = Extract<SchedulerAnswer, { kind: "jobs" }>;
 
 /**
  * A job runs on though its training is dead: its script has gone on to another. Where its only host was asked and has nothing of
- * the training, the job is no sign of life. Pure.
+ * the training, the job is no sign of life; nor is it where the claim was that of a step with no other host. Pure.
  */
 export function withoutIdleJob(
   job: RecordedJob,
@@ -26,11 +26,12 @@ export function withoutIdleJob(
 ): readonly Evidence[] {
   const hosts = new Set(answer.jobs.filter(({ id }) => id === job.id).flatMap((listed) => listed.hosts));
   const [only] = hosts;
-  const allAsked = hosts.size === 1 && only !== undefined && job.host !== null && sameHost(only, job.host);
-  if (ofHost.says !== "dead" || !allAsked) return ofJob;
+  const isOnly = hosts.size === 1 && only !== undefined && job.host !== null && sameHost(only, job.host);
+  if (ofHost.says !== "dead" || !(isOnly || job.isOfOneHost)) return ofJob;
   return ofJob.map((found) => {
     if (found.says !== "alive") return found;
-    const detail = `${found.detail}, but its only host has nothing of this training`;
+    const which = isOnly ? "its only host" : "the only host of its step";
+    const detail = `${found.detail}, but ${which} has nothing of this training`;
     return { source: found.source, says: "unknown", because: "remote process", detail };
   });
 }

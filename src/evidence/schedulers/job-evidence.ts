@@ -1,5 +1,6 @@
 import type { Evidence } from "../../model/evidence.ts";
 import { sameHost } from "../../model/host-name.ts";
+import { mayBeEqual } from "../../system/processes/scheduler-job.ts";
 import type { ListedJob, SchedulerProbe } from "./listed-job.ts";
 
 /** The job that a record names, and what tells it from others of the same id. */
@@ -7,6 +8,11 @@ export interface RecordedJob {
   readonly id: string;
   readonly arrayIndex: string | null;
   readonly restartCount: number | null;
+  readonly cluster: string | null;
+  /** When its run began, seconds since the epoch; null: the record does not say. */
+  readonly startedAt: number | null;
+  /** The claim is that of a step with one host. */
+  readonly isOfOneHost: boolean;
   /** Who took the lock, and on which host; null: the record does not say. */
   readonly user: string | null;
   readonly host: string | null;
@@ -24,7 +30,8 @@ const slackSeconds = 120;
 export function jobEvidence(probe: SchedulerProbe, job: RecordedJob, listed: readonly ListedJob[]): Evidence[] {
   const of = (detail: string): Evidence => ({ source: probe.kind, says: "unknown", because: "remote process", detail });
   const named = listed.filter((candidate) => isNamed(candidate, job));
-  if (named.length === 0) return [of(`${probe.title} does not know job ${job.id}`)];
+  const there = job.cluster === null ? job.id : `${job.id} of cluster ${job.cluster}`;
+  if (named.length === 0) return [of(`${probe.title} does not know job ${there}`)];
   const same = named.filter((candidate) => isSameRun(candidate, job));
   const what = (found: ListedJob) => `${probe.title}: job ${found.id} is ${found.state}${onHosts(found)}`;
   const waiting = same.find(({ waits }) => waits);
@@ -45,6 +52,7 @@ export function jobEvidence(probe: SchedulerProbe, job: RecordedJob, listed: rea
 }
 
 function isNamed(listed: ListedJob, job: RecordedJob): boolean {
+  if (!mayBeEqual(listed.cluster ?? null, job.cluster)) return false;
   if (listed.arrayIndex !== null && job.arrayIndex !== null && listed.arrayIndex !== job.arrayIndex) return false;
   // PBS: `123.server` and `123[4].server`, of which records may have the number alone.
   const number = (id: string) => id.split(".")[0]?.replace(/\[\d*\]$/, "");
@@ -64,7 +72,9 @@ function isSameRun(listed: ListedJob, job: RecordedJob): boolean {
     return lockedAt === null || listed.submittedAt === null || listed.submittedAt <= lockedAt + slackSeconds;
   if (listed.restartCount !== null && restartCount !== null && listed.restartCount !== restartCount) return false;
   if (host !== null && listed.hosts.length > 0 && !listed.hosts.some((name) => sameHost(name, host))) return false;
-  return lockedAt === null || listed.startedAt === null || listed.startedAt <= lockedAt + slackSeconds;
+  if (listed.startedAt === null) return true;
+  if (job.startedAt !== null && Math.abs(listed.startedAt - job.startedAt) > slackSeconds) return false;
+  return lockedAt === null || listed.startedAt <= lockedAt + slackSeconds;
 }
 
 function onHosts({ hosts }: ListedJob): string {

@@ -26,6 +26,8 @@ export interface ListedJob {
   readonly startedAt: number | null;
   readonly endedAt: number | null;
   readonly restartCount: number | null;
+  /** Undefined: it names none. */
+  readonly cluster?: string;
 }
 
 /** A host that the scheduler has given up: what ran there may run on. */

@@ -12,10 +12,9 @@ import { doubtEnd, lostNodes, nodeBoots } from "./slurm-nodes.ts";
 import { isoSeconds } from "./times.ts";
 
 /** Columns of squeue(1) and sacct(1), in this order; `:|` ends each with a bar and no padding. */
-const squeueFields = "JobID UserID UserName State SubmitTime StartTime EndTime RestartCnt BatchHost NodeList".split(
-  " ",
-);
-const sacctFields = "JobIDRaw User State Submit Start End NodeList";
+const squeueFields =
+  "JobID UserID UserName State SubmitTime StartTime EndTime RestartCnt BatchHost NodeList Cluster".split(" ");
+const sacctFields = "JobIDRaw User State Submit Start End NodeList Cluster";
 
 /** Job states of squeue(1). Not among the ended: NODE_FAIL and BOOT_FAIL, as a lost node may still run what it ran. */
 const alive = new Set(
@@ -101,7 +100,9 @@ function sacctTime(seconds: number): string {
 /** Pure: the lines of squeue in the columns above. Lines that are none of these are left out. */
 export function parseSqueue(text: string): ListedJob[] {
   return text.split("\n").flatMap((line) => {
-    const [id, uid, user, state, submit, start, end, restarts, batchHost, nodes] = line.split("|").map((s) => s.trim());
+    const [id, uid, user, state, submit, start, end, restarts, batchHost, nodes, cluster] = line
+      .split("|")
+      .map((s) => s.trim());
     if (id === undefined || !/^\d+$/.test(id) || state === undefined || nodes === undefined) return [];
     const hosts = [...(batchHost === undefined ? [] : [batchHost]), ...expandNodes(nodes)].filter(isHostName);
     return [
@@ -110,6 +111,7 @@ export function parseSqueue(text: string): ListedJob[] {
         uid: countOf(uid),
         restartCount: countOf(restarts),
         hosts: [...new Set(hosts)].filter((host) => host !== "n/a"),
+        ...ofCluster(cluster),
       },
     ];
   });
@@ -118,17 +120,20 @@ export function parseSqueue(text: string): ListedJob[] {
 /** Pure: the lines of sacct in the columns above; several for a job that was requeued. */
 export function parseSacct(text: string): ListedJob[] {
   return text.split("\n").flatMap((line) => {
-    const [id, user, state, submit, start, end, nodes] = line.split("|");
+    const [id, user, state, submit, start, end, nodes, cluster] = line.split("|");
     if (id === undefined || !/^\d+$/.test(id) || state === undefined || nodes === undefined) return [];
     // `CANCELLED by 1000`
     const word = state.split(" ")[0] ?? state;
     const job = jobOf(id, word, user, submit, start, end);
     // The accounting hears late: what it takes for running or waiting may have ended, and a requeued run has ended.
     const means: JobMeaning = word === "REQUEUED" || ended.has(word) ? "ended" : "unclear";
-    return [
-      { ...job, means, waits: false, uid: null, restartCount: null, hosts: expandNodes(nodes).filter(isHostName) },
-    ];
+    const hosts = expandNodes(nodes).filter(isHostName);
+    return [{ ...job, means, waits: false, uid: null, restartCount: null, hosts, ...ofCluster(cluster) }];
   });
+}
+
+function ofCluster(name: string | undefined): { cluster?: string } {
+  return name !== undefined && /^[\w.-]+$/.test(name) ? { cluster: name } : {};
 }
 
 /** What a job state of squeue(1) means for a job's processes. */

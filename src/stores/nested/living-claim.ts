@@ -1,11 +1,12 @@
 import { lstatSync } from "node:fs";
 import type { Configuration } from "../../model/configuration.ts";
-import { belongsToAnother, type OwnerRecord, recordIn, type SchedulerJob } from "../../model/owner-record.ts";
+import { belongsToAnother, type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { holdsFlock } from "../../system/processes/flock-holders.ts";
 import { ancestorsOf, readTreeProcess } from "../../system/processes/process-tree.ts";
 import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
+import { isSameRun } from "../../system/processes/training-processes.ts";
 import { isReleased } from "../claim-record.ts";
 import { claimStatusOf } from "../folder/claim-status.ts";
 import { readLockRecord } from "../folder/lock-file.ts";
@@ -65,8 +66,4 @@ export function isWhereItWasMade({ trainlock }: OwnerRecord): boolean {
   const theirs = trainlock?.scheduler ?? null;
   if (ours !== null && theirs !== null) return isSameRun(ours, theirs);
   return ours === null && theirs === null && trainlock?.bootId != null && trainlock.bootId === thisHost().bootId;
-}
-
-function isSameRun(a: SchedulerJob, b: SchedulerJob): boolean {
-  return a.kind === b.kind && a.jobId === b.jobId && a.arrayIndex === b.arrayIndex && a.restartCount === b.restartCount;
 }

@@ -3,7 +3,7 @@ import { readNotedTree } from "./noted-tree.ts";
 import { readProcText } from "./proc-files.ts";
 import { processesWithToken } from "./process-table.ts";
 import { ancestorsOf, commandLineOf, readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
-import { schedulerJob } from "./scheduler-job.ts";
+import { mayBeEqual, schedulerJob } from "./scheduler-job.ts";
 import { thisHost } from "./this-host.ts";
 
 /** Which claim's: what its record says of that. */
@@ -58,5 +58,5 @@ function isOfJob(pid: number, job: SchedulerJob | null): boolean {
 export function isSameRun(theirs: SchedulerJob | null, job: SchedulerJob | null): boolean {
   if (theirs === null || job === null) return theirs === job;
   if (theirs.kind !== job.kind || theirs.jobId !== job.jobId || theirs.arrayIndex !== job.arrayIndex) return false;
-  return theirs.restartCount === job.restartCount;
+  return theirs.restartCount === job.restartCount && mayBeEqual(theirs.cluster, job.cluster);
 }
