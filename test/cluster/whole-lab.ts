@@ -189,7 +189,7 @@ class LabFolder {
     const weights = (row: readonly (string | undefined)[]) =>
       join(this.#root, "WEIGHTS", `${row[0]}/${row[1]}_cd/${row[2]}`);
     const command = (row: readonly (string | undefined)[]) =>
-      `[ -e ${weights(row)}/final.pth ] || bash ${this.#bin}/row.sh ${this.#root} ${row.join("/")} ${weights(row)} ${row[2]}`;
+      `[ -e ${weights(row)}/final.pth ] || bash ${this.#bin}/row.sh ${this.#root} ${row.join("/")} ${weights(row)}`;
     const bash = mine(datasets[0]).map(
       (row) => `bash ${this.#bin}/noclobber-job.sh ${weights(row)}/.training_lock sh -c '${command(row)}'`,
     );
@@ -363,7 +363,7 @@ if lock.acquire():
   }
 
   #command(): string[] {
-    return ["bash", join(this.#bin, "row.sh"), this.#root, "{name}", "{weights_dir}", "{model}"];
+    return ["bash", join(this.#bin, "row.sh"), this.#root, "{name}", "{weights_dir}"];
   }
 
   /** As a member of the group calls it: from the folder, with a umask for a group. */
