@@ -240,7 +240,8 @@ if lock.acquire():
       const again = (run: NotedRun) => run.job === long.job && run.fromMs > ranFrom;
       // It may find nothing that is left to train.
       const look = async () => (this.runs().some(again) || (await this.#isOver(long.job)) ? true : null);
-      await until(`job ${long.job} runs again, ${time}`, look, 120_000);
+      // Of an array with a limit, elements that have not run yet come first.
+      await until(`job ${long.job} runs again, ${time}`, look, 900_000);
     }
   }
 
