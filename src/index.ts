@@ -10,6 +10,7 @@ export {
   listWeightsDirLocks,
   preflightCheck,
 } from "./library/lists.ts";
+export type { TrainingOptions } from "./library/spawn.ts";
 export { type AcquireOptions, TrainingLock, type TrainingLockOptions } from "./library/training-lock.ts";
 export type { LockJson } from "./listing/lock-json.ts";
 export { EnvironmentError, LockLostError, TrainlockError, UsageError } from "./model/errors.ts";

@@ -26,6 +26,7 @@ const loaders: Readonly<Record<string, () => Promise<{ readonly command: Command
   __note: () => import("./commands/note.ts"),
   __guard: () => import("./commands/guard.ts"),
   __python: () => import("./commands/python-dialogue.ts"),
+  __spawned: () => import("./commands/spawned.ts"),
   __row: () => import("./commands/row.ts"),
   "__python-keeper": () => import("./commands/python-keeper.ts"),
   __keeper: () => import("./commands/keeper.ts"),

@@ -1,16 +1,19 @@
+import type { ChildProcess } from "node:child_process";
+import { Writable } from "node:stream";
 import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
 import { checkConfiguration, lookAtFiles } from "../listing/check-configuration.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
-import { LockLostError } from "../model/errors.ts";
+import { exitCodes, LockLostError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Holder } from "../model/holder.ts";
 import type { Layout } from "../site/layout.ts";
-import { configurationFor, openLayout } from "../site/open-site.ts";
+import { configurationFor, configVariable, openSite } from "../site/open-site.ts";
 import { openStore } from "../stores/open-store.ts";
 import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
+import { requireCommand, spawnTraining, type TrainingOptions } from "./spawn.ts";
 
 export interface TrainingLockOptions {
   readonly strategy: string;
@@ -49,6 +52,8 @@ export interface AcquireOptions {
  */
 export class TrainingLock {
   readonly #layout: Layout;
+  /** The site's file by its absolute path, where one is named. */
+  readonly #configFile: string | null;
   readonly #configuration: Configuration;
   readonly #examine: Examine;
   #held: HeldLock | null = null;
@@ -58,7 +63,10 @@ export class TrainingLock {
   /** Throws a UsageError for names that are none, an EnvironmentError when the root is not there. */
   constructor(options: TrainingLockOptions) {
     parseConfiguration(options);
-    this.#layout = openLayout(options);
+    const { layout, file } = openSite(options);
+    this.#layout = layout;
+    const isNamed = options.config !== undefined || (process.env[configVariable] ?? "") !== "";
+    this.#configFile = isNamed ? file : null;
     this.#configuration = configurationFor(this.#layout, options);
     const { site } = this.#layout;
     this.#examine = knowingRanks(makeExamine(remoteOptionsOf(site)), site.lockPrimitive);
@@ -89,6 +97,33 @@ export class TrainingLock {
     this.#held = acquisition.lock;
     this.#lost = acquisition.lock.lost;
     return true;
+  }
+
+  /**
+   * Starts a command as `trainlock run` does, under a helper process that holds the lock and knows the command's whole process
+   * tree: whatever becomes of this program, the lock is held for as long as the training lives. A lock that this object holds
+   * goes over to the helper. Returns the helper: its exit code is that of `trainlock run`, 75 when another has the lock, 74 when
+   * the lock was lost, and signals that it is sent are passed on to the command. Throws a UsageError for what is no command, an
+   * EnvironmentError where the executable is missing.
+   */
+  spawn(command: string, args: readonly string[] = [], options: TrainingOptions = {}): ChildProcess {
+    const argv = requireCommand(command, args);
+    const held = this.#held;
+    const site = { layout: this.#layout, configFile: this.#configFile };
+    const helper = spawnTraining(site, this.#configuration, argv, options, held && (held.handedOver ?? []));
+    // Its error event says why.
+    if (helper.pid === undefined) return helper;
+    const lost = new AbortController();
+    this.#lost = lost.signal;
+    helper.once("exit", (code) => {
+      if (code === exitCodes.lockLost) lost.abort(new LockLostError("the lock was lost while the command ran"));
+    });
+    if (held === null) return helper;
+    this.#held = null;
+    const open = () => helper.stdio.findLast((stream) => stream instanceof Writable)?.destroy();
+    const given = held.handOver === undefined ? held.release() : held.handOver();
+    void given.then(open, open);
+    return helper;
   }
 
   /** Gives the lock back. Does nothing when it is not held. */

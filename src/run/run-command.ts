@@ -27,7 +27,9 @@ export async function runCommand(request: RunRequest): Promise<RunOutcome> {
 
 async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<RunOutcome> {
   const { layout, configuration, done, leads, tell } = request;
-  const inherited = inheritedDescriptors().filter((fd) => !request.output?.reserved.includes(fd));
+  const inherited = inheritedDescriptors().filter(
+    (fd) => fd !== request.leftLock && !request.output?.reserved.includes(fd),
+  );
   const weightsDir = layout.weightsDir(configuration);
   const before = await lookForDone(request);
   if (before !== null) return before;

@@ -39,6 +39,8 @@ export interface RunRequest {
   readonly againSinceMs?: number;
   /** What the runs before have made of it, asked once the lock is held: between look and claim others may have trained. */
   readonly settledBy?: (before: RunEnds) => Settled | null;
+  /** The kernel lock's descriptor, which was left to us: the lock's, and not the command's as other descriptors are. */
+  readonly leftLock?: number;
   /** Where the command's output goes; absent: where ours does. */
   readonly output?: CommandOutput;
 }

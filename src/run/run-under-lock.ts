@@ -1,6 +1,6 @@
 import { LockLostError, messageOf } from "../model/errors.ts";
 import type { RunEnds } from "../model/run-ends.ts";
-import { type StoreSettings, storeVariables } from "../site/store-settings.ts";
+import { environmentOfStore } from "../site/store-settings.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { sleep } from "../system/clock/sleep.ts";
 import { callerArguments, callerEnvironment, parentOpenFilesLimit } from "../system/processes/caller.ts";
@@ -138,7 +138,8 @@ function commandVariables(
     TRAINLOCK_GENERATION: String(lock.generation),
     TRAINLOCK_TOKEN: lock.token,
     TRAINLOCK_LOCK: lock.address,
-    ...storeEnvironment(layout.store),
+    // `held` in the command needs it to reach the store; a nested call looks there, too.
+    ...environmentOfStore(layout.store),
     TRAINLOCK_ATTEMPT: String(ends.attempts + 1),
     TRAINLOCK_LAST_EXIT: String(ends.lastExit ?? ""),
     TRAINLOCK_NAME: layout.displayName(configuration),
@@ -147,13 +148,6 @@ function commandVariables(
     // Ranks inside of a rank have the same variables and other parents.
     ...(launch === null || process.env.TRAINLOCK_LAUNCH ? {} : { TRAINLOCK_LAUNCH: lock.token }),
   };
-}
-
-/** What `held` in the command needs to reach the store; a nested call looks there, too. */
-function storeEnvironment(store: StoreSettings | null): Record<string, string> {
-  if (store === null) return {};
-  const entries = Object.entries(storeVariables) as [keyof typeof storeVariables, string][];
-  return Object.fromEntries(entries.map(([key, variable]) => [variable, store[key] ?? ""]));
 }
 
 interface Loss {

@@ -30,6 +30,13 @@ export const storeVariables = {
   passwordFile: "TRAINLOCK_STORE_PASSWORD_FILE",
 } as const satisfies Partial<Record<keyof StoreSettings, string>>;
 
+/** The variables from which another process takes the same settings; none where locks are on the file system. */
+export function environmentOfStore(store: StoreSettings | null): Record<string, string> {
+  if (store === null) return {};
+  const entries = Object.entries(storeVariables) as [keyof typeof storeVariables, string][];
+  return Object.fromEntries(entries.map(([key, variable]) => [variable, store[key] ?? ""]));
+}
+
 /** Holds the password itself. It is no setting, for settings are shown. */
 export const passwordVariable = "TRAINLOCK_STORE_PASSWORD";
 

@@ -61,6 +61,13 @@ export interface HeldLock {
   catchUp?(): Promise<void>;
   /** Asks whether the lock is held at this moment. Throws a LockLostError when it is not, or when that cannot be told. */
   assertHeld(): Promise<void>;
+  /** Of these, the first is the lock itself: what a process must inherit to get the lock by `handOver`. */
+  readonly handedOver?: readonly number[];
+  /**
+   * Ends the claim, as `release` does, and leaves the lock to the process that has inherited `handedOver`: nobody comes between.
+   * Absent where a lock cannot be handed over.
+   */
+  handOver?(): Promise<void>;
   /** A lock that is a successor's by now is left alone. A second call does nothing. */
   release(outcome?: ClaimOutcome): Promise<void>;
 }

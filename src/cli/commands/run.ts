@@ -60,8 +60,13 @@ export interface RunFollower extends Pick<RunRequest, "forgetsAttempts" | "again
   over(status: RunStatus): void;
 }
 
-/** What `trainlock run` does. Returns its exit code. */
-export async function run(argv: readonly string[], options: RunOptions, follower?: RunFollower): Promise<number> {
+/** What `trainlock run` does. Returns its exit code. `leftLock`: the kernel lock's descriptor, from who has left it to us. */
+export async function run(
+  argv: readonly string[],
+  options: RunOptions,
+  follower?: RunFollower,
+  leftLock?: number,
+): Promise<number> {
   const status = options.status === undefined ? null : resolve(options.status);
   if (status !== null) requireWritableStatus(status);
   let of: RunOf = { name: null, configuration: null, generation: null, command: argv };
@@ -78,7 +83,7 @@ export async function run(argv: readonly string[], options: RunOptions, follower
     const know = (known: Partial<RunOf>) => {
       of = { ...of, ...known };
     };
-    const { outcome, exitCode } = await runAndSettle(argv, options, know, follower);
+    const { outcome, exitCode } = await runAndSettle(argv, options, know, follower, leftLock);
     report(outcome, exitCode);
     if (outcome.kind === "ended" && outcome.interrupted !== null) dieOfInterrupt(outcome.interrupted);
     return exitCode;
@@ -93,6 +98,7 @@ async function runAndSettle(
   options: RunOptions,
   know: (known: Partial<RunOf>) => void,
   follower: RunFollower | undefined,
+  leftLock: number | undefined,
 ): Promise<{ readonly outcome: RunOutcome; readonly exitCode: number }> {
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
@@ -106,6 +112,7 @@ async function runAndSettle(
     layout,
     store: await openStore(layout, examine, {
       checkEveryMs: options.checkEvery,
+      leftLock,
       guard: { stops: options.onLost === "stop", killAfterMs: options.killAfter },
       onNote: progress.warning,
       // Seldom needed, and not loaded before.
@@ -128,6 +135,7 @@ async function runAndSettle(
     leftovers: options.leftovers ?? null,
     dieWithWrapper: options.dieWithWrapper,
     ...followed(follower),
+    ...(leftLock === undefined ? {} : { leftLock }),
     tell: {
       ...progress,
       held: (lock) => {

@@ -8,7 +8,7 @@ import { makeSharedFolder, shareAsFolderAsks } from "../../system/files/shared-p
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { randomHex } from "../../system/random.ts";
-import { acquireKernelLock, type KernelLock, writeWhole } from "./kernel-lock.ts";
+import { acquireKernelLock, inheritKernelLock, type KernelLock, writeWhole } from "./kernel-lock.ts";
 import { readLockRecord, readWrittenRecord, requireLockRecord, type WrittenRecord } from "./lock-file.ts";
 import { mountOfLocks } from "./lock-mount.ts";
 import { discard } from "./temporary-file.ts";
@@ -21,6 +21,17 @@ export type AcquireClaimLock = (lockPath: string, primitive: LockPrimitive) => P
 /** A kernel lock wherever the file system is said to have them: that it then fails is a fault, never a reason to do without. */
 export const acquireClaimLock: AcquireClaimLock = async (lockPath, primitive) =>
   keepsKernelLocks(dirname(lockPath)) ? acquireKernelLock(lockPath, primitive) : noKernelLock(lockPath);
+
+/** The same for a process that another has left its lock to: the first attempt is made with that one. */
+export function acquireLeftLock(fd: number): AcquireClaimLock {
+  let left: number | null = fd;
+  return async (lockPath, primitive) => {
+    const given = left;
+    left = null;
+    const inherited = given === null ? null : await inheritKernelLock(lockPath, primitive, given);
+    return inherited ?? acquireClaimLock(lockPath, primitive);
+  };
+}
 
 /** The same for a process that clears: it gives the lock back before any run has lost patience. */
 export const acquireLockToClear: AcquireClaimLock = async (lockPath, primitive) =>
@@ -49,6 +60,12 @@ export function excludesAllHosts({ path, excludes }: KernelLock): boolean {
 function noKernelLock(path: string): KernelLock {
   const previous = requireLockRecord(path);
   let own: { readonly path: string; readonly fd: number } | null = null;
+  const release = () => {
+    if (own === null) return;
+    discard(own.path);
+    closeSync(own.fd);
+    own = null;
+  };
   return {
     path,
     excludes: false,
@@ -66,12 +83,9 @@ function noKernelLock(path: string): KernelLock {
       writeWhole(own.fd, own.path, record);
     },
     lockAgain: async () => noKernelLock(path),
-    release: () => {
-      if (own === null) return;
-      discard(own.path);
-      closeSync(own.fd);
-      own = null;
-    },
+    release,
+    // There is nothing to inherit.
+    leave: release,
   };
 }
 

@@ -10,6 +10,7 @@ import { requireWithin } from "../../system/files/within.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
 import { randomHex } from "../../system/random.ts";
 import {
   asReleased,
@@ -22,7 +23,13 @@ import {
 import { knowingRanks } from "../ranks/knowing-ranks.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
-import { type AcquireClaimLock, acquireClaimLock, excludesAllHosts, sweepClaimFiles } from "./claim-lock.ts";
+import {
+  type AcquireClaimLock,
+  acquireClaimLock,
+  acquireLeftLock,
+  excludesAllHosts,
+  sweepClaimFiles,
+} from "./claim-lock.ts";
 import { requireRecordPlace } from "./claimable.ts";
 import { generationAfter } from "./generation.ts";
 import { HeldClaim, type TakenClaim } from "./held-claim.ts";
@@ -39,6 +46,8 @@ export interface ClaimOptions {
   readonly checkEveryMs?: number;
   /** Who the claims are for, where that is another process than this one, which looks after them. */
   readonly owner?: ProcessIdentity | undefined;
+  /** The kernel lock's descriptor, which our parent has left to us with the marker. */
+  readonly leftLock?: number | undefined;
   /** Where the kernel lock comes from, if there is one; else as the mount of the lock dir says. */
   readonly acquireLock?: AcquireClaimLock;
 }
@@ -50,13 +59,13 @@ export interface ClaimOptions {
 export function claimStore(
   layout: Layout,
   examineOthers: Examine,
-  { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock, owner }: ClaimOptions = {},
+  { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock, owner, leftLock }: ClaimOptions = {},
 ): LockStore {
-  const context = {
-    layout,
-    examine: knowingRanks(examineOthers, layout.site.lockPrimitive),
-    acquireLock,
-  };
+  const examine = knowingRanks(examineOthers, layout.site.lockPrimitive);
+  const context =
+    leftLock === undefined
+      ? { layout, examine, acquireLock }
+      : { layout, examine: trustingParent(examine), acquireLock: acquireLeftLock(leftLock) };
   const attempt = async (by: Claimant, waited: KernelLock | null): Promise<Acquisition> => {
     const claimant = owner === undefined ? by : { ...by, owner };
     const outcome = await acquireClaim({ ...context, configuration: by.configuration }, claimant, waited);
@@ -82,6 +91,20 @@ export function claimStore(
     };
   return {
     acquire: (configuration, command, token = randomHex(16)) => attempt({ configuration, command, token }, null),
+  };
+}
+
+/** A claim that our parent has given back is over, though the parent lives and its marker is there: both are left to us. */
+function trustingParent(examine: Examine): Examine {
+  return async (facts) => {
+    const { pid, trainlock } = facts.record ?? { pid: null, trainlock: null };
+    const isParents = pid === process.ppid && trainlock?.bootId === thisHost().bootId;
+    if (!isParents || trainlock?.releasedAt == null) return examine(facts);
+    const detail = `left to this process by its owner at ${trainlock.releasedAt}`;
+    return {
+      verdict: { status: "stale", label: "STALE - PID not running", because: "PID not running" },
+      evidence: [{ source: "record", says: "dead", because: "PID not running", detail }],
+    };
   };
 }
 

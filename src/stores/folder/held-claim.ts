@@ -93,6 +93,14 @@ export class HeldClaim implements HeldLock {
     return this.#inTurn(async () => this.#release(outcome));
   }
 
+  get handedOver(): readonly number[] {
+    return [this.#kernel, ...this.#orphans].flatMap(({ descriptors }) => descriptors);
+  }
+
+  handOver(): Promise<void> {
+    return this.#inTurn(async () => this.#release(undefined, true));
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work);
     this.#turn = mine.then(
@@ -219,9 +227,10 @@ export class HeldClaim implements HeldLock {
 
   /**
    * The record first: a marker that outlives a crash in between is known to be released. Where such a marker may be taken over
-   * before we have removed it, the record must not describe it yet, and is a successor's once it is removed.
+   * before we have removed it, the record must not describe it yet, and is a successor's once it is removed. `handsOver`: another
+   * process has the kernel lock after us, and the marker stays for it wherever nobody else could take that over.
    */
-  #release(outcome?: ClaimOutcome): void {
+  #release(outcome?: ClaimOutcome, handsOver = false): void {
     if (this.#released) return;
     this.#released = true;
     this.#checks.stop();
@@ -229,13 +238,15 @@ export class HeldClaim implements HeldLock {
     const closing = serializeOwnerRecord(this.#record);
     const withoutMarker = serializeOwnerRecord(withSection(this.#record, { markerInode: null }));
     attempt(() => this.#writeBeside(this.#excludesAll ? closing : withoutMarker));
-    let isGone = false;
-    attempt(() => {
-      isGone = this.#marker.remove();
-    });
+    let isGone = handsOver && this.#excludesAll;
+    if (!isGone) {
+      attempt(() => {
+        isGone = this.#marker.remove();
+      });
+    }
     if (!isGone && !this.#excludesAll) attempt(() => this.#writeBeside(closing));
     attempt(() => this.#kernel.write(closing));
-    for (const held of [this.#kernel, ...this.#orphans]) attempt(() => held.release());
+    for (const held of [this.#kernel, ...this.#orphans]) attempt(() => (handsOver ? held.leave() : held.release()));
   }
 
   #writeBeside(record: Buffer): void {

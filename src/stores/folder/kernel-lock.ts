@@ -49,6 +49,8 @@ export interface KernelLock {
   lockAgain(): Promise<KernelLock | "busy">;
   /** Unlocks for every process that inherited the descriptor. The file stays: see docs/protocol.md. */
   release(): void;
+  /** Closes it here, and leaves it locked for whoever has inherited the descriptor. */
+  leave(): void;
 }
 
 /** What a wait for the lock may use. Returns whether the descriptor is locked now. */
@@ -137,6 +139,39 @@ export async function shareKernelLock(
   return "busy";
 }
 
+/**
+ * Takes the kernel lock that another process has locked and left to this one, by the descriptor that was inherited from it. Null
+ * where the descriptor is not that of the file, or the file has another's lock by now: the descriptor is closed then.
+ */
+export async function inheritKernelLock(
+  path: string,
+  primitive: LockPrimitive,
+  fd: number,
+): Promise<KernelLock | null> {
+  let keep = false;
+  try {
+    if (!leadsTo(path, fstatSync(fd, { bigint: true }))) return null;
+    requirePlainFile(fd, path);
+    if (tryLock(primitive, fd, path, "exclusive") === "busy") return null;
+    const lock = lockedFile(path, primitive, fd, false);
+    keep = await isSettled(lock);
+    return keep ? lock : null;
+  } catch (error) {
+    if (isErrno(error, "EBADF")) return null;
+    throw error;
+  } finally {
+    if (!keep) closeIfOpen(fd);
+  }
+}
+
+function closeIfOpen(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch (error) {
+    if (!isErrno(error, "EBADF")) throw error;
+  }
+}
+
 /** Waits out an old holder that may still be about to unlink the file; false when the name leads elsewhere. */
 async function isSettled(lock: KernelLock): Promise<boolean> {
   if (!lock.isInPlace()) return false;
@@ -210,6 +245,7 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
       unlock(primitive, fd);
       closeSync(fd);
     },
+    leave: () => closeSync(fd),
   };
 }
 
