@@ -1,11 +1,12 @@
-// npm run test:torch: workers of a real DataLoader hold the lock of a Python program that is killed. A script of its own, for
-// Debian's python3-torch has more than 300 MB. Exit code 1 as soon as anything fails.
+// npm run test:torch: workers of a real DataLoader hold the lock of a Python program that is killed; ranks of a real torchrun
+// join the lock of the run that they were started by. A script of its own, for Debian's python3-torch has more than 300 MB. Exit code 1 as soon as anything fails.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { checkRanks } from "./ranks.mjs";
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const trainlock = join(project, "dist", "trainlock");
@@ -74,6 +75,8 @@ for (const method of ["fork", "spawn", "forkserver"]) {
   rmSync(root, { recursive: true, force: true });
 }
 
+await checkRanks({ trainlock, python, pythonFolder: join(project, "python"), named, until, fail, runs });
+
 /** A zombie does not. */
 function runs(pid) {
   try {
@@ -83,9 +86,9 @@ function runs(pid) {
   }
 }
 
-async function until(what, look) {
+async function until(what, look, seconds = 60) {
   for (let times = 0; !look(); times += 1) {
-    if (times === 600) fail(`not within a minute: ${what}`);
+    if (times === 10 * seconds) fail(`not within ${seconds} s: ${what}`);
     await sleep(100);
   }
 }
