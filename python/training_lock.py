@@ -142,10 +142,16 @@ def _ask(request, root=None, lock_dir=None, on_lock=None):
     The answer is that line and never an exit status: where SIGCHLD is ignored, every helper seems to exit with 0.
     Raises LockUnavailable, and ValueError for a configuration that is none.
     """
+    for folder in (root or _environment_root(), lock_dir):
+        if folder is not None and os.fsencode(folder) != os.fsencode(folder).decode('utf-8', 'replace').encode('utf-8'):
+            raise LockUnavailable('the path {!r} is not valid UTF-8, and trainlock can use no other'.format(os.fsencode(folder)))
     token = request.setdefault('token', os.urandom(16).hex())
     request.update(protocol=_PROTOCOL, root=root, lock_dir=lock_dir)
     program = _executable(root)
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = [_lifted_socket(end) for end in socket.socketpair()]
+    except OSError as error:
+        raise LockUnavailable('{} cannot be asked: {}'.format(program, error))
     try:
         try:
             # A session of its own: Ctrl-C in a terminal is for Python, which then gives up the claim in an orderly way.
@@ -183,6 +189,20 @@ def _ask(request, root=None, lock_dir=None, on_lock=None):
 def _without_held(environment):
     """For helpers: what carries the variable counts as part of a training."""
     return {name: value for name, value in environment.items() if not name.startswith(_HELD_VARIABLE)}
+
+
+def _lifted(fd):
+    """The same above 2: where a program has closed its standard streams, what it prints must not get into a lock file."""
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
+
+
+def _lifted_socket(end):
+    return end if end.fileno() > 2 else socket.socket(end.family, end.type, 0, _lifted(end.detach()))
 
 
 def _converse(ours, request, token, on_lock):
@@ -349,6 +369,14 @@ def _unlock_fd(fd, primitive):
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
+def _give_up(fd, primitive):
+    """Unlocks and closes: a worker that another thread has forked meanwhile has the descriptor, too, and must not keep the lock."""
+    try:
+        _attempt(_unlock_fd, fd, primitive)
+    finally:
+        os.close(fd)
+
+
 def _open_lock_file(path, create=True):
     """Descriptor, and whether the file was made by this call. Raises OSError."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -358,14 +386,14 @@ def _open_lock_file(path, create=True):
             if not create:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             try:
-                return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o664), True
+                return _lifted(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o664)), True
             except FileExistsError:
                 continue
         if not stat.S_ISREG(found.st_mode):
             code = errno.ELOOP if stat.S_ISLNK(found.st_mode) else errno.EINVAL
             raise OSError(code, 'it is not a regular file', path)
         try:
-            return os.open(path, flags), False
+            return _lifted(os.open(path, flags)), False
         except FileNotFoundError:
             # Removed between the two calls: whoever did so is done with it.
             continue
@@ -404,7 +432,7 @@ def _take_lock_file(path, primitive, create=True):
             continue
         finally:
             if not keep:
-                os.close(fd)
+                _give_up(fd, primitive)
         if time.monotonic() >= give_up_at:
             return {'answer': 'busy'}, None
         time.sleep(random.uniform(0.005, 0.015))
@@ -452,7 +480,7 @@ def _temporary(folder, data, like=None):
     """A complete file under a name that nobody looks at, with mode and group of the file that ``like`` describes."""
     boot = _boot_id()[:8] or '00000000'
     path = os.path.join(folder, '.training_lock.{}{}.tmp'.format(boot, os.urandom(8).hex()))
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
+    fd = _lifted(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664))
     try:
         if like is not None:
             _share(fd, like)
@@ -679,7 +707,7 @@ class _Claim(object):
     def _keep_marker_open(self):
         """A file system gives the inode number of a removed file to the next one, but not while somebody has it open."""
         try:
-            fd = os.open(self.marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = _lifted(os.open(self.marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
         except OSError:
             return
         if os.fstat(fd).st_ino == self._marker_inode:
@@ -1255,7 +1283,7 @@ class TrainingLock(object):
         self._claim = None
         self.row = None
         self._paths = None
-        self._turn = threading.RLock()
+        self._turn, self._turn_of = threading.RLock(), os.getpid()
 
     def __getstate__(self):
         # A copy, and what a worker by spawn gets, is another object of the same configuration: it holds nothing.
@@ -1265,7 +1293,7 @@ class TrainingLock(object):
         self.__dict__.update(state)
         self.lost = threading.Event()
         self._claim = None
-        self._turn = threading.RLock()
+        self._turn, self._turn_of = threading.RLock(), os.getpid()
 
     # Names
 
@@ -1328,6 +1356,9 @@ class TrainingLock(object):
 
     def _acquire(self, wait):
         """None: held. Else the last answer of who has it."""
+        if self._turn_of != os.getpid():
+            # A thread of the parent may have had it when this process was forked.
+            self._turn, self._turn_of = threading.RLock(), os.getpid()
         with self._turn:
             if self._holds():
                 if not self.lost.is_set():
@@ -1344,8 +1375,7 @@ class TrainingLock(object):
                         return busy
                     waited.wait(busy, give_up_at)
             except BaseException:
-                if self._holds():
-                    self._claim.release()
+                self._release(None, None)
                 raise
             finally:
                 waited.give_up()
@@ -1364,7 +1394,7 @@ class TrainingLock(object):
 
         def on_lock(path, primitive):
             if taken['fd'] is not None:
-                os.close(taken['fd'])
+                _give_up(taken['fd'], taken['primitive'])
                 taken['fd'] = None
             taken['primitive'] = primitive
             own = here.claims.get(path)
@@ -1416,7 +1446,7 @@ class TrainingLock(object):
                 return None
             finally:
                 if not kept and taken['fd'] is not None:
-                    os.close(taken['fd'])
+                    _give_up(taken['fd'], taken['primitive'])
 
     def release(self, done=False):
         """Releases the lock. Does nothing where this object does not hold it, and in a forked child.
@@ -1517,11 +1547,11 @@ class TrainingLock(object):
 
     @property
     def generation(self):
-        return None if self._claim is None else self._claim.generation
+        return None if self._claim is None or self._claim.released else self._claim.generation
 
     @property
     def weights_dir(self):
-        return None if self._claim is None else Path(self._claim.weights_dir)
+        return None if self._claim is None or self._claim.released else Path(self._claim.weights_dir)
 
     # Children
 
@@ -1576,6 +1606,7 @@ class _Waited(object):
     def __init__(self):
         self._path = None
         self._fd = None
+        self._primitive = None
         self.asks_again = False
 
     def take(self, path):
@@ -1586,12 +1617,12 @@ class _Waited(object):
         there = _stat_or_none(path)
         if path == self._path and there is not None and _same_file(os.fstat(fd), there):
             return {'answer': 'locked', 'created': False}, fd
-        os.close(fd)
+        _give_up(fd, self._primitive)
         return None
 
     def give_up(self):
         if self._fd is not None:
-            os.close(self._fd)
+            _give_up(self._fd, self._primitive)
             self._fd = None
 
     def wait(self, busy, give_up_at):
@@ -1614,7 +1645,7 @@ class _Waited(object):
                     if not free:
                         os.close(fd)
                 if free:
-                    self._path, self._fd = lock_file, fd
+                    self._path, self._fd, self._primitive = lock_file, fd, busy['primitive']
                     return None
             return None
         marker = os.path.join(busy['weights_dir'], '.training_lock')

@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { python, pythonFolder, pythonSession, startPython } from "../support/python.ts";
 import { requiresPrograms } from "../support/requirements.ts";
@@ -290,4 +290,126 @@ test("a job's id is in the record, and in what others are told", async () => {
   await program.tell("lock.acquire()");
   expect(await pythonSession(of.root).raised("lock.__enter__()")).toContain("by job 123456 on");
   expect(await program.tell("lock.get_lock_holder()['job_id']")).toBe("123456");
+});
+
+test("with its standard streams closed: nothing that is printed gets into a lock file, and the dialogue is not disturbed", async () => {
+  const of = await site();
+  const script = `
+import os, sys
+from training_lock import *
+lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+out = os.fdopen(os.dup(1), 'w')
+for fd in (0, 1, 2):
+    os.close(fd)
+acquired = lock.acquire()
+taken = [fd for fd in (0, 1, 2) if os.path.exists('/proc/self/fd/{}'.format(fd))]
+again = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50').acquire()
+os.unlink(str(lock.weights_dir / '.training_lock'))
+lock.assert_held()
+taken += [fd for fd in (0, 1, 2) if os.path.exists('/proc/self/fd/{}'.format(fd))]
+print(acquired, again, taken, lock.is_locked(), len(list_all_locks()), lock.release(), file=out, flush=True)
+os._exit(0)
+`;
+  expect((await python(of.root, script)).stdout).toBe("True False [] False 2 None\n");
+  expect(await free(of)).toBe(true);
+});
+
+test("a worker that another thread forks during a claim that fails does not keep the lock", async () => {
+  const of = await site();
+  const script = `
+import os, signal, sys, time
+import training_lock
+from training_lock import *
+send = training_lock._send
+def fork_and_kill(ours, message, fd=None):
+    if fd is not None:
+        # The lock is taken, and the executable does not live to give it up.
+        worker = os.fork()
+        if worker == 0:
+            time.sleep(60)
+            os._exit(0)
+        print(worker, flush=True)
+        for task in os.listdir('/proc/self/task'):
+            for child in open('/proc/self/task/{}/children'.format(task)).read().split():
+                if int(child) != worker:
+                    os.kill(int(child), signal.SIGKILL)
+    send(ours, message, fd)
+training_lock._send = fork_and_kill
+try:
+    TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50').acquire()
+except LockUnavailable:
+    print('unavailable', flush=True)
+sys.stdin.read()
+`;
+  const program = startPython(of.root, script);
+  await program.waitFor("unavailable\n");
+  const worker = Number(/^\d+/.exec(program.stdout())?.[0]);
+  onTestFinished(() => {
+    if (isLiving(worker)) process.kill(worker, "SIGKILL");
+  });
+  expect(await pythonSession(of.root).tell("lock.acquire()")).toBe(true);
+  expect(isLiving(worker)).toBe(true);
+});
+
+function isLiving(pid: number): boolean {
+  return (
+    pid > 1 && existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("python")
+  );
+}
+
+test("a worker that is forked while another thread waits for the lock asks for itself, and does not hang", async () => {
+  const of = await site();
+  const run = await holdWithRun(of.args);
+  const script = `
+import os, signal, threading
+import training_lock
+from training_lock import *
+lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+waits = threading.Event()
+sleep = training_lock._Waited._sleep
+training_lock._Waited._sleep = staticmethod(lambda *a: (waits.set(), sleep(*a))[1])
+threading.Thread(target=lambda: lock.acquire(True, -1), daemon=True).start()
+waits.wait()
+if os.fork() == 0:
+    signal.alarm(30)
+    print(lock.acquire(), flush=True)
+    os._exit(0)
+print(os.wait()[1], flush=True)
+os._exit(0)
+`;
+  expect((await python(of.root, script)).stdout).toBe("False\n0\n");
+  run.closeInput();
+  await run.finished;
+});
+
+test("no descriptor left, a path that is no UTF-8, a lock dir that may not be read: LockUnavailable with the reason", async () => {
+  const of = await site();
+  const script = `
+import os, resource
+from training_lock import *
+lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+def ask(call):
+    try:
+        print(call())
+    except LockUnavailable as error:
+        print('LockUnavailable', error)
+most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, most[1]))
+ask(lock.acquire)
+resource.setrlimit(resource.RLIMIT_NOFILE, most)
+root = os.fsencode(os.environ['AWARE_DATA_ROOT']) + bytes([0xff])
+os.mkdir(root)
+ask(TrainingLock('a', 'b', 'c', root=os.fsdecode(root)).acquire)
+print(lock.acquire(), lock.generation)
+release_all()
+print(lock.generation, lock.weights_dir)
+`;
+  const { stdout } = await python(of.root, script);
+  expect(stdout.split("\n")).toEqual([
+    expect.stringMatching(/^LockUnavailable .*Too many open files/),
+    expect.stringMatching(/^LockUnavailable the path b'.*\\xff' is not valid UTF-8/),
+    "True 1",
+    "None None",
+    "",
+  ]);
 });

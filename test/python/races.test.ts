@@ -20,7 +20,8 @@ const rounds = Number(process.env.TRAINLOCK_PYTHON_ROUNDS ?? 32);
 const [contenders, holdings] = isSoak ? [16, 16 * rounds] : [4, 14];
 
 interface Interval {
-  readonly pid: number;
+  /** The contender's number: in a long run PIDs come again. */
+  readonly who: number;
   readonly generation: number;
   readonly from: bigint;
   /** Null: killed while it had the lock. */
@@ -30,15 +31,15 @@ interface Interval {
 function intervalsIn(path: string, killedAt: ReadonlyMap<number, bigint>): Interval[] {
   const found: Interval[] = [];
   for (const line of readFileSync(path, "utf8").split("\n").filter(Boolean)) {
-    const [word, pid, generation, at] = line.split(" ");
+    const [word, who, generation, at] = line.split(" ");
     if (word === "begin")
-      found.push({ pid: Number(pid), generation: Number(generation), from: BigInt(at ?? 0), to: null });
+      found.push({ who: Number(who), generation: Number(generation), from: BigInt(at ?? 0), to: null });
     else {
-      const own = found.find((each) => each.pid === Number(pid) && each.generation === Number(generation));
+      const own = found.find((each) => each.who === Number(who) && each.generation === Number(generation));
       if (own !== undefined) own.to = BigInt(at ?? 0);
     }
   }
-  for (const each of found) each.to ??= killedAt.get(each.pid) ?? null;
+  for (const each of found) each.to ??= killedAt.get(each.who) ?? null;
   return found.sort((a, b) => (a.from < b.from ? -1 : 1));
 }
 
@@ -50,10 +51,11 @@ test("many Python contenders, killed at random, among old jobs that look in: no 
   let seed = 0;
   const start = () => {
     seed += 1;
-    return startProcess("python3", [program, journal, "1000", String(seed)], {
+    const started = startProcess("python3", [program, journal, "1000", String(seed)], {
       env: pythonEnvironment(of.root),
       timeoutMs: 3_600_000,
     });
+    return { who: seed, started };
   };
   mkdirSync(of.lockDir);
   const running = Array.from({ length: contenders }, start);
@@ -72,17 +74,17 @@ test("many Python contenders, killed at random, among old jobs that look in: no 
     const index = (turn * 7) % running.length;
     const victim = running[index];
     if (victim === undefined) throw new Error("no contender");
-    killedAt.set(victim.pid, process.hrtime.bigint());
-    victim.kill("SIGKILL");
-    await victim.finished;
+    killedAt.set(victim.who, process.hrtime.bigint());
+    victim.started.kill("SIGKILL");
+    await victim.started.finished;
     running[index] = start();
     // Old jobs ask, empty the record, and are turned away or train for a moment: theirs is no interval of ours.
     if (turn % 5 === 0) (turn % 2 === 0 ? pythonJob : flockJob).start(of).closeInput();
   }
-  for (const each of running) {
-    killedAt.set(each.pid, process.hrtime.bigint());
-    each.kill("SIGKILL");
-    await each.finished;
+  for (const { who, started } of running) {
+    killedAt.set(who, process.hrtime.bigint());
+    started.kill("SIGKILL");
+    await started.finished;
   }
   const intervals = intervalsIn(journal, killedAt);
   const tried = { rounds: intervals.length, kills: killedAt.size };
@@ -91,8 +93,8 @@ test("many Python contenders, killed at random, among old jobs that look in: no 
   for (const [index, next] of intervals.entries()) {
     const before = intervals[index - 1];
     if (before === undefined) continue;
-    expect(before.to, `${before.pid} before ${next.pid}`).not.toBe(null);
-    expect((before.to ?? 0n) <= next.from, `${before.pid} and ${next.pid} at once`).toBe(true);
+    expect(before.to, `${before.who} before ${next.who}`).not.toBe(null);
+    expect((before.to ?? 0n) <= next.from, `${before.who} and ${next.who} at once`).toBe(true);
     expect(next.generation).toBeGreaterThan(before.generation);
   }
   const last = pythonSession(of.root);
@@ -101,7 +103,7 @@ test("many Python contenders, killed at random, among old jobs that look in: no 
   expect((await trainlock(["list", "--root", of.root])).stdout).toBe("No active training locks\n");
   expect(readdirSync(of.weightsDir)).toEqual([".training_lock.json"]);
   if (isSoak) {
-    const killed = intervals.filter(({ pid, to }) => to === killedAt.get(pid)).length;
+    const killed = intervals.filter(({ who, to }) => to === killedAt.get(who)).length;
     console.log(
       `rounds ${tried.rounds}, kills ${tried.kills}, ${killed} of them of the holder: no overlap, no ghost, nothing to clear`,
     );

@@ -163,10 +163,19 @@ function shareFolder(path: string): void {
   }
 }
 
-/** Owner, group and mode of a path in words, for messages about what may not be done there; undefined when it is gone. */
+/** Owner, group and mode of a path in words, for messages about what may not be done there; undefined where nobody can tell. */
 export function ownerOf(path: string): string | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
+  const stats = statOrNothing(path);
   if (stats === undefined) return undefined;
   const owner = listedUserName(stats.uid) ?? `uid ${stats.uid}`;
   return `${path} has owner ${owner}, group gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}`;
+}
+
+function statOrNothing(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
 }
