@@ -14,8 +14,7 @@ import { defaultLayout, defaultLockDir, type Layout } from "./layout.ts";
 import { rootFrom } from "./root.ts";
 import { emptySiteConfig, type SiteConfig, siteFileName } from "./site-config.ts";
 import { parseSiteFile } from "./site-file.ts";
-import type { StoreOrigins } from "./store-checks.ts";
-import { type StoreChoice, storeInForce } from "./store-in-force.ts";
+import { type StoreChoice, type StoreOrigins, storeInForce } from "./store-in-force.ts";
 
 export interface Site extends Pick<StoreChoice, "store"> {
   readonly root?: string | undefined;

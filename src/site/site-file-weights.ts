@@ -2,7 +2,6 @@ import type { DimensionValue } from "../model/dimensions.ts";
 import { nearest } from "../model/nearest.ts";
 import type { Condition } from "./condition.ts";
 import { readDoneDeclaration, readPatterns } from "./done-declaration.ts";
-import { readInnerPath } from "./site-file-path.ts";
 import {
   type Filter,
   filterNames,
@@ -30,6 +29,15 @@ export function readWeights(value: YamlValue, vocabulary: Vocabulary): readonly 
     }
   }
   return read.map(([, template]) => template);
+}
+
+/** A path below the root: the file lies in a shared folder, and must not lead out of it. */
+export function readInnerPath(value: YamlValue): string {
+  const expected = "a path within the root, without a leading '/' and without '..'";
+  const path = value.text(expected).replace(/\/+$/, "");
+  const names = path.split("/");
+  const outside = path === "" || names.some((name) => name === "" || name === "." || name === "..");
+  return outside || /\p{Cc}/u.test(path) ? value.fail(expected) : path;
 }
 
 function readTemplate(value: YamlValue, vocabulary: Vocabulary): Template {

@@ -1,3 +1,4 @@
+import type { Dimension, DimensionValue } from "../model/dimensions.ts";
 import { durationMs } from "../model/durations.ts";
 import { isHostName } from "../model/host-name.ts";
 import { nameProblem } from "../model/names.ts";
@@ -5,10 +6,9 @@ import { lockPrimitives } from "../system/libc/flock.ts";
 import { readDoneDeclaration, readPatterns } from "./done-declaration.ts";
 import { readProgressDeclaration } from "./progress-declaration.ts";
 import { emptySiteConfig, type SiteConfig, schedulers } from "./site-config.ts";
-import { readDimensions } from "./site-file-dimensions.ts";
-import { readInnerPath } from "./site-file-path.ts";
-import { readStore } from "./site-file-store.ts";
-import { readWeights } from "./site-file-weights.ts";
+import { readInnerPath, readWeights } from "./site-file-weights.ts";
+import { readStore } from "./store-settings.ts";
+import { fixedFields } from "./template.ts";
 import { readYaml, type YamlValue } from "./yaml-reader.ts";
 
 const mostAttempts = 1000;
@@ -89,6 +89,45 @@ function readNames(value: YamlValue, one: string, many: string): readonly string
     return nameProblem(name) === null ? name : item.fail(expected);
   });
   return names.length === 0 || new Set(names).size < names.length ? value.fail(`different names of ${many}`) : names;
+}
+
+/** The dimensions of a site, in the order in which they become part of names. */
+function readDimensions(value: YamlValue): readonly Dimension[] {
+  const dimensions = value.mapping();
+  const read = [...dimensions].map(([name, own]) => readDimension(name, own));
+  const prefixes = read.map(({ prefix }) => prefix);
+  const repeated = read.find(({ prefix }, index) => prefixes.indexOf(prefix) !== index);
+  return repeated === undefined
+    ? read
+    : value.fail(`different prefixes: ${JSON.stringify(repeated.prefix)} is there twice`);
+}
+
+function readDimension(name: string, value: YamlValue): Dimension {
+  const taken: readonly string[] = [...fixedFields, "dimensions", "aux"];
+  if (!/^[a-z][a-z0-9_]{0,63}$/.test(name) || taken.includes(name))
+    return value.fail("a dimension's name: small letters, digits and '_', none of the fixed fields");
+  const own = value.mapping(["type", "optional", "prefix", "values"]);
+  const type = own.get("type")?.oneOf(["integer", "number", "text"] as const) ?? value.fail("a `type`");
+  const given = own.get("prefix");
+  const prefix = given?.text("a text such as _seed") ?? `_${name}`;
+  if (given !== undefined && (nameProblem(prefix) !== null || !/\p{L}/u.test(prefix)))
+    given.fail("a text with a letter in it, such as _seed");
+  const values =
+    own
+      .get("values")
+      ?.list()
+      .map((item) => readDimensionValue(item, type)) ?? null;
+  if (values !== null && (values.length === 0 || new Set(values).size < values.length))
+    own.get("values")?.fail("different values");
+  return { name, type, optional: own.get("optional")?.flag() ?? false, prefix, values };
+}
+
+function readDimensionValue(value: YamlValue, type: Dimension["type"]): DimensionValue {
+  if (type === "integer") return value.integer("an integer of 0 or more", 0, Number.MAX_SAFE_INTEGER);
+  const scalar = value.scalar(type === "number" ? "a number of 0 or more" : "a text");
+  if (type === "number")
+    return typeof scalar === "number" && scalar >= 0 ? scalar : value.fail("a number of 0 or more");
+  return nameProblem(String(scalar)) === null ? String(scalar) : value.fail("a text that can be part of a name");
 }
 
 function readGroup(value: YamlValue): string | number {

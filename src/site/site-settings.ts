@@ -1,8 +1,8 @@
 import { configVariable, openSite, type Site } from "./open-site.ts";
 import { rootVariables } from "./root.ts";
 import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
-import { fileKeys, type StoreOrigins } from "./store-checks.ts";
-import type { StoreSettings } from "./store-settings.ts";
+import type { StoreOrigins } from "./store-in-force.ts";
+import { fileKeys, type StoreSettings } from "./store-settings.ts";
 
 /** One thing that is in force, and who says so. */
 export interface Setting {

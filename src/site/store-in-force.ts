@@ -1,24 +1,15 @@
-import { durationMs } from "../model/durations.ts";
-import { UsageError } from "../model/errors.ts";
+import type { BigIntStats } from "node:fs";
+import { EnvironmentError, UsageError } from "../model/errors.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 import {
-  fileKeys,
-  type Key,
-  refuseForNothing,
-  requireOwnSecrets,
-  requireWhole,
-  type StoreFile,
-  type StoreOrigins,
-  type Values,
-} from "./store-checks.ts";
-import {
-  addressProblem,
   defaultTtlMs,
-  isPlainPath,
-  isStoreUser,
-  isTtl,
+  fileKeys,
+  passwordVariable,
+  type Reading,
+  type StoreDeclaration,
   type StoreSettings,
+  storeReaders,
   storeVariables,
-  ttlExpected,
 } from "./store-settings.ts";
 
 /** What a call says about the store; the environment and the site's file say the rest. */
@@ -29,6 +20,20 @@ export interface StoreChoice {
   readonly ttl?: string | undefined;
   readonly alsoMarker?: boolean | undefined;
 }
+
+/** A site's file that declares a store. */
+interface StoreFile {
+  readonly path: string;
+  readonly declared: StoreDeclaration;
+  readonly lines: Readonly<Record<string, number>>;
+  /** Null: the caller has named it, and vouches for it. */
+  readonly found: { readonly file: BigIntStats; readonly rootUid: number } | null;
+}
+
+type Key = keyof StoreSettings;
+type Values = { -readonly [key in Key]: StoreSettings[key] | null };
+/** Who says each: a flag, a variable, `FILE:LINE`, or `default`. */
+export type StoreOrigins = Readonly<Record<Key, string>>;
 
 const keys = Object.keys(fileKeys) as Key[];
 
@@ -48,13 +53,13 @@ export function storeInForce(
     values[key] = value;
     origins[key] = from;
   };
-  set("address", named("--store", choice.store, addressOf), "--store");
-  set("ttlMs", named("--ttl", choice.ttl, ttlOf), "--ttl");
+  set("address", named("--store", choice.store, storeReaders.address), "--store");
+  set("ttlMs", named("--ttl", choice.ttl, storeReaders.ttlMs), "--ttl");
   const markerFlag = choice.alsoMarker === false ? "--no-also-marker" : "--also-marker";
   set("alsoMarker", choice.alsoMarker ?? null, markerFlag);
   for (const [key, variable] of Object.entries(storeVariables) as [keyof typeof storeVariables, string][]) {
     const text = env[variable];
-    if (text !== undefined && text !== "") set(key, readers[key](variable, text), variable);
+    if (text !== undefined && text !== "") set(key, accepted(variable, text, storeReaders[key]), variable);
   }
   if (file !== null) {
     for (const key of keys) set(key, file.declared[key], `${file.path}:${file.lines[`store.${fileKeys[key]}`] ?? 1}`);
@@ -81,37 +86,65 @@ const nothing: Values = {
   alsoMarker: null,
 };
 
-function named<T>(flag: string, text: string | undefined, read: (name: string, text: string) => T): T | null {
+function named<T>(flag: string, text: string | undefined, read: (text: string) => Reading<T>): T | null {
   if (text === "") throw new UsageError(`${flag} is empty`, { hint: "leave it out, or give a value" });
-  return text === undefined ? null : read(flag, text);
+  return text === undefined ? null : accepted(flag, text, read);
 }
 
-function wrong(name: string, text: string | null, expected: string): never {
-  throw new UsageError(
-    `${name}${text === null ? "" : ` ${JSON.stringify(text.slice(0, 200))}`}: expected ${expected}`,
-    { code: "ERR_STORE" },
-  );
+function accepted<T>(name: string, text: string, read: (text: string) => Reading<T>): T {
+  const reading = read(text);
+  if ("value" in reading) return reading.value;
+  const shown = reading.secret ? "" : ` ${JSON.stringify(text.slice(0, 200))}`;
+  throw new UsageError(`${name}${shown}: expected ${reading.expected}`, { code: "ERR_STORE" });
 }
 
-function addressOf(name: string, text: string): string {
-  const problem = addressProblem(text);
-  return problem === null ? text : wrong(name, problem.secret ? null : text, problem.expected);
+/** Options of a call that mean nothing without a store. Variables may be set for other calls. */
+function refuseForNothing({ ttlMs, alsoMarker }: StoreOrigins): null {
+  const flag = [ttlMs, alsoMarker].find((from) => from.startsWith("--"));
+  if (flag === undefined) return null;
+  throw new UsageError(`${flag} is for locks that are kept in a store, and there is none`, {
+    hint: "give --store etcd://host:2379, or leave it out: on the file system nothing expires, and the marker is always placed",
+  });
 }
 
-function ttlOf(name: string, text: string): number {
-  const ms = durationMs(text);
-  return isTtl(ms) ? ms : wrong(name, text, ttlExpected);
+/** Settings that mean something only together. Throws a UsageError that names who gave one of them. */
+function requireWhole(settings: StoreSettings, origins: StoreOrigins): void {
+  const both = (one: Key, other: Key) => {
+    if (settings[one] === null || settings[other] !== null) return;
+    throw new UsageError(`${origins[one]}: the store's ${fileKeys[one]} is given without its ${fileKeys[other]}`, {
+      code: "ERR_STORE",
+      hint: `give both, in the site's file or by ${storeVariables[other as keyof typeof storeVariables]}`,
+    });
+  };
+  both("certFile", "keyFile");
+  both("keyFile", "certFile");
+  both("passwordFile", "user");
+  const forTls = (["caFile", "certFile"] as const).find((key) => settings[key] !== null);
+  if (forTls === undefined || settings.address.startsWith("etcds://")) return;
+  throw new UsageError(`${origins[forTls]}: the store's ${fileKeys[forTls]} is of no use with ${settings.address}`, {
+    code: "ERR_STORE",
+    hint: "etcds:// is the address of a store with certificates",
+  });
 }
 
-function pathOf(name: string, text: string): string {
-  return isPlainPath(text) ? text : wrong(name, text, "the absolute path of a file");
+/**
+ * A file in a shared folder may say where a password or key goes, one of the environment too, or which file is sent as one, only
+ * if no stranger can have written that: it belongs to this user, root or the root's owner, and nobody else may write it.
+ */
+function requireOwnSecrets(
+  settings: StoreSettings,
+  origins: StoreOrigins,
+  { path, found }: StoreFile,
+  env: Readonly<Record<string, string | undefined>>,
+): void {
+  const secrets = (["keyFile", "passwordFile"] as const).filter((key) => settings[key] !== null);
+  const hasSecret = secrets.length > 0 || (env[passwordVariable] ?? "") !== "";
+  const deciding = [...secrets, "address", "caFile"] as const;
+  if (found === null || !hasSecret || !deciding.some((key) => origins[key].startsWith(`${path}:`))) return;
+  const trusted = [0, thisHost().uid, found.rootUid].includes(Number(found.file.uid));
+  if (trusted && (Number(found.file.mode) & 0o022) === 0) return;
+  throw new EnvironmentError(`${path} decides where a password or key goes, and others may write it`, {
+    code: "ERR_STORE_SECRET",
+    hint: "let it belong to you, root or the root's owner, writable by nobody else (chmod go-w), or name it by --config",
+  });
 }
-
-const readers = {
-  address: addressOf,
-  caFile: pathOf,
-  certFile: pathOf,
-  keyFile: pathOf,
-  user: (name: string, text: string) => (isStoreUser(text) ? text : wrong(name, text, "a user name")),
-  passwordFile: pathOf,
-} as const;
