@@ -2,7 +2,7 @@ import { makeExamine } from "../evidence/examine.ts";
 import { type RemoteOptions, remoteOptionsOf } from "../evidence/remote/options.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
-import { isHostName } from "../model/host-name.ts";
+import { type HostName, isHostName } from "../model/host-name.ts";
 import { printable } from "../model/printable.ts";
 import type { Layout } from "../site/layout.ts";
 import { schedulers } from "../site/site-config.ts";
@@ -48,7 +48,7 @@ export function examineFrom(
 }
 
 /** `node01,node02`, for `flag`. */
-export function parseHosts(flag: string, text: string): readonly string[] {
+export function parseHosts(flag: string, text: string): readonly HostName[] {
   return text.split(",").map((part) => {
     const host = part.trim();
     if (isHostName(host)) return host;

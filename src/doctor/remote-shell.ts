@@ -1,5 +1,5 @@
 import { sshCommand } from "../evidence/remote/ask-host.ts";
-import { isHostName, sameHost } from "../model/host-name.ts";
+import { type HostName, isHostName, sameHost } from "../model/host-name.ts";
 import { shellWord } from "../model/shell-word.ts";
 import type { SiteConfig } from "../site/site-config.ts";
 import { isOnPath } from "../system/processes/on-path.ts";
@@ -8,7 +8,7 @@ import { allocationOf } from "./allocation.ts";
 
 /** A way to run a line of shell on a host; a host of our own allocation is reached by its scheduler's own means. */
 export interface RemoteShell {
-  readonly host: string;
+  readonly host: HostName;
   readonly how: "ssh" | "srun" | "blaunch" | "sh";
   argv(line: string): readonly [string, ...string[]];
 }

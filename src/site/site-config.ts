@@ -1,4 +1,5 @@
 import type { Dimension } from "../model/dimensions.ts";
+import type { HostName } from "../model/host-name.ts";
 import type { LockPrimitive } from "../system/libc/flock.ts";
 import type { DoneDeclaration } from "./done-declaration.ts";
 import type { ProgressDeclaration } from "./progress-declaration.ts";
@@ -14,7 +15,7 @@ export interface SshSettings {
   readonly user: string | null;
   readonly port: number | null;
   /** Host that leads to the others, `ssh -J`. */
-  readonly jumpHost: string | null;
+  readonly jumpHost: HostName | null;
 }
 
 export interface SiteTimeouts {
@@ -53,7 +54,7 @@ export interface SiteConfig {
   readonly group: string | number | null;
   /** Permission bits of the files it creates. */
   readonly mode: number | null;
-  readonly hosts: readonly string[];
+  readonly hosts: readonly HostName[];
   readonly scheduler: SchedulerChoice;
   readonly ssh: SshSettings;
   readonly timeouts: SiteTimeouts;

@@ -1,6 +1,6 @@
 import type { Dimension, DimensionValue } from "../model/dimensions.ts";
 import { durationMs } from "../model/durations.ts";
-import { isHostName } from "../model/host-name.ts";
+import { type HostName, isHostName } from "../model/host-name.ts";
 import { nameProblem } from "../model/names.ts";
 import { lockPrimitives } from "../system/libc/flock.ts";
 import { readDoneDeclaration, readPatterns } from "./done-declaration.ts";
@@ -144,7 +144,7 @@ function readMode(value: YamlValue): number {
   return (mode & 0o600) === 0o600 && (mode & 0o111) === 0 ? mode : value.fail(`${expected}, none to execute`);
 }
 
-function readHost(value: YamlValue): string {
+function readHost(value: YamlValue): HostName {
   const expected = "a host name";
   const name = value.text(expected);
   return isHostName(name) ? name : value.fail(expected);

@@ -2,6 +2,7 @@ import type { HostReply } from "../../src/evidence/remote/ask-host.ts";
 import type { HostAnswer } from "../../src/evidence/remote/host-answer.ts";
 import type { RecordedJob } from "../../src/evidence/schedulers/job-evidence.ts";
 import type { ListedJob } from "../../src/evidence/schedulers/listed-job.ts";
+import { hostName } from "../support/host-name.ts";
 
 /** What a host says that has found nothing and names nothing about itself. */
 export const foundNothing: HostAnswer = {
@@ -43,7 +44,7 @@ export function listedJob(change: Partial<ListedJob> = {}): ListedJob {
     waits: false,
     uid: 1000,
     user: "alice",
-    hosts: ["node01"],
+    hosts: [hostName("node01")],
     submittedAt: null,
     startedAt: null,
     endedAt: null,

@@ -3,6 +3,8 @@ import type { HostReply } from "../../src/evidence/remote/ask-host.ts";
 import { ownerEvidence } from "../../src/evidence/remote/owner-evidence.ts";
 import { schedulerProbes } from "../../src/evidence/schedulers/choose.ts";
 import type { ListedJob, LostHost, SchedulerAnswer } from "../../src/evidence/schedulers/listed-job.ts";
+import type { HostName } from "../../src/model/host-name.ts";
+import { hostName } from "../support/host-name.ts";
 import { foundNothing, listedJob, silent } from "./answers.ts";
 
 const takenAt = 1_768_232_969;
@@ -28,7 +30,7 @@ async function says(
   jobs: readonly ListedJob[],
   more: {
     lost?: LostHost[] | null;
-    hosts?: string[];
+    hosts?: HostName[];
     silent?: string;
     scheduler?: SchedulerAnswer | null;
     asker?: { uid: number; user: string };
@@ -61,11 +63,11 @@ describe("the hosts that are asked for a bare PID", () => {
   test("those of all of its owner's jobs that had begun by then, ended ones too", async () => {
     const jobs = [
       listedJob({}),
-      listedJob({ hosts: ["node02"], means: "unclear", state: "NODE_FAIL" }),
-      listedJob({ hosts: ["node03"], uid: 1001 }),
-      listedJob({ hosts: ["node04"], means: "ended", state: "COMPLETED" }),
-      listedJob({ hosts: ["node05"], startedAt: takenAt + 600 }),
-      listedJob({ hosts: ["node06"], waits: true, state: "PENDING" }),
+      listedJob({ hosts: [hostName("node02")], means: "unclear", state: "NODE_FAIL" }),
+      listedJob({ hosts: [hostName("node03")], uid: 1001 }),
+      listedJob({ hosts: [hostName("node04")], means: "ended", state: "COMPLETED" }),
+      listedJob({ hosts: [hostName("node05")], startedAt: takenAt + 600 }),
+      listedJob({ hosts: [hostName("node06")], waits: true, state: "PENDING" }),
     ];
     expect(await says(jobs)).toEqual({ asked: ["node01", "node02", "node04"], says: ["dead"] });
     expect(await says(jobs, { silent: "node04" })).toMatchObject({ says: ["unknown"] });
@@ -73,11 +75,11 @@ describe("the hosts that are asked for a bare PID", () => {
   });
 
   test("those given by hand as well", async () => {
-    expect(await says([], { hosts: ["login1"] })).toEqual({ asked: ["login1"], says: ["dead"] });
+    expect(await says([], { hosts: [hostName("login1")] })).toEqual({ asked: ["login1"], says: ["dead"] });
   });
 
   test("those given by hand are all there are only where no scheduler is, or where it has answered", async () => {
-    const hosts = ["login1"];
+    const hosts = [hostName("login1")];
     expect(await says([], { hosts, scheduler: null })).toMatchObject({ says: ["dead"] });
     for (const why of ["squeue did not answer in time", "squeue failed (exit 1)", "squeue is not installed"])
       expect(await says([], { hosts, scheduler: { kind: "no answer", why } })).toMatchObject({ says: ["unknown"] });
@@ -85,9 +87,9 @@ describe("the hosts that are asked for a bare PID", () => {
   });
 
   test("a scheduler that may hide its owner's jobs from who asks names none of them", async () => {
-    const hosts = ["login1"];
+    const hosts = [hostName("login1")];
     const bob = { uid: 1001, user: "bob" };
-    const bobs = listedJob({ uid: 1001, user: "bob", hosts: ["node09"] });
+    const bobs = listedJob({ uid: 1001, user: "bob", hosts: [hostName("node09")] });
     expect(await says([bobs], { hosts, asker: bob })).toMatchObject({ says: ["unknown"] });
     expect(await says([bobs], { hosts, asker: bob, hidesOthers: true })).toMatchObject({ says: ["unknown"] });
     expect(await says([bobs], { hosts, asker: bob, hidesOthers: false })).toMatchObject({ says: ["dead"] });
@@ -97,8 +99,8 @@ describe("the hosts that are asked for a bare PID", () => {
 
   test("a node that was lost since, though its jobs are forgotten; not one that was lost before", async () => {
     const lost = [
-      { host: "node02", since: takenAt + 60 },
-      { host: "node03", since: takenAt - 86_400 },
+      { host: hostName("node02"), since: takenAt + 60 },
+      { host: hostName("node03"), since: takenAt - 86_400 },
     ];
     expect(await says([listedJob({})], { lost, silent: "node02" })).toEqual({
       asked: ["node01", "node02"],
@@ -109,7 +111,7 @@ describe("the hosts that are asked for a bare PID", () => {
 
   test("nobody, or only lost nodes: unknown", async () => {
     expect(await says([])).toEqual({ asked: [], says: ["unknown"] });
-    expect(await says([], { lost: [{ host: "node02", since: null }] })).toMatchObject({ says: ["unknown"] });
+    expect(await says([], { lost: [{ host: hostName("node02"), since: null }] })).toMatchObject({ says: ["unknown"] });
     expect(await says([listedJob({})], { lost: null })).toMatchObject({ says: ["unknown"] });
   });
 });

@@ -14,6 +14,7 @@ import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
 import { initialPidNamespace } from "../../src/system/processes/this-host.ts";
 import { configuration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
+import { hostName } from "../support/host-name.ts";
 import { deadPid } from "../support/process-state.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { until } from "../support/until.ts";
@@ -46,7 +47,7 @@ describe("a process that was recorded with boot id and start time", () => {
     if (reading.kind !== "record" || reading.record.trainlock === null) throw new Error("no record");
     const { trainlock: section } = reading.record;
     const rest = { noted: [], weightsDir: null, user: "root", lock: null };
-    return { kind: "recorded", host: "node01", pid: 42, section, writtenAtMs, ...rest };
+    return { kind: "recorded", host: hostName("node01"), pid: 42, section, writtenAtMs, ...rest };
   }
   test.each([
     ["runs", recorded(), answer(), "alive"],
@@ -163,7 +164,7 @@ describe("a PID of no known host", () => {
     changedAt: 2_000_000_000 - 100,
   } as const;
   const says = (...replies: readonly HostReply[]) => {
-    const asked = replies.map((reply, n) => ({ host: `node0${n + 1}`, reply, jobId: null }));
+    const asked = replies.map((reply, n) => ({ host: hostName(`node0${n + 1}`), reply, jobId: null }));
     return bareOnHosts(owner, asked).map((evidence) => evidence.says);
   };
   const with42 = (change: object) => answer({ processes: new Map([[42, { ...process42, ...change }]]) });
@@ -189,7 +190,7 @@ describe("a PID of no known host", () => {
     expect(says(inside({ ageTicks: 100 }))).toEqual(["unknown"]);
   });
   test("PID 1 is no proof of anything, but inside a container", () => {
-    const asked = (reply: HostReply) => [{ host: "node01", reply, jobId: null }];
+    const asked = (reply: HostReply) => [{ host: hostName("node01"), reply, jobId: null }];
     const first = { ...owner, pid: 1 };
     const init = answer({ processes: new Map([[1, process42]]) });
     expect(bareOnHosts(first, asked(init))).toMatchObject([{ says: "unknown" }]);
@@ -201,7 +202,9 @@ describe("a PID of no known host", () => {
     const fresh = { ...owner, since: 2_000_000_000 - 1 };
     const found = (ageTicks: number, own: number[], tookMs: number) => {
       const reply = answer({ processes: new Map([[42, { ...process42, ageTicks }]]), own: new Set(own) });
-      return bareOnHosts(fresh, [{ host: "node01", reply: { ...reply, tookMs } as HostReply, jobId: null }])[0]?.says;
+      return bareOnHosts(fresh, [
+        { host: hostName("node01"), reply: { ...reply, tookMs } as HostReply, jobId: null },
+      ])[0]?.says;
     };
     expect(found(0, [], 50)).toBe("dead");
     expect(found(-1, [], 50)).toBe("dead");
@@ -217,13 +220,14 @@ describe("a PID of no known host", () => {
     const young = { processes: new Map([[42, { ...process42, ageTicks: -400 * 100 + 10 * 100 + 401 * 100 }]]) };
     const long = { ...owner, since: owner.since - 3600, changedAt: owner.since - 3600 };
     const found = (clockMovedSeconds: number | null) =>
-      bareOnHosts(long, [{ host: "node01", reply: answer({ ...young, clockMovedSeconds }), jobId: null }])[0]?.says;
+      bareOnHosts(long, [{ host: hostName("node01"), reply: answer({ ...young, clockMovedSeconds }), jobId: null }])[0]
+        ?.says;
     expect([found(null), found(60), found(7200)]).toEqual(["dead", "dead", "unknown"]);
   });
   test("another owner or time, given to the marker since that process began: unknown", () => {
     const touched = { ...owner, changedAt: owner.since + 50 };
     const found = (change: object) =>
-      bareOnHosts(touched, [{ host: "node01", reply: with42(change), jobId: null }])[0]?.says;
+      bareOnHosts(touched, [{ host: hostName("node01"), reply: with42(change), jobId: null }])[0]?.says;
     expect([found({ uid: 1001 }), found({})]).toEqual(["unknown", "alive"]);
     expect(found({ uid: 1001, ageTicks: 1 })).toBe("unknown");
   });

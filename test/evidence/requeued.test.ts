@@ -8,6 +8,7 @@ import { parseBoots } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds } from "../../src/evidence/schedulers/times.ts";
 import type { DoubtReason, Evidence } from "../../src/model/evidence.ts";
 import type { SchedulerJob } from "../../src/model/owner-record.ts";
+import { hostName } from "../support/host-name.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { listedJob, recordedJob } from "./answers.ts";
 
@@ -39,12 +40,12 @@ const run = (restartCount: number): SchedulerJob => ({
   submittedAt: null,
 });
 const job = recordedJob({ id: "7", lockedAt: recordedAt, user: "alice", host: "node01" });
-const listed = (hosts: string[]) => listedJob({ hosts });
+const listed = (hosts: string[]) => listedJob({ hosts: hosts.map(hostName) });
 
 describe("a requeued job whose last host does not answer", () => {
   const owner = (weightsDir: string | null) =>
     ({ host: "node01", section: { scheduler: run(0) }, weightsDir }) as unknown as RecordedOwner;
-  const down = { kind: "jobs", jobs: [], lostHosts: [{ host: "node01", since: null }] } as const;
+  const down = { kind: "jobs", jobs: [], lostHosts: [{ host: hostName("node01"), since: null }] } as const;
   const booted = (at: number) => ({ kind: "jobs", jobs: [], lostHosts: [], boots: new Map([["node01", at]]) }) as const;
   const says = (ours: SchedulerJob | null, answer: Parameters<typeof requeuedFrom>[3]) =>
     requeuedFrom(owner(null), job, ours, answer)?.says ?? null;
@@ -55,7 +56,7 @@ describe("a requeued job whose last host does not answer", () => {
   });
   test("nothing else", () => {
     expect(says(run(1), booted(recordedAt - 3600))).toBeNull();
-    expect(says(run(1), { ...down, lostHosts: [{ host: "node02", since: null }] })).toBeNull();
+    expect(says(run(1), { ...down, lostHosts: [{ host: hostName("node02"), since: null }] })).toBeNull();
     expect(says(run(1), { kind: "jobs", jobs: [] })).toBeNull();
     expect(says(run(0), down)).toBeNull();
     expect(says({ ...run(1), jobId: "8" }, down)).toBeNull();

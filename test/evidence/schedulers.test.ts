@@ -10,6 +10,7 @@ import { parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts"
 import { expandNodes } from "../../src/evidence/schedulers/slurm-node-list.ts";
 import { doubtEnd, parseSinfo } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds, monthDaySeconds } from "../../src/evidence/schedulers/times.ts";
+import { hostName } from "../support/host-name.ts";
 import { listedJob, recordedJob } from "./answers.ts";
 
 const transcript = (name: string) => readFileSync(new URL(`../fixtures/schedulers/${name}`, import.meta.url), "utf8");
@@ -138,7 +139,8 @@ test("nodes that Slurm has given up, and when", () => {
 test("a job that ended about when its node was lost may live on there", () => {
   const cancelled = lists.squeue?.jobs.find(({ id }) => id === "106");
   if (cancelled === undefined) throw new Error("no job 106");
-  const lost = (host: string, time: string) => doubtEnd(cancelled, [{ host, since: isoSeconds(time) }]).means;
+  const lost = (host: string, time: string) =>
+    doubtEnd(cancelled, [{ host: hostName(host), since: isoSeconds(time) }]).means;
   expect(lost("node03", "2026-01-12T16:59:00")).toBe("unclear");
   expect(lost("node03", "2026-01-12T17:05:00")).toBe("unclear");
   expect(lost("node03", "2026-01-12T18:00:00")).toBe("ended");

@@ -26,6 +26,7 @@ import { asReleased, isSignedOff, newOwnerRecord, withChild, withSection } from 
 import { readMarker } from "../../src/stores/folder/read-marker.ts";
 import { thisHost } from "../../src/system/processes/this-host.ts";
 import { recordedJob } from "../evidence/answers.ts";
+import { hostName } from "../support/host-name.ts";
 import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { anything, Dice, mutate, onTheWay } from "./mutations.ts";
@@ -214,7 +215,7 @@ test("ssh: an answer that ends early is none, and noise ends no process that run
     locks: [],
   };
   const text = execFileSync("/bin/sh", ["-s"], { input: hostScript(wish), encoding: "utf8" });
-  const host = thisHost().hostname;
+  const host = hostName(thisHost().hostname);
   const owner = {
     kind: "recorded",
     host,

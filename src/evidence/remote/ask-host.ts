@@ -1,4 +1,4 @@
-import { isHostName, sameHost } from "../../model/host-name.ts";
+import { type HostName, sameHost } from "../../model/host-name.ts";
 import type { SshSettings } from "../../site/site-config.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
@@ -17,7 +17,7 @@ export type HostReply =
   | { readonly kind: "silent"; readonly why: string };
 
 export interface HostQuestion {
-  readonly host: string;
+  readonly host: HostName;
   readonly wish: HostWish;
   readonly connectTimeoutMs: number;
   readonly ssh: SshSettings;
@@ -27,8 +27,6 @@ export interface HostQuestion {
 /** Asks a host by the user's own ssh; this one by a shell. Never rejects. */
 export async function askHost(question: HostQuestion): Promise<HostReply> {
   const { host, wish, connectTimeoutMs, timeoutMs, ssh } = question;
-  // Checked where it is used, too: what is no host name must never reach a command.
-  if (!isHostName(host)) return { kind: "silent", why: "is no host name" };
   const here = sameHost(host, thisHost().hostname);
   const argv = here ? (["/bin/sh", "-s"] as const) : sshCommand(host, connectTimeoutMs, ssh);
   const askedAt = Date.now();
@@ -55,7 +53,7 @@ export async function askHost(question: HostQuestion): Promise<HostReply> {
 
 /** ssh_config(5). The user's configuration stays in force, but nothing may ask, forward, or stay behind as a master. */
 export function sshCommand(
-  host: string,
+  host: HostName,
   connectTimeoutMs: number,
   ssh: SshSettings,
   remoteCommand = "sh -s",

@@ -1,3 +1,4 @@
+import type { HostName } from "../../model/host-name.ts";
 import { realFolderOf } from "../open-files.ts";
 import type { HostReply } from "./ask-host.ts";
 import { hostPool } from "./host-pool.ts";
@@ -13,7 +14,7 @@ export function makeHosts(options: RemoteOptions, silent: Map<string, HostReply>
     const roaming = processes.filter(isRoaming);
     const hosts = new Set(processes.flatMap(({ host }) => (host === null ? [] : [host])));
     const replies = new Map<string, Promise<HostReply>>();
-    const ask = (host: string): Promise<HostReply> => {
+    const ask = (host: HostName): Promise<HostReply> => {
       const asked = replies.get(host);
       if (asked !== undefined) return asked;
       const known = silent.get(host);
@@ -21,7 +22,7 @@ export function makeHosts(options: RemoteOptions, silent: Map<string, HostReply>
       replies.set(host, reply);
       return reply;
     };
-    const askOnce = async (host: string): Promise<HostReply> => {
+    const askOnce = async (host: HostName): Promise<HostReply> => {
       const there = processes.filter((process) => process.host === host);
       const wish = wishOf([...there, ...roaming]);
       const { connectTimeoutMs, ssh } = options;

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { Evidence } from "../../model/evidence.ts";
 import type { LivingProcess } from "../../model/holder.ts";
-import { sameHost } from "../../model/host-name.ts";
+import { type HostName, sameHost } from "../../model/host-name.ts";
 import { isOurFile, realFolderOf } from "../open-files.ts";
 import type { HostReply } from "./ask-host.ts";
 import { type HostAnswer, type HostProcess, livingOn } from "./host-answer.ts";
@@ -29,7 +29,7 @@ interface Found {
 
 /** The hosts that may know a bare PID, each with its reply and the job that led there. */
 export interface AskedHost {
-  readonly host: string;
+  readonly host: HostName;
   readonly reply: HostReply;
   readonly jobId: string | null;
 }

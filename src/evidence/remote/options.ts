@@ -1,3 +1,4 @@
+import type { HostName } from "../../model/host-name.ts";
 import { emptySiteConfig, type SchedulerChoice, type SiteConfig, type SshSettings } from "../../site/site-config.ts";
 
 /** How far others may be asked about a holder. */
@@ -11,7 +12,7 @@ export interface RemoteOptions {
   /** `auto`: what the record names, else what is installed. */
   readonly scheduler: SchedulerChoice;
   /** Where a bare PID may be, beside the hosts of its owner's jobs. */
-  readonly hosts: readonly string[];
+  readonly hosts: readonly HostName[];
   /** How the site's hosts are reached, beside what the user's own ssh configuration says. */
   readonly ssh: SshSettings;
   /** Whoever watches asks no more often than this, all at once, milliseconds; null: whenever there is a new claim. */

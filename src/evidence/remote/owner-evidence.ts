@@ -1,5 +1,5 @@
 import type { Evidence } from "../../model/evidence.ts";
-import { sameHost } from "../../model/host-name.ts";
+import { type HostName, sameHost } from "../../model/host-name.ts";
 import type { SchedulerJob } from "../../model/owner-record.ts";
 import type { Users } from "../../system/processes/users.ts";
 import { jobEvidence } from "../schedulers/job-evidence.ts";
@@ -19,7 +19,7 @@ export interface Witnesses {
   readonly users: Users;
   readonly ask: AskHosts;
   /** Where a bare PID may be, by the caller's word. */
-  readonly hosts: readonly string[];
+  readonly hosts: readonly HostName[];
   /** The job that asks; null: it is in none. */
   readonly ours: SchedulerJob | null;
   /** Who asks: schedulers may show them their own jobs only. */
@@ -75,7 +75,7 @@ async function bareEvidence(process: BareOwner, witnesses: Witnesses): Promise<E
 
 /** Why hosts on which that user could run may be missing from the likely ones; null: they are all among them. */
 function whyIncomplete(
-  likely: ReadonlySet<string>,
+  likely: ReadonlySet<HostName>,
   installed: Asked | null,
   uid: number | null,
   user: string | null,

@@ -1,4 +1,4 @@
-import { isHostName } from "../../model/host-name.ts";
+import { type HostName, isHostName } from "../../model/host-name.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import { largestRecordBytes, type OwnerRecord, recordIn, type TrainlockSection } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
@@ -14,7 +14,7 @@ import { isoSeconds } from "../schedulers/times.ts";
 /** The process that trainlock recorded, on the host that it named. */
 export interface RecordedOwner {
   readonly kind: "recorded";
-  readonly host: string;
+  readonly host: HostName;
   readonly pid: number;
   readonly section: TrainlockSection;
   /** When its record was written, milliseconds since the epoch by the file server's clock; null: not known. */
@@ -33,7 +33,7 @@ export interface RecordedOwner {
 export interface BareOwner {
   readonly kind: "bare";
   /** Null: on any of its owner's hosts. */
-  readonly host: string | null;
+  readonly host: HostName | null;
   /** Null: the marker is empty, as one is whose writer was stopped, or died, before it wrote. */
   readonly pid: number | null;
   /** The marker, beside which its owner's training writes; null for a kernel lock. */

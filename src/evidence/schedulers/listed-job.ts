@@ -1,3 +1,4 @@
+import type { HostName } from "../../model/host-name.ts";
 import type { SchedulerJob } from "../../model/owner-record.ts";
 import type { ProgramAnswer } from "../../system/processes/run-program.ts";
 
@@ -21,7 +22,7 @@ export interface ListedJob {
   readonly uid: number | null;
   readonly user: string | null;
   /** Valid host names only. */
-  readonly hosts: readonly string[];
+  readonly hosts: readonly HostName[];
   readonly submittedAt: number | null;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
@@ -32,7 +33,7 @@ export interface ListedJob {
 
 /** A host that the scheduler has given up: what ran there may run on. */
 export interface LostHost {
-  readonly host: string;
+  readonly host: HostName;
   /** Seconds since the epoch. */
   readonly since: number | null;
 }

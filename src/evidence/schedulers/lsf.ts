@@ -1,4 +1,4 @@
-import { isHostName } from "../../model/host-name.ts";
+import { type HostName, isHostName } from "../../model/host-name.ts";
 import { type JobMeaning, type ListedJob, noAnswer, type SchedulerProbe } from "./listed-job.ts";
 import { monthDaySeconds } from "./times.ts";
 
@@ -101,7 +101,7 @@ function jobOf(row: Row, now: Date): ListedJob[] {
 }
 
 /** `makalu94`, `8*makalu94` or `makalu94:8*makalu95`. */
-function hostsOf(text: string): string[] {
+function hostsOf(text: string): HostName[] {
   const names = text.split(":").map((part) => part.replace(/^\d+\*/, ""));
   return [...new Set(names)].filter(isHostName);
 }

@@ -1,4 +1,4 @@
-import { isHostName } from "../../model/host-name.ts";
+import { type HostName, isHostName } from "../../model/host-name.ts";
 import { type JobMeaning, type ListedJob, noAnswer, type SchedulerProbe } from "./listed-job.ts";
 import { monthDaySeconds } from "./times.ts";
 
@@ -72,7 +72,7 @@ function jobOf(fullId: string, job: unknown): ListedJob[] {
 }
 
 /** `charon24/0*2+charon21/0*2`. */
-function hostsOf(text: string): string[] {
+function hostsOf(text: string): HostName[] {
   const names = text.split("+").map((part) => part.split("/")[0] ?? "");
   return [...new Set(names)].filter(isHostName);
 }
