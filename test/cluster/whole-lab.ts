@@ -415,11 +415,12 @@ class Board {
     const loop = async () => {
       while (!over) {
         const look = await this.#look();
+        const seenMs = Date.now();
+        await sleep(2000);
         if (look !== null) {
           seen.looks += 1;
-          seen.living += this.#judge(look);
+          seen.living += this.#judge(look, seenMs);
         }
-        await sleep(2000);
       }
     };
     const ended = loop();
@@ -476,16 +477,16 @@ class Board {
     return plan;
   }
 
-  /** How many rows lived for certain while the page's plan was made; each is called that. */
-  #judge({ at, rows }: PlanDocument): number {
+  /** How many rows lived for certain from before the page's plan was begun until it was seen; each is called that. */
+  #judge({ at, rows }: PlanDocument, seenMs: number): number {
     const atMs = Date.parse(at);
     const runs = this.#runs();
     const stateOf = new Map(rows.map(({ name, state }) => [name, state]));
-    const living = runs.filter(({ fromMs, lastMs }) => fromMs < atMs - slackMs && lastMs > atMs + slackMs);
+    const living = runs.filter(({ fromMs, lastMs }) => fromMs < atMs - slackMs && lastMs > seenMs);
     const miscalled = living.filter(({ row }) => !livingStates.includes(stateOf.get(row) ?? ""));
     expect(miscalled.map((run) => ({ ...run, state: stateOf.get(run.row), at }))).toEqual([]);
     const okBy = (ms: number) => new Set(runs.filter(({ okMs }) => okMs !== null && okMs < ms).map(({ row }) => row));
-    const early = rows.filter(({ name, state }) => state === "done" && !okBy(atMs + slackMs).has(name));
+    const early = rows.filter(({ name, state }) => state === "done" && !okBy(seenMs + slackMs).has(name));
     expect(early).toEqual([]);
     const trained = okBy(atMs - slackMs);
     const forgotten = rows.filter(
