@@ -66,7 +66,7 @@ async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<
       const settled = leads ? (request.settledBy?.(count.before) ?? null) : null;
       if (settled !== null) return { ...settled, startedAt: null };
       if (interrupted.aborted) return interruption(interrupted);
-      tell.held(lock);
+      tell.held(lock, leads);
       history.claimed(lock, count.before);
       const outcome = await runUnderLock(request, lock, supervisor, { weightsDir, inherited, ends: count.before });
       ended = await count.outcome(outcome);

@@ -56,7 +56,8 @@ export interface CommandOutput {
 export interface RunEvents {
   waiting(busy: Busy): void;
   waited(): void;
-  held(lock: HeldLock): void;
+  /** `leads`: false for a rank that joins another's run. */
+  held(lock: HeldLock, leads: boolean): void;
   lost(why: string): void;
   /** `waits`: the lock is kept for as long as they run. */
   remaining(processes: readonly TreeProcess[], waits: boolean): void;

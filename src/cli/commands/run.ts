@@ -138,9 +138,9 @@ async function runAndSettle(
     ...(leftLock === undefined ? {} : { leftLock }),
     tell: {
       ...progress,
-      held: (lock) => {
+      held: (lock, leads) => {
         know({ generation: lock.generation });
-        progress.held(lock);
+        progress.held(lock, leads);
       },
     },
   };

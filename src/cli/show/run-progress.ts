@@ -1,3 +1,4 @@
+import { eventPlace } from "../../history/event-place.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
 import type { RunEvents, RunOutcome } from "../../run/run-request.ts";
@@ -10,15 +11,21 @@ export interface RunProgress extends RunEvents {
   ended(outcome: RunOutcome, exitCode: number): void;
 }
 
-/** What `run` says on the way: progress on a terminal, what must be known everywhere. */
+/** What `run` says on the way: progress on a terminal and in a job's log, what must be known everywhere. */
 export function showProgress(quiet: boolean, stopsWhenLost: boolean): RunProgress {
   const onTerminal = !quiet && isTerminal(2);
   const wait = showWait(quiet, onTerminal);
+  const { host, job } = eventPlace();
+  const tellsCourse = onTerminal || (!quiet && job !== null);
+  let hasBegun = false;
   return {
     waiting: (busy: Busy) => wait.begin(busy),
     waited: () => wait.end(),
-    held: ({ generation }) => {
-      if (onTerminal) say(`Lock acquired (generation ${generation}). Starting training…`);
+    held: ({ generation }, leads) => {
+      if (!tellsCourse || !leads) return;
+      hasBegun = true;
+      const where = job === null ? "" : `, host ${host}, job ${printable(job)}`;
+      say(`Lock acquired (generation ${generation}${where}). Starting training…`);
     },
     lost: (why) =>
       say(`trainlock: the lock was lost: ${printable(why)}${stopsWhenLost ? "; stopping the command" : ""}`),
@@ -33,7 +40,7 @@ export function showProgress(quiet: boolean, stopsWhenLost: boolean): RunProgres
     },
     warning: (text) => say(`trainlock: ${printable(text)}`),
     ended: (outcome, exitCode) => {
-      if (!onTerminal || outcome.startedAt === null) return;
+      if (!hasBegun || outcome.startedAt === null) return;
       say(`Training ended after ${durationText(Date.now() - outcome.startedAt)} (exit code ${exitCode})`);
     },
   };
