@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { untilNoted } from "../support/noted-tree.ts";
 import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -28,8 +28,7 @@ async function trainAndKill(command: readonly string[]) {
       // It has ended by itself.
     }
   });
-  // The wrapper looks at its tree about once a second.
-  await sleep(1500);
+  await untilNoted(of, [worker]);
   const record = JSON.parse(readFileSync(of.kernelLock, "utf8"));
   running.kill("SIGKILL");
   process.kill(record.trainlock.child_pid, "SIGKILL");

@@ -2,7 +2,8 @@ import { existsSync, writeFileSync } from "node:fs";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
-import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { configuration } from "../support/configuration.ts";
+import { untilNoted } from "../support/noted-tree.ts";
 import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -17,14 +18,6 @@ async function scene() {
   return { of, folder: await temporaryRoot() };
 }
 
-/** The wrapper notes its tree about once a second: what it has not noted yet, nobody finds when it is killed. */
-const notedTree = (of: TestConfiguration, workers: readonly number[]) =>
-  until("the workers to be noted", async () => {
-    const text = await readFile(join(of.weightsDir, ".training_lock.tree"), "utf8").catch(() => "{}");
-    const noted: number[] = (JSON.parse(text).processes ?? []).map(({ pid }: { pid: number }) => pid);
-    return workers.every((pid) => noted.includes(pid)) ? true : null;
-  });
-
 const running = (pids: readonly number[]) => pids.filter(isRunning);
 
 describe.each(launcherNames)("%s", (name) => {
@@ -32,7 +25,7 @@ describe.each(launcherNames)("%s", (name) => {
     const { of, folder } = await scene();
     const run = startTrainlock(["run", ...of.args, "--kill-after", "0.4s", "--", ...launcher(folder, name)]);
     const workers = await startedWorkers(folder);
-    await notedTree(of, workers);
+    await untilNoted(of, workers);
     const command = JSON.parse(await readFile(of.kernelLock, "utf8")).trainlock.child_pid;
     process.kill(command, "SIGKILL");
     expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
@@ -61,7 +54,7 @@ describe.each(launcherNames)("%s", (name) => {
       const { of, folder } = await scene();
       const run = startTrainlock(["run", ...of.args, ...options, "--", ...launcher(folder, name, { deaf: true })]);
       const workers = await startedWorkers(folder);
-      await notedTree(of, workers);
+      await untilNoted(of, workers);
       run.kill("SIGKILL");
       await run.finished;
       if (options.length === 0) {
