@@ -11,6 +11,7 @@ import { writeByRename } from "../system/files/write-by-rename.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { askChild } from "./ask-child.ts";
 import { refusingHost, tryHost } from "./host-checks.ts";
+import { looseWorkers } from "./loose-workers.ts";
 import { probes, weightsProbeNames } from "./probes.ts";
 import { remoteShell } from "./remote-shell.ts";
 import { schedulerFindings } from "./scheduler-checks.ts";
@@ -55,6 +56,7 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   tops.delete(lockPlace);
   for (const top of tops) await probeFolder(top, weightsProbeNames, timeoutMs, tell);
   await tellLinks(layout, tell);
+  for (const { subject, outcome } of await looseWorkers(layout)) tell("workers", subject, outcome);
   tell("PID namespace", thisHost().hostname, pidNamespaceOutcome());
   for (const { check, subject, outcome } of await schedulerFindings(layout.site, hosts)) tell(check, subject, outcome);
   if (hosts.length > 0 && !locks) {

@@ -237,3 +237,49 @@ test("lock.run gives its program what run gives a command: trainlock held says y
   expect(await program.tell("child.wait()")).toBe(1);
   expect(await program.raised("lock.run(['true'])")).toMatch(/^LockLost/);
 });
+
+test("doctor names what a program has started and does not hold its lock: a forkserver from before, a cleared environment", async () => {
+  const of = await site();
+  const folder = await temporaryRoot();
+  const file = `${folder}/train.py`;
+  writeFileSync(
+    file,
+    `
+import multiprocessing, os, subprocess, time
+def work():
+    time.sleep(60)
+if __name__ == '__main__':
+    from training_lock import TrainingLock
+    early = multiprocessing.get_context('forkserver')
+    early.Process(target=work).start()
+    lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+    assert lock.acquire()
+    late = early.Process(target=work)
+    late.start()
+    few = {'PYTHONPATH': os.environ['PYTHONPATH']}
+    cleared = subprocess.Popen(['sleep', '60'], env=few)
+    handed_on = lock.popen(['sleep', '60'], env=few)
+    usual = subprocess.Popen(['sleep', '60'])
+    forked = os.fork()
+    if forked == 0:
+        work()
+    print('PIDS', late.pid, cleared.pid, handed_on.pid, usual.pid, forked, flush=True)
+    time.sleep(60)
+`,
+  );
+  const program = startPython(of.root, `import os, sys; os.execv(sys.executable, [sys.executable, '${file}'])`);
+  await program.waitFor("\n");
+  const pids = program.stdout().trim().split(" ").slice(1).map(Number);
+  onTestFinished(() => {
+    for (const pid of pids) if (isOurs(pid)) process.kill(pid, "SIGKILL");
+  });
+  const [late = 0, cleared = 0, ...holders] = pids;
+  const { stdout } = await trainlock(["doctor", "--root", of.root, "--json", "--config", "/dev/null"]);
+  const findings: { check: string; subject: string; level: string; found: string }[] = JSON.parse(stdout).findings;
+  const workers = findings.filter(({ check }) => check === "workers");
+  const named = workers.map(({ found }) => Number(/^PID (\d+)/.exec(found)?.[1]));
+  expect(named).toEqual(expect.arrayContaining([late, cleared]));
+  for (const pid of holders) expect(named).not.toContain(pid);
+  expect(workers[0]).toMatchObject({ subject: of.name, level: "warning" });
+  await kill(program);
+});
