@@ -1,22 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Configuration, parseConfiguration } from "../../src/model/configuration.ts";
-import type { LockStore } from "../../src/stores/store.ts";
+import type { Acquisition, HeldLock, LockStore } from "../../src/stores/store.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-
-/** A lock that is held, as far as the kind of lock has these things. */
-export interface Held {
-  readonly generation: number | null;
-  readonly lost: AbortSignal | null;
-  /** The process that has it; absent: this one. */
-  readonly pid?: number;
-  check(): Promise<void>;
-  release(): Promise<void>;
-}
-
-export type Attempt =
-  | { readonly kind: "held"; readonly held: Held }
-  /** `holderPid` null: this kind of lock cannot name its holder. */
-  | { readonly kind: "busy"; readonly holderPid: number | null };
 
 /** Whoever has a lock that was taken away from its holder. */
 export interface Successor {
@@ -24,14 +9,16 @@ export interface Successor {
   giveBack(): void | Promise<void>;
 }
 
-/** What the suite asks of a lock. An implementation of locks plugs in with one such object. */
-export interface LockUnderTest {
-  /** One attempt of an independent contender. */
-  attempt(configuration: Configuration): Promise<Attempt>;
+/** What the suite needs of a store: the store itself, how others see its locks, and a way to take one from its holder. */
+export interface StoreUnderTest {
+  /** Each of its attempts is that of an independent contender. */
+  readonly store: LockStore;
   /** Whether others are told that somebody has it. */
   isShown(configuration: Configuration): Promise<boolean>;
   /** Gives the lock to somebody else behind its holder's back, as a fault or another program would. */
-  takeAway(configuration: Configuration): Promise<Successor>;
+  takeAway(configuration: Configuration): Successor | Promise<Successor>;
+  /** The process that has a lock; absent: this one. */
+  holderPid?(lock: HeldLock): number;
 }
 
 export interface Traits {
@@ -51,84 +38,82 @@ export interface Traits {
 export function conformance(
   name: string,
   traits: Traits,
-  makeLock: (root: string) => LockUnderTest | Promise<LockUnderTest>,
+  open: (root: string) => StoreUnderTest | Promise<StoreUnderTest>,
 ): void {
   const one = parseConfiguration({ strategy: "baseline", dataset: "IDD-AW", model: "deeplabv3plus_r50" });
   const other = parseConfiguration({ strategy: "baseline", dataset: "IDD-AW", model: "segformer_mit-b5" });
   const { testWith = test } = traits;
-  const lock = async () => makeLock(await temporaryRoot());
+  const opened = async () => open(await temporaryRoot());
 
   describe(name, () => {
     testWith("one of many contenders has it", async () => {
-      const { attempt } = await lock();
-      const attempts = await Promise.all(Array.from({ length: 16 }, () => attempt(one)));
-      const winners = attempts.flatMap((outcome) => (outcome.kind === "held" ? [outcome.held] : []));
+      const { store } = await opened();
+      const attempts = await Promise.all(Array.from({ length: 16 }, () => attempt(store, one)));
+      const winners = attempts.flatMap((outcome) => (outcome.kind === "held" ? [outcome.lock] : []));
       expect(winners).toHaveLength(1);
       await winners[0]?.release();
     });
 
     testWith("another configuration is another lock", async () => {
-      const { attempt } = await lock();
-      const both = [await hold(attempt(one)), await hold(attempt(other))];
+      const { store } = await opened();
+      const both = [await hold(store, one), await hold(store, other)];
       for (const held of both) await held.release();
     });
 
     testWith("the turned away are told who has it", async () => {
-      const { attempt } = await lock();
-      const held = await hold(attempt(one));
-      expect(await attempt(one)).toEqual({
-        kind: "busy",
-        holderPid: traits.namesHolder ? (held.pid ?? process.pid) : null,
-      });
+      const { store, holderPid = () => process.pid } = await opened();
+      const held = await hold(store, one);
+      const answer = await attempt(store, one);
+      expect(answer.kind === "busy" && answer.busy.holder.pid).toBe(traits.namesHolder ? holderPid(held) : null);
       await held.release();
     });
 
     testWith("being turned away changes nothing for the holder", async () => {
-      const { attempt, isShown } = await lock();
-      const held = await hold(attempt(one));
-      for (let times = 0; times < 5; times++) expect((await attempt(one)).kind).toBe("busy");
+      const { store, isShown } = await opened();
+      const held = await hold(store, one);
+      for (let times = 0; times < 5; times++) expect((await attempt(store, one)).kind).toBe("busy");
       await held.check();
-      expect(held.lost?.aborted ?? false).toBe(false);
+      expect(held.lost.aborted).toBe(false);
       expect(await isShown(one)).toBe(true);
       await held.release();
     });
 
     testWith("once released it can be had again, by the same and by others", async () => {
-      const { attempt } = await lock();
+      const { store } = await opened();
       for (let times = 0; times < 5; times++) {
-        const held = await hold(attempt(one));
-        expect((await attempt(one)).kind).toBe("busy");
+        const held = await hold(store, one);
+        expect((await attempt(store, one)).kind).toBe("busy");
         await held.release();
       }
     });
 
     testWith("a second release does nothing, not even to a successor", async () => {
-      const { attempt, isShown } = await lock();
-      const first = await hold(attempt(one));
+      const { store, isShown } = await opened();
+      const first = await hold(store, one);
       await first.release();
-      const successor = await hold(attempt(one));
+      const successor = await hold(store, one);
       await first.release();
       await successor.check();
-      expect(successor.lost?.aborted ?? false).toBe(false);
+      expect(successor.lost.aborted).toBe(false);
       expect(await isShown(one)).toBe(true);
-      expect((await attempt(one)).kind).toBe("busy");
+      expect((await attempt(store, one)).kind).toBe("busy");
       await successor.release();
     });
 
     testWith("release spares the lock of whoever took it away", async () => {
-      const { attempt, takeAway } = await lock();
-      const first = await hold(attempt(one));
+      const { store, takeAway } = await opened();
+      const first = await hold(store, one);
       const successor = await takeAway(one);
       await first.release();
       expect(await successor.stillHas()).toBe(true);
-      expect((await attempt(one)).kind).toBe("busy");
+      expect((await attempt(store, one)).kind).toBe("busy");
       await successor.giveBack();
     });
 
     testWith("it is shown while it is held, and at no other time", async () => {
-      const { attempt, isShown } = await lock();
+      const { store, isShown } = await opened();
       expect(await isShown(one)).toBe(false);
-      const held = await hold(attempt(one));
+      const held = await hold(store, one);
       expect(await isShown(one)).toBe(true);
       expect(await isShown(other)).toBe(false);
       await held.release();
@@ -136,8 +121,8 @@ export function conformance(
     });
 
     testWith("looking while it changes hands neither fails nor hides a holder nor turns one away", async () => {
-      const { attempt, isShown } = await lock();
-      const always = await hold(attempt(other));
+      const { store, isShown } = await opened();
+      const always = await hold(store, other);
       let over = false;
       let looks = 0;
       const looking = (async () => {
@@ -147,7 +132,7 @@ export function conformance(
         }
       })();
       for (let times = 0; times < (traits.changes ?? 100); times++) {
-        const held = await hold(attempt(one));
+        const held = await hold(store, one);
         await held.release();
       }
       over = true;
@@ -158,25 +143,24 @@ export function conformance(
     if (!traits.hasGenerations) return;
 
     testWith("every claim has a higher generation than those before", async () => {
-      const { attempt } = await lock();
-      const seen: (number | null)[] = [];
+      const { store } = await opened();
+      const seen: number[] = [];
       for (let times = 0; times < 4; times++) {
-        const held = await hold(attempt(one));
+        const held = await hold(store, one);
         seen.push(held.generation);
         await held.release();
       }
       if (traits.countsByOne) expect(seen).toEqual([1, 2, 3, 4]);
-      const numbers = seen.map(Number);
-      expect(numbers.every((generation, index) => generation > (numbers[index - 1] ?? 0))).toBe(true);
+      expect(seen.every((generation, index) => generation > (seen[index - 1] ?? 0))).toBe(true);
     });
 
     if (!traits.signalsLoss) return;
 
     testWith("a loss is told exactly once, with the reason", async () => {
-      const { attempt, takeAway } = await lock();
-      const held = await hold(attempt(one));
+      const { store, takeAway } = await opened();
+      const held = await hold(store, one);
       let told = 0;
-      held.lost?.addEventListener("abort", () => {
+      held.lost.addEventListener("abort", () => {
         told += 1;
       });
       await held.check();
@@ -185,7 +169,7 @@ export function conformance(
       await held.check();
       await held.check();
       expect(told).toBe(1);
-      expect(held.lost?.reason).toBeInstanceOf(Error);
+      expect(held.lost.reason).toBeInstanceOf(Error);
       await held.release();
       expect(told).toBe(1);
       expect(await successor.stillHas()).toBe(true);
@@ -193,28 +177,23 @@ export function conformance(
     });
 
     testWith("after a release there is nothing to lose", async () => {
-      const { attempt, takeAway } = await lock();
-      const held = await hold(attempt(one));
+      const { store, takeAway } = await opened();
+      const held = await hold(store, one);
       await held.release();
       const successor = await takeAway(one);
       await held.check();
-      expect(held.lost?.aborted).toBe(false);
+      expect(held.lost.aborted).toBe(false);
       await successor.giveBack();
     });
   });
 }
 
-/** An attempt at a lock of any store, as the suite asks for it. */
-export async function attemptAt(store: LockStore, configuration: Configuration): Promise<Attempt> {
-  const acquired = await store.acquire(configuration, null);
-  if (acquired.kind === "busy") return { kind: "busy", holderPid: acquired.busy.holder.pid };
-  const { lock } = acquired;
-  const { generation, lost } = lock;
-  return { kind: "held", held: { generation, lost, check: () => lock.check(), release: () => lock.release() } };
+function attempt(store: LockStore, configuration: Configuration): Promise<Acquisition> {
+  return store.acquire(configuration, null);
 }
 
-async function hold(attempt: Promise<Attempt>): Promise<Held> {
-  const outcome = await attempt;
-  if (outcome.kind === "busy") throw new Error(`should be free, is held by ${outcome.holderPid}`);
-  return outcome.held;
+async function hold(store: LockStore, configuration: Configuration): Promise<HeldLock> {
+  const answer = await attempt(store, configuration);
+  if (answer.kind === "busy") throw new Error(`should be free, is held by ${answer.busy.holder.pid}`);
+  return answer.lock;
 }

@@ -1,7 +1,5 @@
-import { mkdirSync } from "node:fs";
 import { openEtcd } from "../../src/etcd/open-etcd.ts";
 import { makeExamine } from "../../src/evidence/examine.ts";
-import type { Configuration } from "../../src/model/configuration.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import { bothStores } from "../../src/stores/both-stores.ts";
 import { claimStore } from "../../src/stores/folder/claim.ts";
@@ -12,7 +10,7 @@ import { remoteLocks } from "../../src/stores/lease/remote-locks.ts";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { keeperCommand } from "../support/keeper.ts";
 import { requiresPrograms } from "../support/requirements.ts";
-import { attemptAt, conformance, type LockUnderTest } from "./conformance.ts";
+import { conformance, type StoreUnderTest } from "./conformance.ts";
 
 const cluster = sharedCluster({ members: 3, tls: true, auth: true });
 const traits = {
@@ -23,25 +21,17 @@ const traits = {
   testWith: requiresPrograms("etcd", "etcdctl", "openssl"),
 };
 
-async function underTest(root: string, withFiles: boolean): Promise<LockUnderTest> {
+async function underTest(root: string, withFiles: boolean): Promise<StoreUnderTest> {
   const { address: shared, access } = await cluster();
   // Each test has the cluster to itself, by a prefix of its own.
   const address = { ...shared, prefix: `${shared.prefix}${root}` };
   const client = openEtcd(address, access);
   const layout = defaultLayout(root);
-  const openStore = () => {
-    const session = new LeaseSession({ address, access, ttlMs: 5000, guard: null, keeperCommand });
-    const leases = leaseStore({ layout, client, address, session, examine: makeExamine(), onNote: () => {} });
-    return withFiles ? bothStores(leases, claimStore(layout, makeExamine())) : leases;
-  };
-  const store = openStore();
+  const session = new LeaseSession({ address, access, ttlMs: 5000, guard: null, keeperCommand });
+  const leases = leaseStore({ layout, client, address, session, examine: makeExamine(), onNote: () => {} });
   const locks = remoteLocks(client, address, layout);
-  const weightsDir = (configuration: Configuration) => mkdirSync(layout.weightsDir(configuration), { recursive: true });
   return {
-    attempt: (configuration) => {
-      weightsDir(configuration);
-      return attemptAt(store, configuration);
-    },
+    store: withFiles ? bothStores(leases, claimStore(layout, makeExamine())) : leases,
     isShown: async (configuration) => {
       const name = layout.displayName(configuration);
       return (await locks.all()).some((lock) => lock.name === name);

@@ -12,10 +12,12 @@ import { acquireKernelLock, type KernelLock } from "../../src/stores/folder/kern
 import { kernelHolder, probeKernelLock } from "../../src/stores/folder/kernel-lock-probe.ts";
 import { placeMarker } from "../../src/stores/folder/marker.ts";
 import { readMarker } from "../../src/stores/folder/read-marker.ts";
+import type { HeldLock } from "../../src/stores/store.ts";
 import { type PythonSession, pythonSession } from "../support/python.ts";
 import { replaceFile } from "../support/replace-file.ts";
 import { requiresPrograms } from "../support/requirements.ts";
-import { type Attempt, attemptAt, conformance } from "./conformance.ts";
+import { asStore, type Refused, type SimpleLock } from "./as-store.ts";
+import { conformance } from "./conformance.ts";
 
 conformance(
   "kernel lock",
@@ -24,9 +26,9 @@ conformance(
     const layout = defaultLayout(root);
     const pathOf = (configuration: Configuration) => layout.kernelLockPath(configuration);
     return {
-      attempt: async (configuration): Promise<Attempt> => {
+      store: asStore(async (configuration) => {
         const taken = await acquireKernelLock(pathOf(configuration), "flock");
-        if (taken === "busy") return { kind: "busy", holderPid: kernelHolder(pathOf(configuration), null).pid };
+        if (taken === "busy") return { holderPid: kernelHolder(pathOf(configuration), null).pid };
         const record = recordOf(layout, configuration);
         taken.write(serializeOwnerRecord(record));
         const release = () => {
@@ -34,8 +36,8 @@ conformance(
           taken.write(serializeOwnerRecord(asReleased(record)));
           taken.release();
         };
-        return { kind: "held", held: heldOnce(release) };
-      },
+        return { release: once(release) };
+      }),
       isShown: async (configuration) => (await probeKernelLock(pathOf(configuration), "flock")).lock.state === "held",
       takeAway: (configuration) => takeKernelLock(layout, configuration),
     };
@@ -50,23 +52,22 @@ conformance("marker", { namesHolder: true, signalsLoss: false, hasGenerations: f
     return folder;
   };
   return {
-    attempt: async (configuration): Promise<Attempt> => {
+    store: asStore(async (configuration) => {
       const folder = folderOf(configuration);
       const placed = placeMarker(folder, process.pid, () => {});
-      if (placed === "occupied") return { kind: "busy", holderPid: readMarker(folder)?.pid ?? null };
-      return { kind: "held", held: heldOnce(() => placed.remove()) };
-    },
+      if (placed === "occupied") return { holderPid: readMarker(folder)?.pid ?? null };
+      return { release: once(() => placed.remove()) };
+    }),
     isShown: async (configuration) => readMarker(folderOf(configuration)) !== null,
-    takeAway: async (configuration) => takeMarker(layout, configuration),
+    takeAway: (configuration) => takeMarker(layout, configuration),
   };
 });
 
 const claims = (root: string, options: ClaimOptions = {}) => {
   const layout = defaultLayout(root);
-  const store = claimStore(layout, makeExamine(), options);
   return {
     layout,
-    attempt: (configuration: Configuration) => attemptAt(store, configuration),
+    store: claimStore(layout, makeExamine(), options),
     isShown: async (configuration: Configuration) => {
       const name = layout.displayName(configuration);
       const asked = { verify: true, examine: makeExamine(), onUnreadable: () => {} };
@@ -84,12 +85,12 @@ conformance("claim, its kernel lock taken away", claimTraits, (root) => {
 
 conformance("claim, its marker taken away", claimTraits, (root) => {
   const { layout, ...rest } = claims(root);
-  return { ...rest, takeAway: async (configuration) => takeMarker(layout, configuration) };
+  return { ...rest, takeAway: (configuration) => takeMarker(layout, configuration) };
 });
 
 conformance("claim without a kernel lock, its marker taken away", claimTraits, (root) => {
   const { layout, ...rest } = claims(root, { acquireLock: withoutKernelLock });
-  return { ...rest, takeAway: async (configuration) => takeMarker(layout, configuration) };
+  return { ...rest, takeAway: (configuration) => takeMarker(layout, configuration) };
 });
 
 conformance(
@@ -97,46 +98,51 @@ conformance(
   { ...claimTraits, changes: 10, testWith: requiresPrograms("python3") },
   (root) => {
     const { layout, isShown } = claims(root);
-    const idle: PythonSession[] = [];
+    const { store, holderPid } = pythonPrograms(root);
     return {
+      store,
       isShown,
-      attempt: (configuration) => attemptInPython(root, configuration, idle),
-      takeAway: async (configuration) => takeMarker(layout, configuration),
+      holderPid,
+      takeAway: (configuration) => takeMarker(layout, configuration),
     };
   },
 );
 
-let attempts = 0;
-
 /** Each contender is a program of its own; one that has nothing is used again. */
-async function attemptInPython(root: string, of: Configuration, idle: PythonSession[]): Promise<Attempt> {
-  const program = idle.pop() ?? pythonSession(root);
-  const { strategy, dataset, model } = of;
-  attempts += 1;
-  const lock = `lock_${attempts}`;
-  await program.tell(`${lock} = TrainingLock('${strategy}', '${dataset}', '${model}')`);
-  const answer = await program.tell(`[busy and busy['holder']['pid'] for busy in [${lock}._acquire(0)]]`);
-  const [holderPid = null] = answer as [number | null];
-  if (holderPid !== null) {
-    idle.push(program);
-    return { kind: "busy", holderPid };
-  }
-  const lost = new AbortController();
-  let released = false;
-  const check = async () => {
-    const why = await program.tell(`${lock}.assert_held()`).then(
-      () => null,
-      (error: unknown) => error,
-    );
-    if (why !== null && !released) lost.abort(why);
+function pythonPrograms(root: string) {
+  const idle: PythonSession[] = [];
+  const holders = new Map<AbortSignal, number>();
+  let attempts = 0;
+  const take = async ({ strategy, dataset, model }: Configuration): Promise<SimpleLock | Refused> => {
+    const program = idle.pop() ?? pythonSession(root);
+    attempts += 1;
+    const lock = `lock_${attempts}`;
+    await program.tell(`${lock} = TrainingLock('${strategy}', '${dataset}', '${model}')`);
+    const answer = await program.tell(`[busy and busy['holder']['pid'] for busy in [${lock}._acquire(0)]]`);
+    const [holderPid = null] = answer as [number | null];
+    if (holderPid !== null) {
+      idle.push(program);
+      return { holderPid };
+    }
+    const lost = new AbortController();
+    holders.set(lost.signal, program.process.pid ?? 0);
+    let released = false;
+    const check = async () => {
+      const why = await program.tell(`${lock}.assert_held()`).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      if (why !== null && !released) lost.abort(why);
+    };
+    const release = async () => {
+      await program.tell(`${lock}.release()`);
+      if (!released) idle.push(program);
+      released = true;
+    };
+    const generation = Number(await program.tell(`${lock}.generation`));
+    return { generation, lost: lost.signal, check, release };
   };
-  const release = async () => {
-    await program.tell(`${lock}.release()`);
-    if (!released) idle.push(program);
-    released = true;
-  };
-  const generation = Number(await program.tell(`${lock}.generation`));
-  return { kind: "held", held: { generation, lost: lost.signal, pid: program.process.pid, check, release } };
+  return { store: asStore(take), holderPid: ({ lost }: HeldLock) => holders.get(lost) ?? 0 };
 }
 
 function recordOf(layout: Layout, configuration: Configuration) {
@@ -152,16 +158,11 @@ function recordOf(layout: Layout, configuration: Configuration) {
 }
 
 /** Primitives have no release that may be called twice; the claim above them has. */
-function heldOnce(release: () => void) {
+function once(release: () => unknown) {
   let released = false;
-  return {
-    generation: null,
-    lost: null,
-    check: async () => {},
-    release: async () => {
-      if (!released) release();
-      released = true;
-    },
+  return () => {
+    if (!released) release();
+    released = true;
   };
 }
 
