@@ -1,6 +1,7 @@
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
+import { readName } from "../site/named-configuration.ts";
 import { configurationFor, configVariable, openLayout } from "../site/open-site.ts";
 import { rootVariables } from "../site/root.ts";
 import type { StoreChoice } from "../site/store-in-force.ts";
@@ -36,6 +37,7 @@ export const configurationOptions = grouped("Configuration", {
   auxLoss: value("<name>", "auxiliary loss"),
   stage: value("<stage>", "stage, a number or a name"),
   set: repeatedValue("<name=value>", "a dimension that the site declares, for example seed=3; may be repeated"),
+  name: value("<name>", "all of these but the stage in one, as plan and list show it: baseline/idd-aw/pspnet_r50"),
 });
 
 export type SiteOptions = ValuesOf<typeof siteOptions>;
@@ -48,11 +50,32 @@ export interface Opened {
 
 /** Both, since a site says what a configuration is. A wrong name is told before a wrong place. */
 export function openWith(given: ConfigurationOptions & SiteOptions & StoreChoice): Opened {
+  if (given.name !== undefined) return openNamed(given.name, given);
   const options = withEnvironment(given);
   parseConfiguration(options);
   const dimensions = assignments(options.set ?? []);
   const layout = layoutFrom(options);
   return { layout, configuration: configurationFor(layout, { ...options, dimensions }) };
+}
+
+/** Options beside `--name` say what the name does not. */
+function openNamed(name: string, given: ConfigurationOptions & SiteOptions & StoreChoice): Opened {
+  const layout = layoutFrom(given);
+  const { dimensions, ...named } = readName(layout, name);
+  const added = assignments(given.set ?? []);
+  const saidTwice = [
+    ...Object.entries(named).flatMap(([key, value]) =>
+      value !== null && given[key as keyof ConfigurationOptions] !== undefined ? [flagOf(key)] : [],
+    ),
+    ...Object.keys(added).flatMap((key) => (Object.hasOwn(dimensions, key) ? [`--set ${key}`] : [])),
+  ];
+  if (saidTwice[0] !== undefined)
+    throw new UsageError(`--name ${JSON.stringify(name)} and ${saidTwice[0]} say the same`, {
+      hint: "give one of them",
+    });
+  const { ratio = named.ratio, auxLoss = named.auxLoss, stage } = given;
+  const input = { ...named, ratio, auxLoss, stage, dimensions: { ...dimensions, ...added } };
+  return { layout, configuration: configurationFor(layout, input) };
 }
 
 export function layoutFrom(options: SiteOptions & StoreChoice): Layout {
@@ -67,7 +90,9 @@ function withEnvironment<T extends ConfigurationOptions>(options: T, env: NodeJS
   const keys = Object.keys(configurationOptions) as (keyof ConfigurationOptions)[];
   if (keys.some((key) => options[key] !== undefined) || (env.TRAINLOCK_TOKEN ?? "") !== "") return options;
   const read = (key: string) => env[`TRAINLOCK_${flagOf(key).slice(2).toUpperCase().replaceAll("-", "_")}`];
-  const named = keys.flatMap((key) => (key === "set" || (read(key) ?? "") === "" ? [] : [[key, read(key)]]));
+  const named = keys.flatMap((key) =>
+    key === "set" || key === "name" || (read(key) ?? "") === "" ? [] : [[key, read(key)]],
+  );
   return { ...options, ...Object.fromEntries(named) };
 }
 

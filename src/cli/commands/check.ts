@@ -26,6 +26,7 @@ export const command = defineCommand({
   options,
   examples: [
     "trainlock check --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50",
+    "trainlock check --name baseline/idd-aw/deeplabv3plus_r50",
     "trainlock check --strategy baseline --dataset IDD-AW \\\n    --model deeplabv3plus_r50 --done-when 'iter_80000.pth'",
   ],
   exitCodes: {

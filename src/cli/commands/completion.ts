@@ -63,6 +63,7 @@ const valueFields: Readonly<Record<string, string>> = {
   "--strategy": "strategy",
   "--dataset": "dataset",
   "--model": "model",
+  "--name": "name",
 };
 const gridEndings = ["yaml", "yml", "csv", "tsv", "jsonl"];
 

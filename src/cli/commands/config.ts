@@ -36,8 +36,8 @@ interface Names {
 
 /** Null where no configuration is given: then only the site is asked about. */
 function namesOf(given: ConfigOptions): Names | null {
-  const { strategy, dataset, model } = given;
-  if (strategy === undefined && dataset === undefined && model === undefined) return null;
+  const { strategy, dataset, model, name } = given;
+  if ([strategy, dataset, model, name].every((each) => each === undefined)) return null;
   const { configuration, layout } = openWith(given);
   return {
     name: layout.displayName(configuration),
