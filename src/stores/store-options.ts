@@ -8,6 +8,8 @@ export interface StoreOptions extends ClaimOptions {
   readonly guard?: GuardRules | null;
   /** Who holds the kernel lock or the marker of a configuration whose files this process cannot lock. Null: nobody. */
   readonly lookAtFiles?: (configuration: Configuration) => Promise<Busy | null>;
+  /** A remote store ends what goes on here of a claim that nobody keeps any more, by SIGKILL after so long; null: it does not. */
+  readonly killLeftBehindAfterMs?: number | null;
   /** For what the holder should know of a remote store: claimed again, not released. */
   readonly onNote?: (text: string) => void;
 }

@@ -114,6 +114,7 @@ async function runAndSettle(
       checkEveryMs: options.checkEvery,
       leftLock,
       guard: { stops: options.onLost === "stop", killAfterMs: options.killAfter },
+      killLeftBehindAfterMs: options.leftovers === "kill" ? options.killAfter : null,
       onNote: progress.warning,
       // Seldom needed, and not loaded before.
       lookAtFiles: async (of) =>

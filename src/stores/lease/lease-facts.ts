@@ -20,6 +20,12 @@ export function endsKey({ prefix }: EtcdAddress, layout: Layout, configuration: 
   return `${prefix}/ends/${kernelLockStem(layout.kernelLockPath(configuration))}`;
 }
 
+/** The same by the key of the lock; null: it is none of this store's. */
+export function endsKeyOf({ prefix }: EtcdAddress, lock: string): string | null {
+  const locks = locksPrefix(prefix);
+  return lock.startsWith(locks) ? `${prefix}/ends/${lock.slice(locks.length)}` : null;
+}
+
 export function locksPrefix(prefix: string): string {
   return `${prefix}/locks/`;
 }

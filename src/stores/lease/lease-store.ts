@@ -4,9 +4,11 @@ import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError } from "../../model/errors.ts";
 import type { Evidence } from "../../model/evidence.ts";
 import type { Examine } from "../../model/examine.ts";
+import type { LockFacts } from "../../model/lock-facts.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
+import { sleepUnlessAborted } from "../../system/clock/sleep.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
 import {
@@ -23,6 +25,7 @@ import { EndsNote, lookForClaim, runsIn } from "./ends-note.ts";
 import { HeldLease } from "./held-lease.ts";
 import { claimKeys, endsKey, keyAddress, leaseFacts } from "./lease-facts.ts";
 import type { LeaseClaims } from "./lease-session.ts";
+import { endLeftBehind, leftBehind } from "./left-behind.ts";
 
 export interface LeaseStoreOptions {
   readonly layout: Layout;
@@ -32,14 +35,18 @@ export interface LeaseStoreOptions {
   readonly session: LeaseClaims;
   readonly examine: Examine;
   readonly onNote: (text: string) => void;
+  /** What goes on here of a claim whose wrapper and keeper are gone is ended, by SIGKILL after so long; null: it is left alone. */
+  readonly killLeftBehindAfterMs?: number | null;
   /** Who the claims are for; absent: this process. */
   readonly owner?: ProcessIdentity | undefined;
 }
 
+const lookAgainMs = 2000;
+
 /** Claims as keys of an etcd cluster, each under a lease that a keeper renews. See docs/etcd.md. */
-export function leaseStore({ layout, client, address, session, examine, onNote, owner }: LeaseStoreOptions): LockStore {
-  const busyWith = async (entry: Entry, configuration: Configuration): Promise<Busy | null> => {
-    const facts = leaseFacts(address, layout, entry);
+export function leaseStore(options: LeaseStoreOptions): LockStore {
+  const { layout, client, address, session, examine, onNote, owner, killLeftBehindAfterMs = null } = options;
+  const busyWith = async (facts: LockFacts, configuration: Configuration): Promise<Busy | null> => {
     if (facts.record !== null) refuseCollision(facts.record, configuration, facts.path);
     const { verdict, evidence } = await examine(facts);
     if (verdict.status === "stale") return null;
@@ -64,10 +71,15 @@ export function leaseStore({ layout, client, address, session, examine, onNote, 
         : { ...(await client.get(keys.lock)), ends: null };
       const { entry, revision: seenAt } = seen;
       if (entry !== null) {
-        const busy = await busyWith(entry, configuration);
+        const busy = await busyWith(leaseFacts(address, layout, entry), configuration);
         if (busy !== null) return { kind: "busy", busy, wait: waitFrom(seenAt, configuration, command) };
         await deleteUnchanged(client, entry);
         deleted += 1;
+      }
+      const left = entry === null ? leftBehind(address, layout, keys.lock, seen.ends) : null;
+      if (left !== null && (killLeftBehindAfterMs === null || !(await endLeftBehind(left, killLeftBehindAfterMs)))) {
+        const busy = await busyWith(left, configuration);
+        if (busy !== null) return { kind: "busy", busy, wait: waitForEnd(configuration, command) };
       }
       const before = runsIn(seen.ends, layout, configuration);
       const earlier = { ...before, evidence: before.killed === null ? [] : [leaseEnded(keys.lock)] };
@@ -91,6 +103,14 @@ export function leaseStore({ layout, client, address, session, examine, onNote, 
     (revision: number, configuration: Configuration, command: readonly string[] | null): Wait =>
     async (signal) => {
       await awaitKey(client, claimKeys(address, layout, configuration).lock, revision, signal);
+      return signal.aborted ? null : attemptAt(store, configuration, command);
+    };
+
+  /** Nobody tells when processes end that nobody looks after. */
+  const waitForEnd =
+    (configuration: Configuration, command: readonly string[] | null): Wait =>
+    async (signal) => {
+      await sleepUnlessAborted(lookAgainMs, signal);
       return signal.aborted ? null : attemptAt(store, configuration, command);
     };
 

@@ -4,8 +4,17 @@ import type { Configuration } from "../../model/configuration.ts";
 import type { MayClear } from "../../model/examine.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import type { Layout } from "../../site/layout.ts";
-import { claimKeys, keyAddress, leaseFacts, locksPrefix } from "./lease-facts.ts";
+import { valuesInEnvironments } from "../../system/processes/process-table.ts";
+import { lookForClaim } from "./ends-note.ts";
+import { claimKeys, endsKey, endsKeyOf, keyAddress, leaseFacts, locksPrefix } from "./lease-facts.ts";
 import { deleteUnchanged } from "./lease-store.ts";
+import { leftBehind } from "./left-behind.ts";
+
+/** The keys that commands of this host were started under. */
+function commandsKeys(): Set<string> {
+  const keys = [...valuesInEnvironments("TRAINLOCK_LOCK")].map((lock) => /^etcds?:\/\/[^/]+(\/.*)$/.exec(lock)?.[1]);
+  return new Set(keys.filter((key) => key !== undefined));
+}
 
 /** The locks of a remote store, to look at and to clear. */
 export interface RemoteLocks {
@@ -25,11 +34,23 @@ export function remoteLocks(client: EtcdClient, address: EtcdAddress, layout: La
   return {
     all: async () => {
       const found: LockFacts[] = [];
-      for await (const page of client.list(locksPrefix(address.prefix)))
+      const unseen = commandsKeys();
+      for await (const page of client.list(locksPrefix(address.prefix))) {
         found.push(...page.map((entry) => leaseFacts(address, layout, entry)));
+        for (const { key } of page) unseen.delete(key);
+      }
+      for (const key of unseen) {
+        const ends = endsKeyOf(address, key);
+        const left = ends === null ? null : leftBehind(address, layout, key, (await client.get(ends)).entry);
+        if (left !== null) found.push(left);
+      }
       return found;
     },
-    of: async (configuration) => (await factsAt(claimKeys(address, layout, configuration).lock))?.facts ?? null,
+    of: async (configuration) => {
+      const { lock } = claimKeys(address, layout, configuration);
+      const { entry, ends } = await lookForClaim(client, { lock, ends: endsKey(address, layout, configuration) });
+      return entry === null ? leftBehind(address, layout, lock, ends) : leaseFacts(address, layout, entry);
+    },
     clear: async (path, mayClear) => {
       const found = await factsAt(path.slice(keyAddress(address, "").length));
       if (found === null || !(await mayClear(found.facts))) return false;

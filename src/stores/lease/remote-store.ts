@@ -84,7 +84,13 @@ export function remoteLockStore(
   layout: Layout,
   settings: StoreSettings,
   examine: Examine,
-  { guard = null, onNote = () => undefined, lookAtFiles = async () => null, ...claimOptions }: StoreOptions,
+  {
+    guard = null,
+    onNote = () => undefined,
+    lookAtFiles = async () => null,
+    killLeftBehindAfterMs = null,
+    ...claimOptions
+  }: StoreOptions,
 ): LockStore {
   const { ttlMs, alsoMarker } = settings;
   const remote = openCluster(settings);
@@ -92,7 +98,8 @@ export function remoteLockStore(
     (guard === null ? sessions.get(remote) : undefined) ??
     new LeaseSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
   sessions.set(remote, session);
-  const leases = leaseStore({ layout, ...remote, session, examine, onNote, owner: claimOptions.owner });
+  const { owner } = claimOptions;
+  const leases = leaseStore({ layout, ...remote, session, examine, onNote, owner, killLeftBehindAfterMs });
   const files = claimStore(layout, examine, claimOptions);
   return bothStores(leases, files, (of) => planFiles({ layout, alsoMarker, lookAtFiles, onNote }, of));
 }

@@ -37,7 +37,7 @@ export function livingInPlaceOf(
 }
 
 /** Whether a record's process was one of this host, and is gone. Old writers name their host, and no boot. */
-function hasEndedHere({ pid, hostname, trainlock }: OwnerRecord): boolean {
+export function hasEndedHere({ pid, hostname, trainlock }: OwnerRecord): boolean {
   const { bootId, pidNamespace, hostname: ours } = thisHost();
   if (pid === null) return false;
   const isHere =

@@ -85,6 +85,17 @@ export function processesWithToken(token: string): number[] {
   return tokens.byToken.get(token) ?? [];
 }
 
+/** What processes have in a variable, as far as their environment is ours to read. */
+export function valuesInEnvironments(variable: string): ReadonlySet<string> {
+  const named = `${variable}=`;
+  const values = new Set<string>();
+  for (const pid of listedPids()) {
+    const pairs = (readProcText(`/proc/${pid}/environ`) ?? "").split("\0");
+    for (const pair of pairs) if (pair.startsWith(named)) values.add(pair.slice(named.length));
+  }
+  return values;
+}
+
 /** Of those the ones whose variables name this wrapper: all ranks of a launch have one token. */
 export function startedBy(wrapper: number, token: string): number[] {
   const named = new RegExp(`(?:^|\\0)TRAINLOCK_PID=${wrapper}(?:\\0|$)`);

@@ -1,0 +1,74 @@
+import { chmodSync } from "node:fs";
+import { expect } from "vitest";
+import { readProcessTable } from "../../src/system/processes/process-tree.ts";
+import { isRunning } from "../support/process-state.ts";
+import { requiresPrograms } from "../support/requirements.ts";
+import { finish } from "../support/running-process.ts";
+import { environment, executable, type Holder, holdWithLastingCommand, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
+import { etcdTest, type StoreSite, storeSite } from "./store.ts";
+
+/** A command that goes on without wrapper, keeper and key. */
+async function leaveBehind(site: StoreSite): Promise<Holder> {
+  const holder = await holdWithLastingCommand([...site.args, "--no-also-marker"], site);
+  const endsKey = site.lockKey.replace("/locks/", "/ends/");
+  await until("the run is noted", async () => (await site.etcd.get(endsKey)).entry);
+  const keepers = [...readProcessTable().values()].filter(
+    ({ parent, name }) => parent === holder.pid && name === "lease-keeper",
+  );
+  expect(keepers).toHaveLength(1);
+  holder.kill("SIGKILL");
+  for (const { pid } of keepers) process.kill(pid, "SIGKILL");
+  await holder.finished;
+  // In place of its lease, which takes a while to end.
+  await site.etcdctl("del", site.lockKey);
+  return holder;
+}
+
+etcdTest(
+  "what goes on of a claim whose wrapper and keeper are gone keeps others of its host away",
+  async () => {
+    const site = await storeSite();
+    const { commandPid, pid } = await leaveBehind(site);
+    const at = (subcommand: string, ...options: string[]) =>
+      trainlock([subcommand, "--root", site.root, "--json", ...options], site);
+    const { locks } = JSON.parse((await at("list")).stdout);
+    expect(locks).toMatchObject([
+      { kind: "etcd", label: "ACTIVE", name: site.name, holder: { pid, living: { pid: commandPid } } },
+    ]);
+    const { removed, kept } = JSON.parse((await at("clear", "--force", "--no-dry-run")).stdout);
+    expect([removed, kept.length]).toEqual([[], 1]);
+    expect(await trainlock(["check", ...site.args], site)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining(String(commandPid)),
+    });
+    expect(await trainlock(["run", ...site.args, "--no-also-marker", "--", "true"], site)).toMatchObject({
+      exitCode: 75,
+      stderr: expect.stringContaining(String(commandPid)),
+    });
+    expect(isRunning(commandPid)).toBe(true);
+    process.kill(commandPid, "SIGKILL");
+    await until("its end", () => !isRunning(commandPid) || null);
+    expect((await trainlock(["list", "--root", site.root], site)).stdout).toBe("No active training locks\n");
+    expect((await trainlock(["run", ...site.args, "--no-also-marker", "--", "true"], site)).exitCode).toBe(0);
+  },
+  60_000,
+);
+
+const withUsers = requiresPrograms("etcd", "etcdctl", "setpriv as root");
+
+withUsers(
+  "only --leftovers kill of the same user ends it",
+  async () => {
+    const site = await storeSite();
+    chmodSync(site.root, 0o755);
+    const { commandPid } = await leaveBehind(site);
+    const call = [executable, "run", ...site.args, "--no-also-marker", "--leftovers", "kill", "--", "true"];
+    const other = ["--reuid=65534", "--regid=65534", "--clear-groups", ...call];
+    expect((await finish("setpriv", other, { env: environment(site.env), timeoutMs: 30_000 })).exitCode).toBe(75);
+    expect(isRunning(commandPid)).toBe(true);
+    expect((await trainlock(call.slice(1), site)).exitCode).toBe(0);
+    expect(isRunning(commandPid)).toBe(false);
+  },
+  60_000,
+);
