@@ -18,6 +18,7 @@ export const foundNothing: HostAnswer = {
   takingSignals: new Set(),
   clockMovedSeconds: null,
   nested: new Map(),
+  namespaces: null,
   own: new Set(),
   commands: new Map(),
   carriers: new Map(),

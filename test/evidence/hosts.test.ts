@@ -5,17 +5,18 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { HostReply } from "../../src/evidence/remote/ask-host.ts";
 import { bareOnHosts } from "../../src/evidence/remote/bare-on-hosts.ts";
-import { type HostAnswer, parseHostAnswer } from "../../src/evidence/remote/host-answer.ts";
+import { type HostAnswer, type NamespacesSeen, parseHostAnswer } from "../../src/evidence/remote/host-answer.ts";
 import { hostScript } from "../../src/evidence/remote/host-script.ts";
 import type { RecordedOwner } from "../../src/evidence/remote/owner.ts";
 import { recordedOnHost } from "../../src/evidence/remote/recorded-on-host.ts";
 import { isHostName, sameHost } from "../../src/model/host-name.ts";
 import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
-import { initialPidNamespace } from "../../src/system/processes/this-host.ts";
+import { initialPidNamespace, thisHost } from "../../src/system/processes/this-host.ts";
 import { configuration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { hostName } from "../support/host-name.ts";
 import { deadPid } from "../support/process-state.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { until } from "../support/until.ts";
 import { foundNothing, silent } from "./answers.ts";
@@ -61,6 +62,34 @@ describe("a process that was recorded with boot id and start time", () => {
     ["was on a host that does not answer", recorded(), silent, "unknown"],
   ] as const)("%s", (_, owner, reply, says) => {
     expect(recordedOnHost(owner, reply).says).toBe(says);
+  });
+
+  describe("whose container asks nobody", () => {
+    const pidNamespace = 4026532000;
+    const token = "0123456789abcdef0123456789abcdef";
+    const seen = { inUse: new Set<number>(), closedOfOurs: 0, closedOfOthers: 0 };
+    const left = (change: Partial<HostAnswer> = {}, namespaces: Partial<NamespacesSeen> = {}) =>
+      answer({ ...nobody, namespaces: { ...seen, ...namespaces }, ...change });
+    const asOwner = { uid: 1000, users: new Map([["root", 1000]]) };
+    test.each([
+      ["nobody is left in it", left(), "dead"],
+      ["somebody is in it", left({}, { inUse: new Set([pidNamespace]) }), "unknown"],
+      [
+        "one that got out of it carries the token",
+        left({ carriers: new Map([[77, { TRAINLOCK_TOKEN: token }]]) }),
+        "unknown",
+      ],
+      ["nobody could look for the token", left({ carriers: null }), "unknown"],
+      ["nobody could look at all", answer(nobody), "unknown"],
+      ["a process does not show its own", left({}, { closedOfOthers: 1 }), "unknown"],
+      ["one of others does not, and its user asks", left(asOwner, { closedOfOthers: 1 }), "dead"],
+      ["one of others does not, and another user asks", left({ uid: 1001 }, { closedOfOthers: 1 }), "unknown"],
+      ["one of that user does not", left(asOwner, { closedOfOurs: 1 }), "unknown"],
+      ["processes are hidden there", left({ seesAll: false }), "unknown"],
+      ["who asks there is in a container too", left({ pidNamespace: 4026532111 }), "unknown"],
+    ] as const)("%s", (_, reply, says) => {
+      expect(recordedOnHost(recorded({ pidNamespace }), reply).says).toBe(says);
+    });
   });
 
   test("is survived by its command", () => {
@@ -243,7 +272,7 @@ describe("a PID of no known host", () => {
 });
 
 describe("the script for hosts", () => {
-  const nothing = { pids: [], containers: false, tokens: [], users: [], folders: [], locks: [] };
+  const nothing = { pids: [], containers: false, namespaces: [], tokens: [], users: [], folders: [], locks: [] };
 
   const shells = ["/bin/sh", "/bin/bash"].filter((shell) => spawnSync(shell, ["-c", ":"]).status === 0);
   test.each(shells)("tells %s what /proc knows, with no other program", (shell) => {
@@ -303,6 +332,28 @@ describe("the script for hosts", () => {
   test("without grep it says that nobody has looked", () => {
     const input = `PATH=/nonexistent\n${hostScript({ ...nothing, tokens: ["0".repeat(32)] })}`;
     expect(parseHostAnswer(spawnSync("/bin/sh", ["-s"], { input, encoding: "utf8" }).stdout)?.carriers).toBeNull();
+  });
+
+  const inContainers = requiresPrograms("root", "unshare --pid");
+  inContainers("finds whether anybody is in a container", async () => {
+    const box = spawn("unshare", ["--pid", "--fork", "--kill-child", "--mount-proc", "sleep", "60"], {
+      stdio: "ignore",
+    });
+    onTestFinished(() => void box.kill("SIGKILL"));
+    const namespace = await until("the container", () => {
+      const [inner] = readFileSync(`/proc/${box.pid}/task/${box.pid}/children`, "utf8").split(" ");
+      const name = inner ? readlinkSync(`/proc/${inner}/ns/pid`) : "";
+      const inode = Number(/\d+/.exec(name)?.[0]);
+      return inode > 0 && inode !== thisHost().pidNamespace ? inode : null;
+    });
+    const never = 4_026_539_999;
+    const ask = () => {
+      const input = hostScript({ ...nothing, namespaces: [namespace, never] });
+      return parseHostAnswer(spawnSync("/bin/sh", ["-s"], { input, encoding: "utf8" }).stdout)?.namespaces;
+    };
+    expect(ask()).toEqual({ inUse: new Set([namespace]), closedOfOurs: 0, closedOfOthers: 0 });
+    box.kill("SIGKILL");
+    await until("its end", () => (ask()?.inUse.size === 0 ? true : null));
   });
 
   test("an answer that was cut short is none", () => {

@@ -209,6 +209,7 @@ test("ssh: an answer that ends early is none, and noise ends no process that run
   const wish = {
     pids: [process.pid],
     containers: true,
+    namespaces: [],
     tokens: [section.token ?? ""],
     users: [],
     folders: [],

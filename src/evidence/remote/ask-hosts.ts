@@ -1,4 +1,5 @@
 import type { HostName } from "../../model/host-name.ts";
+import { initialPidNamespace } from "../../system/processes/this-host.ts";
 import { realFolderOf } from "../open-files.ts";
 import type { HostReply } from "./ask-host.ts";
 import { hostPool } from "./host-pool.ts";
@@ -46,6 +47,10 @@ function foldersOf({ marker }: BareOwner): string[] {
   return marker === null ? [] : [realFolderOf(marker)];
 }
 
+function containerOf({ pidNamespace }: RecordedOwner["section"]): number[] {
+  return pidNamespace === null || pidNamespace === initialPidNamespace ? [] : [pidNamespace];
+}
+
 function wishOf(processes: readonly (RecordedOwner | BareOwner)[]): HostWish {
   const recorded = processes.filter((process) => process.kind === "recorded");
   const pids = processes.flatMap((process) => {
@@ -57,6 +62,7 @@ function wishOf(processes: readonly (RecordedOwner | BareOwner)[]): HostWish {
     pids: [...new Set(pids)],
     folders: [...new Set(processes.flatMap((process) => (process.kind === "bare" ? foldersOf(process) : [])))],
     containers: processes.some(({ kind }) => kind === "bare"),
+    namespaces: [...new Set(recorded.flatMap(({ section }) => containerOf(section)))],
     tokens: [...new Set(recorded.flatMap(({ section }) => (section.token === null ? [] : [section.token])))],
     users: [...new Set(recorded.flatMap(({ user }) => (user === null ? [] : [user])))],
     locks: [...new Set(recorded.flatMap(({ lock }) => (lock === null ? [] : [lock.path])))],

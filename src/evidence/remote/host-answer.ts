@@ -13,6 +13,13 @@ export interface HostProcess {
   readonly ageTicks: number;
 }
 
+/** Those of the asked that processes are in, by inode, and how many processes did not show theirs: of who asks, and of others. */
+export interface NamespacesSeen {
+  readonly inUse: ReadonlySet<number>;
+  readonly closedOfOurs: number;
+  readonly closedOfOthers: number;
+}
+
 /** A lock file as its host sees it; the inode is null where it could not be told which file that was. */
 export interface TriedLock {
   readonly held: boolean;
@@ -42,6 +49,8 @@ export interface HostAnswer {
   readonly clockMovedSeconds: number | null;
   /** Asked numbers that processes have inside containers of this host, each with the PIDs there; empty when that was not asked. */
   readonly nested: ReadonlyMap<number, readonly number[]>;
+  /** Who is in the PID namespaces that were asked about; null: nobody could look. */
+  readonly namespaces: NamespacesSeen | null;
   /** The asking shell and its ancestors. */
   readonly own: ReadonlySet<number>;
   /** The arguments of some of the processes. */
@@ -93,6 +102,7 @@ export function parseHostAnswer(text: string, lockPaths: readonly string[] = [])
     takingSignals: new Set(all("signals").map(Number)),
     clockMovedSeconds: clockMoved(last("btime"), last("zero")),
     nested: nestedOf(all("nested")),
+    namespaces: namespacesOf(all("space"), last("spaces")),
     own: new Set(all("own").map(Number)),
     commands: new Map(all("line").flatMap(commandOf)),
     carriers: lines.some(({ word }) => word === "unsearched") ? null : carriersOf(all("carrier"), all("var")),
@@ -120,6 +130,12 @@ function nestedOf(lines: readonly string[]): ReadonlyMap<number, readonly number
     if (inner !== undefined) nested.set(Number(inner), [...(nested.get(Number(inner)) ?? []), Number(outer)]);
   }
   return nested;
+}
+
+function namespacesOf(inUse: readonly string[], closed: string): NamespacesSeen | null {
+  const [, ours, others] = /^(\d+) (\d+)$/.exec(closed) ?? [];
+  if (others === undefined) return null;
+  return { inUse: new Set(inUse.map(Number)), closedOfOurs: Number(ours), closedOfOthers: Number(others) };
 }
 
 /** `PID ARGUMENT…` with tabs between the arguments and one at the end. */

@@ -9,6 +9,8 @@ export interface HostWish {
   readonly pids: readonly number[];
   /** The PIDs that processes have inside nested PID namespaces, too. */
   readonly containers: boolean;
+  /** PID namespaces of containers, by inode: whether anybody is in them. */
+  readonly namespaces: readonly number[];
   /** Claims whose processes are looked for by their environment: tokens, 32 hex digits each. */
   readonly tokens: readonly string[];
   /** Users by name, all of whose processes are listed where their environments are closed to who asks there. */
@@ -24,7 +26,7 @@ export interface HostWish {
  * stat line. The search for a training's processes and the trial of a lock need grep, tr and flock; without them the answer says
  * that nobody has looked.
  */
-export function hostScript({ pids, containers, tokens, users, folders, locks }: HostWish): string {
+export function hostScript({ pids, containers, namespaces, tokens, users, folders, locks }: HostWish): string {
   const wanted = tokens.filter((token) => /^[0-9a-f]{32}$/.test(token)).map((token) => `-e TRAINLOCK_TOKEN=${token}`);
   return `${functions}
 pids=" ${pids.join(" ")} "
@@ -34,6 +36,7 @@ ${containers ? "inside" : ":"}
 for p in $pids; do
   if about "$p"; then shown "$p"; elif kill -0 "$p" 2>/dev/null; then say signals "$p"; fi
 done
+${namespaces.length > 0 ? `spaces ${namespaces.join(" ")}` : ":"}
 ${wanted.length > 0 ? `carriers ${wanted.join(" ")}` : ":"}
 ${users.length > 0 ? `users ${users.filter(isUserName).map(shellWord).join(" ")}` : ":"}
 ${folders.length > 0 ? `opened ${folders.map((path) => `-e ${shellWord(` -> ${path}/`)}`).join(" ")}` : ":"}
@@ -102,6 +105,33 @@ nested() {
   outer=$1
   shift
   for n; do case $pids in *" $n "*) say nested "$outer" "$n"; about "$outer" ;; esac; done
+}
+spaces() {
+  x=
+  for n; do case $ns in "$n" | "pid:[$n]") ;; *) x=1 ;; esac; done
+  if [ -z "$x" ] || ! has ls; then return; fi
+  before=$(echo /proc/[0-9]*)
+  l=$(ls -ln /proc/[0-9]*/ns/pid 2>/dev/null)
+  for n; do case $l in *" pid:[$n]"*) say space "$n" ;; esac; done
+  known=" 1 "
+  while IFS= read -r v; do
+    case $v in *'/ns/pid -> pid:['*) v=\${v##* /proc/} known="$known\${v%%/*} " ;; esac
+  done <<LINKS
+$l
+LINKS
+  ours=0 others=0
+  for f in $before; do
+    case $known in *" \${f#/proc/} "*) continue ;; esac
+    s= u=
+    while read -r k a b r; do
+      case $k in State:) s=$a ;; Uid:) u=$b; break ;; esac
+    done 2>/dev/null <"$f/status"
+    case $s in
+      '' | Z | X) ;;
+      *) if [ "$u" = "$me" ]; then ours=$((ours + 1)); else others=$((others + 1)); fi ;;
+    esac
+  done
+  say spaces "$ours" "$others"
 }
 carriers() {
   if ! has grep || ! has tr; then say unsearched; return; fi

@@ -35,6 +35,8 @@ export function recordedOnHost(owner: RecordedOwner, reply: HostReply): Evidence
 function treeOnHost(owner: RecordedOwner, answer: HostAnswer, lock: TriedLock | null): Evidence {
   const { host, pid, section } = owner;
   if (section.pidNamespace === null || answer.pidNamespace !== section.pidNamespace) {
+    if (isLeft(owner, answer))
+      return dead(`nobody is left in its container on ${host}, PID namespace ${section.pidNamespace}`);
     return doubt(`PID ${pid} belongs to another container on ${host}`, "other container");
   }
   const wrapper = answer.processes.get(pid);
@@ -48,6 +50,22 @@ function treeOnHost(owner: RecordedOwner, answer: HostAnswer, lock: TriedLock | 
   if (wrapper === undefined) return dead(`no process ${pid} on ${host}`);
   if (wrapper.zombie) return dead(`process ${pid} on ${host} has ended (zombie)`);
   return dead(`process ${pid} on ${host} is another one, started later`);
+}
+
+/**
+ * Whether the PID namespace of a training has ended: no process is in it, and none that got out of it carries the claim's
+ * token. Only who sees all of them knows, from outside of any container: root, or the training's user.
+ */
+function isLeft({ section, user }: RecordedOwner, answer: HostAnswer): boolean {
+  const { pidNamespace, token } = section;
+  const { namespaces, carriers } = answer;
+  if (pidNamespace === null || token === null || pidNamespace === initialPidNamespace) return false;
+  if (answer.pidNamespace !== initialPidNamespace || !answer.seesAll || namespaces === null || carriers === null)
+    return false;
+  const isTheirs = answer.uid !== 0 && user !== null && answer.users.get(user) === answer.uid;
+  if (namespaces.closedOfOurs > 0 || (namespaces.closedOfOthers > 0 && !isTheirs)) return false;
+  const carried = [...carriers.values()].some((variables) => variables.TRAINLOCK_TOKEN === token);
+  return !namespaces.inUse.has(pidNamespace) && !carried;
 }
 
 /** The very file that the owner locked, as its host sees it; null: nobody could try it. */
