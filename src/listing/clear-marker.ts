@@ -1,5 +1,4 @@
 import { dirname } from "node:path";
-import { EnvironmentError } from "../model/errors.ts";
 import type { MayClear } from "../model/examine.ts";
 import { inodeNumber } from "../model/inode.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
@@ -31,21 +30,10 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
       kernel.release();
     }
   } catch (error) {
-    throw named(error, opened.path, shownPath(weightsDir).text);
+    throw opened.named(error);
   } finally {
     opened.close();
   }
-}
-
-/** The same error with the path that people know in the place of the descriptor's. */
-function named(error: unknown, folder: string, weightsDir: string): unknown {
-  if (!(error instanceof EnvironmentError)) return error;
-  const { code, hint } = error;
-  return new EnvironmentError(error.message.replaceAll(folder, weightsDir), {
-    code,
-    ...(hint === undefined ? {} : { hint }),
-    cause: error,
-  });
 }
 
 /** `folder`: a path to the weights dir through its descriptor. */

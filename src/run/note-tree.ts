@@ -1,5 +1,6 @@
 import { messageOf } from "../model/errors.ts";
 import type { HeldLock } from "../stores/store.ts";
+import { openBeneath } from "../system/files/open-beneath.ts";
 import { removeNotedTree, writeNotedTree } from "../system/processes/noted-tree.ts";
 import { type ProcessIdentity, readTreeProcess } from "../system/processes/process-tree.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -41,7 +42,8 @@ export class TreeNotes {
     const { bootId, pidNamespace } = thisHost();
     if (bootId === null) return;
     try {
-      writeNotedTree(this.#weightsDir, { token: this.#lock.token, bootId, pidNamespace, processes: living });
+      const noted = { token: this.#lock.token, bootId, pidNamespace, processes: living };
+      this.#beneath((folder) => writeNotedTree(folder, noted));
       this.#written = true;
     } catch (error) {
       if (!this.#warned) this.#request.tell.warning(`the process tree could not be noted: ${messageOf(error)}`);
@@ -49,10 +51,19 @@ export class TreeNotes {
     }
   }
 
+  #beneath(change: (folder: string) => void): void {
+    const opened = openBeneath(this.#request.layout.root, this.#weightsDir);
+    try {
+      change(opened.path);
+    } finally {
+      opened.close();
+    }
+  }
+
   remove(): void {
     if (!this.#written) return;
     try {
-      removeNotedTree(this.#weightsDir);
+      this.#beneath(removeNotedTree);
     } catch {
       // Its token tells every reader whose it was.
     }

@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { requiresPrograms } from "../support/requirements.ts";
-import { startProcess } from "../support/running-process.ts";
+import { finish, startProcess } from "../support/running-process.ts";
 import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, trainlock } from "../support/trainlock.ts";
+import { environment, executable, trainlock } from "../support/trainlock.ts";
 
 const rounds = process.env.TRAINLOCK_SOAK === "1" ? 1000 : 20;
 
@@ -50,3 +50,58 @@ requiresPrograms("python3")(
   },
   600_000,
 );
+
+const racedMs = process.env.TRAINLOCK_SOAK === "1" ? 60_000 : 3000;
+
+const asks = [
+  ["root", requiresPrograms("python3", "root"), []],
+  [
+    "a user",
+    requiresPrograms("python3", "setpriv as root"),
+    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+  ],
+] as const;
+
+for (const [who, race, as] of asks) {
+  race(
+    `run as ${who} makes, changes and removes nothing outside the root, however fast folders become links`,
+    async () => {
+      const [root, outside] = [await temporaryRoot(), await temporaryRoot()];
+      const inside = join(root, "WEIGHTS", "s");
+      const link = join(root, "link");
+      symlinkSync(outside, link);
+      for (const top of [inside, outside]) mkdirSync(join(top, "d_cd"), { recursive: true });
+      mkdirSync(join(outside, "d_cd", "m"));
+      mkdirSync(join(root, "training_locks"));
+      for (const folder of [
+        root,
+        join(root, "training_locks"),
+        outside,
+        ...[inside, outside].map((top) => join(top, "d_cd")),
+      ])
+        chmodSync(folder, 0o777);
+      chmodSync(join(outside, "d_cd", "m"), 0o777);
+      writeFileSync(join(outside, "d_cd", "m", "iter_1.pth"), "");
+      const tree = () => readdirSync(outside, { recursive: true }).sort();
+      const before = tree();
+      const swapping = startProcess("python3", ["-c", swapper, inside, link], { env: environment() });
+      await swapping.waitFor("SWAPPING");
+      const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
+      // A grandchild, so that the process tree is noted beside the record.
+      const call = [executable, "run", ...of, "--", "sh", "-c", "sh -c 'sleep 0.2; :'; :"];
+      const [file = "", ...args] = [...as, ...call];
+      const ends: (number | null)[] = [];
+      for (const untilMs = performance.now() + racedMs; performance.now() < untilMs; ) {
+        const { exitCode } = await finish(file, args, { env: environment(), timeoutMs: 60_000 });
+        ends.push(exitCode);
+        expect(tree(), `after ${ends.length} runs`).toEqual(before);
+      }
+      swapping.closeInput();
+      await swapping.finished;
+      tally({ rounds: ends.length });
+      console.log(`${ends.length} runs, ${ends.filter((code) => code === 0).length} of them trained`);
+      expect(ends.filter((code) => code !== 0 && code !== 3 && code !== 75)).toEqual([]);
+    },
+    600_000,
+  );
+}

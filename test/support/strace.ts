@@ -125,7 +125,9 @@ export function pointsIn(calls: readonly TracedCall[], folder: string): Point[] 
     if (commandBegins === -1 || index < commandBegins) return "before the command";
     return index < commandEnds ? "while it starts or runs" : "after the command";
   };
-  const touches = ({ text }: TracedCall) => text.includes(`"${folder}`) || text.includes(`<${folder}`);
+  // Weights dirs are reached through their descriptors.
+  const touches = ({ text }: TracedCall) =>
+    text.includes(`"${folder}`) || text.includes(`<${folder}`) || /"\/proc\/self\/fd\/\d+\//.test(text);
   const first = calls.findIndex((call) => call.thread === main && touches(call) && call.name !== "execve");
   return calls.flatMap((call, index) => {
     if (call.thread !== main || index < first || call.name === "execve") return [];

@@ -5,7 +5,8 @@ import type { Examine } from "../../model/examine.ts";
 import { inodeNumber } from "../../model/inode.ts";
 import type { RecordReading } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
-import type { Layout } from "../../site/layout.ts";
+import { type Layout, markerPath } from "../../site/layout.ts";
+import type { OpenedFolder } from "../../system/files/open-beneath.ts";
 import { requireWithin } from "../../system/files/within.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { removeNotedTree } from "../../system/processes/noted-tree.ts";
@@ -143,7 +144,7 @@ function keepingDeath(examine: Examine, evidence: Evidence[]): Examine {
 }
 
 async function acquireClaim(
-  context: Omit<MarkerContext, "kernel" | "weightsDir">,
+  context: Omit<MarkerContext, "kernel" | "weightsDir" | "folder">,
   { command: argv, token, owner }: Claimant,
   waited: KernelLock | null,
 ): Promise<Outcome> {
@@ -156,20 +157,22 @@ async function acquireClaim(
   const kernel = waited ?? (await acquireLock(lockPath, layout.site.lockPrimitive));
   if (kernel === "busy") return { busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;
+  let opened: OpenedFolder | null = null;
   try {
     // The file system may have changed during the wait: a link may lead out of the root by now.
     if (waited !== null) requireWithin(layout.root, weightsDir);
     const busy = await judgeRecord(kernel, layout, configuration, examine);
     if (busy !== null) return { busy };
-    prepareWeightsDir(weightsDir, kernel.excludes);
-    requireRecordPlace(weightsDir);
-    const markerContext = { ...context, examine, kernel, weightsDir };
+    opened = prepareWeightsDir(layout.root, weightsDir, kernel.excludes);
+    const folder = opened.path;
+    requireRecordPlace(folder);
+    const markerContext = { ...context, examine, kernel, weightsDir, folder };
     // Before our own is among them.
     const elsewhere = kernel.records().map(({ reading }) => reading);
     const generation = await nextGeneration(markerContext, elsewhere);
     if (typeof generation !== "number") return generation;
     const command = recordedCommand(layout.site, argv);
-    const records = [...elsewhere, requireMarkerRecord(weightsDir)];
+    const records = [...elsewhere, requireMarkerRecord(folder)];
     const earlier = { ...earlierRuns(records, layout, configuration), evidence };
     const record = newOwnerRecord({
       ...{ configuration, token, generation, weightsDir, lockInode: kernel.inode, command, earlier },
@@ -182,22 +185,26 @@ async function acquireClaim(
       // Where the marker alone kept two claims apart (an old tool may have unlinked the lock file in between), only now is it
       // certain which generation the other had.
       const sure = Math.max(generation, generationNow(markerContext, elsewhere));
-      const there = requireMarkerRecord(weightsDir);
+      const there = requireMarkerRecord(folder);
       const before = folderBefore(there, configuration, () => timeOf(marker.placed));
       complete = withSection(complete, { generation: sure, folderBefore: before });
       if (sure > generation) kernel.write(serializeOwnerRecord(complete));
-      writeMarkerRecord(weightsDir, serializeOwnerRecord(complete));
+      writeMarkerRecord(folder, serializeOwnerRecord(complete));
       // The last claim's: all of its processes were found to be gone.
-      removeNotedTree(weightsDir);
+      removeNotedTree(folder);
     } catch (error) {
       marker.placed.remove();
       kernel.write(serializeOwnerRecord(asReleased(complete)));
       throw error;
     }
     taken = true;
-    if (!excludesAllHosts(kernel)) sweepCrashed(kernel, weightsDir, marker.placed, token);
-    return { taken: { kernel, marker: marker.placed, weightsDir, record: complete, earlier } };
+    if (!excludesAllHosts(kernel)) sweepCrashed(kernel, folder, marker.placed, token);
+    const placed = marker.placed.knownAs(markerPath(weightsDir));
+    return { taken: { kernel, marker: placed, root: layout.root, weightsDir, record: complete, earlier } };
+  } catch (error) {
+    throw opened?.named(error) ?? error;
   } finally {
+    opened?.close();
     if (!taken) kernel.release();
   }
 }
@@ -215,7 +222,7 @@ async function nextGeneration(
   try {
     return generationNow(context, elsewhere);
   } catch (error) {
-    const marker = readMarker(context.weightsDir);
+    const marker = readMarker(context.folder);
     if (marker === null) throw error;
     const { busy, otherLock } = await judgeMarker(context, marker);
     otherLock?.release();
@@ -224,8 +231,8 @@ async function nextGeneration(
   }
 }
 
-function generationNow({ kernel, weightsDir }: MarkerContext, elsewhere: readonly RecordReading[]): number {
-  return generationAfter([...elsewhere, requireMarkerRecord(weightsDir)], { lockPath: kernel.path, weightsDir });
+function generationNow({ kernel, weightsDir, folder }: MarkerContext, elsewhere: readonly RecordReading[]): number {
+  return generationAfter([...elsewhere, requireMarkerRecord(folder)], { lockPath: kernel.path, weightsDir });
 }
 
 /**

@@ -4,8 +4,10 @@ import { inodeNumber } from "../../model/inode.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
-import { markerRecordPath } from "../../site/layout.ts";
-import { errnoOf } from "../../system/libc/errno.ts";
+import { markerPath, markerRecordPath } from "../../site/layout.ts";
+import { type OpenedFolder, openBeneath } from "../../system/files/open-beneath.ts";
+import { isOutsideRoot } from "../../system/files/within.ts";
+import { errnoOf, systemError } from "../../system/libc/errno.ts";
 import { asReleased, generationOf, withChild, withSection } from "../claim-record.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../store.ts";
 import { CheckSchedule } from "./check-schedule.ts";
@@ -20,6 +22,7 @@ import { writeMarkerRecord } from "./temporary-file.ts";
 export interface TakenClaim {
   readonly kernel: KernelLock;
   readonly marker: PlacedMarker;
+  readonly root: string;
   readonly weightsDir: string;
   readonly record: OwnerRecord;
   readonly earlier: EarlierRuns;
@@ -32,6 +35,7 @@ export class HeldClaim implements HeldLock {
   readonly address: string;
   readonly descriptors: readonly number[];
   readonly earlier: EarlierRuns;
+  readonly #root: string;
   readonly #weightsDir: string;
   readonly #excludesAll: boolean;
   readonly #lost = new AbortController();
@@ -47,12 +51,13 @@ export class HeldClaim implements HeldLock {
   /** Checks, changes of the record and the release come one after another: each changes the same two files. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor({ kernel, marker, weightsDir, record, earlier }: TakenClaim, checkEveryMs: number) {
+  constructor({ kernel, marker, root, weightsDir, record, earlier }: TakenClaim, checkEveryMs: number) {
     this.token = record.trainlock?.token ?? "";
     this.generation = record.trainlock?.generation ?? 0;
     this.address = kernel.path;
     this.descriptors = kernel.descriptors;
     this.earlier = earlier;
+    this.#root = root;
     this.#weightsDir = weightsDir;
     this.#excludesAll = excludesAllHosts(kernel);
     this.#kernel = kernel;
@@ -168,12 +173,15 @@ export class HeldClaim implements HeldLock {
       this.#lose(`${this.#marker.path} is another's`);
       return;
     }
-    this.#marker.remove();
+    this.#marker.close();
     this.#marker = again;
   }
 
   #placeAgain(): PlacedMarker | null {
-    const placed = placeMarker(this.#weightsDir, this.#pid(), (inode) => this.#rememberMarker(inode));
+    const placed = this.#beneath((folder) => {
+      const there = placeMarker(folder, this.#pid(), (inode) => this.#rememberMarker(inode));
+      return there === "occupied" ? there : there.knownAs(this.#marker.path);
+    });
     return placed === "occupied" ? this.#replaceCopy() : placed;
   }
 
@@ -186,8 +194,10 @@ export class HeldClaim implements HeldLock {
     const isOtherFile = this.#recordInode !== null && this.#inodeBeside() !== this.#recordInode;
     const isCopied = isOtherFile && this.#isOurs(readMarkerRecord(this.#weightsDir).reading);
     if (there === null || there.pid !== this.#pid() || !isCopied) return null;
-    const replaced = replaceMarker(this.#weightsDir, there, this.#pid(), (inode) => this.#rememberMarker(inode));
-    return replaced === "changed" ? null : replaced;
+    return this.#beneath((folder) => {
+      const replaced = replaceMarker(folder, there, this.#pid(), (inode) => this.#rememberMarker(inode));
+      return replaced === "changed" ? null : replaced.knownAs(this.#marker.path);
+    });
   }
 
   #rememberMarker(inode: bigint): void {
@@ -206,7 +216,7 @@ export class HeldClaim implements HeldLock {
       this.#recordInode ??= this.#inodeBeside();
       return;
     }
-    writeMarkerRecord(this.#weightsDir, record);
+    this.#beneath((folder) => writeMarkerRecord(folder, record));
     this.#recordInode = this.#inodeBeside();
   }
 
@@ -241,7 +251,7 @@ export class HeldClaim implements HeldLock {
     let isGone = handsOver && this.#excludesAll;
     if (!isGone) {
       attempt(() => {
-        isGone = this.#marker.remove();
+        isGone = this.#removeMarker();
       });
     }
     if (!isGone && !this.#excludesAll) attempt(() => this.#writeBeside(closing));
@@ -250,7 +260,45 @@ export class HeldClaim implements HeldLock {
   }
 
   #writeBeside(record: Buffer): void {
-    if (this.#isOurs(readMarkerRecord(this.#weightsDir).reading)) writeMarkerRecord(this.#weightsDir, record);
+    this.#beneath((folder) => {
+      if (this.#isOurs(readMarkerRecord(folder).reading)) writeMarkerRecord(folder, record);
+    });
+  }
+
+  #removeMarker(): boolean {
+    let isClosed = false;
+    try {
+      if (this.#marker.where() === "gone") return true;
+      return this.#beneath((folder) => {
+        isClosed = true;
+        return this.#marker.knownAs(markerPath(folder)).remove();
+      });
+    } finally {
+      if (!isClosed) attempt(() => this.#marker.close());
+    }
+  }
+
+  /**
+   * Changes files in the weights dir, which is held open for that: a folder on the way that is swapped for a link meanwhile
+   * leads nowhere, and one that was swapped before is away.
+   */
+  #beneath<T>(change: (folder: string) => T): T {
+    const opened = this.#open();
+    try {
+      return change(opened.path);
+    } catch (error) {
+      throw opened.named(error);
+    } finally {
+      opened.close();
+    }
+  }
+
+  #open(): OpenedFolder {
+    try {
+      return openBeneath(this.#root, this.#weightsDir);
+    } catch (error) {
+      throw isOutsideRoot(error) ? systemError("use the folder", this.#weightsDir, "ELOOP") : error;
+    }
   }
 }
 

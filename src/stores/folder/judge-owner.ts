@@ -85,6 +85,8 @@ export interface MarkerContext {
   readonly layout: Layout;
   readonly configuration: Configuration;
   readonly weightsDir: string;
+  /** The same, held open: a path through its descriptor, below which nothing is swapped for a link. */
+  readonly folder: string;
   readonly examine: Examine;
   readonly acquireLock: AcquireClaimLock;
 }
@@ -105,10 +107,10 @@ export interface MarkerOwner {
  * with the same weights dir): then that one's kernel lock is what tells, and is held while its marker is changed.
  */
 export async function judgeMarker(
-  { kernel, layout, configuration, weightsDir, examine, acquireLock }: MarkerContext,
+  { kernel, layout, configuration, weightsDir, folder, examine, acquireLock }: MarkerContext,
   marker: MarkerFacts,
 ): Promise<MarkerOwner> {
-  const { record, beside, problem } = recordOfMarker(weightsDir, marker, () => kernel.records());
+  const { record, beside, problem } = recordOfMarker(folder, marker, () => kernel.records());
   const owner = record === null ? null : configurationOf(record);
   const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
   const otherLock = ownerPath === kernel.path ? null : await acquireLock(ownerPath, layout.site.lockPrimitive);

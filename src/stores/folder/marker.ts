@@ -17,6 +17,8 @@ export interface PlacedMarker {
   where(): "in place" | "gone" | "replaced";
   /** The same file, once it has been given another name. This object is not to be used any more then. */
   knownAs(path: string): PlacedMarker;
+  /** Closes it, and leaves it where it is. */
+  close(): void;
   /** Removes it, if it still is the one that was placed, and closes it either way. False: it stays. */
   remove(): boolean;
 }
@@ -119,6 +121,7 @@ function placedMarker(path: string, fd: number, own: BigIntStats): PlacedMarker 
     inode: own.ino,
     where,
     knownAs: (other) => placedMarker(other, fd, own),
+    close: () => closeSync(fd),
     remove: () => {
       try {
         return where() !== "in place" || discard(path);

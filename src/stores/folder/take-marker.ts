@@ -21,7 +21,7 @@ export async function takeMarker(
   context: MarkerContext,
   record: OwnerRecord,
 ): Promise<{ readonly placed: PlacedMarker } | { readonly busy: Busy }> {
-  const { kernel, weightsDir } = context;
+  const { kernel, weightsDir, folder } = context;
   const pid = record.pid ?? process.pid;
   let announced = false;
   const announce = (inode: bigint) => {
@@ -31,15 +31,15 @@ export async function takeMarker(
   let placed: Taken = "changed";
   try {
     for (let looks = 1; ; looks += 1) {
-      const marker = readMarker(weightsDir);
+      const marker = readMarker(folder);
       const taken =
-        marker === null ? placeMarker(weightsDir, pid, announce) : await takeOver(context, marker, pid, announce);
+        marker === null ? placeMarker(folder, pid, announce) : await takeOver(context, marker, pid, announce);
       if (typeof taken === "object" && "busy" in taken) return taken;
       placed = taken;
       if (typeof placed !== "string") return { placed };
       if (looks === mostLooks) {
         const active = { verdict: { status: "active", label: "ACTIVE" }, evidence: [] } as const;
-        return { busy: busyMarker(weightsDir, readMarker(weightsDir), null, active) };
+        return { busy: busyMarker(weightsDir, readMarker(folder), null, active) };
       }
     }
   } finally {
@@ -53,15 +53,15 @@ async function takeOver(
   pid: number,
   announce: Announce,
 ): Promise<Taken | { readonly busy: Busy }> {
-  const { kernel, weightsDir } = context;
+  const { kernel, folder } = context;
   const owner = await judgeMarker(context, marker);
   try {
     if (owner.busy !== null) return { busy: owner.busy };
     // The lock file is about to speak of our marker: what it said of the dead one must outlive a crash in between.
     if (kernel.excludes && owner.record !== null && owner.onlyElsewhere)
-      writeMarkerRecord(weightsDir, serializeOwnerRecord(owner.record));
+      writeMarkerRecord(folder, serializeOwnerRecord(owner.record));
     if (!excludesAllHosts(kernel)) return await takeOverAsSuccessor(context, marker, owner, pid, announce);
-    return replaceMarker(weightsDir, marker, pid, announce);
+    return replaceMarker(folder, marker, pid, announce);
   } finally {
     owner.otherLock?.release();
   }
@@ -75,18 +75,18 @@ async function takeOverAsSuccessor(
   pid: number,
   announce: Announce,
 ): Promise<Taken | { readonly busy: Busy }> {
-  const { weightsDir } = context;
+  const { weightsDir, folder } = context;
   const judge = async (successor: MarkerFacts): Promise<Busy | null> => {
     const { busy, otherLock } = await judgeMarker(context, successor);
     otherLock?.release();
     return busy;
   };
-  const takeover = await electSuccessor(weightsDir, marker, pid, announce, judge);
+  const takeover = await electSuccessor(folder, marker, pid, announce, judge);
   if (takeover === "changed") return "changed";
   if ("objection" in takeover) return { busy: takeover.objection };
   let placed: PlacedMarker | "changed" | "unable" = "changed";
   try {
-    placed = replaceDeadMarker(weightsDir, takeover, context.kernel.excludes);
+    placed = replaceDeadMarker(folder, takeover, context.kernel.excludes);
   } finally {
     if (typeof placed === "string") takeover.successor.remove();
   }

@@ -2,7 +2,8 @@ import { closeSync, constants, lstatSync, openSync, readdirSync, renameSync, unl
 import { join } from "node:path";
 import { TrainlockError } from "../../model/errors.ts";
 import { markerName, markerRecordPath } from "../../site/layout.ts";
-import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { makeBeneath, type OpenedFolder } from "../../system/files/open-beneath.ts";
+import { ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, errnoOf, isErrno, systemError } from "../../system/libc/errno.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { randomHex } from "../../system/random.ts";
@@ -103,12 +104,17 @@ function isAbandoned(path: string): boolean {
   return stats !== undefined && Date.now() - stats.ctimeMs > abandonedAfterMs;
 }
 
-/** Makes the weights dir and proves that it can be written. `excludes`: a kernel lock keeps other claims of this kernel away. */
-export function prepareWeightsDir(weightsDir: string, excludes: boolean): void {
-  makeSharedFolder(weightsDir);
+/**
+ * Makes the weights dir, proves that it can be written, and holds it open. `excludes`: a kernel lock keeps other claims of this
+ * kernel away.
+ */
+export function prepareWeightsDir(root: string, weightsDir: string, excludes: boolean): OpenedFolder {
+  const opened = makeBeneath(root, weightsDir);
   try {
-    sweepTemporaryFiles(weightsDir, excludes);
+    sweepTemporaryFiles(opened.path, excludes);
+    return opened;
   } catch (error) {
+    opened.close();
     throw markerError(weightsDir, error);
   }
 }

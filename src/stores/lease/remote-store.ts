@@ -11,7 +11,8 @@ import { type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import type { StoreSettings } from "../../site/store-settings.ts";
-import { canWriteIn, makeSharedFolder } from "../../system/files/shared-permissions.ts";
+import { makeBeneath } from "../../system/files/open-beneath.ts";
+import { canWriteIn } from "../../system/files/shared-permissions.ts";
 import { requireWithin } from "../../system/files/within.ts";
 import { bothStores, type FilesPlan } from "../both-stores.ts";
 import { claimStore } from "../folder/claim.ts";
@@ -118,7 +119,7 @@ async function planFiles(
   if (alsoMarker === true || (alsoMarker === null && unwritable === null)) return "lock";
   const busy = alsoMarker === null ? await lookAtFiles(configuration) : null;
   if (busy !== null) return busy;
-  if (canWriteIn(weightsDir)) makeSharedFolder(weightsDir);
+  if (canWriteIn(weightsDir)) makeBeneath(layout.root, weightsDir).close();
   const notKeptOut = "jobs that know only the kernel lock and the marker are";
   onNote(
     alsoMarker === false

@@ -14,6 +14,7 @@ import { dirname } from "node:path";
 import { asSystemError, errnoOf, isErrno, systemError } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
 import { listedUserName } from "../processes/this-host.ts";
+import { nearestExisting } from "./nearest-existing.ts";
 
 const setGroupId = 0o2000;
 const permissionBits = 0o777;
@@ -31,9 +32,14 @@ const declared = new Map<string, DeclaredPermissions>();
 /** What a site wants everything below `top` to have, whatever folders and umasks say. */
 export function declarePermissions(top: string, permissions: DeclaredPermissions): void {
   declared.set(top, permissions);
+  const { real } = nearestExisting(top);
+  if (real !== top) declared.set(real, permissions);
 }
 
-function declaredFor(path: string): DeclaredPermissions | null {
+function declaredFor(asked: string): DeclaredPermissions | null {
+  if (declared.size === 0) return null;
+  // Through a descriptor it is known by where that leads.
+  const path = asked.startsWith("/proc/self/fd/") ? nearestExisting(asked).leadsTo : asked;
   let best = "";
   for (const top of declared.keys()) if (path.startsWith(`${top}/`) && top.length > best.length) best = top;
   return declared.get(best) ?? null;
@@ -135,7 +141,7 @@ function makeOneFolder(path: string): "made" | "nothing above" {
     requireFolder(path);
     return "made";
   }
-  shareFolder(path);
+  shareFolder(path, dirname(path), path);
   return "made";
 }
 
@@ -148,15 +154,16 @@ function requireFolder(path: string): void {
   throw systemError("make the folder", path, "ENOTDIR");
 }
 
-function shareFolder(path: string): void {
+/** Gives a folder that this process has just made the mode and group that `above` asks for. `known`: as people know it. */
+export function shareFolder(path: string, above: string, known: string): void {
   try {
-    const parent = statSync(dirname(path));
+    const parent = statSync(above);
     const made = statSync(path);
-    const site = declaredFor(path);
+    const site = declaredFor(known);
     const wanted = modeAsFolderAsks(parent, "folder", site?.fileMode ?? null);
     const group = groupAsFolderAsks(parent, site);
     if (group !== null && made.gid !== group) chownSync(path, -1, group);
-    const said = site?.fileMode != null || !hasDefaultAcl(dirname(path));
+    const said = site?.fileMode != null || !hasDefaultAcl(above);
     if ((made.mode & (permissionBits | setGroupId)) !== wanted && said) chmodSync(path, wanted);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;

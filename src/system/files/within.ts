@@ -20,9 +20,15 @@ export function requireWithin(root: string, path: string): void {
   if (!isWithin(root, path)) throw outsideRoot(root, path);
 }
 
+const outsideCode = "ERR_OUTSIDE_ROOT";
+
+export function isOutsideRoot(error: unknown): boolean {
+  return error instanceof EnvironmentError && error.code === outsideCode;
+}
+
 export function outsideRoot(root: string, path: string): EnvironmentError {
   return new EnvironmentError(`${path} leads out of the root ${root}: a folder on the way is a symbolic link`, {
-    code: "ERR_OUTSIDE_ROOT",
+    code: outsideCode,
     hint: "remove the link, make the folder that it leads to the root, or mount that folder in its place",
   });
 }
