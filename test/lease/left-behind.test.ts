@@ -1,9 +1,9 @@
 import { chmodSync } from "node:fs";
 import { expect } from "vitest";
-import { readProcessTable } from "../../src/system/processes/process-tree.ts";
+import { readProcessTable, readTreeProcess } from "../../src/system/processes/process-tree.ts";
 import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
-import { finish } from "../support/running-process.ts";
+import { finish, startProcess } from "../support/running-process.ts";
 import { environment, executable, type Holder, holdWithLastingCommand, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { etcdTest, type StoreSite, storeSite } from "./store.ts";
@@ -51,6 +51,27 @@ etcdTest(
     await until("its end", () => !isRunning(commandPid) || null);
     expect((await trainlock(["list", "--root", site.root], site)).stdout).toBe("No active training locks\n");
     expect((await trainlock(["run", ...site.args, "--no-also-marker", "--", "true"], site)).exitCode).toBe(0);
+  },
+  60_000,
+);
+
+etcdTest(
+  "--leftovers kill ends no process that only a note of others names",
+  async () => {
+    const site = await storeSite();
+    const { commandPid } = await leaveBehind(site);
+    const endsKey = site.lockKey.replace("/locks/", "/ends/");
+    const note = (await site.etcd.get(endsKey)).entry?.value.toString() ?? "";
+    // A process of ours that has nothing to do with it.
+    const bystander = startProcess("sleep", ["60"], { env: environment() });
+    const { startTimeTicks } = await until("it", () => readTreeProcess(bystander.pid));
+    const forged = JSON.parse(note);
+    Object.assign(forged.trainlock, { child_pid: bystander.pid, child_start_time_ticks: startTimeTicks });
+    await site.etcdctl("put", endsKey, JSON.stringify(forged));
+    const run = ["run", ...site.args, "--no-also-marker", "--leftovers", "kill", "--", "true"];
+    expect((await trainlock(run, site)).exitCode).toBe(75);
+    expect([isRunning(bystander.pid), isRunning(commandPid)]).toEqual([true, true]);
+    bystander.kill("SIGKILL");
   },
   60_000,
 );

@@ -35,6 +35,11 @@ export function keyAddress({ secure, endpoints }: Pick<EtcdAddress, "secure" | "
   return `${secure ? "etcds" : "etcd"}://${endpoints.join(",")}${key}`;
 }
 
+/** The key of an address; null: it is none. */
+export function keyIn(address: string): string | null {
+  return /^etcds?:\/\/[^/]+(\/.*)$/.exec(address)?.[1] ?? null;
+}
+
 /** What a key tells about a claim. Its value is as hostile as a file. */
 export function leaseFacts(address: EtcdAddress, layout: Layout, entry: Entry): LockFacts {
   const reading = parseOwnerRecord(entry.value);

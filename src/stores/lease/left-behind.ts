@@ -5,13 +5,13 @@ import type { OwnerRecord } from "../../model/owner-record.ts";
 import { isRecordedChild } from "../../model/recorded-child.ts";
 import type { Layout } from "../../site/layout.ts";
 import { hasEndedHere } from "../../system/processes/living-process.ts";
-import { readProcess } from "../../system/processes/process-table.ts";
+import { environmentOf, readProcess } from "../../system/processes/process-table.ts";
 import { readTreeProcess, type TreeProcess } from "../../system/processes/process-tree.ts";
 import { stopTree } from "../../system/processes/stop-tree.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { trainingProcesses } from "../../system/processes/training-processes.ts";
 import { isReleased, withSection } from "../claim-record.ts";
-import { leaseFacts } from "./lease-facts.ts";
+import { keyIn, leaseFacts } from "./lease-facts.ts";
 
 /**
  * The claim of a run whose wrapper and keeper are gone: its lease has ended, and its key with it, but its command or another
@@ -36,14 +36,20 @@ function leftOf(record: OwnerRecord, weightsDir: string | null): TreeProcess[] {
   return child === null ? others : [child, ...others];
 }
 
-/** Ends what goes on of such a claim, where all of it is this user's own. False: something lives on. */
-export async function endLeftBehind({ record, weightsDir }: LockFacts, killAfterMs: number): Promise<boolean> {
+/**
+ * Ends what goes on of such a claim, where all of it is this user's own and was started under that very key. Others write records
+ * and notes, which may name any process: what a process was started with they cannot change. False: something lives on.
+ */
+export async function endLeftBehind({ record, weightsDir, path }: LockFacts, killAfterMs: number): Promise<boolean> {
   const { user, uid } = thisHost();
-  if (record === null || record.user !== user) return false;
+  const token = record?.trainlock?.token ?? null;
+  if (record === null || token === null || record.user !== user) return false;
   const left = () => leftOf(record, weightsDir);
   const isOwn = ({ pid }: TreeProcess) => {
     const found = readProcess(pid);
-    return found.kind !== "alive" || found.facts.uid === uid;
+    if (found.kind !== "alive") return true;
+    const { TRAINLOCK_TOKEN: carried, TRAINLOCK_LOCK: lock = "" } = environmentOf(pid) ?? {};
+    return found.facts.uid === uid && carried === token && keyIn(lock) === keyIn(path);
   };
   if (!left().every(isOwn)) return false;
   return (await stopTree(() => left().filter(isOwn), killAfterMs)).length === 0 && left().length === 0;

@@ -6,14 +6,14 @@ import type { LockFacts } from "../../model/lock-facts.ts";
 import type { Layout } from "../../site/layout.ts";
 import { valuesInEnvironments } from "../../system/processes/process-table.ts";
 import { lookForClaim } from "./ends-note.ts";
-import { claimKeys, endsKey, endsKeyOf, keyAddress, leaseFacts, locksPrefix } from "./lease-facts.ts";
+import { claimKeys, endsKey, endsKeyOf, keyAddress, keyIn, leaseFacts, locksPrefix } from "./lease-facts.ts";
 import { deleteUnchanged } from "./lease-store.ts";
 import { leftBehind } from "./left-behind.ts";
 
 /** The keys that commands of this host were started under. */
 function commandsKeys(): Set<string> {
-  const keys = [...valuesInEnvironments("TRAINLOCK_LOCK")].map((lock) => /^etcds?:\/\/[^/]+(\/.*)$/.exec(lock)?.[1]);
-  return new Set(keys.filter((key) => key !== undefined));
+  const keys = [...valuesInEnvironments("TRAINLOCK_LOCK")].map(keyIn);
+  return new Set(keys.filter((key) => key !== null));
 }
 
 /** The locks of a remote store, to look at and to clear. */

@@ -85,6 +85,17 @@ export function processesWithToken(token: string): number[] {
   return tokens.byToken.get(token) ?? [];
 }
 
+/** What a process was started with; null: it is gone, or not ours to read. */
+export function environmentOf(pid: number): Readonly<Record<string, string>> | null {
+  const text = readProcText(`/proc/${pid}/environ`);
+  if (text === null) return null;
+  const pairs = text.split("\0").map((pair): [string, string] => {
+    const at = pair.indexOf("=");
+    return [pair.slice(0, at), pair.slice(at + 1)];
+  });
+  return Object.fromEntries(pairs);
+}
+
 /** What processes have in a variable, as far as their environment is ours to read. */
 export function valuesInEnvironments(variable: string): ReadonlySet<string> {
   const named = `${variable}=`;

@@ -1,7 +1,6 @@
 import type { SchedulerJob, TrainlockSection } from "../../model/owner-record.ts";
 import { readNotedTree } from "./noted-tree.ts";
-import { readProcText } from "./proc-files.ts";
-import { processesWithToken } from "./process-table.ts";
+import { environmentOf, processesWithToken } from "./process-table.ts";
 import { ancestorsOf, commandLineOf, readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
 import { mayBeEqual, schedulerJob } from "./scheduler-job.ts";
 import { thisHost } from "./this-host.ts";
@@ -45,13 +44,8 @@ function isTracker(process: TreeProcess): boolean {
 
 /** Whether a process runs in this very job: the same element, and no other run of it. Null: outside of any job. */
 function isOfJob(pid: number, job: SchedulerJob | null): boolean {
-  const text = readProcText(`/proc/${pid}/environ`);
-  if (text === null) return false;
-  const pairs = text.split("\0").map((pair): [string, string] => {
-    const at = pair.indexOf("=");
-    return [pair.slice(0, at), pair.slice(at + 1)];
-  });
-  return isSameRun(schedulerJob(Object.fromEntries(pairs)), job);
+  const environment = environmentOf(pid);
+  return environment !== null && isSameRun(schedulerJob(environment), job);
 }
 
 /** The same job and element in the same run; null on both sides: outside of any job. */
