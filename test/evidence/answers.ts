@@ -16,7 +16,7 @@ export const foundNothing: HostAnswer = {
   processes: new Map(),
   hidden: new Set(),
   takingSignals: new Set(),
-  clockMovedSeconds: null,
+  clockMovedSeconds: 0,
   nested: new Map(),
   namespaces: null,
   own: new Set(),

@@ -251,7 +251,7 @@ describe("a PID of no known host", () => {
     const found = (clockMovedSeconds: number | null) =>
       bareOnHosts(long, [{ host: hostName("node01"), reply: answer({ ...young, clockMovedSeconds }), jobId: null }])[0]
         ?.says;
-    expect([found(null), found(60), found(7200)]).toEqual(["dead", "dead", "unknown"]);
+    expect([found(null), found(60), found(7200)]).toEqual(["unknown", "dead", "unknown"]);
   });
   test("another owner or time, given to the marker since that process began: unknown", () => {
     const touched = { ...owner, changedAt: owner.since + 50 };

@@ -132,8 +132,10 @@ function match(
   if (youngerBy <= clockSlackSeconds) return { kind: "writer", why: `process ${pid} runs on ${host}` };
   if (youngerBy <= clockDoubtSeconds)
     return { kind: "doubt", why: `process ${pid} on ${host} looks a little younger than the lock` };
-  if (youngerBy <= (reply.answer.clockMovedSeconds ?? 0) + clockDoubtSeconds) {
-    const why = `process ${pid} on ${host} looks younger than the lock, but the clock there was set since boot`;
+  const moved = reply.answer.clockMovedSeconds;
+  if (moved === null || youngerBy <= moved + clockDoubtSeconds) {
+    const set = moved === null ? "may have been set" : "was set";
+    const why = `process ${pid} on ${host} looks younger than the lock, but the clock there ${set} since boot`;
     return { kind: "doubt", why };
   }
   return { kind: "other", why: `process ${pid} on ${host} was started after the lock was taken` };
