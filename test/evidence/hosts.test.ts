@@ -12,6 +12,7 @@ import { recordedOnHost } from "../../src/evidence/remote/recorded-on-host.ts";
 import { isHostName, sameHost } from "../../src/model/host-name.ts";
 import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
 import { initialPidNamespace, thisHost } from "../../src/system/processes/this-host.ts";
+import { randomHex } from "../../src/system/random.ts";
 import { configuration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { hostName } from "../support/host-name.ts";
@@ -296,7 +297,7 @@ describe("the script for hosts", () => {
   test.each(shells)(
     "finds for %s who carries a token, whose environment says which job, and what is locked",
     async (shell) => {
-      const token = "fedcba9876543210fedcba9876543210";
+      const token = randomHex(16);
       const path = join(await temporaryRoot(), "it's a lock");
       writeFileSync(path, "");
       const env = {
