@@ -74,6 +74,20 @@ describe("the hosts that are asked for a bare PID", () => {
     expect(await says(jobs, { silent: "node02" })).toMatchObject({ says: ["unknown"] });
   });
 
+  test("a job that began within two minutes of it counts: clocks differ", async () => {
+    const jobs = [listedJob({}), listedJob({ hosts: [hostName("node02")], startedAt: takenAt + 60 })];
+    expect(await says(jobs)).toEqual({ asked: ["node01", "node02"], says: ["dead"] });
+  });
+
+  test("they are not all known where a job was requeued since: it ran somewhere before", async () => {
+    const again = (change: object) => says([listedJob({}), listedJob({ startedAt: takenAt + 600, ...change })]);
+    expect(await again({ restartCount: 0 })).toMatchObject({ says: ["dead"] });
+    expect(await again({ restartCount: 1 })).toMatchObject({ says: ["unknown"] });
+    expect(await again({ restartCount: 1, startedAt: null, waits: true })).toMatchObject({ says: ["unknown"] });
+    expect(await again({ restartCount: 1, uid: 1001 })).toMatchObject({ says: ["dead"] });
+    expect(await again({ restartCount: 1, startedAt: takenAt - 60 })).toMatchObject({ says: ["dead"] });
+  });
+
   test("those given by hand as well", async () => {
     expect(await says([], { hosts: [hostName("login1")] })).toEqual({ asked: ["login1"], says: ["dead"] });
   });

@@ -11,7 +11,7 @@ import type { RecordedOwner } from "../../src/evidence/remote/owner.ts";
 import { recordedOnHost } from "../../src/evidence/remote/recorded-on-host.ts";
 import { isHostName, sameHost } from "../../src/model/host-name.ts";
 import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
-import { initialPidNamespace, thisHost } from "../../src/system/processes/this-host.ts";
+import { hashedMachineId, initialPidNamespace, thisHost } from "../../src/system/processes/this-host.ts";
 import { randomHex } from "../../src/system/random.ts";
 import { configuration } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
@@ -51,6 +51,12 @@ describe("a process that was recorded with boot id and start time", () => {
     const rest = { noted: [], weightsDir: null, user: "root", lock: null };
     return { kind: "recorded", host: hostName("node01"), pid: 42, section, writtenAtMs, ...rest };
   }
+  const machineId = "0123456789abcdef0123456789abcdef";
+  const ofMachine = answer({ ...nobody, machineId });
+  const ofBoot = (beforeMs: number, change: object = {}) => {
+    const owner = recorded({ bootId: other, ...change }, 1_900_000_000_000 - beforeMs);
+    return { ...owner, section: { ...owner.section, machineId: hashedMachineId(machineId) } };
+  };
   test.each([
     ["runs", recorded(), answer(), "alive"],
     ["is gone", recorded(), answer(nobody), "dead"],
@@ -59,6 +65,9 @@ describe("a process that was recorded with boot id and start time", () => {
     ["is not shown", recorded(), answer({ ...nobody, seesAll: false }), "unknown"],
     ["shows nothing", recorded(), answer({ ...nobody, hidden: new Set([42]) }), "unknown"],
     ["was in a container", recorded({ pidNamespace: 4026532000 }), answer(nobody), "unknown"],
+    ["was on an earlier boot of that machine", ofBoot(dayMs), ofMachine, "dead"],
+    ["was on another boot, half an hour before this one at most", ofBoot(dayMs / 48), ofMachine, "unknown"],
+    ["was on an earlier boot, in a container", ofBoot(dayMs, { pidNamespace: 4026532000 }), ofMachine, "unknown"],
     ["was on another machine of that name", recorded({ bootId: other }), answer(nobody), "unknown"],
     ["was on a host that does not answer", recorded(), silent, "unknown"],
   ] as const)("%s", (_, owner, reply, says) => {
@@ -253,6 +262,12 @@ describe("a PID of no known host", () => {
       bareOnHosts(long, [{ host: hostName("node01"), reply: answer({ ...young, clockMovedSeconds }), jobId: null }])[0]
         ?.says;
     expect([found(null), found(60), found(7200)]).toEqual(["unknown", "dead", "unknown"]);
+  });
+  test("of a user that its file server cannot name: unknown", () => {
+    for (const uid of [null, 65_534])
+      expect(
+        bareOnHosts({ ...owner, uid }, [{ host: hostName("node01"), reply: with42({ uid: 1 }), jobId: null }])[0]?.says,
+      ).toBe("unknown");
   });
   test("another owner or time, given to the marker since that process began: unknown", () => {
     const touched = { ...owner, changedAt: owner.since + 50 };

@@ -91,6 +91,7 @@ describe("a job of the same id and user", () => {
     ["of another cluster", recorded({ cluster: "there" }), {}, false],
     ["of a later start", recorded({ startedAt: began - 3600 }), {}, false],
     ["of an earlier start", recorded({ startedAt: began + 400 }), {}, false],
+    ["of another user", recorded({ user: "bob" }), {}, false],
     ["on another host", recorded({ host: "node02" }), {}, false],
     ["whose cluster the record does not name", recorded({ cluster: null }), {}, true],
     ["whose start the record does not name", recorded({ startedAt: null }), {}, true],

@@ -60,7 +60,11 @@ async function bareEvidence(process: BareOwner, witnesses: Witnesses): Promise<E
   const lostSince = lost.filter(({ since }) => since === null || since > process.since - clockSlackSeconds);
   const likely = new Set([...theirs.flatMap((job) => job.hosts), ...hosts]);
   const named = new Set([...likely, ...lostSince.map(({ host }) => host)]);
-  const incomplete = whyIncomplete(likely, installed, uid, user, witnesses.asker);
+  const incomplete =
+    whyIncomplete(likely, installed, uid, user, witnesses.asker) ??
+    whyElsewhere(
+      listed.filter((job) => isTheirs(job, uid, user) && (job.waits || !hasBegunBy(job, process.changedAt))),
+    );
   const nobody = (detail: string): Evidence[] => [
     { source: installed?.probe.kind ?? "ssh", says: "unknown", because: "remote process", detail },
   ];
@@ -97,6 +101,12 @@ function whyIncomplete(
     (answer.hidesOthers !== true && answer.jobs.some(isAnothers));
   if (!isShown) return `${probe.title} is not certain to show us the jobs of ${whose}`;
   return likely.size === 0 ? `nobody to ask: ${probe.title} knows no job of ${whose} that had begun by then` : null;
+}
+
+/** A job that was requeued had begun before, and its list tells no more where: its first host may be cut off, and train on. */
+function whyElsewhere(begunSince: readonly ListedJob[]): string | null {
+  const again = begunSince.find(({ restartCount }) => (restartCount ?? 0) > 0);
+  return again === undefined ? null : `job ${again.id} was requeued, and nobody says where it ran before`;
 }
 
 /** Ended ones, too: their processes may have got away, and their hosts can be asked like any. */
