@@ -65,6 +65,8 @@ _LARGEST_EVENT = 4000
 _EVENT_DEADLINE = 0.25
 # F_OFD_SETLK of fcntl.h, and a struct flock of 64 bit Linux.
 _OFD_SETLK = 37
+# No name of this form is refused, or spelled in another way in a path.
+_PLAIN_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_+.-]{0,60}\Z')
 _FLOCK_STRUCT = '@hhqqi4x'
 
 
@@ -131,9 +133,10 @@ def _executable(root=None):
 def _refused(answer):
     hint = answer.get('hint')
     text = '{}{}'.format(answer.get('message'), ': ' + hint if hint else '')
-    # A wrong configuration is the caller's mistake; that nothing names the root is the environment's.
+    # A wrong configuration is the caller's mistake; that nothing names the root, or the site's file is wrong, the environment's.
+    environment = ('ERR_PROTOCOL', 'ERR_SITE', 'ERR_STORE')
     wrong_call = answer.get('exit_code') == 2 and not str(answer.get('message')).startswith('no root')
-    return ValueError(text) if wrong_call and answer.get('code') != 'ERR_PROTOCOL' else LockUnavailable(text)
+    return ValueError(text) if wrong_call and not str(answer.get('code')).startswith(environment) else LockUnavailable(text)
 
 
 def _ask(request, root=None, lock_dir=None, on_lock=None):
@@ -1514,7 +1517,7 @@ class TrainingLock(object):
 
     def _found_lock(self):
         snapshot = _snapshot(**self._place())
-        lock_file, weights_dir = self._resolve()
+        lock_file, weights_dir = self._usual_paths(snapshot.get('usual_paths')) or self._resolve()
         for folder in snapshot['unreadable']:
             if (weights_dir + '/').startswith(folder.rstrip('/') + '/') or os.path.dirname(lock_file) == folder:
                 raise LockUnavailable('it cannot be told whether {} is locked: {} cannot be read ({})'.format(
@@ -1525,6 +1528,17 @@ class TrainingLock(object):
         # The surest first; of those the kernel lock, whose record says most.
         found.sort(key=lambda lock: (lock['status'] != 'active', lock['kind'] == 'file'))
         return found[0] if found else None
+
+    def _usual_paths(self, site):
+        """Lock file and weights dir where they follow from the names alone; None: the executable has to be asked."""
+        names = [self.strategy, self._dataset_given, self.model, self.aux_loss or 'none', self._stage_for_json() or 'none']
+        if site is None or self._dimensions or not all(_PLAIN_NAME.match(str(name)) for name in names):
+            return None
+        self._require_numbers()
+        lock_file = os.path.join(site['lock_dir'], self._lock_name() + '.lock')
+        dataset = str(self._dataset_given).lower() + '_cd'
+        self.lock_file, self.lock_dir = Path(lock_file), Path(site['lock_dir'])
+        return lock_file, os.path.join(site['root'], 'WEIGHTS', str(self.strategy), dataset, self._model_name())
 
     def _resolve(self):
         """Lock file and weights dir as the site has them; asked once an object."""

@@ -64,7 +64,11 @@ async function list(layout: Layout, { kinds, verify }: RequestOf<"list">): Promi
       unreadable[path] = errno;
     },
   });
-  return { say: "locks", locks: found.map(lockJson), unreadable };
+  // A program that asks of hundreds of configurations starts nothing for each where their paths follow from names alone.
+  const { site, root, lockDir } = layout;
+  const usual = site.weights.length === 0 && site.dimensions.length === 0;
+  const usualPaths = usual ? { root, lock_dir: lockDir } : null;
+  return { say: "locks", locks: found.map(lockJson), unreadable, usual_paths: usualPaths };
 }
 
 async function clear(layout: Layout, request: RequestOf<"clear">): Promise<Answer> {

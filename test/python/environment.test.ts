@@ -413,3 +413,39 @@ print(lock.generation, lock.weights_dir)
     "",
   ]);
 });
+
+test("is_locked of many configurations starts the executable once, and names what the executable names", async () => {
+  const of = await site();
+  const run = await holdWithRun(of.args);
+  const calls = join(of.root, "calls");
+  const counting = await standIn(`echo call >>"${calls}"; exec "${executable}" "$@"`);
+  const program = pythonSession(of.root, { env: { TRAINLOCK_BIN: counting } });
+  await program.tell(
+    "made = [TrainingLock(s, d, m, r) for s in ('baseline', 'gen_x') for d in ('IDD-AW', 'b-D') for m in ('deeplabv3plus_r50', 'm.2+b') for r in (None, 0.125)]",
+  );
+  await program.tell(
+    "made += [TrainingLock('a', 'B', 'c', 1, aux, stage) for aux in (None, 'focal') for stage in (1, '1', 0)]",
+  );
+  expect(await program.tell("[lock.lock_file.name for lock in made if lock.is_locked()]")).toEqual([
+    "baseline_idd_aw_deeplabv3plus_r50.lock",
+  ]);
+  expect(readFileSync(calls, "utf8")).toBe("call\n");
+  const known = "training_lock._snapshot(**lock._place())['usual_paths']";
+  await program.tell(`same = [tuple(lock._usual_paths(${known})) == lock._resolve() for lock in made]`);
+  expect(await program.tell("len(same), all(same)")).toEqual([22, true]);
+  // Where a name is to be refused, or the site has folders of its own, the executable is asked.
+  expect(await program.raised("TrainingLock('a/b', 'c', 'd').is_locked()")).toMatch(/^ValueError: .*"a\/b"/);
+  run.closeInput();
+  await run.finished;
+  const file = join(of.root, "trainlock.yaml");
+  writeFileSync(file, "weights: [OTHER/x]\n");
+  const there = pythonSession(of.root);
+  expect(await there.raised("lock.is_locked()")).toMatch(/^LockUnavailable: .*trainlock.yaml:1: weights/);
+  writeFileSync(file, 'weights: [{ path: "OTHER/{strategy}/{dataset}/{model}{ratio}{aux_loss}" }]\n');
+  expect(await there.tell("lock.acquire()")).toBe(true);
+  const elsewhere = pythonSession(of.root);
+  expect(await elsewhere.tell("lock.is_locked(), lock._resolve()[1]")).toEqual([
+    true,
+    join(of.root, "OTHER", "baseline", "IDD-AW", "deeplabv3plus_r50"),
+  ]);
+});
