@@ -1955,11 +1955,16 @@ def _claim_one(rows, root):
         lock = TrainingLock(of['strategy'], of['dataset'], of['model'], of['ratio'], of['auxLoss'], of['stage'],
                             root=root, dimensions=of['dimensions'])
         lock.row = row
-        if not lock.acquire():
-            continue
-        found = lock._claim.settled
-        if found is None:
-            return lock, settled
+        try:
+            if not lock.acquire():
+                continue
+            found = lock._claim.settled
+            if found is None:
+                return lock, settled
+        except BaseException:
+            # Ctrl-C at a moment when nobody else knows of this lock.
+            lock.release()
+            raise
         lock.release()
         settled.append(_row_key(row))
         if found['why'] is not None:
