@@ -40,6 +40,20 @@ const places = [
 const leavesNoTrace = ({ victim, shape, where }: Round) =>
   victim.startsWith("the wrapper") && shape.includes("clear") && (shape.includes("close") || where !== "on files");
 
+/** How many rounds there were with the wrapper alive and killed, and each overlap that was counted apart. */
+function tallyOf(name: string, played: readonly Round[], apart: readonly Round[]): string {
+  const killed = played.filter(({ victim }) => victim.startsWith("the wrapper")).length;
+  const lines = apart.map(({ shape, victim, overlaps }) => {
+    const longest = Math.round(1000 * Math.max(...overlaps));
+    return `  ${victim} killed, ${shape.join(" ")}: ${longest} ms`;
+  });
+  const counted = `${apart.length} overlaps of the shape that leaves no trace`;
+  return [
+    `${name}: ${played.length - killed} rounds in which the wrapper lives, ${killed} with it killed: ${counted}`,
+    ...lines,
+  ].join("\n");
+}
+
 describe.each(places)("random trees, a process of one killed at a random moment, $name", ({ needs, open, name }) => {
   requiresPrograms(...needs)(
     "no two train at once, and each that was not killed trains",
@@ -58,8 +72,7 @@ describe.each(places)("random trees, a process of one killed at a random moment,
         }),
       );
       const apart = played.filter((round) => round.overlaps.length > 0 && leavesNoTrace(round));
-      if (rounds > 100)
-        console.log(`${name}: ${rounds} rounds, ${apart.length} overlaps of the shape that leaves no trace`);
+      if (rounds > 100) console.log(tallyOf(name, played, apart));
       expect(played.filter((round) => round.overlaps.length > 0 && !leavesNoTrace(round))).toEqual([]);
       expect(played.filter(({ trained, victim }) => victim === "nobody" && trained < 3)).toEqual([]);
       expect(played.filter(({ trained }) => trained < 2)).toEqual([]);

@@ -28,7 +28,8 @@ while (defined(my $step = shift @steps)) {
     }
   }
 }
-my $end = clock_gettime(CLOCK_MONOTONIC) + $seconds;
 open(my $log, ">>", $journal) or die;
-$log->autoflush(1);
-while ((my $now = clock_gettime(CLOCK_MONOTONIC)) < $end) { syswrite($log, sprintf("%s %d %.6f\n", $label, $$, $now)); sleep(0.01) }
+my $now = clock_gettime(CLOCK_MONOTONIC);
+my $end = $now + $seconds;
+# At least once: a machine that stands still for these seconds has trained all the same.
+do { syswrite($log, sprintf("%s %d %.6f\n", $label, $$, $now)); sleep(0.01) } while (($now = clock_gettime(CLOCK_MONOTONIC)) < $end);

@@ -11,7 +11,7 @@ import { Beats } from "./beats.ts";
 import { LeaderSearch } from "./find-leader.ts";
 import type { Launch } from "./launch.ts";
 import { removeIfAllEnded } from "./lead-ranks.ts";
-import { leaderEnd } from "./leader-end.ts";
+import { leaderEnd, leasedLeaderEnd } from "./leader-end.ts";
 import { lifeOf } from "./participant.ts";
 import type { Place } from "./place.ts";
 import { type RankStatus, readStatus, unknownStatusPath } from "./rank-status.ts";
@@ -104,7 +104,7 @@ export function joinRank(
 }
 
 interface Followed {
-  /** Null: rank 0 holds a claim of a store, which each rank holds as well. */
+  /** Null: rank 0 holds a claim of a store, which each rank holds as well, and no record in the folder is its own. */
   readonly files: { readonly layout: Layout; readonly configuration: Configuration } | null;
   readonly status: RankStatus & { readonly token: string };
   readonly graceMs: number;
@@ -118,14 +118,19 @@ function followLeader(place: Place, { files, status, graceMs, onLook }: Followed
   const beats = new Beats(watchMs);
   let endedAt: number | null = null;
   let looks = 0;
+  const whyOver = async (found: Followed["status"], silent: number) => {
+    if (files !== null) return leaderEnd(files.layout, files.configuration, found, silent);
+    // One that has ended as it should is gone, too.
+    return endedAt === null ? leasedLeaderEnd(found, silent) : null;
+  };
   const look = async () => {
     const found = readStatus(path)?.status ?? status;
     if (found.state === "ended" || found.state === "over") endedAt ??= performance.now();
     if (found.state === "lost") lose("rank 0 has lost it");
     else if (endedAt !== null && performance.now() - endedAt > graceMs) lose("rank 0 has ended");
-    else if (files !== null) {
+    else {
       const silent = found.state === "held" ? beats.unchanged(path, found.beat) : 0;
-      const why = await leaderEnd(files.layout, files.configuration, { ...found, token }, silent);
+      const why = await whyOver({ ...found, token }, silent);
       if (why !== null) lose(why);
     }
     looks += 1;

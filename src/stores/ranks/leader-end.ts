@@ -37,7 +37,25 @@ export async function leaderEnd(
   const { lock } = await probeKernelLock(lockPath, layout.site.lockPrimitive);
   if (reaches && lock.state === "held") return null;
   if (reaches && lock.state === "free") return "rank 0 is gone";
-  return silentForSeconds >= silent.believe ? `rank 0 has not been heard of for ${silentForSeconds} s` : null;
+  return silentForSeconds >= silent.believe ? notHeardOf(silentForSeconds) : null;
+}
+
+/**
+ * The same where rank 0 keeps the claim in a store of leases: each rank keeps it alive there, so that the claim says nothing
+ * about rank 0, and no record in the folder is its own.
+ */
+export function leasedLeaderEnd(
+  { leader, token, state }: RankStatus & { readonly token: string },
+  silentForSeconds: number,
+): string | null {
+  const life = lifeOf(leader);
+  if (life === "gone") return startedBy(leader.pid, token).length > 0 ? null : "rank 0 is gone";
+  const isSilent = life === "elsewhere" && state === "held" && silentForSeconds >= silent.believe;
+  return isSilent ? notHeardOf(silentForSeconds) : null;
+}
+
+function notHeardOf(seconds: number): string {
+  return `rank 0 has not been heard of for ${seconds} s`;
 }
 
 /** Whether wrapper and command of a record both have ended on this host. */
