@@ -69,8 +69,8 @@ const schedulerFields = {
   arrayJobId: { read: lenient(jobId), write: (id: string | null) => id ?? undefined },
   /** Ids are one cluster's own. Absent where the environment does not name it, and in older records; so are the next two. */
   cluster: { read: lenient(clusterName), write: (name: string | null) => name ?? undefined },
-  /** When this run of it began, local ISO time by its scheduler's word. */
-  startedAt: { read: lenient(text), write: (time: string | null) => time ?? undefined },
+  /** When this run of it began, seconds since the epoch by its scheduler's word: hosts may be of different time zones. */
+  startedAt: { read: lenient(natural), write: (seconds: number | null) => seconds ?? undefined },
   /** Slurm: the id of the step that it runs in, where that has one host alone. */
   oneHostStep: { read: lenient(stepId), write: (id: string | null) => id ?? undefined },
   /** How often the scheduler has requeued it: tells two runs of one job id apart. */

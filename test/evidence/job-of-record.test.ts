@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { localIso } from "../../src/model/local-time.ts";
 import { configuration } from "../support/configuration.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -29,7 +28,7 @@ async function recorded(daemon: string, variables: Readonly<Record<string, strin
 }
 
 test("a record names the job's cluster, its start, and the step of one host that it is of", async () => {
-  const told = { cluster: "here", started_at: localIso(beganAt * 1_000_000), one_host_step: "0" };
+  const told = { cluster: "here", started_at: beganAt, one_host_step: "0" };
   expect(await recorded("slurmstepd: [7.0]", {})).toMatchObject({ kind: "slurm", job_id: "7", ...told });
 });
 

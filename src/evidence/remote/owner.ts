@@ -114,8 +114,7 @@ function recordedJob(record: OwnerRecord): Owner["job"] {
   const whose = { user: record.user, host: record.hostname };
   const scheduler = record.trainlock?.scheduler ?? null;
   if (scheduler !== null) {
-    const { kind, jobId, arrayIndex, cluster, oneHostStep, restartCount } = scheduler;
-    const startedAt = isoSeconds(scheduler.startedAt);
+    const { kind, jobId, arrayIndex, cluster, startedAt, oneHostStep, restartCount } = scheduler;
     const isOfOneHost = oneHostStep !== null;
     return { kind, id: jobId, arrayIndex, cluster, startedAt, isOfOneHost, restartCount, ...whose, lockedAt };
   }

@@ -1,4 +1,3 @@
-import { localIso } from "../../model/local-time.ts";
 import type { SchedulerJob } from "../../model/owner-record.ts";
 import { readProcText } from "./proc-files.ts";
 import { ancestorsOf } from "./process-tree.ts";
@@ -40,7 +39,7 @@ export function schedulerJob(env: Environment): SchedulerJob | null {
       arrayIndex: index(env.SLURM_ARRAY_TASK_ID),
       arrayJobId: id(env.SLURM_ARRAY_JOB_ID) ?? null,
       cluster: cluster(env.SLURM_CLUSTER_NAME),
-      startedAt: localTime(env.SLURM_JOB_START_TIME),
+      startedAt: secondsIn(env.SLURM_JOB_START_TIME),
       restartCount: count(env.SLURM_RESTART_COUNT),
     };
   }
@@ -85,9 +84,8 @@ export function mayBeEqual(a: string | null, b: string | null): boolean {
   return a === null || b === null || a === b;
 }
 
-/** Seconds since the epoch as a local time. */
-function localTime(seconds: string | undefined): string | null {
-  return seconds !== undefined && /^\d{9,11}$/.test(seconds) ? localIso(Number(seconds) * 1_000_000) : null;
+function secondsIn(text: string | undefined): number | null {
+  return text !== undefined && /^\d{9,11}$/.test(text) ? Number(text) : null;
 }
 
 /**
