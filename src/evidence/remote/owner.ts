@@ -55,7 +55,7 @@ export interface Owner {
 /** Who may be asked about elsewhere, of all that a lock tells. Host names that are none are not among it. */
 export function ownerOf(facts: LockFacts): Owner {
   const { kind, record, marker } = facts;
-  if (record !== null) return { process: recordedProcess(record, facts), job: recordedJob(record) };
+  if (record !== null) return { process: recordedProcess(record, facts), job: recordedJob(record, facts) };
   if (kind !== "file" || marker === null || marker.content === "foreign") return { process: null, job: null };
   const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
   const changedAt = Math.max(since, Number(marker.changedNs / 1_000_000n) / 1000);
@@ -86,10 +86,19 @@ function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner |
       lock,
     };
   }
-  const since = isoSeconds(record.acquiredAt);
+  const since = latest(isoSeconds(record.acquiredAt), recordWrittenAtMs(facts));
   return since === null
     ? null
     : { kind: "bare", host: hostname, pid, marker: null, uid: null, user: record.user, since, changedAt: since };
+}
+
+/**
+ * When an old job took its lock. It wrote down its local time, and hosts may be of different time zones: too early a time would
+ * make a living job look younger than its lock. Its file was written in the same moment, by the file server's clock.
+ */
+function latest(saidSeconds: number | null, writtenAtMs: number | null): number | null {
+  if (saidSeconds === null || writtenAtMs === null) return saidSeconds;
+  return Math.max(saidSeconds, writtenAtMs / 1000);
 }
 
 function notedProcesses({ token, bootId, pidNamespace }: TrainlockSection, weightsDir: string | null) {
@@ -109,8 +118,10 @@ function lockOf({ token, lockInode }: TrainlockSection, { kernelLock, lockPath }
   return isAnothers ? null : { path: lockPath, inode: lockInode };
 }
 
-function recordedJob(record: OwnerRecord): Owner["job"] {
-  const lockedAt = isoSeconds(record.acquiredAt);
+function recordedJob(record: OwnerRecord, facts: LockFacts): Owner["job"] {
+  const said = isoSeconds(record.acquiredAt);
+  // Old jobs write their record once; those of trainlock are written again while they hold.
+  const lockedAt = record.trainlock === null ? latest(said, recordWrittenAtMs(facts)) : said;
   const whose = { user: record.user, host: record.hostname };
   const scheduler = record.trainlock?.scheduler ?? null;
   if (scheduler !== null) {
