@@ -1,9 +1,10 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { startReadyScript } from "../support/ready-script.ts";
 import { type Finished, finish, type RunningProcess, startProcess } from "../support/running-process.ts";
 
 const script = fileURLToPath(new URL("cluster.sh", import.meta.url));
@@ -59,20 +60,7 @@ export function clusterIsMissing(): string | null {
 /** Starts the cluster. It goes down when `stop` is called, and when this process ends, however it ends. */
 export async function startCluster(): Promise<Cluster> {
   const folder = await mkdtemp(join(await realpath(tmpdir()), "tl-"));
-  const child = spawn("bash", [script, folder], { stdio: ["pipe", "pipe", "pipe"] });
-  let said = "";
-  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
-  const ready = new Promise<void>((resolve) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        said += text;
-        if (said.includes("READY\n")) resolve();
-      });
-    }
-  });
-  await Promise.race([ready, ended]);
-  if (!said.includes("READY\n")) throw new Error(`no cluster: ${said}`);
-
+  const running = await startReadyScript(script, [folder]);
   const read = (name: string) => readFileSync(join(folder, name), "utf8").trim();
   const firstPid = (host: HostName) => read(`${host}.pid`);
   const inside = (host: HostName, argv: readonly string[], { env = {}, user }: CallOptions = {}) => {
@@ -110,12 +98,11 @@ export async function startCluster(): Promise<Cluster> {
     signalSshd: (node, signal) => process.kill(Number(firstPid(node)), signal),
     stop: async () => {
       const spaces = ["login", ...nodes].map((host) => read("switch").replace(/login$/, host));
-      child.stdin.end();
-      await ended;
+      await running.stop();
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
       const listed = spawnSync("ip", ["netns", "list"], { encoding: "utf8" }).stdout;
-      const running = spawnSync("pgrep", ["-af", folder], { encoding: "utf8" }).stdout.split("\n").filter(Boolean);
-      return [...spaces.filter((space) => listed.includes(space)), ...running];
+      const left = spawnSync("pgrep", ["-af", folder], { encoding: "utf8" }).stdout.split("\n").filter(Boolean);
+      return [...spaces.filter((space) => listed.includes(space)), ...left];
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { Configuration } from "../../src/model/configuration.ts";
-import { noRunEnds } from "../../src/model/run-ends.ts";
+import { nobodyKnown } from "../../src/stores/claim-record.ts";
 import type { Acquisition, HeldLock, LockStore } from "../../src/stores/store.ts";
+import { heldLock } from "../support/held-lock.ts";
 
 /** A lock that is less than a store's: it may have no generation and signal no loss. */
 export interface SimpleLock {
@@ -20,29 +21,22 @@ export function asStore(take: (configuration: Configuration) => Promise<SimpleLo
   return {
     acquire: async (configuration) => {
       const taken = await take(configuration);
-      return "holderPid" in taken ? busyWith(taken.holderPid) : { kind: "held", lock: heldLock(taken) };
+      return "holderPid" in taken ? busyWith(taken.holderPid) : { kind: "held", lock: storeLock(taken) };
     },
   };
 }
 
-function heldLock({ generation = 0, lost = new AbortController().signal, check, release }: SimpleLock): HeldLock {
-  return {
-    token: "",
+function storeLock({ generation = 0, lost, check, release }: SimpleLock): HeldLock {
+  return heldLock({
     generation,
-    address: "",
-    lost,
-    descriptors: [],
-    earlier: { ends: noRunEnds, killed: null, evidence: [] },
-    recordChild: async () => {},
+    ...(lost === undefined ? {} : { lost }),
     check: async () => check?.(),
-    assertHeld: async () => {},
     release: async () => release(),
-  };
+  });
 }
 
 function busyWith(pid: number | null): Acquisition {
-  const nothing = { hostname: null, user: null, jobId: null, acquiredAt: null, generation: null };
-  const holder = { ...nothing, pid, command: null, living: null };
+  const holder = { ...nobodyKnown, pid };
   const verdict = { status: "active", label: "ACTIVE" } as const;
   return { kind: "busy", busy: { holder, verdict, evidence: [], path: "" }, wait: null };
 }

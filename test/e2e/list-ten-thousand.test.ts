@@ -4,12 +4,11 @@ import { hostname, userInfo } from "node:os";
 import { expect } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { flockJob, noclobberJob, pythonJob } from "../support/peers.ts";
-import { deadPid, isRunning } from "../support/process-state.ts";
+import { deadPid } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
-import { until } from "../support/until.ts";
+import { holdWithLastingCommand, holdWithRun, killWithCommand, trainlock } from "../support/trainlock.ts";
 import { type ExpectedLock, listing, writtenAt } from "./listing.ts";
 
 const foldersWanted = 10_000;
@@ -135,9 +134,7 @@ requiresPrograms(
 
     const dead = another();
     const killed = await holdWithLastingCommand(dead.args, job);
-    killed.kill("SIGKILL");
-    process.kill(killed.commandPid, "SIGKILL");
-    await Promise.all([killed.finished, until("its end", () => (isRunning(killed.commandPid) ? null : true))]);
+    await killWithCommand(killed);
     expected.push(...claimed(dead, killed.pid, { file: "STALE - PID not running", fcntl: "STALE - lock not held" }));
 
     for (const peer of [noclobberJob, flockJob, pythonJob]) {

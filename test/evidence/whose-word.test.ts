@@ -16,10 +16,9 @@ import { recordIn, spelledJobId } from "../../src/model/owner-record.ts";
 import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { foreignRecord } from "../support/foreign-lock.ts";
-import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { holdWithLastingCommand, holdWithRun, killWithCommand, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 async function labels(root: string): Promise<Record<string, string>> {
@@ -28,18 +27,12 @@ async function labels(root: string): Promise<Record<string, string>> {
   return Object.fromEntries(locks.map(({ name, label }) => [name, label]));
 }
 
-async function killBoth(holder: { commandPid: number; kill(signal: NodeJS.Signals): void }): Promise<void> {
-  holder.kill("SIGKILL");
-  process.kill(holder.commandPid, "SIGKILL");
-  await until("the end of the command", () => (isRunning(holder.commandPid) ? null : true));
-}
-
 const renamed = (of: TestConfiguration) => configuration(of.root, of.strategy, of.dataset, `${of.model}_old`);
 
 describe("a marker whose folder has another name now", () => {
   test("is dead when its owner is, though its old name is trained again", async () => {
     const of = configuration(await temporaryRoot());
-    await killBoth(await holdWithLastingCommand(of.args));
+    await killWithCommand(await holdWithLastingCommand(of.args));
     renameSync(of.weightsDir, renamed(of).weightsDir);
     await holdWithRun(of.args);
     expect(await labels(of.root)).toEqual({
@@ -51,7 +44,7 @@ describe("a marker whose folder has another name now", () => {
 
   test("is cleared while its old name is trained", async () => {
     const of = configuration(await temporaryRoot());
-    await killBoth(await holdWithLastingCommand(of.args));
+    await killWithCommand(await holdWithLastingCommand(of.args));
     renameSync(of.weightsDir, renamed(of).weightsDir);
     await holdWithRun(of.args);
     await trainlock(["clear", "--root", of.root, "--no-dry-run"]);
@@ -134,7 +127,7 @@ describe("a reboot is believed of a claim that is certainly older", () => {
 
 test("a record's time is that of the file it was read from, not of an earlier claim's beside the marker", async () => {
   const of = configuration(await temporaryRoot());
-  await killBoth(await holdWithLastingCommand(of.args));
+  await killWithCommand(await holdWithLastingCommand(of.args));
   const record = recordIn(parseOwnerRecord(readFileSync(of.markerRecord)));
   const facts = { kind: "file", path: of.marker, lockPath: of.kernelLock, record } as const;
   utimesSync(of.markerRecord, 1_700_000_000, 1_700_000_000);

@@ -1,6 +1,7 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Hosts } from "../etcd/cluster.ts";
+import { startReadyScript } from "../support/ready-script.ts";
 
 const script = fileURLToPath(new URL("network.sh", import.meta.url));
 
@@ -22,17 +23,7 @@ export interface Network {
 
 export async function startNetwork(): Promise<Network> {
   const run = `${process.pid}-${Date.now() % 100_000}`;
-  const child = spawn("bash", [script, run], { stdio: ["pipe", "pipe", "pipe"] });
-  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  let said = "";
-  await new Promise<void>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        said += text;
-        if (said.includes("READY\n")) resolve();
-      });
-    void ended.then(() => reject(new Error(`no network: ${said}`)));
-  });
+  const running = await startReadyScript(script, [run]);
   const inside = (name: string) => ["nsenter", `--net=/run/netns/tlf-${run}-${name}`];
   const out = new Set<Plug>();
   const plug: Network["plug"] = (plugs, how) => {
@@ -58,8 +49,7 @@ export async function startNetwork(): Promise<Network> {
     plug,
     mend: () => plug([...out], "in"),
     stop: async () => {
-      child.stdin.end();
-      await ended;
+      await running.stop();
       const { stdout } = spawnSync("ip", ["netns", "list"], { encoding: "utf8" });
       return stdout.split("\n").filter((line) => line.includes(`tlf-${run}-`));
     },

@@ -1,10 +1,8 @@
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { isRunning } from "../support/process-state.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
-import { until } from "../support/until.ts";
+import { holdWithLastingCommand, holdWithRun, killWithCommand, trainlock } from "../support/trainlock.ts";
 
 const flags = (root: string, strategy: string, model = "m") =>
   ["--root", root, "--strategy", strategy, "--dataset", "D", "--model", model] as const;
@@ -31,9 +29,7 @@ test("each state is shown from its real cause; text, JSON and TSV agree", async 
   await trainlock(["run", ...flags(root, "torn"), ...make(12)]);
   await holdWithRun(flags(root, "held"));
   const dead = await holdWithLastingCommand(flags(root, "dead"));
-  dead.kill("SIGKILL");
-  process.kill(dead.commandPid, "SIGKILL");
-  await until("the end of the command", () => (isRunning(dead.commandPid) ? null : true));
+  await killWithCommand(dead);
   const odd = join(root, "WEIGHTS", "odd", "d_cd", "m");
   mkdirSync(odd, { recursive: true });
   writeFileSync(join(odd, ".training_lock"), "two\nlines 12\n");

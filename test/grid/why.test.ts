@@ -3,10 +3,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { estimateOf } from "../../src/grid/estimate.ts";
 import type { PlannedRow } from "../../src/grid/plan.ts";
-import { isRunning } from "../support/process-state.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithLastingCommand, holdWithRun, trainlock } from "../support/trainlock.ts";
-import { until } from "../support/until.ts";
+import { holdWithLastingCommand, holdWithRun, killWithCommand, trainlock } from "../support/trainlock.ts";
 
 const flags = (root: string, strategy: string) =>
   ["--root", root, "--strategy", strategy, "--dataset", "D", "--model", "m"] as const;
@@ -26,9 +24,7 @@ grid:
   await trainlock(["run", ...flags(root, "trained"), ...trains]);
   await holdWithRun(flags(root, "held"));
   const dead = await holdWithLastingCommand(flags(root, "dead"));
-  dead.kill("SIGKILL");
-  process.kill(dead.commandPid, "SIGKILL");
-  await until("the end of the command", () => (isRunning(dead.commandPid) ? null : true));
+  await killWithCommand(dead);
   const odd = join(root, "WEIGHTS", "odd", "d_cd", "m");
   mkdirSync(odd, { recursive: true });
   writeFileSync(join(odd, ".training_lock"), "two\nlines 12\n");

@@ -1,6 +1,5 @@
 import { expect } from "vitest";
-import { isRunning } from "../support/process-state.ts";
-import { holdWithLastingCommand, startTrainlock, trainlock } from "../support/trainlock.ts";
+import { holdWithLastingCommand, killWithCommand, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { etcdTest, type StoreSite, storeSite } from "./store.ts";
 
@@ -39,10 +38,7 @@ etcdTest("a run that was killed with its wrapper is an interruption, counted onc
     await until("it is noted", async () =>
       (await noted()).includes(`"child_pid": ${holder.commandPid}`) ? true : null,
     );
-    holder.kill("SIGKILL");
-    process.kill(holder.commandPid, "SIGKILL");
-    await holder.finished;
-    await until("the end of the command", () => (isRunning(holder.commandPid) ? null : true));
+    await killWithCommand(holder);
     await until("the end of its lease", async () =>
       (await trainlock(["check", ...site.args], site)).exitCode === 0 ? true : null,
     );

@@ -11,30 +11,13 @@ import { runUnderLock } from "../../src/run/run-under-lock.ts";
 import type { Ended } from "../../src/run/running-command.ts";
 import type { Starter } from "../../src/run/supervise.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
-import { noEarlierRuns } from "../../src/stores/claim-record.ts";
-import type { HeldLock } from "../../src/stores/store.ts";
 import { readTreeProcess } from "../../src/system/processes/process-tree.ts";
 import { signalNumber } from "../../src/system/processes/signals.ts";
+import { heldLock } from "../support/held-lock.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { until } from "../support/until.ts";
 
 const silent = () => undefined;
-
-function heldLock(lost: AbortSignal): HeldLock {
-  const nothing = async () => undefined;
-  return {
-    token: "0".repeat(32),
-    generation: 1,
-    address: "/nowhere/a.lock",
-    lost,
-    descriptors: [],
-    earlier: noEarlierRuns,
-    recordChild: nothing,
-    check: nothing,
-    assertHeld: nothing,
-    release: nothing,
-  };
-}
 
 /** Starts commands as Node can; the real one needs Bun. The tree is the command alone. */
 const supervisor: Starter = {
@@ -98,7 +81,7 @@ async function stop(stopWithinMs: number | null, killAfterMs: number) {
   const ready = join(root, "ready");
   const lost = new AbortController();
   const request = requestFor(root, ready, killAfterMs);
-  const running = runUnderLock(request, heldLock(lost.signal), supervisor, {
+  const running = runUnderLock(request, heldLock({ lost: lost.signal, address: "/nowhere/a.lock" }), supervisor, {
     weightsDir: root,
     inherited: [],
     ends: noRunEnds,
@@ -134,7 +117,7 @@ test.each(["stop", "warn"] as const)(
         throw new Error("was started");
       },
     };
-    const error: unknown = await runUnderLock(request, heldLock(lost), never, {
+    const error: unknown = await runUnderLock(request, heldLock({ lost, address: "/nowhere/a.lock" }), never, {
       weightsDir: root,
       inherited: [],
       ends: noRunEnds,

@@ -3,33 +3,24 @@ import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
 import { bothStores } from "../../src/stores/both-stores.ts";
-import { nobodyKnown, noEarlierRuns } from "../../src/stores/claim-record.ts";
+import { nobodyKnown } from "../../src/stores/claim-record.ts";
 import { type Launch, launchFrom } from "../../src/stores/ranks/launch.ts";
 import { LaunchLeader } from "../../src/stores/ranks/lead-ranks.ts";
 import { findStatuses } from "../../src/stores/ranks/rank-status.ts";
-import type { Attempt, HeldLock, LockStore } from "../../src/stores/store.ts";
+import type { Attempt, LockStore } from "../../src/stores/store.ts";
+import { heldLock } from "../support/held-lock.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 
 const configuration = parseConfiguration({ strategy: "a", dataset: "b", model: "c" });
-const nothing = async () => undefined;
 
 /** Claims of which each can be claimed again, under a higher generation. */
 function store(): LockStore & { claimAgain(): void } {
   let generation = 1;
-  const lock: HeldLock = {
-    token: "0".repeat(32),
+  const lock = heldLock({
     get generation() {
       return generation;
     },
-    address: "nowhere",
-    lost: new AbortController().signal,
-    descriptors: [],
-    earlier: noEarlierRuns,
-    recordChild: nothing,
-    check: nothing,
-    assertHeld: nothing,
-    release: nothing,
-  };
+  });
   return {
     acquire: async () => ({ kind: "held", lock }),
     claimAgain: () => {

@@ -2,23 +2,11 @@ import { expect, test } from "vitest";
 import { EtcdError } from "../../src/etcd/errors.ts";
 import { parseConfiguration } from "../../src/model/configuration.ts";
 import { EnvironmentError } from "../../src/model/errors.ts";
-import { noEarlierRuns } from "../../src/stores/claim-record.ts";
-import type { Acquisition, BusyAnswer, HeldLock, LockStore } from "../../src/stores/store.ts";
+import type { Acquisition, BusyAnswer, LockStore } from "../../src/stores/store.ts";
 import { acquireOrWait } from "../../src/stores/wait-for-lock.ts";
+import { heldLock } from "../support/held-lock.ts";
 
-const nothing = async () => undefined;
-const lock: HeldLock = {
-  token: "0".repeat(32),
-  generation: 1,
-  address: "etcd://nowhere",
-  lost: new AbortController().signal,
-  descriptors: [],
-  earlier: noEarlierRuns,
-  recordChild: nothing,
-  check: nothing,
-  assertHeld: nothing,
-  release: nothing,
-};
+const lock = heldLock({ address: "etcd://nowhere" });
 const holder = {
   pid: 1,
   hostname: "a",

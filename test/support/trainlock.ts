@@ -2,7 +2,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
+import { isRunning } from "./process-state.ts";
 import { type Finished, finish, type RunningProcess, type StartOptions, startProcess } from "./running-process.ts";
+import { until } from "./until.ts";
 
 export const executable = fileURLToPath(new URL("../../dist/trainlock", import.meta.url));
 if (!existsSync(executable)) throw new Error(`${executable} is not there: npm run build`);
@@ -56,6 +58,14 @@ export async function holdWithLastingCommand(args: readonly string[], options: C
     if (commandLine(holder.commandPid).includes(watched)) process.kill(holder.commandPid, "SIGKILL");
   });
   return holder;
+}
+
+/** Kills a wrapper and its command, as a lost host does, and waits until both are gone. */
+export async function killWithCommand(holder: Holder): Promise<void> {
+  holder.kill("SIGKILL");
+  process.kill(holder.commandPid, "SIGKILL");
+  await holder.finished;
+  await until("the end of the command", () => (isRunning(holder.commandPid) ? null : true));
 }
 
 async function hold(args: readonly string[], lasting: string, options: CallOptions): Promise<Holder> {
