@@ -16,12 +16,12 @@ export interface Starter {
   start(command: Command): Started;
 }
 
-/** What a process without a command to pass them on to does as any other would: stop, go on, nothing. */
+/** Signals that do not interrupt us while there is no command: like any process we stop, go on or ignore them. */
 const notInterrupting: ReadonlySet<NodeJS.Signals> = new Set(["SIGTSTP", "SIGCONT", "SIGWINCH", "SIGURG"]);
 
 /**
- * Stands between the world and one command: signals go to its process group, job control and the terminal work as without
- * us. Made before the lock is taken, so that no signal finds the lock held and nobody to give it back.
+ * Starts the command and passes signals on to its process group. Job control and the terminal work as without us. It is made
+ * before the lock is taken, so that at every signal there is a handler that releases the lock.
  */
 export class Supervisor implements Starter {
   readonly #interrupted = new AbortController();
@@ -36,7 +36,7 @@ export class Supervisor implements Starter {
     if (process.pid === 1) process.on("SIGCHLD", this.#reap);
   }
 
-  /** Aborts with the first signal that came before there was a command to pass it on to; its reason is the name. */
+  /** Aborts at the first signal that comes before the command runs. Its reason is the signal's name. */
   get interrupted(): AbortSignal {
     return this.#interrupted.signal;
   }

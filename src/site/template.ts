@@ -4,6 +4,7 @@ import { ratioText, stageText } from "../model/name-parts.ts";
 import { type Condition, escaped, fieldOf } from "./condition.ts";
 import type { DoneDeclaration } from "./done-declaration.ts";
 
+/** What may follow a field in a template, as in `{dataset|lower}`. */
 export const filterNames = ["lower", "no_hyphens", "underscores", "bare"] as const;
 export type Filter = (typeof filterNames)[number];
 
@@ -32,6 +33,7 @@ export interface Vocabulary {
   readonly datasets: readonly string[] | null;
 }
 
+/** The fields that a template may contain, besides the site's dimensions. `template-faults.ts` says what is refused. */
 export const fixedFields = ["strategy", "dataset", "model", "ratio", "aux_loss", "stage"] as const;
 
 export function filtered(text: string, filters: readonly Filter[]): string {

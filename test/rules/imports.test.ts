@@ -92,6 +92,22 @@ test("biome.json has a rule for each folder of src, and none for one that is gon
   expect(folders.filter((folder) => folder.split("/").length > 2 || hasFolders(folder))).toEqual([]);
 });
 
+test("architecture.md says of every folder what it may import", () => {
+  const page = readFileSync(join(project, "docs/architecture.md"), "utf8");
+  const rows = [...page.matchAll(/^\| `src\/(\w+)`\s*\| (.*?)\s*\|$/gm)].map(([, folder = "", others = ""]) => ({
+    folder,
+    others,
+  }));
+  const above = (index: number) => rows.slice(0, index).map(({ folder }) => folder);
+  const said = rows.map(({ folder, others }, index) => {
+    const names = others === "all folders above" ? above(index) : others === "nothing else" ? [] : others.split(", ");
+    return [folder, names.sort()];
+  });
+  const sorted = Object.entries(mayImport).map(([folder, others]) => [folder, [...others].sort()]);
+  expect(Object.fromEntries(said)).toEqual(Object.fromEntries(sorted));
+  expect(rooms.filter((room) => !page.includes(`- [src/${room}](../src/${room})`))).toEqual([]);
+});
+
 test("a folder that the table does not know is refused", async () => {
   const tree = await temporaryRoot();
   mkdirSync(join(tree, "attic"));

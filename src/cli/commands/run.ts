@@ -172,6 +172,7 @@ function followed(follower: RunFollower | undefined): Partial<RunRequest> {
   return request;
 }
 
+/** Decides the exit code of `run`, also that of a lost lock (74), and says on stderr why no command ran. */
 function settle(outcome: RunOutcome, program: string, options: RunOptions): number {
   switch (outcome.kind) {
     case "ended":

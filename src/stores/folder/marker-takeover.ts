@@ -14,7 +14,7 @@ const successorSuffix = ".next";
 /** Successors that died, too. More of them are no crashes: something goes on making them. */
 const mostSuccessors = 50;
 
-/** Puts our marker over a dead one without the path ever being free. `changed`: it is no longer the marker that was judged. */
+/** Takes over a stale marker: ours replaces it, and its path is never free. `changed`: it is not the marker that was judged. */
 export function replaceMarker(
   weightsDir: string,
   dead: MarkerFacts,

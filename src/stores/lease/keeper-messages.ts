@@ -12,7 +12,10 @@ export interface ClaimText {
   readonly value: string;
 }
 
-/** What a keeper reads: one JSON document a line on its standard input, so that no password is ever in a list of processes. */
+/**
+ * What a keeper reads: one JSON document a line on its standard input, so that no password is ever in a list of processes. No
+ * message tells it to stop: the end of its input does.
+ */
 export type Request =
   | {
       readonly do: "begin";

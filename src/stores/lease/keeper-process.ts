@@ -88,7 +88,7 @@ export class KeeperProcess {
     });
   }
 
-  /** Lets it end: it releases whatever it still keeps. */
+  /** Tells the keeper to stop, by the end of its input. It releases the claims that it still keeps, and ends. */
   close(): void {
     this.#child.stdin.end();
   }
