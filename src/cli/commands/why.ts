@@ -14,7 +14,7 @@ import { jsonOption } from "../site-options.ts";
 const options = {
   ...planSourceOptions,
   ...jsonOption,
-  grid: value("<file>", "the grid that the row is of (else the site's grid, else all configurations that are known)"),
+  grid: value("<file>", "the grid of the row (else the site's grid, else all configurations that are known)"),
 };
 
 type WhyOptions = ValuesOf<typeof options>;
@@ -78,7 +78,7 @@ async function rowsFor(source: PlanSource, name: string | undefined, given: WhyO
     source.layout.displayName(configuration),
   );
   const near = nearest(name, [...new Set(names)].slice(0, mostNames));
-  throw new UsageError(`nothing is called ${JSON.stringify(name)}`, {
+  throw new UsageError(`no configuration is called ${JSON.stringify(name)}`, {
     hint: near === null ? "trainlock plan shows the names" : `did you mean ${near}?`,
   });
 }

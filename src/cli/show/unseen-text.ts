@@ -16,7 +16,7 @@ export function sayUnseen({ unreadable, links }: Unseen, consequence: string): v
   for (const [path, why] of unreadable) say(`trainlock: cannot look into ${printable(path)}: ${why}${consequence}`);
   for (const path of links.slice(0, mostNamed))
     say(`trainlock: ${printable(path)} is a link, and is not followed: what is behind it is not seen`);
-  if (links.length > mostNamed) say(`trainlock: nor are ${links.length - mostNamed} more links`);
+  if (links.length > mostNamed) say(`trainlock: ${links.length - mostNamed} more links are not followed either`);
 }
 
 /** Instead of saying that there is none: nobody knows. Null: all was looked at. */

@@ -1,4 +1,4 @@
-/** Looks at what others write once a second, and counts how often in a row it was the same: of whom nothing else is seen. */
+/** Others write a growing beat once a second. This counts how many looks in a row have found the same beat of each. */
 export class Beats {
   readonly #last = new Map<string, { readonly beat: number; readonly unchanged: number; readonly atMs: number }>();
   readonly #everyMs: number;
@@ -8,7 +8,7 @@ export class Beats {
     this.#everyMs = everyMs;
   }
 
-  /** How many looks in a row have seen this beat: 0 at the first. A process that was stopped itself has not looked meanwhile. */
+  /** How many looks in a row have seen this beat: 0 at the first. Time in which this process was stopped does not count. */
   unchanged(name: string, beat: number): number {
     const now = performance.now();
     const last = this.#last.get(name);

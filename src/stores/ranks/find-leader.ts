@@ -12,18 +12,18 @@ import { createStatus, type FoundStatus, findStatuses, isTaken, type RankStatus,
 import { watchSplit } from "./ranks-beside.ts";
 import { differentParents, unclearLaunch } from "./unclear-launch.ts";
 
-/** Ranks start within moments of each other; a rank 0 that was never started under trainlock says nothing for ever. */
+/** Ranks start within moments of each other. A rank 0 that was started without trainlock never writes a status. */
 const silenceMs = 600_000;
-/** Its launcher may start a rank 0 again that has ended before it had the lock. */
+/** A rank 0 may end before it has the lock. Its launcher may start it again within this time. */
 const startedAgainMs = 10_000;
 /** Scripts start the ranks of several hosts one after the other. */
 const oneAfterTheOtherMs = 10_000;
-/** A rank 0 that is over may be that of the last launch: one that lives counts first. */
+/** A status `over` may be left from the launch before. So a living rank 0 has this long to appear. */
 const overSettlesMs = 1000;
-/** A rank 0 of another host that has written nothing in so many looks has ended, or its host has. */
+/** If a rank 0 of another host has written nothing in so many looks, it has ended, or its host is gone. */
 const silentLooks = 15;
 
-/** What a rank knows of its rank 0: nothing yet, or the status of the one whose launch it has joined. */
+/** The search of a rank for its rank 0. Once the rank has joined a launch, it reads the status of that launch only. */
 export class LeaderSearch {
   readonly #lockPath: string;
   readonly #launch: Launch;
@@ -46,14 +46,14 @@ export class LeaderSearch {
     this.#parentStartedAtMs = launch.proof === "older parent" ? fileServerNow(lockPath) - parentAgeMs() : null;
   }
 
-  /** Of the launch that this rank has joined; null: it has joined none. */
+  /** The place in the launch that this rank has joined; null: it has joined none yet. */
   get place(): Place | null {
     return this.#place;
   }
 
   /**
-   * Looks once, and joins the first launch that is provably ours. Null: no such rank 0 is there yet. Throws a UsageError where
-   * that cannot be told, and an EnvironmentError when there is no rank 0 to wait for.
+   * Looks once, and joins the first launch that is provably ours. Null: there is no such rank 0 yet. Throws a UsageError if
+   * nothing shows which launch is ours, and an EnvironmentError if there is no rank 0 to wait for.
    */
   look(): RankStatus | null {
     this.#place ??= this.#join();
@@ -66,7 +66,7 @@ export class LeaderSearch {
     if (status?.state === "unclear") throw unclearLaunch(differentParents);
     if (status?.state === "refused") throw new UsageError("rank 0 was refused: its own message says why");
     if (status === null || status.state !== "asking" || !this.#isGone(path, status)) return status;
-    // It has ended before it had the lock, or before it could say so.
+    // Rank 0 has ended before it had the lock, or before it could write that it had.
     this.#place.leave();
     this.#place = null;
     this.#lostLeader = true;
@@ -79,7 +79,7 @@ export class LeaderSearch {
     const free = findStatuses(this.#lockPath, key).filter(({ path }) => !isTaken(path, rank));
     const provable = free.filter((found) => this.#isOurs(found));
     const living = provable.filter(({ path, status }) => isUnderWay(status) && !this.#isGone(path, status));
-    // It may have ended before we could see it live.
+    // Rank 0 may have ended before our first look.
     if (!this.#lostLeader && living.length === 0 && provable.some(({ status }) => isUnderWay(status))) {
       this.#lostLeader = true;
       this.#aloneSince = performance.now();
@@ -97,7 +97,7 @@ export class LeaderSearch {
     return null;
   }
 
-  /** Whether a rank 0 of this key is that of our launch. On its host it has our parent, unless we are of another agent. */
+  /** Whether a rank 0 with our key belongs to our launch. On our host it has our parent, unless another agent started it. */
   #isOurs({ status, beganAtMs }: FoundStatus): boolean {
     if (this.#parentStartedAtMs === null) return true;
     const ofOtherAgent = status.nodeRank !== null && status.nodeRank !== this.#launch.nodeRank;
@@ -131,7 +131,7 @@ export class LeaderSearch {
       });
     if (now - this.#aloneSince > silenceMs)
       throw new EnvironmentError(
-        `rank 0 has not been heard of for ${silenceMs / 60_000} minutes (${dirname(this.#lockPath)})`,
+        `rank 0 has written nothing for ${silenceMs / 60_000} minutes (${dirname(this.#lockPath)})`,
         { code: "ERR_NO_RANK_0", hint: "start every rank under `trainlock run --ranks job`, on one shared folder" },
       );
   }
@@ -142,7 +142,7 @@ function isUnderWay({ state }: RankStatus): boolean {
   return state === "asking" || state === "held" || state === "ended";
 }
 
-/** The file server's time in milliseconds since the epoch: that of a file made now. Hosts' clocks differ. */
+/** The file server's time, from a file that is made now, in milliseconds since the epoch. Hosts' clocks differ. */
 function fileServerNow(lockPath: string): number {
   const path = join(dirname(lockPath), `.${randomHex(8)}.tmp`);
   try {

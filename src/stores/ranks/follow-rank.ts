@@ -18,7 +18,7 @@ import { type RankStatus, readStatus, unknownStatusPath } from "./rank-status.ts
 
 const pollMs = 200;
 const watchMs = 1000;
-/** How many looks at rank 0 pass from one beat of ours to the next. */
+/** This rank writes its own beat at every such look at rank 0. */
 const looksPerBeat = 5;
 
 export interface Joining {
@@ -26,19 +26,19 @@ export interface Joining {
   readonly graceMs: number;
   /** Where rank 0 keeps the lock for all. */
   readonly address: string;
-  /** In a store with leases each rank holds the claim of rank 0, by its token; null: it is not there. */
+  /** Joins the claim of rank 0 by its token, in a store with leases; resolves with null if there is no such claim. */
   readonly join?: ((token: string) => Promise<HeldLock | null>) | undefined;
 }
 
 export interface Following {
   readonly store: LockStore;
-  /** Says that this rank is done: rank 0 waits for it, and the last one removes the files of the launch. */
+  /** Writes that this rank has ended. Rank 0 waits for that, and the last rank removes the files of the launch. */
   conclude(): void;
 }
 
 /**
- * Any rank but 0: holds nothing itself, starts once rank 0 holds the lock for all, and is told it is lost when rank 0 has lost
- * it, is gone, has ended and `graceMs` have passed, or when another claim has been made.
+ * A rank other than 0. It takes no lock, and starts once rank 0 holds the lock for all. Its `lost` aborts if rank 0 has lost the
+ * lock or is gone, if rank 0 has ended and `graceMs` have passed, or if another claim was made.
  */
 export function joinRank(
   layout: Layout,
@@ -63,12 +63,12 @@ export function joinRank(
     const { token } = status;
     const leased = await join?.(token);
     if (leased === null) {
-      // Rank 0 says soon what has become of it.
+      // The claim is gone. Rank 0 will soon write why.
       await sleep(pollMs);
       return { kind: "busy", busy, wait };
     }
     place.say({ state: "running", token, beat: 0 });
-    // A store's claims leave no record in the folder, and one that is there is another's from before.
+    // A claim in a store writes no record into the folder. A record that is there belongs to an earlier claim.
     const held = followLeader(place, {
       files: layout.store === null ? { layout, configuration } : null,
       status: { ...status, token },
@@ -96,7 +96,7 @@ export function joinRank(
       place.leave();
       const status = readStatus(place.statusPath)?.status;
       if (status === undefined) return;
-      // Else rank 0 is the last one.
+      // Otherwise rank 0 is the last one, and removes the files.
       const isAlone = ["over", "lost", "unclear", "refused"].includes(status.state) || lifeOf(status.leader) === "gone";
       if (isAlone) removeIfAllEnded(place.statusPath, launch.size);
     },
@@ -104,7 +104,7 @@ export function joinRank(
 }
 
 interface Followed {
-  /** Null: rank 0 holds a claim of a store, which each rank holds as well, and no record in the folder is its own. */
+  /** Null: the claim is in a store. This rank holds it as well, and no record in the folder belongs to it. */
   readonly files: { readonly layout: Layout; readonly configuration: Configuration } | null;
   readonly status: RankStatus & { readonly token: string };
   readonly graceMs: number;
@@ -135,7 +135,7 @@ function followLeader(place: Place, { files, status, graceMs, onLook }: Followed
     }
     looks += 1;
   };
-  /** Rank 0 has counted them. */
+  /** How the earlier runs ended, as rank 0 has written it into the marker's record. */
   const endsWritten = () => {
     const folder = files?.layout.weightsDir(files.configuration);
     const written = folder === undefined ? null : recordIn(readMarkerRecord(folder).reading);

@@ -8,8 +8,8 @@ import { lifeOfRank } from "./rank-life.ts";
 import { findStatuses, type JoinedRank, joinedRanks, locksWithLaunches } from "./rank-status.ts";
 
 /**
- * A launch outlives its rank 0 for as long as another rank needs to stop. So a claim whose owner is dead still counts while a
- * rank of its launch runs, or may run.
+ * Other ranks of a launch may still run when rank 0 is dead. So a claim with a dead owner is not stale while a rank of its launch
+ * runs, or may run.
  */
 export function knowingRanks(examine: Examine, primitive: LockPrimitive): Examine {
   const mayHaveRanks = rememberingFolders();
@@ -29,7 +29,7 @@ export function knowingRanks(examine: Examine, primitive: LockPrimitive): Examin
 
 const active = { status: "active", label: "ACTIVE" } as const;
 
-/** The ranks that have joined the claim of a record, if that was not given back: rank 0 waits for them before it does so. */
+/** The ranks that have joined the claim of a record, unless it was released: rank 0 releases it only after they have ended. */
 function ranksOf({ lockPath, record }: LockFacts): JoinedRank[] {
   const token = record?.trainlock?.token ?? null;
   if (token === null || record?.trainlock?.releasedAt !== null) return [];
@@ -46,7 +46,7 @@ function runsOn({ rank, presence }: JoinedRank): Evidence {
   return { source: "process", says: "alive", detail, living: { pid, hostname, command: [`[rank ${rank}]`] } };
 }
 
-/** The lock as if that rank held it: for hosts and schedulers that know its process. */
+/** The facts of the lock with that rank as its holder, so that hosts and schedulers are asked about its process. */
 function asOwner(facts: LockFacts, { presence }: JoinedRank): LockFacts {
   const { record } = facts;
   if (presence === null || record === null || record.trainlock === null)
@@ -61,7 +61,7 @@ function asOwner(facts: LockFacts, { presence }: JoinedRank): LockFacts {
   };
 }
 
-/** A list judges thousands of dead locks of one folder: its names serve for all that are judged in a moment. */
+/** A list judges thousands of dead locks of one folder. So the names in the folder are read once for all of them. */
 const rememberMs = 200;
 
 function rememberingFolders(): (lockPath: string) => boolean {

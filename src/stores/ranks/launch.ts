@@ -15,7 +15,7 @@ export interface Launch {
   /** The same for all ranks of one launch, in hex. Launches one after the other may share it. */
   readonly key: string;
   readonly proof: LaunchProof;
-  /** What all ranks of a launch have in their environment alike, and the variable that tells them apart. */
+  /** The variables that are equal for all ranks of a launch, and the one that differs. */
   readonly variables: Environment;
   readonly rankVariable: string;
   /** Why the ranks of this launch cannot be told from those of another; null: they can. */
@@ -23,7 +23,7 @@ export interface Launch {
 }
 
 /**
- * What shows that a rank is of the launch of a rank 0 with the same key. `name`: the key itself, which the launcher or the
+ * What shows that a rank belongs to the launch of a rank 0 with the same key. `name`: the key itself, which the launcher or the
  * scheduler has made. `same parent`: all ranks are on one host, and the key names their parent process. `older parent`: the
  * parent process was started before that rank 0 began; on the host of rank 0 it is the same one.
  */
@@ -36,11 +36,11 @@ interface Launcher {
   readonly sizes: readonly string[];
   /** How many ranks of this launch this host has. */
   readonly localSizes: readonly string[];
-  /** What tells this launch from the others of its job; the first that is set counts. */
+  /** Variables that differ between the launches of one job. The first that is set is used. */
   readonly names: readonly string[];
 }
 
-/** PyTorch's variables name a meeting point and no launch. */
+/** PyTorch's variables name a rendezvous, and do not identify a launch. */
 const plain: Launcher = { rank: "RANK", sizes: ["WORLD_SIZE"], localSizes: ["LOCAL_WORLD_SIZE"], names: [] };
 
 /** The innermost first: mpirun within a job step sets its own variables and inherits srun's. */
@@ -57,12 +57,12 @@ const launchers: readonly Launcher[] = [
   { rank: "PMI_RANK", sizes: ["PMI_SIZE"], localSizes: ["MPI_LOCALNRANKS"], names: ["PMI_JOBID"] },
 ];
 
-/** Where torchrun's workers meet, and what is the same for all of them. */
+/** The variables of torchrun's rendezvous. They are equal for all its workers. */
 const meeting = ["TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"] as const;
 
 /**
- * The launch this process is part of, by its environment. Null outside of one: a batch script has SLURM_PROCID as well, but
- * no step; RANK alone is too common a name. TRAINLOCK_LAUNCH names the launch where its launcher does not.
+ * The launch of this process, by its environment. Null outside of a launch. SLURM_PROCID without a step is not enough, because a
+ * batch script has it as well. RANK alone is too common a name. TRAINLOCK_LAUNCH names a launch that its launcher does not name.
  */
 export function launchFrom(env: Environment): Launch | null {
   for (const launcher of launchers) {
@@ -96,7 +96,7 @@ interface Named {
   readonly unclear?: string;
 }
 
-/** srun, mpirun and their kind give each launch a name of its own. Without one a job's id, or the parent process, has to do. */
+/** srun, mpirun and similar launchers name each launch. Without such a name, the job's id or the parent process is used. */
 function nameByLauncher(
   env: Environment,
   { localSizes }: Launcher,
@@ -113,21 +113,21 @@ function nameByLauncher(
 }
 
 /**
- * By torchrun's variables, which scripts set as well. Its defaults (run id `none`, port 29500) are the same for every launch on
- * every host.
+ * The launch by torchrun's variables, which scripts set as well. The defaults (run id `none`, port 29500) are equal for every
+ * launch on every host.
  */
 function nameByMeeting(env: Environment, job: SchedulerJob | null, size: number | null): Named {
   const given = givenName(env);
   if (given !== null) return { parts: [given], proof: "name" };
   const parts = meeting.map((variable) => env[variable]);
-  // A script makes RANK of SLURM_PROCID: the job step is the launch.
+  // A script has set RANK from SLURM_PROCID. Then the job step is the launch.
   if (job?.kind === "slurm" && env.SLURM_STEP_ID && natural(env.SLURM_STEP_NUM_TASKS) === size)
     return { parts: [...parts, env.SLURM_STEP_ID], proof: "name" };
   const { TORCHELASTIC_RUN_ID: runId, MASTER_ADDR: address } = env;
   const local = natural(env.LOCAL_WORLD_SIZE);
   const isLoopback = address !== undefined && loopback.test(address);
   const isOnOneHost = local === null ? isLoopback || (!address && job === null) : size !== null && local >= size;
-  // A launch that its agent starts again has the same parent; the agents of several hosts count each for itself.
+  // An agent that starts its launch again is still the parent. The agents of several hosts count restarts independently.
   if (isOnOneHost) return { parts: [...parts, env.TORCHELASTIC_RESTART_COUNT], proof: "same parent" };
   const isNamed = runId !== undefined && runId !== "" && runId !== "none";
   if (!isNamed && isLoopback) return { parts, proof: "name", unclear: `MASTER_ADDR ${address} is every host's own` };
@@ -137,7 +137,7 @@ function nameByMeeting(env: Environment, job: SchedulerJob | null, size: number 
   return { parts, proof: "older parent" };
 }
 
-/** TRAINLOCK_LAUNCH. What `run` has put there for the command of a rank counts below that command alone: jobs inherit variables. */
+/** TRAINLOCK_LAUNCH. A value that `run` has set for the command of a rank is valid below that command only: jobs inherit it. */
 function givenName({
   TRAINLOCK_LAUNCH: given,
   TRAINLOCK_TOKEN: token,

@@ -22,13 +22,13 @@ import {
 import { watchSplit } from "./ranks-beside.ts";
 import { differentParents, unclearLaunch } from "./unclear-launch.ts";
 
-/** Ranks start within moments of each other: who has not joined by then never will. */
+/** Ranks start within moments of each other. A rank that has not joined by then never will. */
 const joinPatienceMs = 10_000;
-/** Where a launch has no name but its parent process, rank 0 looks whether all ranks have that parent; at most this long. */
+/** If only the parent process identifies a launch, rank 0 checks for this long whether all ranks have that parent. */
 const gatherMs = 3000;
 const pollMs = 100;
 const beatMs = 1000;
-/** A rank of another host that has written nothing for so many seconds is not waited for beyond the patience. */
+/** After the patience, rank 0 does not wait for a rank of another host that has written nothing for so many seconds. */
 const silentLooks = 15;
 
 export interface Leading {
@@ -38,8 +38,8 @@ export interface Leading {
 }
 
 /**
- * Rank 0 of a launch: takes the lock for all, lets them know, and keeps it until the others are done as well. Its file is its
- * own, so that nothing it writes can disturb another launch. A status that cannot be written is an EnvironmentError.
+ * Rank 0 of a launch. It takes the lock for all ranks, writes its status for them, and keeps the lock until they have ended. It
+ * has a file of its own, so it cannot disturb another launch. A status that cannot be written is an EnvironmentError.
  */
 export class LaunchLeader {
   readonly store: LockStore;
@@ -84,7 +84,7 @@ export class LaunchLeader {
     };
   }
 
-  /** The last status: without it, ranks that have not begun would wait for one. The files go when no other rank needs them. */
+  /** Writes the last status, so that ranks which start late do not wait. Removes the files if no other rank needs them. */
   conclude(): void {
     clearInterval(this.#beating);
     if (!["lost", "unclear", "refused"].includes(this.#status.state)) this.#say({ state: "over" });
@@ -96,7 +96,7 @@ export class LaunchLeader {
     writeStatus(this.#path, this.#status);
   }
 
-  /** For what the others see without it, only later. */
+  /** For a status that the others would find out without it, only later. */
   #trySay(change: Partial<RankStatus>): void {
     try {
       this.#say(change);
@@ -149,7 +149,7 @@ export class LaunchLeader {
     });
   }
 
-  /** A rank that is seen to run is waited for without end: a lock that is given back under it would be another's. */
+  /** Waits without a limit for a rank that runs: after a release, another job could take the lock while that rank trains. */
   async #outlastOthers(lost: AbortSignal): Promise<void> {
     const { patienceMs, onNote } = this.#leading;
     const beats = new Beats();
@@ -173,7 +173,7 @@ export class LaunchLeader {
   }
 }
 
-/** Called by every process of a launch when it is done: the last one removes the files. */
+/** Every process of a launch calls this at its end. The last one removes the files. */
 export function removeIfAllEnded(path: string, size: number | null): void {
   if (size === null) return;
   const joined = joinedRanks(path);
@@ -181,7 +181,7 @@ export function removeIfAllEnded(path: string, size: number | null): void {
   if (isOver) removeLaunch(path);
 }
 
-/** What crashed launches have left. It is in nobody's way, so that no failure matters. */
+/** Removes files of crashed launches. They disturb nobody, so a failure does no harm. */
 function removeEnded(lockPath: string, launchKey: string, own: string, primitive: LockPrimitive): void {
   try {
     for (const { path, status } of findStatuses(lockPath)) {
@@ -189,7 +189,7 @@ function removeEnded(lockPath: string, launchKey: string, own: string, primitive
       const joined = joinedRanks(path);
       const complete = status.size !== null && joined.length >= status.size - 1;
       const launcher = { ...status.leader, pid: status.parentPid, startTimeTicks: status.parentStartTimeTicks };
-      // Ranks that have not begun yet need it: they may be on other hosts, or still to come from the same parent.
+      // Ranks that start later need the status: they may be on other hosts, or the same parent may still start them.
       const nobodyComes =
         complete || launchKey === keyIn(path) || (status.size !== null && lifeOf(launcher) === "gone");
       if (nobodyComes && joined.every((rank) => lifeOfRank(rank, primitive) === "gone")) removeLaunch(path);

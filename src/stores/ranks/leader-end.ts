@@ -9,10 +9,10 @@ import { readMarkerRecord } from "../folder/read-marker.ts";
 import { isOnOurKernel, lifeOf } from "./participant.ts";
 import type { RankStatus } from "./rank-status.ts";
 
-/** Seconds of silence after which a rank 0 of another host is asked about: its kernel lock, then nothing but its silence. */
+/** Seconds of silence of a rank 0 on another host. After `ask` its kernel lock decides, after `believe` the silence itself. */
 const silent = { ask: 5, believe: 15 } as const;
 
-/** Why the claim of a rank 0 is over, as far as files and processes show; null: nothing shows that. */
+/** Why the claim of a rank 0 has ended, by its files and processes; null: nothing shows that it has ended. */
 export async function leaderEnd(
   layout: Layout,
   configuration: Configuration,
@@ -21,28 +21,28 @@ export async function leaderEnd(
 ): Promise<string | null> {
   const lockPath = layout.kernelLockPath(configuration);
   const beside = recordIn(readMarkerRecord(layout.weightsDir(configuration)).reading);
-  // The command is noted there first: a wrapper that was killed soon has noted it nowhere else.
+  // The command is noted here first. A wrapper that was killed early has noted it nowhere else.
   const locked = recordIn(readLockRecord(lockPath));
   const owner = beside?.trainlock?.token ?? null;
   if (owner !== null && owner !== status.token) return "another claim has been made";
   const own = [locked, beside].filter((record) => record?.trainlock?.token === status.token);
   if (own.some((record) => record !== null && isGone(record))) return "rank 0 is gone";
-  // Inside of a run the record is that of the run around it.
+  // Inside of a run, the record belongs to the outer run.
   if (lifeOf(status.leader) === "gone" && own.every((record) => record?.pid !== status.leader.pid))
     return startedBy(status.leader.pid, status.token).length > 0 ? null : "rank 0 is gone";
   if (status.state !== "held" || silentForSeconds < silent.ask || lifeOf(status.leader) !== "elsewhere") return null;
-  // Its command keeps the lock when its wrapper is gone, where kernel locks reach from there to here.
+  // A command keeps the kernel lock when its wrapper is gone. We see that if kernel locks reach this host.
   const record = own.find((found) => found !== null) ?? null;
   const reaches = record !== null && outOfReach(lockPath, record) === null;
   const { lock } = await probeKernelLock(lockPath, layout.site.lockPrimitive);
   if (reaches && lock.state === "held") return null;
   if (reaches && lock.state === "free") return "rank 0 is gone";
-  return silentForSeconds >= silent.believe ? notHeardOf(silentForSeconds) : null;
+  return silentForSeconds >= silent.believe ? silentFor(silentForSeconds) : null;
 }
 
 /**
- * The same where rank 0 keeps the claim in a store of leases: each rank keeps it alive there, so that the claim says nothing
- * about rank 0, and no record in the folder is its own.
+ * The same for a claim in a store of leases. Each rank renews it there, so the claim shows nothing about rank 0, and no record in
+ * the folder belongs to it.
  */
 export function leasedLeaderEnd(
   { leader, token, state }: RankStatus & { readonly token: string },
@@ -51,11 +51,11 @@ export function leasedLeaderEnd(
   const life = lifeOf(leader);
   if (life === "gone") return startedBy(leader.pid, token).length > 0 ? null : "rank 0 is gone";
   const isSilent = life === "elsewhere" && state === "held" && silentForSeconds >= silent.believe;
-  return isSilent ? notHeardOf(silentForSeconds) : null;
+  return isSilent ? silentFor(silentForSeconds) : null;
 }
 
-function notHeardOf(seconds: number): string {
-  return `rank 0 has not been heard of for ${seconds} s`;
+function silentFor(seconds: number): string {
+  return `rank 0 has written nothing for ${seconds} s`;
 }
 
 /** Whether wrapper and command of a record both have ended on this host. */
@@ -64,7 +64,7 @@ function isGone({ pid, trainlock }: OwnerRecord): boolean {
   if (!isOnOurKernel(trainlock)) return false;
   const hasEnded = (number: number) => /^(gone|zombie)$/.test(readProcess(number).kind);
   if (!hasEnded(pid)) return false;
-  // Killed before it could note its command, which says itself whose it is.
+  // The wrapper was killed before it could note its command. The command carries the token of its claim.
   if (trainlock.childPid === null) return startedBy(pid, trainlock.token).length === 0;
   return hasEnded(trainlock.childPid);
 }

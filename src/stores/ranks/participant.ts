@@ -46,8 +46,8 @@ export function lifeOf(participant: Participant): "runs" | "gone" | "elsewhere" 
 }
 
 /**
- * How long ago our parent process was started, in milliseconds. Where it cannot be seen (the first process of a container has
- * none), we stand in for it.
+ * How long ago our parent process was started, in milliseconds. If we cannot see a parent (the first process of a container has
+ * none), our own start is used.
  */
 export function parentAgeMs(): number {
   const now = ticksSinceBoot();

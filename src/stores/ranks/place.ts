@@ -9,12 +9,12 @@ import { ourselves } from "./participant.ts";
 import { contentOf, createWhole, type Presence, placePath } from "./rank-status.ts";
 
 /**
- * A rank's place in a launch: its file, which it keeps locked, and its command with it. So the kernel says whether anything of
- * that rank still runs, on whatever host, when its wrapper and rank 0 are gone.
+ * A rank's place in a launch: a file that the rank and its command keep locked. So the kernel shows whether a process of that rank
+ * still runs, on any host, even if its wrapper and rank 0 are gone.
  */
 export class Place {
   readonly statusPath: string;
-  /** What the command of the rank inherits; none where the file system keeps no locks. */
+  /** The descriptors that the command of the rank inherits; none if the file system has no locks. */
   readonly descriptors: readonly number[];
   readonly #path: string;
   readonly #fd: number;
@@ -29,7 +29,7 @@ export class Place {
     this.#primitive = primitive;
   }
 
-  /** Null: that rank has joined this launch already, and this process is of another one. */
+  /** Null: another process has joined as that rank, so this process belongs to another launch. */
   static take(statusPath: string, rank: number, primitive: LockPrimitive): Place | null {
     const path = placePath(statusPath, rank);
     const made = createWhole(path, { state: "waiting", token: null, follower: ourselves(), beat: 0 });
@@ -48,7 +48,7 @@ export class Place {
     if (this.#isOpen) writeWhole(this.#fd, this.#path, contentOf({ ...presence, follower: ourselves() }));
   }
 
-  /** Says that the rank is done, and unlocks for all that have inherited the descriptor. */
+  /** Writes that the rank has ended, and unlocks the file, also for processes that have inherited the descriptor. */
   leave(): void {
     if (!this.#isOpen) return;
     try {

@@ -8,7 +8,7 @@ import { isOnOurKernel, lifeOf, type Participant } from "./participant.ts";
 import { isPlaceLocked } from "./place.ts";
 import type { JoinedRank } from "./rank-status.ts";
 
-/** Whether a rank that has joined, or a command that outlives it, runs: by its processes and by the lock of its file. */
+/** Whether a joined rank or its command still runs, by its processes and by the lock of its file. */
 export function lifeOfRank({ path, presence }: JoinedRank, primitive: LockPrimitive): "runs" | "gone" | "unknown" {
   if (presence?.state === "ended") return "gone";
   const isLocked = isPlaceLocked(path, primitive);
@@ -21,7 +21,7 @@ export function lifeOfRank({ path, presence }: JoinedRank, primitive: LockPrimit
   return isLocked === false && reachesFrom(path, follower) ? "gone" : "unknown";
 }
 
-/** Whether a kernel lock that is taken there is seen here. */
+/** Whether this host sees a kernel lock that was taken on that one. */
 function reachesFrom(path: string, { bootId, hostname }: Participant): boolean {
   const mount = settledMount(dirname(path), mountOf(dirname(path)));
   if (mount.lockScope === "none") return false;

@@ -30,10 +30,10 @@ const statusSchema = v.object({
 });
 
 /**
- * What rank 0 lets the other ranks of its launch know. `asking`: it has not got the lock yet. `held`: start. `ended`: its
- * command is over, and it holds the lock for those that are not. `lost`: stop. `over`: it was turned away, there was nothing
- * to do, or all is done. `unclear`: it was refused, because its ranks cannot be told from those of other launches.
- * `refused`: its call is wrong, and so is theirs.
+ * What rank 0 writes for the other ranks of its launch. `asking`: it does not have the lock yet. `held`: the others may start.
+ * `ended`: its command has ended, and it holds the lock for the others. `lost`: the others must stop. `over`: another job holds
+ * the lock, there was nothing to do, or all ranks have ended. `unclear`: nothing tells its ranks from those of other launches.
+ * `refused`: its call is wrong, so theirs are wrong as well.
  * `beganAtMs` is when the file was made, by the file server's clock; `beat` grows every second.
  */
 export type RankStatus = v.InferOutput<typeof statusSchema>;
@@ -45,7 +45,7 @@ const presenceSchema = v.object({
   beat,
 });
 
-/** What a rank that has joined is doing: the lock is kept until none of them runs. */
+/** What a joined rank is doing. Rank 0 keeps the lock until none of them runs. */
 export type Presence = v.InferOutput<typeof presenceSchema>;
 
 /**
@@ -56,7 +56,7 @@ export function newStatusPath(lockPath: string, launchKey: string): string {
   return join(dirname(lockPath), `${kernelLockStem(lockPath)}.${launchKey}.${randomHex(8)}${statusSuffix}`);
 }
 
-/** What is waited for where no rank 0 has been found yet. */
+/** The path that a rank waits for before it has found a rank 0. */
 export function unknownStatusPath(lockPath: string, launchKey: string): string {
   return join(dirname(lockPath), `${kernelLockStem(lockPath)}.${launchKey}${statusSuffix}`);
 }
@@ -65,7 +65,7 @@ export function isRankStatus(path: string): boolean {
   return path.endsWith(statusSuffix);
 }
 
-/** Makes a file that was not there, and returns when, by the file server's clock in milliseconds since the epoch. */
+/** Creates a new file, and returns when it was created, by the file server's clock in milliseconds since the epoch. */
 export function createStatus(path: string, status: RankStatus | null): number {
   makeSharedFolder(dirname(path));
   const made = createWhole(path, status);
@@ -85,7 +85,7 @@ export interface FoundStatus {
   readonly beganAtMs: number;
 }
 
-/** Null when nothing readable is there. */
+/** Null: there is no readable status. */
 export function readStatus(path: string): FoundStatus | null {
   const file = readRegularFile(path, largestFileBytes, freshFlag(path));
   if (file.kind !== "file") return null;
@@ -105,7 +105,7 @@ export function findStatuses(lockPath: string, launchKey: string | null = null):
   return paths.flatMap((path) => readStatus(path) ?? []).sort((a, b) => a.beganAtMs - b.beganAtMs);
 }
 
-/** The locks of a folder, by the stem of their names, of which launches have left a status there. */
+/** The locks of a folder that have a status of a launch beside them, by the stems of their names. */
 export function locksWithLaunches(lockDir: string): ReadonlySet<string> {
   return new Set(namesIn(lockDir).flatMap((name) => /^(.+)\.[0-9a-f]{16}\.[0-9a-f]{16}\.ranks$/.exec(name)?.[1] ?? []));
 }
@@ -140,10 +140,10 @@ function ranksJoined(statusPath: string): number[] {
   });
 }
 
-/** Removes all files of a launch, the status last: what is left of it without one says nothing. */
+/** Removes all files of a launch, the status last: without a status, the other files have no meaning. */
 export function removeLaunch(statusPath: string): void {
   const stem = `${basename(statusPath)}.`;
-  // With what a crash left unfinished.
+  // Also temporary files that a crash has left.
   const own = namesIn(dirname(statusPath)).filter((name) => name.startsWith(stem));
   for (const name of own) rmSync(join(dirname(statusPath), name), { force: true });
   rmSync(statusPath, { force: true });
@@ -151,7 +151,7 @@ export function removeLaunch(statusPath: string): void {
 
 const forgetAfterMs = 86_400_000;
 
-/** Removes what launches of this configuration left days ago, whatever it says. */
+/** Removes files that launches of this configuration left days ago, whatever their status. */
 export function removeForgotten(lockPath: string): void {
   const stem = `${kernelLockStem(lockPath)}.`;
   for (const name of namesIn(dirname(lockPath))) {

@@ -3,7 +3,7 @@ import { listedPids, readProcText } from "../../system/processes/proc-files.ts";
 import { readTreeProcess } from "../../system/processes/process-tree.ts";
 import type { Launch } from "./launch.ts";
 
-/** A wrapper of this host that its variables make a rank of a launch like ours. */
+/** A wrapper of this host whose variables are those of a rank of a launch like ours. */
 interface RankBeside {
   readonly pid: number;
   readonly parent: number;
@@ -11,9 +11,9 @@ interface RankBeside {
 }
 
 /**
- * Whether ranks of one launch have different parents on this host. Then nothing tells them from those of another launch with the
- * same variables. A parent that has a rank 0 of its own is a launch of its own; one without, while ours is not complete,
- * is the other part of ours. Seen once it may be a launch that is about to start its rank 0: ask again.
+ * Whether ranks of one launch have different parents on this host (a split). Then nothing tells them from the ranks of another
+ * launch with the same variables. A parent with a rank 0 of its own is another launch. A parent without one, while our launch is
+ * not complete, has the rest of our launch. After one look, it may also be a launch that has not started its rank 0 yet.
  */
 export function isSplit(launch: Launch): boolean {
   const parents = new Map<number, RankBeside[]>();
@@ -33,11 +33,11 @@ export function isSplit(launch: Launch): boolean {
 function ranksBeside(launch: Launch): RankBeside[] {
   const found = listedPids().flatMap((pid) => rankOf(pid, launch) ?? []);
   const pids = new Set(found.map(({ pid }) => pid));
-  // What a wrapper starts (a keeper, a command that asks `held`) has its variables, too.
+  // Processes that a wrapper starts (a keeper, a command that calls `held`) have its variables, too.
   return found.filter(({ parent }) => !pids.has(parent));
 }
 
-/** What decides which lock a wrapper asks for, besides its arguments. */
+/** The variables that, with the arguments, decide which lock a wrapper asks for. */
 const rootVariables = ["TRAINLOCK_ROOT", "AWARE_DATA_ROOT", "PROVE_ROOT"] as const;
 
 function rankOf(pid: number, { variables, rankVariable }: Launch): RankBeside | null {
@@ -55,7 +55,7 @@ function rankOf(pid: number, { variables, rankVariable }: Launch): RankBeside | 
   return found?.runs === true ? { pid, parent: found.parent, rank: Number(rank) } : null;
 }
 
-/** The arguments up to the command: all ranks of a launch have the same. */
+/** The arguments before the command. They are equal for all ranks of a launch. */
 function optionsOf(pid: number): string {
   const args = (readProcText(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(1);
   return JSON.stringify(args.slice(0, args.indexOf("--")));
@@ -65,14 +65,14 @@ function runsThisProgram(pid: number): boolean {
   try {
     return readlinkSync(`/proc/${pid}/exe`) === readlinkSync("/proc/self/exe");
   } catch {
-    // Another user's, or ended.
+    // It belongs to another user, or has ended.
     return false;
   }
 }
 
-/** A split that was seen for this long is one: ranks of one launch start within moments of each other. */
+/** A split is certain once it was seen for this long: ranks of one launch start within moments of each other. */
 const splitForMs = 1500;
-/** A part that vanishes after this long was turned away for the split itself. */
+/** If a part vanishes after this long, it was refused because of the split. */
 const splitAtLeastMs = 1000;
 
 /** Looks for a split again and again. Returns a function that says whether it has become certain. */

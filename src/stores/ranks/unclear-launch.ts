@@ -1,6 +1,6 @@
 import { UsageError } from "../../model/errors.ts";
 
-/** Ranks that cannot be told from those of another launch: refused before anything starts, with the way out. */
+/** The error for ranks that nothing tells from those of another launch. It is thrown before anything starts. */
 export function unclearLaunch(why: string): UsageError {
   return new UsageError(`the ranks of this launch cannot be told from those of another one: ${why}`, {
     code: "ERR_UNCLEAR_LAUNCH",
