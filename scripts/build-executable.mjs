@@ -44,6 +44,7 @@ function compile(outfile) {
       "build",
       "--compile",
       "--minify",
+      // Its order (--bytecode-order) makes no difference: a cold list, check or run reads 97 MiB with it and without it.
       "--bytecode",
       // A call reads the code of its own command alone: what the others need costs it nothing.
       "--splitting",
