@@ -1,5 +1,5 @@
-import { expandNodes } from "../evidence/schedulers/slurm-node-list.ts";
 import { sameHost } from "../model/host-name.ts";
+import { expandNodes } from "../system/processes/slurm-node-list.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 
 export interface Allocation {

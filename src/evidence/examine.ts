@@ -2,6 +2,7 @@ import type { Evidence } from "../model/evidence.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { isNewer } from "../model/owner-record.ts";
+import { mountOf } from "../system/files/mounts.ts";
 import { isEarlierRun, schedulerJob } from "../system/processes/scheduler-job.ts";
 import { gather, localSources, type Source } from "./gather.ts";
 import { judge } from "./judge.ts";
@@ -18,7 +19,7 @@ export function makeExamine(options: RemoteOptions = remoteOptionsOf()): Examine
   return async (facts) => {
     const local = await gather(facts, localSources);
     const verdict = judge(withoutKnowing(facts, local));
-    const isDoubtful = verdict.status === "stale" && whereUnseen(facts, local) !== null;
+    const isDoubtful = verdict.status === "stale" && (whereUnseen(facts, local) !== null || mayHaveTasks(facts));
     // A marker that is just being written has no owner to ask about yet.
     if (!isDoubtful && (verdict.status !== "unknown" || verdict.because === "being created"))
       return { verdict, evidence: withoutKnowing(facts, local) };
@@ -45,6 +46,19 @@ function whereUnseen({ record }: LockFacts, evidence: readonly Evidence[]): stri
   return first?.unseenOn !== undefined && deaths.every(({ unseenOn }) => unseenOn !== undefined)
     ? first.unseenOn
     : null;
+}
+
+/**
+ * Whether a training may go on in tasks on other hosts of its job, which neither hold the lock nor are in the process tree here.
+ * Not on a file system of this host's own; nor of an earlier run of the job that asks, whose tasks its scheduler has ended.
+ */
+function mayHaveTasks({ record, path }: LockFacts): boolean {
+  const section = record?.trainlock ?? null;
+  const job = section?.scheduler ?? null;
+  if (section === null || job === null || section.releasedAt !== null || (job.otherHosts ?? []).length === 0)
+    return false;
+  const ours = schedulerJob(process.env);
+  return (ours === null || !isEarlierRun(job, ours)) && mountOf(path).shared !== false;
 }
 
 /** What keeps a holder's end from being certain once everybody was asked. */

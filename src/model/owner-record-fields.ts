@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { DimensionValues } from "./dimensions.ts";
 import { isGeneration } from "./generation.ts";
+import { type HostName, isHostName } from "./host-name.ts";
 import { nameProblem } from "./names.ts";
 import { isPid } from "./pid.ts";
 import { type Field, lenient, objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
@@ -18,7 +19,19 @@ const jobId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
   v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/),
 );
+/** A record stays small, and a look at more hosts takes too long. */
+export const mostHosts = 256;
 const clusterName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/));
+const hostNames = v.pipe(
+  v.array(
+    v.pipe(
+      v.string(),
+      v.check(isHostName),
+      v.transform((name) => name as HostName),
+    ),
+  ),
+  v.maxLength(mostHosts),
+);
 const stepId = v.pipe(v.string(), v.regex(/^\d{1,10}$/));
 /** What becomes part of a path: a record that holds anything else speaks of no configuration of ours. */
 const name = v.pipe(
@@ -73,6 +86,8 @@ const schedulerFields = {
   startedAt: { read: lenient(natural), write: (seconds: number | null) => seconds ?? undefined },
   /** Slurm: the id of the step that it runs in, where that has one host alone. */
   oneHostStep: { read: lenient(stepId), write: (id: string | null) => id ?? undefined },
+  /** Slurm: the other hosts of its job, on which it may have tasks. Absent where there are none, or none that are known. */
+  otherHosts: { read: lenient(hostNames), write: (hosts: readonly HostName[] | null) => hosts ?? undefined },
   /** How often the scheduler has requeued it: tells two runs of one job id apart. */
   restartCount: plain(v.fallback(natural, 0)),
   submittedAt: orNull(plain(text)),

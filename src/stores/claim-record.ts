@@ -22,7 +22,7 @@ import type { Layout } from "../site/layout.ts";
 import type { SiteConfig } from "../site/site-config.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
-import { oneHostStep, schedulerJob } from "../system/processes/scheduler-job.ts";
+import { oneHostStep, otherHostsOf, schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import type { ClaimOutcome, EarlierRuns } from "./store.ts";
 
@@ -44,7 +44,9 @@ export function newOwnerRecord(claim: {
   const host = thisHost();
   const owner = claim.owner ?? host;
   const job = schedulerJob(process.env);
-  const scheduler = job && { ...job, oneHostStep: oneHostStep(process.env) };
+  const step = oneHostStep(process.env);
+  const otherHosts = step === null && job?.kind === "slurm" ? otherHostsOf(process.env) : null;
+  const scheduler = job && { ...job, oneHostStep: step, otherHosts };
   return {
     strategy: configuration?.strategy ?? null,
     dataset: configuration === null ? null : normalizeDataset(configuration.dataset),

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { until } from "../support/until.ts";
 import type { Cluster } from "./cluster.ts";
-import { submit, tool, untilState } from "./jobs.ts";
+import { killOn, list, submit, tool, untilState } from "./jobs.ts";
 
 const patienceMs = 200_000;
 
@@ -52,6 +52,31 @@ export function runningSuite(theCluster: () => Cluster): void {
       expect(await status(of)).toMatchObject({ reason: "ended", signal: "SIGTERM", exitCode: 143 });
       expect(await isFree(of)).toBe(true);
     }, 240_000);
+
+    test("a task on another host of its job keeps the lock, and that host is asked before anything is called dead", async () => {
+      const of = await prepared("tasks");
+      const options = ["-N", "2", "-n", "2", "--nodelist=node01,node02"];
+      const id = await submit(theCluster(), `${tool} run ${of.args.join(" ")} -- sleep 1000; sleep 1000`, options);
+      const record = await until("the job's record", async () => {
+        const text = await read(of.markerRecord);
+        return /"child_pid": \d/.test(text) ? JSON.parse(text) : null;
+      });
+      const { token, child_pid: child, scheduler } = record.trainlock;
+      expect(scheduler).toMatchObject({ cluster: "trainlock", other_hosts: ["node02"] });
+      const carried = [`TRAINLOCK_TOKEN=${token}`, `SLURM_JOB_ID=${id}`];
+      // As a launcher that went the same way has left it.
+      const left = `echo $$ >${of.root}/task; exec env ${carried.join(" ")} sleep 1000`;
+      theCluster().start("node02", ["sh", "-c", left]);
+      const task = await until("the task", async () => Number(await read(`${of.root}/task`)) || null);
+      await killOn(theCluster(), "node01", record.pid, child);
+      const check = async () => (await theCluster().on("node01", [tool, "check", ...of.args])).exitCode;
+      await until("the task is found", async () => ((await check()) === 1 ? true : null));
+      const [lock] = await list(theCluster(), of.root, ["--file-only"]);
+      expect(lock).toMatchObject({ label: "ACTIVE", holder: { living: { hostname: "node02" } } });
+      await killOn(theCluster(), "node02", task);
+      await until("the end is known", async () => ((await check()) === 0 ? true : null), 30_000);
+      await theCluster().ask("login", ["scancel", id]);
+    }, 120_000);
 
     test("requeued: the next run of the job goes on with the next generation", async () => {
       const of = await prepared("requeue");

@@ -8,7 +8,7 @@ import { bareOnHosts } from "../../src/evidence/remote/bare-on-hosts.ts";
 import { type HostAnswer, type NamespacesSeen, parseHostAnswer } from "../../src/evidence/remote/host-answer.ts";
 import { hostScript } from "../../src/evidence/remote/host-script.ts";
 import type { RecordedOwner } from "../../src/evidence/remote/owner.ts";
-import { recordedOnHost } from "../../src/evidence/remote/recorded-on-host.ts";
+import { recordedOnHost, tasksOnHost } from "../../src/evidence/remote/recorded-on-host.ts";
 import { isHostName, sameHost } from "../../src/model/host-name.ts";
 import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
 import { hashedMachineId, initialPidNamespace, thisHost } from "../../src/system/processes/this-host.ts";
@@ -48,7 +48,7 @@ describe("a process that was recorded with boot id and start time", () => {
     const reading = parseOwnerRecord(Buffer.from(json));
     if (reading.kind !== "record" || reading.record.trainlock === null) throw new Error("no record");
     const { trainlock: section } = reading.record;
-    const rest = { noted: [], weightsDir: null, user: "root", lock: null };
+    const rest = { otherHosts: [], noted: [], weightsDir: null, user: "root", lock: null };
     return { kind: "recorded", host: hostName("node01"), pid: 42, section, writtenAtMs, ...rest };
   }
   const machineId = "0123456789abcdef0123456789abcdef";
@@ -156,6 +156,20 @@ describe("the rest of a training whose wrapper and command are gone", () => {
     ["nobody looked", owner(), answer({ ...nobody, carriers: null }), "unknown"],
   ] as const)("%s", (_, of, reply, says) => {
     expect(recordedOnHost(of, reply).says).toBe(says);
+  });
+
+  describe("on the other hosts of its job", () => {
+    const other = hostName("node02");
+    const closed = { uid: 1001, users: new Map([["alice", 1000]]) };
+    test.each([
+      ["a task carries the token in the same run of its job", with77({}, ofJob), "alive", null],
+      ["nobody carries it", answer(nobody), "unknown", "remote process"],
+      ["its host does not answer", silent, "unknown", "host not reached"],
+      ["nobody looked", answer({ ...nobody, carriers: null }), "unknown", "host not reached"],
+      ["its user's processes are closed to who asks", answer({ ...nobody, ...closed }), "unknown", "host not reached"],
+    ] as const)("%s", (_, reply, says, because) => {
+      expect(tasksOnHost(owner(), other, reply)).toMatchObject({ says, ...(because && { because }) });
+    });
   });
 
   test("is named with its command line", () => {

@@ -36,6 +36,7 @@ const run = (restartCount: number): SchedulerJob => ({
   cluster: null,
   startedAt: null,
   oneHostStep: null,
+  otherHosts: null,
   restartCount,
   submittedAt: null,
 });
@@ -76,6 +77,11 @@ describe("a job that runs on without its training", () => {
   const answer = (hosts: string[]) => ({ kind: "jobs", jobs: [listed(hosts)] }) as const;
   test("is no sign of life where its only host has nothing of it", () => {
     expect(withoutIdleJob(job, answer(["node01"]), [alive], dead).map(({ says }) => says)).toEqual(["unknown"]);
+  });
+  test("is none where none of its hosts has anything of it", () => {
+    const says = (...clear: string[]) =>
+      withoutIdleJob(job, answer(["node01", "node02", "node03"]), [alive], dead, clear)[0]?.says;
+    expect([says("node02", "node03"), says("node02"), says()]).toEqual(["unknown", "alive", "alive"]);
   });
   test("is none where it has other hosts, and the training was a step of one", () => {
     const ofStep = { ...job, isOfOneHost: true };

@@ -7,9 +7,9 @@ import { parseBjobsDelimited, parseBjobsJson } from "../../src/evidence/schedule
 import { parseQstatJson } from "../../src/evidence/schedulers/pbs.ts";
 import { parseQstatXml } from "../../src/evidence/schedulers/sge.ts";
 import { parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts";
-import { expandNodes } from "../../src/evidence/schedulers/slurm-node-list.ts";
 import { doubtEnd, parseSinfo } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds, monthDaySeconds } from "../../src/evidence/schedulers/times.ts";
+import { expandNodes } from "../../src/system/processes/slurm-node-list.ts";
 import { hostName } from "../support/host-name.ts";
 import { listedJob, recordedJob } from "./answers.ts";
 

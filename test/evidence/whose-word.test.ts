@@ -152,6 +152,7 @@ describe("an element of a job array is named as its scheduler spells it", () => 
     cluster: null,
     startedAt: null,
     oneHostStep: null,
+    otherHosts: null,
     restartCount: 0,
     submittedAt: null,
     ...change,

@@ -223,6 +223,7 @@ test("ssh: an answer that ends early is none, and noise ends no process that run
     pid: process.pid,
     section,
     writtenAtMs: Date.now(),
+    otherHosts: [],
     noted: [],
     weightsDir: null,
     user: null,

@@ -10,6 +10,7 @@ const ours: SchedulerJob = {
   cluster: null,
   startedAt: null,
   oneHostStep: null,
+  otherHosts: null,
   restartCount: 2,
   submittedAt: null,
 };

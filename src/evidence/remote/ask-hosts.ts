@@ -24,7 +24,7 @@ export function makeHosts(options: RemoteOptions, silent: Map<string, HostReply>
       return reply;
     };
     const askOnce = async (host: HostName): Promise<HostReply> => {
-      const there = processes.filter((process) => process.host === host);
+      const there = processes.filter((process) => process.host === host || othersOf(process).includes(host));
       const wish = wishOf([...there, ...roaming]);
       const { connectTimeoutMs, ssh } = options;
       const reply = await pool({ host, wish, connectTimeoutMs, ssh }, leftMs);
@@ -32,6 +32,7 @@ export function makeHosts(options: RemoteOptions, silent: Map<string, HostReply>
       return reply;
     };
     for (const host of hosts) void ask(host);
+    for (const host of new Set(processes.flatMap(othersOf))) void ask(host);
     if (roaming.length > 0) for (const host of options.hosts) void ask(host);
     return ask;
   };
@@ -41,6 +42,10 @@ export type AskHosts = ReturnType<ReturnType<typeof makeHosts>>;
 
 export function isRoaming(process: Owner["process"]): process is BareOwner {
   return process !== null && process.host === null;
+}
+
+function othersOf(process: RecordedOwner | BareOwner): readonly HostName[] {
+  return process.kind === "recorded" ? process.otherHosts : [];
 }
 
 function foldersOf({ marker }: BareOwner): string[] {

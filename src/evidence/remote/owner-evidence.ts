@@ -8,7 +8,7 @@ import type { AskHosts } from "./ask-hosts.ts";
 import type { Asked, SchedulerAnswers } from "./ask-schedulers.ts";
 import { type AskedHost, bareOnHosts } from "./bare-on-hosts.ts";
 import type { BareOwner, Owner } from "./owner.ts";
-import { recordedOnHost } from "./recorded-on-host.ts";
+import { recordedOnHost, tasksOnHost } from "./recorded-on-host.ts";
 import { requeuedFrom, withoutIdleJob } from "./weigh.ts";
 
 /** Hosts' clocks differ, and a host is given up some time after it was last heard of. */
@@ -34,9 +34,18 @@ export async function ownerEvidence({ process, job }: Owner, witnesses: Witnesse
   if (process === null) return [...ofJob];
   const reply = await witnesses.ask(process.host);
   const ofHost = recordedOnHost(process, reply);
-  if (job === null || asked?.answer.kind !== "jobs") return [...ofJob, ofHost];
+  const hasEnded = ofJob.some(({ says }) => says === "dead");
+  const tasks = await Promise.all(
+    process.otherHosts.map(async (host) => ({ host, found: tasksOnHost(process, host, await witnesses.ask(host)) })),
+  );
+  const clear = tasks.filter(({ found }) => found.says === "unknown" && found.because === "remote process");
+  // Schedulers end the tasks of a job that is over.
+  const elsewhere = tasks.map(({ found }) => found).filter(({ says }) => says === "alive" || !hasEnded);
+  if (job === null || asked?.answer.kind !== "jobs") return [...ofJob, ofHost, ...elsewhere];
   const requeued = reply.kind === "silent" ? requeuedFrom(process, job, witnesses.ours, asked.answer) : null;
-  return [...withoutIdleJob(job, asked.answer, ofJob, ofHost), ofHost, ...(requeued === null ? [] : [requeued])];
+  const hosts = clear.map(({ host }) => host);
+  const weighed = withoutIdleJob(job, asked.answer, ofJob, ofHost, hosts);
+  return [...weighed, ofHost, ...elsewhere, ...(requeued === null ? [] : [requeued])];
 }
 
 function evidenceOf(job: NonNullable<Owner["job"]>, { probe, answer }: Asked): readonly Evidence[] {

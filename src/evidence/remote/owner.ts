@@ -16,6 +16,8 @@ export interface RecordedOwner {
   readonly kind: "recorded";
   readonly host: HostName;
   readonly pid: number;
+  /** On which it may have tasks, too. */
+  readonly otherHosts: readonly HostName[];
   readonly section: TrainlockSection;
   /** When its record was written, milliseconds since the epoch by the file server's clock; null: not known. */
   readonly writtenAtMs: number | null;
@@ -78,6 +80,7 @@ function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner |
       kind: "recorded",
       host: hostname,
       pid,
+      otherHosts: section.scheduler?.otherHosts ?? [],
       section,
       writtenAtMs: recordWrittenAtMs(facts),
       noted,

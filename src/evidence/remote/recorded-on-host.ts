@@ -1,5 +1,5 @@
 import type { Evidence } from "../../model/evidence.ts";
-import { sameHost } from "../../model/host-name.ts";
+import { type HostName, sameHost } from "../../model/host-name.ts";
 import { isRecordedChild } from "../../model/recorded-child.ts";
 import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { hashedMachineId, initialPidNamespace } from "../../system/processes/this-host.ts";
@@ -30,6 +30,27 @@ export function recordedOnHost(owner: RecordedOwner, reply: HostReply): Evidence
   const found = treeOnHost(owner, answer, lock);
   if (found.says === "alive" || !lock?.held) return found;
   return { source: "ssh", says: "alive", detail: `the kernel lock is held on ${host}` };
+}
+
+/**
+ * What another host of its job says of a training: the tasks that a launcher has started there carry the claim's token. That
+ * there are none is no proof of the training's end by itself. Pure.
+ */
+export function tasksOnHost(owner: RecordedOwner, host: HostName, reply: HostReply): Evidence {
+  const notSeen = (why: string): Evidence => ({
+    source: "ssh",
+    says: "unknown",
+    because: "host not reached",
+    detail: `${why}, and its job has that host, too`,
+  });
+  if (reply.kind === "silent") return notSeen(`${host} ${reply.why}`);
+  const { answer } = reply;
+  const left = runningTree({ ...owner, host, noted: [] }, answer);
+  if (left !== null) return left;
+  if (answer.carriers === null) return notSeen(`${host} has no grep or tr to look for its tasks`);
+  const uid = owner.user === null ? null : (answer.users.get(owner.user) ?? null);
+  if (answer.uid !== 0 && answer.uid !== uid) return notSeen(`${host} does not show us the processes of ${owner.user}`);
+  return doubt(`no task of it on ${host}`);
 }
 
 function treeOnHost(owner: RecordedOwner, answer: HostAnswer, lock: TriedLock | null): Evidence {

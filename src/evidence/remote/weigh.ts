@@ -23,15 +23,19 @@ export function withoutIdleJob(
   answer: JobList,
   ofJob: readonly Evidence[],
   ofHost: Evidence,
+  /** The other hosts of the job that were asked, and have nothing of it either. */
+  clear: readonly string[] = [],
 ): readonly Evidence[] {
   const hosts = new Set(answer.jobs.filter(({ id }) => id === job.id).flatMap((listed) => listed.hosts));
-  const [only] = hosts;
-  const isOnly = hosts.size === 1 && only !== undefined && job.host !== null && sameHost(only, job.host);
-  if (ofHost.says !== "dead" || !(isOnly || job.isOfOneHost)) return ofJob;
+  const asked = [...(job.host === null ? [] : [job.host]), ...clear];
+  const isEach = hosts.size > 0 && [...hosts].every((name) => asked.some((host) => sameHost(host, name)));
+  if (ofHost.says !== "dead" || !(isEach || job.isOfOneHost)) return ofJob;
   return ofJob.map((found) => {
     if (found.says !== "alive") return found;
-    const which = isOnly ? "its only host" : "the only host of its step";
-    const detail = `${found.detail}, but ${which} has nothing of this training`;
+    const which =
+      hosts.size > 1 && isEach ? "none of its hosts" : isEach ? "its only host" : "the only host of its step";
+    const has = hosts.size > 1 && isEach ? "has anything" : "has nothing";
+    const detail = `${found.detail}, but ${which} ${has} of this training`;
     return { source: found.source, says: "unknown", because: "remote process", detail };
   });
 }

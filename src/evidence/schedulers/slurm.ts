@@ -1,4 +1,5 @@
 import { isHostName } from "../../model/host-name.ts";
+import { expandNodes } from "../../system/processes/slurm-node-list.ts";
 import {
   countOf,
   type JobMeaning,
@@ -7,7 +8,6 @@ import {
   type SchedulerProbe,
   type SchedulerQuestion,
 } from "./listed-job.ts";
-import { expandNodes } from "./slurm-node-list.ts";
 import { doubtEnd, lostNodes, nodeBoots } from "./slurm-nodes.ts";
 import { isoSeconds } from "./times.ts";
 

@@ -1,6 +1,10 @@
+import { type HostName, isHostName, sameHost } from "../../model/host-name.ts";
 import type { SchedulerJob } from "../../model/owner-record.ts";
+import { mostHosts } from "../../model/owner-record-fields.ts";
 import { readProcText } from "./proc-files.ts";
 import { ancestorsOf } from "./process-tree.ts";
+import { expandNodes } from "./slurm-node-list.ts";
+import { thisHost } from "./this-host.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -16,7 +20,14 @@ export function schedulerJob(env: Environment): SchedulerJob | null {
   const id = (value: string | undefined) => (value !== undefined && jobIdShape.test(value) ? value : undefined);
   const index = (value: string | undefined) => (value !== undefined && /^\d{1,9}$/.test(value) ? value : null);
   const cluster = (value: string | undefined) => (value !== undefined && clusterShape.test(value) ? value : null);
-  const unsaid = { arrayJobId: null, cluster: null, startedAt: null, oneHostStep: null, submittedAt: null };
+  const unsaid = {
+    arrayJobId: null,
+    cluster: null,
+    startedAt: null,
+    oneHostStep: null,
+    otherHosts: null,
+    submittedAt: null,
+  };
   const count = (value: string | undefined) => Number(index(value) ?? 0);
   const lsf = id(env.LSB_JOBID);
   if (lsf !== undefined) {
@@ -86,6 +97,13 @@ export function mayBeEqual(a: string | null, b: string | null): boolean {
 
 function secondsIn(text: string | undefined): number | null {
   return text !== undefined && /^\d{9,11}$/.test(text) ? Number(text) : null;
+}
+
+/** The other hosts of a job of Slurm, by its environment; null: it has none, or they are too many to be asked. */
+export function otherHostsOf({ SLURM_JOB_NODELIST: list = "" }: Environment): readonly HostName[] | null {
+  const others = expandNodes(list).filter((name) => !sameHost(name, thisHost().hostname));
+  const hosts = others.filter(isHostName);
+  return hosts.length > 0 && hosts.length <= mostHosts ? hosts : null;
 }
 
 /**
