@@ -40,6 +40,12 @@ test.each<readonly [string, string, Readonly<Record<string, string>>]>([
   expect(await recorded(daemon, variables)).not.toHaveProperty("one_host_step");
 });
 
+test("a record names the other hosts of the job, where its step is not one of one host", async () => {
+  const nodes = { SLURM_JOB_NODELIST: "node[01-03]", SLURMD_NODENAME: "node01" };
+  expect(await recorded("slurmstepd: [7.batch]", nodes)).toMatchObject({ other_hosts: ["node02", "node03"] });
+  expect(await recorded("slurmstepd: [7.0]", nodes)).not.toHaveProperty("other_hosts");
+});
+
 test("what is no name or time is left out", async () => {
   const scheduler = await recorded("bash", { SLURM_CLUSTER_NAME: "a b", SLURM_JOB_START_TIME: "-1" });
   expect(scheduler).not.toHaveProperty("cluster");

@@ -100,8 +100,10 @@ function secondsIn(text: string | undefined): number | null {
 }
 
 /** The other hosts of a job of Slurm, by its environment; null: it has none, or they are too many to be asked. */
-export function otherHostsOf({ SLURM_JOB_NODELIST: list = "" }: Environment): readonly HostName[] | null {
-  const others = expandNodes(list).filter((name) => !sameHost(name, thisHost().hostname));
+export function otherHostsOf(env: Environment): readonly HostName[] | null {
+  const { SLURM_JOB_NODELIST: list = "", SLURMD_NODENAME: own } = env;
+  // A node may have another name with Slurm than it has itself.
+  const others = expandNodes(list).filter((name) => name !== own && !sameHost(name, thisHost().hostname));
   const hosts = others.filter(isHostName);
   return hosts.length > 0 && hosts.length <= mostHosts ? hosts : null;
 }
