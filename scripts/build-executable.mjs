@@ -10,6 +10,7 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { lookBeforeStart } from "./executable-entry.mjs";
 
 const project = dirname(dirname(fileURLToPath(import.meta.url)));
 const bun = join(dirname(createRequire(import.meta.url).resolve("bun/package.json")), "bin", "bun.exe");
@@ -31,6 +32,8 @@ try {
   const built = join(folder, "trainlock");
   compile(built);
   ignoreUsersRuntimeSettings(built);
+  const bytes = readFileSync(built);
+  if (lookBeforeStart(bytes)) writeFileSync(built, bytes);
   renameSync(built, target);
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, trainlock } from "../support/trainlock.ts";
@@ -42,5 +44,47 @@ test.each([2048, 1024, 512])(
     $t check ${args}; echo $?; $t held ${args} --generation 7; echo $?`;
     const { stdout } = await finish("bash", ["-c", script], { env: environment() });
     expect(stdout).toBe(` 63 61 66 e9 7c ff 7c 7c\n0\nFREE ${of.name}\n0\n1\n`);
+  },
+);
+
+// The runtime aborts there, before any of our code.
+test.runIf(process.arch === "x64").each([150, 300, 449])(
+  "with %i MB of virtual memory every call says so, and exits 3",
+  async (megabytes) => {
+    const of = configuration(await temporaryRoot());
+    const script = `ulimit -v $((${megabytes} * 1024)); exec "$@"`;
+    const call = (...args: readonly string[]) =>
+      finish("bash", ["-c", script, "bash", executable, ...args], { env: environment() });
+    for (const args of [
+      ["run", ...of.args, "--", "touch", join(of.root, "started")],
+      ["clear", "--root", of.root],
+    ]) {
+      const { exitCode, stderr } = await call(...args);
+      expect({ exitCode, first: stderr.split("\n")[0] }).toEqual({
+        exitCode: 3,
+        first: `trainlock: the virtual memory is limited to ${megabytes} MB (ulimit -v), which is too little`,
+      });
+    }
+    expect(existsSync(join(of.root, "started"))).toBe(false);
+  },
+);
+
+(process.arch === "x64" ? requiresPrograms("unshare --mount") : test.skip)(
+  "without /proc every call says so, and exits 3",
+  async () => {
+    const of = configuration(await temporaryRoot());
+    const inside = ["--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", executable];
+    for (const args of [
+      ["run", ...of.args, "--", "touch", join(of.root, "started")],
+      ["check", ...of.args],
+      ["clear"],
+    ]) {
+      const { exitCode, stderr } = await finish("unshare", [...inside, ...args], { env: environment() });
+      expect({ exitCode, stderr }).toEqual({
+        exitCode: 3,
+        stderr: expect.stringMatching(/^trainlock: \/proc is not mounted/),
+      });
+    }
+    expect(existsSync(join(of.root, "started"))).toBe(false);
   },
 );
