@@ -262,13 +262,14 @@ if lock.acquire():
     await until(`${node} is back`, () => nodeIs(/^(idle|mixed|allocated)/), 180_000);
   }
 
-  /** Wrapper and command in turn, without a warning. */
+  /** Wrapper and command in turn, without a warning; each of another row, for none may fail so often that it counts as failed. */
   async killSome(): Promise<void> {
+    const rows = new Set<string>();
     for (let kill = 0; kill < this.#size.kills; kill++) {
-      const victim = await this.#living("a row of trainlock", ({ row }) => row.includes("/long"), 10_000).catch(
-        () => null,
-      );
+      const fits = ({ row }: NotedRun) => row.includes("/long") && !rows.has(row);
+      const victim = await this.#living("a row of trainlock", fits, 10_000).catch(() => null);
       if (victim === null) return;
+      rows.add(victim.row);
       this.#killed.add(`${victim.host} ${victim.pid}`);
       const pid = kill % 2 === 0 ? String(victim.pid) : `$(ps -o ppid= -p ${victim.pid})`;
       await this.#cluster.on(victim.host as "login", ["sh", "-c", `kill -9 ${pid}`]);
