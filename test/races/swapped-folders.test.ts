@@ -100,7 +100,8 @@ for (const [who, race, as] of asks) {
       await swapping.finished;
       tally({ rounds: ends.length });
       console.log(`${ends.length} runs, ${ends.filter((code) => code === 0).length} of them trained`);
-      expect(ends.filter((code) => code !== 0 && code !== 3 && code !== 75)).toEqual([]);
+      // 74: at a check the marker was another's, or not to be found.
+      expect(ends.filter((code) => ![0, 3, 74, 75].includes(code ?? -1))).toEqual([]);
     },
     600_000,
   );
