@@ -17,7 +17,7 @@ afterAll(async () => {
 
 test("a lab trains a grid of 337, whatever happens, while its board is open", async () => {
   if (cluster === undefined) throw new Error("no cluster");
-  const size = { strategies: 12, datasets: 4, models: 6, maxRunning: 12, kills: 8 };
+  const size = { strategies: 12, datasets: 4, models: 6, maxRunning: 12, kills: 4 };
   const report = await trainWholeLab(cluster, "lab", size);
   console.log(report);
   expect(report.livingRowsSeen).toBeGreaterThan(0);

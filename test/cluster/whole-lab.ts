@@ -280,7 +280,7 @@ if lock.acquire():
   async startDuplicates(): Promise<number> {
     let turnedAway = 0;
     for (let copy = 0; copy < 3; copy++) {
-      const living = await this.#living("a long row", ({ row }) => row.includes("/long"), 10_000).catch(() => null);
+      const living = await this.#living("a long row", ({ row }) => row.includes("/long")).catch(() => null);
       if (living === null) break;
       const [strategy = "", dataset = "", model = ""] = living.row.split("/");
       const flags = ["--strategy", strategy, "--dataset", dataset, "--model", model];
@@ -379,7 +379,7 @@ if lock.acquire():
   #submit(user: UserName, options: readonly string[]) {
     const limits = ["--max-running", String(this.#size.maxRunning), "--with=--requeue"];
     const call = this.#call("submit", "grid.yaml", ...limits, ...options, "--", ...this.#command());
-    return this.#cluster.on("login", call, { user, timeoutMs: 120_000 });
+    return this.#cluster.on("login", call, { user, timeoutMs: 600_000 });
   }
 
   async letLongRowsEnd(): Promise<void> {

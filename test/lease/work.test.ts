@@ -17,7 +17,7 @@ etcdTest(
     const work = (root: string) =>
       trainlock(
         ["work", grid, "--root", root, "--jobs", "2", "--wait", "--done-when", "final.pth", "--", "sh", "-c", script],
-        { env: site.env, timeoutMs: 25_000 },
+        { env: site.env, timeoutMs: 55_000 },
       );
     const ended = await Promise.all([work(site.root), work(site.root), work(other.root)]);
     expect(ended.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0]);
