@@ -263,7 +263,7 @@ describe("the done file", () => {
   });
 
   test.each(["SIGTERM", "SIGUSR1"] as const)("is not written after %s unless `when` holds", async (signal) => {
-    const script = `trap 'exit 0' TERM USR1; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/last.pth"; sleep 60 & echo on; wait; kill $!`;
+    const script = `trap 'exit 0' TERM USR1; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/last.pth"; echo on; read line`;
     const stop = async (of: TestConfiguration, rule: readonly string[]) => {
       const stopped = startTrainlock(["run", ...of.args, "--kill-after", "0.1s", ...rule, "--", "sh", "-c", script]);
       await stopped.waitFor("on");

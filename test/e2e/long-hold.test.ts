@@ -58,7 +58,8 @@ requiresPrograms("strace")(
     }
     const spent = cpuSeconds(holder.pid);
     console.log(`resident ${resident.map((kb) => Math.round(kb / 1024)).join(", ")} MB; ${spent} s of processor time`);
-    expect(resident.at(-1)).toBeLessThan((resident[1] ?? 0) + 5120);
+    // One value moves by megabytes with the collector's turns, and by tenfold that under load: growth shows in the most.
+    expect(Math.max(...resident.slice(4))).toBeLessThan(Math.max(...resident.slice(0, 4)) + 5120);
     // 0.1 % of a day is 86 s.
     expect(spent).toBeLessThan(20);
     holder.closeInput();

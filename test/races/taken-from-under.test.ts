@@ -68,8 +68,7 @@ describe("the lock file is unlinked under its holder", () => {
       old.closeInput();
       const holder = await holdTheFreed(of);
       await until(() => !existsSync(of.kernelLock));
-      const other = pythonJob.start(of);
-      await other.waitFor("HELD");
+      const other = await takeAway(of.kernelLock, () => pythonJob.start(of));
       expect(await holder.finished).toMatchObject({ exitCode: 74 });
       expect(holder.stderr()).toContain(of.kernelLock);
       expect(isRunning(holder.commandPid)).toBe(false);
@@ -147,11 +146,11 @@ describe("the lock file is unlinked, and contenders come from where the holder c
   });
 });
 
-/** The holder puts its marker back, and may be quicker than the job. */
-async function takeMarkerAway(of: TestConfiguration) {
+/** An old job that takes what was removed. The holder puts its file back, and may be quicker than the job. */
+async function takeAway(path: string, start: () => RunningProcess): Promise<RunningProcess> {
   for (;;) {
-    rmSync(of.marker, { force: true });
-    const job = noclobberJob.start(of);
+    rmSync(path, { force: true });
+    const job = start();
     const took = await job.waitFor("HELD").then(
       () => true,
       () => false,
@@ -177,7 +176,7 @@ describe("the marker is removed under its holder", () => {
   test("and an old job puts its own there: the claim is lost, and the other's marker stays", async () => {
     const of = configuration(await temporaryRoot());
     const holder = await holdWithRun(of.args);
-    const other = await takeMarkerAway(of);
+    const other = await takeAway(of.marker, () => noclobberJob.start(of));
     const theirs = readFileSync(of.marker, "utf8");
     expect(await holder.finished).toMatchObject({ exitCode: 74 });
     expect(isRunning(holder.commandPid)).toBe(false);

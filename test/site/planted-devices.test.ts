@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { lstatSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
@@ -53,14 +53,17 @@ const commands = (of: TestConfiguration): readonly (readonly string[])[] => [
 
 /** Calls of any process that opened what was planted, until something else was put in its place. */
 function opened(folder: string, path: string): string[] {
-  return readdirSync(folder).flatMap((name) => {
-    const lines = readFileSync(join(folder, name), "utf8").split("\n");
-    const replaced = lines.findIndex((line) => line.startsWith("rename(") && line.includes(`"${path}") = 0`));
-    const before = replaced === -1 ? lines : lines.slice(0, replaced);
-    return before.filter(
-      (line) => /^(open|truncate).* = \d+/.test(line) && line.includes(`"${path}"`) && !line.includes("O_PATH"),
-    );
-  });
+  // Each thread has a log of its own. Lines begin with the time, in seconds and microseconds of equal length.
+  const lines = readdirSync(folder)
+    .flatMap((name) => readFileSync(join(folder, name), "utf8").split("\n"))
+    .sort();
+  // A folder's own descriptor may stand for it, so the path's end is what counts.
+  const replaces = (line: string) => / rename.* = 0$/.test(line) && line.includes(`/${basename(path)}"`);
+  const replaced = lines.findIndex(replaces);
+  const before = replaced === -1 ? lines : lines.slice(0, replaced);
+  return before.filter(
+    (line) => / (open|truncate).* = \d+/.test(line) && line.includes(`"${path}"`) && !line.includes("O_PATH"),
+  );
 }
 
 describe.each(places)("in the place of $name", ({ pathOf, within = () => [] }) => {
@@ -78,8 +81,8 @@ describe.each(places)("in the place of $name", ({ pathOf, within = () => [] }) =
             execFileSync("mknod", [path, ...node]);
           }
           const log = join(await temporaryRoot(), "calls");
-          const calls = "trace=open,openat,openat2,truncate,rename";
-          const traced = ["-ff", "-qq", "-o", log, "-s", "4096", "-e", "signal=none", "-e", calls];
+          const calls = "trace=open,openat,openat2,truncate,rename,renameat,renameat2";
+          const traced = ["-ff", "-ttt", "-qq", "-o", log, "-s", "4096", "-e", "signal=none", "-e", calls];
           const { exitCode, signal, stderr } = await finish(
             "strace",
             [...traced, ...within(of.root), executable, ...args],
