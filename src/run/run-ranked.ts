@@ -10,7 +10,7 @@ import type { RunOutcome, RunRequest } from "./run-request.ts";
 const marginMs = 5000;
 
 /**
- * Runs one rank of several: rank 0 takes the lock, the others start and stop with it. See docs/job-scripts.md. Throws a
+ * Runs one rank of several: rank 0 takes the lock, the others start and stop with it. See docs/run.md. Throws a
  * UsageError, before anything starts, where the ranks cannot be told from those of another launch.
  */
 export async function runRanked(request: RunRequest, launch: Launch): Promise<RunOutcome> {

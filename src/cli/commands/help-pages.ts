@@ -13,6 +13,7 @@ import launchers from "../../../docs/launchers.md" with { type: "text" };
 import library from "../../../docs/library.md" with { type: "text" };
 import protocol from "../../../docs/protocol.md" with { type: "text" };
 import python from "../../../docs/python.md" with { type: "text" };
+import run from "../../../docs/run.md" with { type: "text" };
 import security from "../../../docs/security.md" with { type: "text" };
 import siteConfiguration from "../../../docs/site-configuration.md" with { type: "text" };
 import troubleshooting from "../../../docs/troubleshooting.md" with { type: "text" };
@@ -38,6 +39,7 @@ export const helpPages: Readonly<Record<string, string>> = {
   library,
   protocol,
   python,
+  run,
   security,
   "site-configuration": siteConfiguration,
   troubleshooting,
