@@ -90,6 +90,7 @@ const seriesLength = 3;
 /** A command that has run so long is no typo: until one has, no more than a series' length runs at a time. */
 const provenMs = 5000;
 const [leastPollMs, mostPollMs, pollPerRefresh] = [1000, 30_000, 50];
+const longestPauseMs = 120_000;
 /** So many rows in a row whose wrapper could not do its part: the fault is not in the row. */
 const mostProblems = 3;
 /** So many in a row without an end of its own count as a failure: docs/work.md. */
@@ -102,6 +103,14 @@ const notTrained: Partial<Record<RunStatus["reason"], "done" | Rest>> = {
   "ended well": "done",
   "used up": { kind: "failed" },
 };
+
+/**
+ * Milliseconds from one look at what is left to the next: many times what the last one took, so that a large grid is no load.
+ * But on a busy machine a look may take a minute, and many times that is an hour in which nothing is trained.
+ */
+export function pauseBeforeLook(pollMs: number, lookedMs: number): number {
+  return Math.max(pollMs, Math.min(longestPauseMs, pollPerRefresh * lookedMs));
+}
 
 /** Trains one row after the other, or several at a time, until nothing is left that can be trained. */
 export class Worker {
@@ -241,7 +250,7 @@ export class Worker {
     if (this.#busy() === 0 && !(wait && waits)) return false;
     if (this.#busy() === 0 && !this.#isWaiting) tell.waiting();
     this.#isWaiting = this.#busy() === 0;
-    if (await this.#pause(Math.max(this.#pollMs, pollPerRefresh * this.#lookedMs))) return true;
+    if (await this.#pause(pauseBeforeLook(this.#pollMs, this.#lookedMs))) return true;
     this.#refresh();
     this.#pollMs = Math.min(mostPollMs, this.#pollMs * 2);
     return true;
