@@ -122,6 +122,7 @@ const doubts: Readonly<Record<Exclude<DoubtReason, DoubtInUse>, string>> = {
   "job requeued": "its job waits to run again",
   "host not reached": "its host does not answer, and may train on",
   "still being written": "somebody has written into its weights dir a moment ago",
+  "link leads nowhere here": "a link on the way to its weights dir leads nowhere here",
 };
 
 function doubtOf(lock: PlannedRow["lock"]): string {

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { weightsFolders } from "../listing/weights-folders.ts";
 import { type Finding, fault, type Outcome, ok, warning } from "../model/finding.ts";
 import type { Layout } from "../site/layout.ts";
 import { type SiteProof, settledMount, siteProofName } from "../site/lock-scope.ts";
+import { weightsFolders } from "../site/weights-folders.ts";
 import { findMount, mountTable } from "../system/files/mount-table.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { nearestExisting } from "../system/files/nearest-existing.ts";
@@ -72,10 +72,24 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
 /** Links where folders of configurations belong: nothing that trains behind them is seen. */
 async function tellLinks(layout: Layout, tell: Tell): Promise<void> {
   const links: string[] = [];
-  await weightsFolders(layout, { onUnreadable: () => undefined, onLink: (path) => links.push(path) });
+  const followed: string[] = [];
+  const refused = new Map<string, string>();
+  await weightsFolders(layout, {
+    onUnreadable: (path, why) => refused.set(path, why),
+    onLink: (path) => links.push(path),
+    onFollowed: (path) => followed.push(path),
+  });
   const means = "it is not followed: locks behind it are not listed";
-  const remedy = "mount that folder in the place of the link, or make the folder that it leads to a root of its own";
+  const remedy = "mount that folder in its place, or allow it: `links: [FOLDER]` in trainlock.yaml";
   for (const path of links) tell("link", path, warning("a symbolic link where a folder belongs", means, remedy));
+  for (const path of followed) {
+    const { fileSystem, lockScope } = mountOf(path);
+    tell("link", path, ok(`leads to ${nearestExisting(path).real}, on ${fileSystem} (lock scope ${lockScope})`));
+  }
+  if (layout.links.length === 0) return;
+  const unseen = "what trains there is not seen, or not told apart";
+  for (const [path, why] of refused)
+    tell("link", path, warning(why, unseen, "see links in trainlock help site-configuration"));
 }
 
 type Tell = (check: string, subject: string, outcome: Outcome) => void;

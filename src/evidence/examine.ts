@@ -20,8 +20,10 @@ export function makeExamine(options: RemoteOptions = remoteOptionsOf()): Examine
     const local = await gather(facts, localSources);
     const verdict = judge(withoutKnowing(facts, local));
     const isDoubtful = verdict.status === "stale" && (whereUnseen(facts, local) !== null || mayHaveTasks(facts));
-    // A marker that is just being written has no owner to ask about yet.
-    if (!isDoubtful && (verdict.status !== "unknown" || verdict.because === "being created"))
+    // A marker that is just being written has no owner to ask about yet, and one that cannot be seen names none.
+    const hasNobody =
+      facts.leadsNowhere !== undefined || (verdict.status === "unknown" && verdict.because === "being created");
+    if (!isDoubtful && (verdict.status !== "unknown" || hasNobody))
       return { verdict, evidence: withoutKnowing(facts, local) };
     // Most calls ask nobody: they do not load this.
     remote ??= import("./remote/remote-source.ts").then(({ remoteSource }) => remoteSource(options));

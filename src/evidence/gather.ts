@@ -12,6 +12,7 @@ export type Source = (facts: LockFacts) => Evidence[] | Promise<Evidence[]>;
 export const localSources: readonly Source[] = [
   kernelLockEvidence,
   ({ leased }) => leaseEvidence(leased),
+  ({ leadsNowhere }) => linkEvidence(leadsNowhere),
   recordedProcessEvidence,
   ({ record }) => releasedEvidence(record?.trainlock?.releasedAt ?? null),
   ({ kind, record, marker, path }) =>
@@ -35,6 +36,12 @@ function leaseEvidence(leased: boolean | undefined): Evidence[] {
   if (leased === undefined) return [];
   const detail = "its key is under no lease: nothing renews it, and nothing ends it";
   return [{ source: "lease", says: "unknown", because: "remote process", detail }];
+}
+
+function linkEvidence(link: string | undefined): Evidence[] {
+  if (link === undefined) return [];
+  const detail = `the link ${link} leads nowhere on this host: what is behind it elsewhere cannot be seen from here`;
+  return [{ source: "mount", says: "unknown", because: "link leads nowhere here", detail }];
 }
 
 /** An owner that signed off and then died before its marker was gone: its own word is the proof. */

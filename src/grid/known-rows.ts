@@ -1,7 +1,6 @@
 import { readdirSync } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
-import { type WalkEvents, weightsFolders } from "../listing/weights-folders.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { messageOf, TrainlockError } from "../model/errors.ts";
 import { nameProblem } from "../model/names.ts";
@@ -9,7 +8,9 @@ import { configurationOf, recordIn } from "../model/owner-record.ts";
 import type { DoneRule } from "../run/done-rule.ts";
 import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
+import { type WalkEvents, weightsFolders } from "../site/weights-folders.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { linkToNowhere } from "../system/files/allowed-links.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { noSettings, type Row } from "./grid.ts";
@@ -27,6 +28,8 @@ export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, 
   }
   for (const folder of await weightsFolders(layout, events)) {
     try {
+      const unseen = linkToNowhere(layout, folder) === null ? null : configurationOfFolder(layout, folder);
+      if (unseen !== null) byFolder.set(folder, unseen);
       const names = readdirSync(folder);
       if (names.length === 0) continue;
       const isMarked = names.includes(markerName) || names.includes(markerRecordName);

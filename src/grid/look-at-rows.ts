@@ -11,7 +11,9 @@ import { belongsToAnother, configurationOf, type RecordReading } from "../model/
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
+import { followedLinks, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
 import { earlierRuns, isReleased } from "../stores/claim-record.ts";
+import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { callsFor } from "../system/files/folder-calls.ts";
@@ -55,8 +57,9 @@ export async function lookAtRows(
   ruleOf: (row: Row) => DoneRule,
 ): Promise<RowLook[]> {
   const lanes = callsFor(layout.weightsTrees[0]?.top ?? layout.root).lanes;
+  const links = await followedLinks(layout);
   const folders: (FolderLook | RowLook | Promise<RowLook>)[] = await inLanes(rows, lanes, (row) =>
-    lookIntoFolder(layout, row, ruleOf(row)),
+    lookIntoFolder(layout, row, ruleOf(row), links),
   );
   collectGarbageOf(rows.length);
   const site = await locksOfSite(layout);
@@ -71,16 +74,30 @@ export async function lookAtRows(
 const noLocks: readonly LockReport[] = [];
 const noNames: readonly string[] = [];
 
-function lookIntoFolder(layout: Layout, row: Row, rule: DoneRule): FolderLook | Promise<FolderLook> {
+function lookIntoFolder(
+  layout: Layout,
+  row: Row,
+  rule: DoneRule,
+  links: readonly string[],
+): FolderLook | Promise<FolderLook> {
   const weightsDir = layout.weightsDir(row.configuration);
   const nothing = { weightsDir, names: null, marker: null, record: null, doneBy: null, problem: null };
   const failed = (error: unknown): FolderLook => ({ ...nothing, problem: problemWith(weightsDir, error) });
   try {
     const names = namesIn(weightsDir);
-    return names === null ? nothing : lookAmong(layout, row, rule, { ...nothing, names }).catch(failed);
+    if (names === null)
+      return layout.links.length === 0 ? nothing : { ...nothing, marker: unseenMarker(layout, row, weightsDir) };
+    const other = sameFolderAs(layout, links, weightsDir);
+    return other !== null
+      ? { ...nothing, names, problem: sameFolderText(weightsDir, other) }
+      : lookAmong(layout, row, rule, { ...nothing, names }).catch(failed);
   } catch (error) {
     return failed(error);
   }
+}
+
+function unseenMarker(layout: Layout, { configuration }: Row, weightsDir: string): LockFacts | null {
+  return markerBehindLink(layout, weightsDir, layout.displayName(configuration), layout.kernelLockPath(configuration));
 }
 
 async function lookAmong(
@@ -90,7 +107,7 @@ async function lookAmong(
   folder: FolderLook & { readonly names: readonly string[] },
 ): Promise<FolderLook> {
   const { weightsDir, names } = folder;
-  requireWithin(layout.root, weightsDir);
+  requireWithin(layout, weightsDir);
   let record: RecordReading | null = null;
   const readRecord = () => {
     record ??= names.includes(markerRecordName) ? requireMarkerRecord(weightsDir) : { kind: "none" };

@@ -4,6 +4,7 @@ import { EnvironmentError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import type { Layout } from "../site/layout.ts";
+import { requireOwnFolder } from "../site/shared-folder.ts";
 import { nobodyKnown, refuseCollision } from "../stores/claim-record.ts";
 import { repairHint, requireClaimable } from "../stores/folder/claimable.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
@@ -67,7 +68,8 @@ export async function lookAtFiles(
 
 async function filesOf(layout: Layout, configuration: Configuration): Promise<(LockFacts | null)[]> {
   const weightsDir = layout.weightsDir(configuration);
-  requireWithin(layout.root, weightsDir);
+  requireWithin(layout, weightsDir);
+  await requireOwnFolder(layout, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
   const [kernelLock, marker] = await Promise.all([
     kernelLockFactsOf(layout, lockPath, weightsDir),

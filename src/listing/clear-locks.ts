@@ -38,7 +38,10 @@ export interface ClearRequest extends Omit<ListRequest, "verify"> {
 /** Removes what is provably nobody's. Each lock is judged again, under its kernel lock, at the moment of its removal. */
 export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
   const { dryRun, force, examine } = request;
-  const clearable = (verdict: Verdict) => verdict.status === "stale" || (force && verdict.status === "unknown");
+  // What nobody here can reach, nobody here removes.
+  const clearable = (verdict: Verdict) =>
+    verdict.status === "stale" ||
+    (force && verdict.status === "unknown" && verdict.because !== "link leads nowhere here");
   const mayClear: MayClear = async (facts) => clearable((await examine(facts)).verdict);
   const removed: LockReport[] = [];
   const kept: LockReport[] = [];

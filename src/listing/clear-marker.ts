@@ -20,7 +20,7 @@ import type { LockReport } from "./lock-report.ts";
 export async function clearMarker(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
   const weightsDir = dirname(lock.place);
   // What is removed is in this very folder, whatever is swapped on the way to it meanwhile.
-  const opened = openBeneath(layout.root, weightsDir);
+  const opened = openBeneath(layout, weightsDir);
   try {
     const kernel = await lockForMarker(layout, weightsDir, opened.path);
     if (kernel === "busy") return false;

@@ -48,7 +48,7 @@ export async function heldByConfiguration(
     return { ...(await statusOfConfiguration(layout, layout.store, configuration, generation)), name, token: null };
   }
   const weightsDir = layout.weightsDir(configuration);
-  requireWithin(layout.root, weightsDir);
+  requireWithin(layout, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
   const status = await claimStatusOf({ lockPath, weightsDir, token: null, generation, configuration });
   return { ...status, name, token: null };

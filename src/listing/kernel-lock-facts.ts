@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
+import { type OnUnreadable, weightsFolders } from "../site/weights-folders.ts";
 import { isReleased, isSignedOff } from "../stores/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
 import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
@@ -11,7 +12,6 @@ import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type RemovedLock, removedLocksIn } from "../system/processes/removed-locks.ts";
-import { type OnUnreadable, weightsFolders } from "./weights-folders.ts";
 
 interface Found extends ProbedKernelLock {
   readonly path: string;

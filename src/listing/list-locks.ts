@@ -2,11 +2,11 @@ import { TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { type Layout, markerName } from "../site/layout.ts";
+import { type OnUnreadable, type WalkEvents, weightsFoldersHolding } from "../site/weights-folders.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";
-import { type OnUnreadable, type WalkEvents, weightsFoldersHolding } from "./weights-folders.ts";
 
 export interface ListRequest {
   readonly layout: Layout;

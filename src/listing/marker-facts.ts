@@ -3,6 +3,7 @@ import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
+import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { keepsKernelLocks, recordsOfClaims } from "../stores/folder/claim-lock.ts";
 import { probeKernelLock } from "../stores/folder/kernel-lock-probe.ts";
 import {
@@ -14,7 +15,7 @@ import {
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 
-/** The marker of a weights dir with all that is written about it; null where there is none. */
+/** The marker of a weights dir with all that is written about it; null where there is none. Behind a link that leads nowhere here it may be. */
 export async function markerFacts(
   layout: Layout,
   weightsDir: string,
@@ -23,8 +24,9 @@ export async function markerFacts(
   /** The kernel lock that this marker's claim would hold. */
   lockPath: string = layout.kernelLockPathOfWeightsDir(shownPath(weightsDir).text),
 ): Promise<LockFacts | null> {
+  const name = layout.displayNameOfWeightsDir(shownPath(weightsDir).text);
   const marker = readMarker(weightsDir);
-  if (marker === null) return null;
+  if (marker === null) return markerBehindLink(layout, weightsDir, name, lockPath);
   const { record, problem } = recordOfMarker(weightsDir, marker, () => recordsAt(lockPath));
   const owner = record === null ? null : configurationOf(record);
   const ownerLockPath = owner === null ? lockPath : layout.kernelLockPath(owner);
@@ -32,7 +34,7 @@ export async function markerFacts(
   const modified = localIso(Number(marker.modifiedNs / 1000n));
   return {
     kind: "file",
-    name: layout.displayNameOfWeightsDir(shownPath(weightsDir).text),
+    name,
     path: markerPath(weightsDir),
     lockPath: ownerLockPath,
     weightsDir,

@@ -26,7 +26,7 @@ export async function repairFiles(
   dryRun: boolean,
 ): Promise<MovedAside[]> {
   const weightsDir = layout.weightsDir(configuration);
-  requireWithin(layout.root, weightsDir);
+  requireWithin(layout, weightsDir);
   const lockPath = layout.kernelLockPath(configuration);
   const lockFile = lstatSync(lockPath, { throwIfNoEntry: false });
   const inTheWay: string[] = [];

@@ -32,7 +32,7 @@ const largestHistoryBytes = 64 * 1024 * 1024;
 export async function resetGeneration(layout: Layout, configuration: Configuration, dryRun: boolean): Promise<number> {
   const weightsDir = layout.weightsDir(configuration);
   const lockPath = layout.kernelLockPath(configuration);
-  requireWithin(layout.root, weightsDir);
+  requireWithin(layout, weightsDir);
   const files = { lockPath, weightsDir, name: layout.displayName(configuration) };
   if (dryRun) return 1 + highestIn([requireLockRecord(lockPath)], files);
   const kernel = await acquireLockToClear(lockPath, layout.site.lockPrimitive);

@@ -30,6 +30,8 @@ export type DoubtReason =
   | "host not reached"
   /** A training may go on there, though its holder is gone. */
   | "still being written"
+  /** A link on the way to the weights dir has no folder behind it on this host. */
+  | "link leads nowhere here"
   | DoubtInUse;
 
 /** The process that has a file open there. */

@@ -53,6 +53,8 @@ export interface LockFacts {
   /** Set when something was written that could not be trusted. */
   readonly recordProblem: UnreadableRecord | null;
   readonly marker: MarkerFacts | null;
+  /** The link on the way to the marker that has no folder behind it on this host: nobody can look whether there is one. */
+  readonly leadsNowhere?: string;
   /** The holder's PID: from the record, the marker, or the process that has the locked file open. */
   readonly pid: number | null;
   /** When it was taken, local ISO time. */

@@ -52,7 +52,7 @@ export class TreeNotes {
   }
 
   #beneath(change: (folder: string) => void): void {
-    const opened = openBeneath(this.#request.layout.root, this.#weightsDir);
+    const opened = openBeneath(this.#request.layout, this.#weightsDir);
     try {
       change(opened.path);
     } finally {

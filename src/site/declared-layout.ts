@@ -45,6 +45,7 @@ export function declaredLayout(
   const lockPath = (configuration: Configuration) => join(lockDir, kernelLockName(configuration, dimensions));
   return {
     root,
+    links: site.links,
     lockDir,
     site,
     store,

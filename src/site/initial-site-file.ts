@@ -45,6 +45,9 @@ export const siteFileTemplate = `## trainlock.yaml: what this site's folders are
 #     path: WEIGHTS_RATIO_ABLATION/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}{dimensions}
 #   - path: WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}{dimensions}
 
+## Folders that links below the root may lead into, such as a scratch file system. Only if nobody else may write this file.
+# links: [/scratch/project]
+
 ## What shows that a configuration is trained, for run, check and plan. A template may have a done and a checkpoint of its own.
 # done:
 #   when: [iter_80000.pth]    # names or globs inside the weights dir; any of them

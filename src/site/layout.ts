@@ -8,6 +8,8 @@ import type { StoreSettings } from "./store-settings.ts";
 /** Every path and name that follows from a configuration. Other programs compute the same ones, byte for byte. */
 export interface Layout {
   readonly root: string;
+  /** Folders that links below the root may lead into. */
+  readonly links: readonly string[];
   readonly lockDir: string;
   weightsDir(configuration: Configuration): string;
   kernelLockPath(configuration: Configuration): string;
@@ -71,6 +73,7 @@ export function defaultLayout(
   };
   return {
     root,
+    links: site.links,
     lockDir,
     site,
     store,

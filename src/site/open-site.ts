@@ -15,6 +15,7 @@ import { rootFrom } from "./root.ts";
 import { emptySiteConfig, type SiteConfig, siteFileName } from "./site-config.ts";
 import { parseSiteFile } from "./site-file.ts";
 import { type StoreChoice, type StoreOrigins, storeInForce } from "./store-in-force.ts";
+import { requireTrustedFile } from "./trusted-file.ts";
 
 export interface Site extends Pick<StoreChoice, "store"> {
   readonly root?: string | undefined;
@@ -54,7 +55,7 @@ export function openSite(site: Site & StoreChoice, env: Environment = process.en
   const lockDir =
     site.lockDir === undefined ? join(root, declared?.config.lockDir ?? defaultLockDir) : resolve(site.lockDir);
   // A lock dir that the caller names may be anywhere; one within the root must stay there.
-  if (site.lockDir === undefined) requireWithin(root, lockDir);
+  if (site.lockDir === undefined) requireWithin({ root, links: [] }, lockDir);
   if (declared === null) {
     const store = storeInForce(site, env, null);
     const layout = defaultLayout(root, lockDir, emptySiteConfig, store?.settings);
@@ -63,9 +64,10 @@ export function openSite(site: Site & StoreChoice, env: Environment = process.en
   const { config, file, found } = declared;
   if (config.group !== null || config.mode !== null) {
     const gid = config.group === null ? null : groupNumber(config.group, `${file}:${config.lines.group ?? 1}`);
-    for (const top of [root, lockDir]) declarePermissions(top, { gid, fileMode: config.mode });
+    for (const top of [root, lockDir, ...config.links]) declarePermissions(top, { gid, fileMode: config.mode });
   }
   const whose = found === null ? null : { file: found, rootUid };
+  if (config.links.length > 0) requireTrustedFile(file, whose, "which links are followed", "ERR_LINKS");
   const store = storeInForce(
     site,
     env,

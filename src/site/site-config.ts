@@ -43,6 +43,8 @@ export interface SiteConfig {
   readonly datasets: readonly string[] | null;
   readonly dimensions: readonly Dimension[];
   readonly weights: readonly Template[];
+  /** Folders that links below the root may lead into. */
+  readonly links: readonly string[];
   /** What shows a configuration to be trained, where its template says nothing. */
   readonly done: DoneDeclaration | null;
   /** Patterns of what a training can resume from, where its template says nothing. */
@@ -79,6 +81,7 @@ export const emptySiteConfig: SiteConfig = {
   datasets: null,
   dimensions: [],
   weights: [],
+  links: [],
   done: null,
   checkpoint: [],
   grid: null,

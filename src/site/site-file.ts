@@ -22,6 +22,7 @@ const keys = [
   "datasets",
   "dimensions",
   "weights",
+  "links",
   "done",
   "checkpoint",
   "grid",
@@ -62,6 +63,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     datasets,
     dimensions,
     weights: take("weights", (value) => readWeights(value, { dimensions, datasets }), []),
+    links: take("links", (value) => value.list().map(readLinkedFolder), []),
     done: take("done", readDoneDeclaration, null),
     checkpoint: take("checkpoint", readPatterns, []),
     grid: take("grid", (value) => ({ file, value }), null),
@@ -142,6 +144,13 @@ function readMode(value: YamlValue): number {
   const digits = value.source.replace(/^0o/, "");
   const mode = /^0?[0-7]{3}$/.test(digits) ? Number.parseInt(digits, 8) : value.fail(expected);
   return (mode & 0o600) === 0o600 && (mode & 0o111) === 0 ? mode : value.fail(`${expected}, none to execute`);
+}
+
+function readLinkedFolder(value: YamlValue): string {
+  const expected = "the absolute path of a folder, without .. in it and not / itself";
+  const path = value.text(expected);
+  const plain = /^(\/[^/\p{Cc}]+)+\/?$/u.test(path) && !/\/\.\.?(\/|$)/.test(path);
+  return plain ? path.replace(/\/$/, "") : value.fail(expected);
 }
 
 function readHost(value: YamlValue): HostName {

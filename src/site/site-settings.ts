@@ -68,6 +68,7 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ["datasets", datasets],
     ["dimensions", dimensions.map((d) => `${d.name} (${d.type}${d.optional ? ", optional" : ""}) as ${d.prefix}…`)],
     ["weights", weights.length === 0 ? [defaultWeights + suffix] : weights.map(({ text }) => text)],
+    ["links", config.links],
     ["done.when", config.done?.when ?? []],
     ["done.min_size", config.done?.minBytes ?? null],
     ["done.file", config.done?.file ?? null],

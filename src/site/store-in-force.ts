@@ -1,6 +1,4 @@
-import type { BigIntStats } from "node:fs";
-import { EnvironmentError, UsageError } from "../model/errors.ts";
-import { thisHost } from "../system/processes/this-host.ts";
+import { UsageError } from "../model/errors.ts";
 import {
   defaultTtlMs,
   fileKeys,
@@ -11,6 +9,7 @@ import {
   storeReaders,
   storeVariables,
 } from "./store-settings.ts";
+import { type FoundFile, requireTrustedFile } from "./trusted-file.ts";
 
 /** What a call says about the store; the environment and the site's file say the rest. */
 export interface StoreChoice {
@@ -27,7 +26,7 @@ interface StoreFile {
   readonly declared: StoreDeclaration;
   readonly lines: Readonly<Record<string, number>>;
   /** Null: the caller has named it, and vouches for it. */
-  readonly found: { readonly file: BigIntStats; readonly rootUid: number } | null;
+  readonly found: FoundFile | null;
 }
 
 type Key = keyof StoreSettings;
@@ -129,7 +128,7 @@ function requireWhole(settings: StoreSettings, origins: StoreOrigins): void {
 
 /**
  * A file in a shared folder may say where a password or key goes, one of the environment too, or which file is sent as one, only
- * if no stranger can have written that: it belongs to this user, root or the root's owner, and nobody else may write it.
+ * if no stranger can have written that.
  */
 function requireOwnSecrets(
   settings: StoreSettings,
@@ -140,11 +139,6 @@ function requireOwnSecrets(
   const secrets = (["keyFile", "passwordFile"] as const).filter((key) => settings[key] !== null);
   const hasSecret = secrets.length > 0 || (env[passwordVariable] ?? "") !== "";
   const deciding = [...secrets, "address", "caFile"] as const;
-  if (found === null || !hasSecret || !deciding.some((key) => origins[key].startsWith(`${path}:`))) return;
-  const trusted = [0, thisHost().uid, found.rootUid].includes(Number(found.file.uid));
-  if (trusted && (Number(found.file.mode) & 0o022) === 0) return;
-  throw new EnvironmentError(`${path} decides where a password or key goes, and others may write it`, {
-    code: "ERR_STORE_SECRET",
-    hint: "let it belong to you, root or the root's owner, writable by nobody else (chmod go-w), or name it by --config",
-  });
+  if (!hasSecret || !deciding.some((key) => origins[key].startsWith(`${path}:`))) return;
+  requireTrustedFile(path, found, "where a password or key goes", "ERR_STORE_SECRET");
 }

@@ -107,7 +107,7 @@ export class RowLooker {
     const { layout } = this.#reader;
     const weightsDir = layout.weightsDir(row.configuration);
     if (!existsSync(weightsDir)) return false;
-    requireWithin(layout.root, weightsDir);
+    requireWithin(layout, weightsDir);
     const rule = this.#ruleOf(row);
     const since = this.#againSinceMs;
     if (isEmptyRule(rule)) return since === null && hasEndedWell(layout, row.configuration);

@@ -41,7 +41,7 @@ export async function rehearse({ layout, rows, argv, ruleOf, looker }: Rehearsal
 
 function folderProblemOf(layout: Layout, weightsDir: string): string | null {
   try {
-    requireWithin(layout.root, weightsDir);
+    requireWithin(layout, weightsDir);
   } catch (error) {
     return messageOf(error);
   }

@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { weightsFolders, weightsFoldersHolding } from "../../src/listing/weights-folders.ts";
 import { defaultLayout } from "../../src/site/layout.ts";
+import { weightsFolders, weightsFoldersHolding } from "../../src/site/weights-folders.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type Finished, finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";

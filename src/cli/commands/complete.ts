@@ -1,11 +1,11 @@
 import { FieldReader } from "../../grid/fields.ts";
 import { configurationOfFolder } from "../../grid/known-rows.ts";
 import { gridSource, readGrid } from "../../grid/read-grid.ts";
-import { weightsFolders } from "../../listing/weights-folders.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes } from "../../model/errors.ts";
 import type { Layout } from "../../site/layout.ts";
 import { openLayout } from "../../site/open-site.ts";
+import { weightsFolders } from "../../site/weights-folders.ts";
 import { defineCommand, restOperand } from "../command.ts";
 import { print } from "../output.ts";
 

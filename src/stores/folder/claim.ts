@@ -6,6 +6,7 @@ import { inodeNumber } from "../../model/inode.ts";
 import type { RecordReading } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { type Layout, markerPath } from "../../site/layout.ts";
+import { requireOwnFolder } from "../../site/shared-folder.ts";
 import type { OpenedFolder } from "../../system/files/open-beneath.ts";
 import { requireWithin } from "../../system/files/within.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
@@ -18,11 +19,13 @@ import {
   earlierRuns,
   folderBefore,
   newOwnerRecord,
+  nobodyKnown,
   recordedCommand,
   withSection,
 } from "../claim-record.ts";
 import { knowingRanks } from "../ranks/knowing-ranks.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
+import { markerBehindLink } from "./behind-link.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
 import {
   type AcquireClaimLock,
@@ -153,17 +156,19 @@ async function acquireClaim(
   const examine = keepingDeath(context.examine, evidence);
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
-  if (waited === null) requireWithin(layout.root, weightsDir);
+  if (waited === null) requireWithin(layout, weightsDir);
   const kernel = waited ?? (await acquireLock(lockPath, layout.site.lockPrimitive));
   if (kernel === "busy") return { busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;
   let opened: OpenedFolder | null = null;
   try {
     // The file system may have changed during the wait: a link may lead out of the root by now.
-    if (waited !== null) requireWithin(layout.root, weightsDir);
+    if (waited !== null) requireWithin(layout, weightsDir);
     const busy = await judgeRecord(kernel, layout, configuration, examine);
     if (busy !== null) return { busy };
-    opened = prepareWeightsDir(layout.root, weightsDir, kernel.excludes);
+    const unseen = layout.links.length === 0 ? null : await lookBehindLink(context, weightsDir, examine);
+    if (unseen !== null) return { busy: unseen };
+    opened = prepareWeightsDir(layout, weightsDir, kernel.excludes);
     const folder = opened.path;
     requireRecordPlace(folder);
     const markerContext = { ...context, examine, kernel, weightsDir, folder };
@@ -200,13 +205,30 @@ async function acquireClaim(
     taken = true;
     if (!excludesAllHosts(kernel)) sweepCrashed(kernel, folder, marker.placed, token);
     const placed = marker.placed.knownAs(markerPath(weightsDir));
-    return { taken: { kernel, marker: placed, root: layout.root, weightsDir, record: complete, earlier } };
+    return { taken: { kernel, marker: placed, bounds: layout, weightsDir, record: complete, earlier } };
   } catch (error) {
     throw opened?.named(error) ?? error;
   } finally {
     opened?.close();
     if (!taken) kernel.release();
   }
+}
+
+/** Throws an EnvironmentError where another configuration has the same folder behind a link. Null: nothing speaks against it. */
+async function lookBehindLink(
+  { layout, configuration }: Pick<MarkerContext, "layout" | "configuration">,
+  weightsDir: string,
+  examine: Examine,
+): Promise<Busy | null> {
+  const facts = markerBehindLink(
+    layout,
+    weightsDir,
+    layout.displayName(configuration),
+    layout.kernelLockPath(configuration),
+  );
+  if (facts !== null) return { holder: nobodyKnown, ...(await examine(facts)), path: facts.path };
+  await requireOwnFolder(layout, weightsDir);
+  return null;
 }
 
 /** When the marker was placed, by the file server's clock. */

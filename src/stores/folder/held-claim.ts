@@ -6,7 +6,7 @@ import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { markerPath, markerRecordPath } from "../../site/layout.ts";
 import { type OpenedFolder, openBeneath } from "../../system/files/open-beneath.ts";
-import { isOutsideRoot } from "../../system/files/within.ts";
+import { type Bounds, isOutsideRoot } from "../../system/files/outside-root.ts";
 import { errnoOf, systemError } from "../../system/libc/errno.ts";
 import { asReleased, generationOf, withChild, withSection } from "../claim-record.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../store.ts";
@@ -22,7 +22,7 @@ import { writeMarkerRecord } from "./temporary-file.ts";
 export interface TakenClaim {
   readonly kernel: KernelLock;
   readonly marker: PlacedMarker;
-  readonly root: string;
+  readonly bounds: Bounds;
   readonly weightsDir: string;
   readonly record: OwnerRecord;
   readonly earlier: EarlierRuns;
@@ -35,7 +35,7 @@ export class HeldClaim implements HeldLock {
   readonly address: string;
   readonly descriptors: readonly number[];
   readonly earlier: EarlierRuns;
-  readonly #root: string;
+  readonly #bounds: Bounds;
   readonly #weightsDir: string;
   readonly #excludesAll: boolean;
   readonly #lost = new AbortController();
@@ -51,13 +51,13 @@ export class HeldClaim implements HeldLock {
   /** Checks, changes of the record and the release come one after another: each changes the same two files. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor({ kernel, marker, root, weightsDir, record, earlier }: TakenClaim, checkEveryMs: number) {
+  constructor({ kernel, marker, bounds, weightsDir, record, earlier }: TakenClaim, checkEveryMs: number) {
     this.token = record.trainlock?.token ?? "";
     this.generation = record.trainlock?.generation ?? 0;
     this.address = kernel.path;
     this.descriptors = kernel.descriptors;
     this.earlier = earlier;
-    this.#root = root;
+    this.#bounds = bounds;
     this.#weightsDir = weightsDir;
     this.#excludesAll = excludesAllHosts(kernel);
     this.#kernel = kernel;
@@ -295,7 +295,7 @@ export class HeldClaim implements HeldLock {
 
   #open(): OpenedFolder {
     try {
-      return openBeneath(this.#root, this.#weightsDir);
+      return openBeneath(this.#bounds, this.#weightsDir);
     } catch (error) {
       throw isOutsideRoot(error) ? systemError("use the folder", this.#weightsDir, "ELOOP") : error;
     }

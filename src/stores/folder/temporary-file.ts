@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { TrainlockError } from "../../model/errors.ts";
 import { markerName, markerRecordPath } from "../../site/layout.ts";
 import { makeBeneath, type OpenedFolder } from "../../system/files/open-beneath.ts";
+import type { Bounds } from "../../system/files/outside-root.ts";
 import { ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, errnoOf, isErrno, systemError } from "../../system/libc/errno.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
@@ -108,8 +109,8 @@ function isAbandoned(path: string): boolean {
  * Makes the weights dir, proves that it can be written, and holds it open. `excludes`: a kernel lock keeps other claims of this
  * kernel away.
  */
-export function prepareWeightsDir(root: string, weightsDir: string, excludes: boolean): OpenedFolder {
-  const opened = makeBeneath(root, weightsDir);
+export function prepareWeightsDir(bounds: Bounds, weightsDir: string, excludes: boolean): OpenedFolder {
+  const opened = makeBeneath(bounds, weightsDir);
   try {
     sweepTemporaryFiles(opened.path, excludes);
     return opened;

@@ -10,6 +10,7 @@ import type { Examine } from "../../model/examine.ts";
 import { type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
+import { requireOwnFolder } from "../../site/shared-folder.ts";
 import type { StoreSettings } from "../../site/store-settings.ts";
 import { makeBeneath } from "../../system/files/open-beneath.ts";
 import { canWriteIn } from "../../system/files/shared-permissions.ts";
@@ -114,12 +115,13 @@ async function planFiles(
   configuration: Configuration,
 ): Promise<FilesPlan> {
   const weightsDir = layout.weightsDir(configuration);
-  requireWithin(layout.root, weightsDir);
+  requireWithin(layout, weightsDir);
+  await requireOwnFolder(layout, weightsDir);
   const unwritable = unwritableFolder(layout, configuration);
   if (alsoMarker === true || (alsoMarker === null && unwritable === null)) return "lock";
   const busy = alsoMarker === null ? await lookAtFiles(configuration) : null;
   if (busy !== null) return busy;
-  if (canWriteIn(weightsDir)) makeBeneath(layout.root, weightsDir).close();
+  if (canWriteIn(weightsDir)) makeBeneath(layout, weightsDir).close();
   const notKeptOut = "jobs that know only the kernel lock and the marker are";
   onNote(
     alsoMarker === false

@@ -2,10 +2,11 @@ import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync } f
 import { dirname, join } from "node:path";
 import { EnvironmentError } from "../../model/errors.ts";
 import { asSystemError, isErrno } from "../libc/errno.ts";
+import { allowedLinkOn, descriptors, folderFlags as folder, openLinked } from "./allowed-links.ts";
 import { shownPath } from "./byte-names.ts";
 import { nearestExisting } from "./nearest-existing.ts";
+import { type Bounds, outsideRoot } from "./outside-root.ts";
 import { makeSharedFolder, ownerOf, shareFolder } from "./shared-permissions.ts";
-import { outsideRoot } from "./within.ts";
 
 /** A folder that is held open: what is swapped on the way to it afterwards changes nothing. */
 export interface OpenedFolder {
@@ -16,25 +17,21 @@ export interface OpenedFolder {
   named(error: unknown): unknown;
 }
 
-/** O_PATH of open(2): a folder on the way need not be readable. */
-const pathOnly = 0o10000000;
-const folder = pathOnly | constants.O_DIRECTORY;
-const descriptors = "/proc/self/fd";
-
 /**
- * Opens a folder below `root` step by step, each name in the folder that was opened before it, and follows no link: whoever
- * swaps a folder for a link meanwhile makes this fail, and leads it nowhere. Links that stay within the root are resolved
- * before. Throws an EnvironmentError for a folder outside, and what opening a folder throws, as ENOENT, or ENOTDIR for a link.
+ * Opens a folder below the root step by step, each name in the folder that was opened before it, and follows no link but one into
+ * a folder that the site allows: whoever swaps a folder for a link meanwhile makes this fail, and leads it nowhere. Links that
+ * stay within the root are resolved before. Throws an EnvironmentError for a folder outside, and what opening a folder throws,
+ * as ENOENT, or ENOTDIR for a link.
  */
-export function openBeneath(root: string, path: string): OpenedFolder {
+export function openBeneath(bounds: Bounds, path: string): OpenedFolder {
   // One whose name is no text is reached through a descriptor already.
   if (shownPath(path).bytes !== null || !existsSync(descriptors)) return byItsPath(path);
-  return walkBeneath(root, path, openStep);
+  return walkBeneath(bounds, path, openStep);
 }
 
 /** The same for a folder that is made where it is missing, with those above it, each as {@link makeSharedFolder} does. */
-export function makeBeneath(root: string, path: string): OpenedFolder {
-  if (existsSync(descriptors)) return walkBeneath(root, path, makeStep);
+export function makeBeneath(bounds: Bounds, path: string): OpenedFolder {
+  if (existsSync(descriptors)) return walkBeneath(bounds, path, makeStep);
   makeSharedFolder(path);
   return byItsPath(path);
 }
@@ -71,28 +68,38 @@ function makeIn(path: string): boolean {
   }
 }
 
-function walkBeneath(root: string, path: string, step: Step): OpenedFolder {
-  const real = nearestExisting(path).leadsTo;
-  const { top, opened: first } = openTop(root);
+function walkBeneath(bounds: Bounds, path: string, step: Step): OpenedFolder {
+  const { leadsTo } = nearestExisting(path);
+  const { top, opened: first } = openTop(bounds.root);
   const prefix = top === "/" ? "/" : `${top}/`;
-  if (real !== top && !real.startsWith(prefix)) {
-    closeSync(first);
-    throw outsideRoot(root, path);
+  if (leadsTo === top || leadsTo.startsWith(prefix)) {
+    return openedFolder(walk(first, prefix, leadsTo.slice(prefix.length).split("/"), step), path);
   }
-  let fd = first;
-  let reached = prefix;
-  for (const name of real.slice(prefix.length).split("/")) {
+  closeSync(first);
+  const link = allowedLinkOn(bounds, path);
+  if (link === null) throw outsideRoot(bounds.root, path);
+  return openedFolder(walk(openLinked(bounds, link), link.path, link.rest, step), path);
+}
+
+/** Closes the folder where it starts, `reached` as people know it. */
+function walk(start: number, reached: string, names: readonly string[], step: Step): number {
+  let fd = start;
+  let path = reached;
+  for (const name of names) {
     if (name === "") continue;
-    reached = join(reached, name);
+    path = join(path, name);
     let next: number;
     try {
-      next = step(fd, name, reached);
+      next = step(fd, name, path);
     } finally {
       closeSync(fd);
     }
     fd = next;
   }
-  const opened = fd;
+  return fd;
+}
+
+function openedFolder(opened: number, path: string): OpenedFolder {
   const own = `${descriptors}/${opened}`;
   return { path: own, close: () => closeSync(opened), named: (error) => withName(error, own, path) };
 }
