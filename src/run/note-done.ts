@@ -1,6 +1,7 @@
 import { messageOf } from "../model/errors.ts";
 import { recordedCommand } from "../stores/claim-record.ts";
 import type { HeldLock } from "../stores/store.ts";
+import { beneath } from "../system/files/open-beneath.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { writeDoneFile } from "./done-file.ts";
 import { findCheckpoint } from "./find-done.ts";
@@ -42,14 +43,16 @@ export class DoneNote {
         tell.warning(`${missing}; ${done.file} is not written`);
         return;
       }
-      writeDoneFile(this.#weightsDir, done.file, {
+      const word = {
         configuration,
         generation: this.#lock.generation,
         command: recordedCommand(layout.site, argv) ?? [],
         when: done.patterns,
         startedAt: this.#startedAt,
         endedAt: Date.now(),
-      });
+      };
+      const name = done.file;
+      beneath(layout, this.#weightsDir, (folder) => writeDoneFile(folder, name, word));
     } catch (error) {
       tell.warning(`${done.file} could not be written: ${messageOf(error)}`);
     }

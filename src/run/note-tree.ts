@@ -1,6 +1,6 @@
 import { messageOf } from "../model/errors.ts";
 import type { HeldLock } from "../stores/store.ts";
-import { openBeneath } from "../system/files/open-beneath.ts";
+import { beneath } from "../system/files/open-beneath.ts";
 import { removeNotedTree, writeNotedTree } from "../system/processes/noted-tree.ts";
 import { type ProcessIdentity, readTreeProcess } from "../system/processes/process-tree.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -52,12 +52,7 @@ export class TreeNotes {
   }
 
   #beneath(change: (folder: string) => void): void {
-    const opened = openBeneath(this.#request.layout, this.#weightsDir);
-    try {
-      change(opened.path);
-    } finally {
-      opened.close();
-    }
+    beneath(this.#request.layout, this.#weightsDir, change);
   }
 
   remove(): void {

@@ -1,7 +1,8 @@
 import { existsSync, renameSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../site/layout.ts";
+import { beneath } from "../system/files/open-beneath.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import type { DoneRule } from "./done-rule.ts";
 import { type DoneFinding, findDone } from "./find-done.ts";
@@ -31,12 +32,15 @@ export async function makeWay(
   const moved = [...paths].filter((path) => existsSync(path));
   let number = 1;
   while (moved.some((path) => existsSync(`${path}.before-${number}`))) number += 1;
-  for (const path of moved) {
-    try {
-      renameSync(path, `${path}.before-${number}`);
-    } catch (error) {
-      throw asSystemError("rename", path, error);
+  if (moved.length === 0) return { kind: "not done" };
+  beneath(layout, weightsDir, (folder) => {
+    for (const path of moved.map((each) => join(folder, relative(weightsDir, each)))) {
+      try {
+        renameSync(path, `${path}.before-${number}`);
+      } catch (error) {
+        throw asSystemError("rename", path, error);
+      }
     }
-  }
+  });
   return { kind: "not done" };
 }

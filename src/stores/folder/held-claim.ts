@@ -5,7 +5,7 @@ import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { markerPath, markerRecordPath } from "../../site/layout.ts";
-import { type OpenedFolder, openBeneath } from "../../system/files/open-beneath.ts";
+import { beneath } from "../../system/files/open-beneath.ts";
 import { type Bounds, isOutsideRoot } from "../../system/files/outside-root.ts";
 import { errnoOf, systemError } from "../../system/libc/errno.ts";
 import { asReleased, generationOf, withChild, withSection } from "../claim-record.ts";
@@ -283,19 +283,8 @@ export class HeldClaim implements HeldLock {
    * leads nowhere, and one that was swapped before is away.
    */
   #beneath<T>(change: (folder: string) => T): T {
-    const opened = this.#open();
     try {
-      return change(opened.path);
-    } catch (error) {
-      throw opened.named(error);
-    } finally {
-      opened.close();
-    }
-  }
-
-  #open(): OpenedFolder {
-    try {
-      return openBeneath(this.#bounds, this.#weightsDir);
+      return beneath(this.#bounds, this.#weightsDir, change);
     } catch (error) {
       throw isOutsideRoot(error) ? systemError("use the folder", this.#weightsDir, "ELOOP") : error;
     }

@@ -68,6 +68,18 @@ function makeIn(path: string): boolean {
   }
 }
 
+/** Does something in a folder that is held open for that; errors name it as people know it. */
+export function beneath<T>(bounds: Bounds, path: string, work: (folder: string) => T): T {
+  const opened = openBeneath(bounds, path);
+  try {
+    return work(opened.path);
+  } catch (error) {
+    throw opened.named(error);
+  } finally {
+    opened.close();
+  }
+}
+
 function walkBeneath(bounds: Bounds, path: string, step: Step): OpenedFolder {
   const { leadsTo } = nearestExisting(path);
   const { top, opened: first } = openTop(bounds.root);
