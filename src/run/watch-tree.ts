@@ -3,8 +3,13 @@ import type { ProcessTree } from "./command-tree.ts";
 
 /** A short command never pays for a look. A launcher starts its workers in its first moments: a look comes after a third of its age. */
 const [leastPauseMs, mostPauseMs, shareOfAge] = [15, 1000, 1 / 3];
-/** The looks take at most a fiftieth of one processor: reading /proc takes long on a large host. */
+/**
+ * The looks take at most a fiftieth of one processor: reading /proc takes long on a large host. By the time that they compute: on a
+ * host that is busy each takes long by the clock, and just there new processes should not be noted late.
+ */
 const pausePerLook = 50;
+/** Whatever a look costs: the longer the pause, the more processes that no note tells of when the wrapper is killed. */
+const longestPauseMs = 5000;
 
 /** Looks at a command's tree again and again, and hands it on whenever it has changed. Returns how to end this. */
 export function watchTree(tree: ProcessTree, onChange: (living: readonly TreeProcess[]) => void): () => void {
@@ -12,7 +17,7 @@ export function watchTree(tree: ProcessTree, onChange: (living: readonly TreePro
   const startedAt = performance.now();
   let timer: NodeJS.Timeout;
   const look = () => {
-    const beganAt = performance.now();
+    const usedBefore = process.cpuUsage();
     const living = tree.living();
     const now = living
       .map(({ pid, startTimeTicks }) => `${pid} ${startTimeTicks}`)
@@ -20,9 +25,10 @@ export function watchTree(tree: ProcessTree, onChange: (living: readonly TreePro
       .join(",");
     if (now !== before) onChange(living);
     before = now;
-    const endedAt = performance.now();
-    const pauseMs = Math.min(mostPauseMs, Math.max(leastPauseMs, (endedAt - startedAt) * shareOfAge));
-    timer = setTimeout(look, Math.max(pauseMs, (endedAt - beganAt) * pausePerLook));
+    const { user, system } = process.cpuUsage(usedBefore);
+    const pauseMs = Math.min(mostPauseMs, Math.max(leastPauseMs, (performance.now() - startedAt) * shareOfAge));
+    const restMs = Math.min(longestPauseMs, ((user + system) / 1000) * pausePerLook);
+    timer = setTimeout(look, Math.max(pauseMs, restMs));
   };
   timer = setTimeout(look, leastPauseMs);
   return () => clearTimeout(timer);
