@@ -26,8 +26,9 @@ async function main(argv: readonly string[]): Promise<number> {
     command = await loadCommand(name);
     if (command === null) throw unknownCommand(name);
     const values = parseCall(name, command, args);
-    if (values !== null) return await command.execute(values, loadCommands);
     // Loaded here: no other call should pay for it.
+    if (values?.debug === true) (await import("./show/question-text.ts")).showQuestions();
+    if (values !== null) return await command.execute(values, loadCommands);
     print((await import("./help.ts")).commandHelp(name, command));
     return exitCodes.ok;
   } catch (error) {

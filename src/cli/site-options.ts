@@ -15,6 +15,7 @@ export const placeOptions = grouped("Common options", {
   lockDir: value("<dir>", "the folder of the kernel locks (else training_locks in the root)"),
   config: value("<file>", `the site's file (else $${configVariable}, else trainlock.yaml in the root)`),
   color: negatedFlag("no colours, also on a terminal"),
+  debug: flag("show what ssh, schedulers and etcd were asked, and what they answered"),
 });
 
 export const siteOptions = {

@@ -1,4 +1,6 @@
 import type { ClientRequest } from "node:http";
+import { messageOf } from "../model/errors.ts";
+import { tellQuestion } from "../system/questions.ts";
 import type { Connections } from "./connections.ts";
 import { brokenConnection, noAnswer, tooLarge } from "./failures.ts";
 
@@ -137,7 +139,22 @@ interface Stale {
   readonly stale: unknown;
 }
 
-function attempt(connections: Connections, request: Request, largestBytes: number): Promise<Reply | Stale> {
+async function attempt(connections: Connections, request: Request, largestBytes: number): Promise<Reply | Stale> {
+  const since = performance.now();
+  const asked = ["etcd", "POST", `${request.endpoint}${request.path}`];
+  try {
+    const reply = await exchange(connections, request, largestBytes);
+    // Neither question nor answer is shown: passwords, tokens and records are in them.
+    const ended = "stale" in reply ? "an idle connection was gone" : `HTTP ${reply.status}, ${reply.text.length} bytes`;
+    tellQuestion(since, { asked, ended, said: "stale" in reply || reply.status === 200 ? [] : [reply.text] });
+    return reply;
+  } catch (error) {
+    tellQuestion(since, { asked, ended: "failed", said: [messageOf(error)] });
+    throw error;
+  }
+}
+
+function exchange(connections: Connections, request: Request, largestBytes: number): Promise<Reply | Stale> {
   return new Promise((resolve, reject) => {
     let status = 0;
     let dateMs: number | null = null;

@@ -1,3 +1,4 @@
+import { tellQuestion } from "../system/questions.ts";
 import type { Connections } from "./connections.ts";
 import { EtcdError } from "./errors.ts";
 import { codes, tooLarge } from "./failures.ts";
@@ -34,9 +35,12 @@ export class LineStream {
     this.#connections = connections;
     this.#endpoint = request.endpoint;
     this.#largestBytes = largestBytes;
+    const since = performance.now();
+    const asked = ["etcd", "POST", `${request.endpoint}${request.path}`];
     this.#sent = send(connections, request, {
       status: (received) => {
         this.status = received;
+        tellQuestion(since, { asked, ended: `HTTP ${received}, a stream`, said: [] });
       },
       data: (chunk) => this.#receive(chunk),
       ended: () => this.#finish(),

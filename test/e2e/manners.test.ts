@@ -1,9 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { leaveForeignMarker } from "../support/foreign-lock.ts";
+import { standIns } from "../support/stand-ins.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, trainlock } from "../support/trainlock.ts";
 
@@ -131,6 +133,40 @@ describe("durations", () => {
     const of = configuration(await temporaryRoot());
     const run = await trainlock(["run", ...of.args, `--kill-after=${duration}`, "--", "true"]);
     expect(run).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("is not a duration") });
+  });
+});
+
+describe("--debug shows on standard error what others were asked and what they answered", () => {
+  test("ssh and schedulers, with exit code and time, and without secrets; the result is the same", async () => {
+    const of = configuration(await temporaryRoot());
+    leaveForeignMarker(of, { hostname: "unknown-key-1", pid: 4711, jobId: "123456" });
+    const answers = join(of.root, "answers");
+    mkdirSync(answers);
+    writeFileSync(join(answers, "squeue"), "header --api-token=hush\n".repeat(20));
+    const { env, log } = await standIns("squeue", "sacct");
+    const call = ["list", "--root", of.root, "--scheduler", "slurm"];
+    const options = { env: { ...env, STAND_IN_ANSWER: answers } };
+    const plain = await trainlock(call, options);
+    const debug = await trainlock([...call, "--debug"], options);
+    expect(debug.stdout).toBe(plain.stdout);
+    expect(log().filter((line) => line.startsWith("start ssh"))).toHaveLength(2);
+    expect(debug.stderr).toMatch(/^debug: ssh -T .* -- unknown-key-1 'sh -s'\ndebug: {3}exit code 255 after \d+ ms\n/m);
+    expect(debug.stderr).toContain("debug:   | Host key verification failed.");
+    expect(debug.stderr).toMatch(/^debug: squeue .*\ndebug: {3}exit code 0 after \d+ ms\n/m);
+    expect(debug.stderr).toContain("debug:   | header --api-token=***\n");
+    expect(debug.stderr).toContain("debug:   | and 12 more lines");
+    expect(debug.stderr).not.toContain("hush");
+    expect(plain.stderr).not.toContain("debug:");
+  });
+
+  test("etcd, without what was sent", async () => {
+    const root = await temporaryRoot();
+    const call = ["--debug", "list", "--root", root, "--store", "etcd://127.0.0.1:1"];
+    const { stderr } = await trainlock(call, {
+      env: { TRAINLOCK_STORE_USER: "alice", TRAINLOCK_STORE_PASSWORD: "hush" },
+    });
+    expect(stderr).toMatch(/^debug: etcd POST 127\.0\.0\.1:1\/v3\/\S+\ndebug: {3}failed after \d+ ms\n/m);
+    expect(stderr).not.toContain("hush");
   });
 });
 

@@ -211,6 +211,7 @@ function callFor(layout: Layout, argv: readonly string[], given: SubmitOptions):
     { ...siteOptions, ...evidenceOptions, ...doneOptions, ...elementOptions },
     {
       ...given,
+      debug: false,
       root: layout.root,
       ...(given.lockDir === undefined ? {} : { lockDir: resolve(given.lockDir) }),
       ...(config === undefined ? {} : { config: resolve(config) }),

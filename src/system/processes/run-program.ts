@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { tellQuestion } from "../questions.ts";
 import { noteOwnChild } from "./own-children.ts";
 
 /** How a program that was asked something answered. */
@@ -21,7 +22,28 @@ const mostOutputBytes = 64 * 1024 * 1024;
 const pipePatienceMs = 200;
 
 /** Runs a program to its end, never through a shell, and never longer than its time. Never rejects. */
-export function runProgram({ argv, input = "", timeoutMs }: ProgramCall): Promise<ProgramAnswer> {
+export async function runProgram(call: ProgramCall): Promise<ProgramAnswer> {
+  const since = performance.now();
+  const answer = await run(call);
+  const said = answer.kind === "ended" ? [answer.stdout, answer.stderr] : [];
+  tellQuestion(since, { asked: call.argv, ended: endOf(answer), said });
+  return answer;
+}
+
+function endOf(answer: ProgramAnswer): string {
+  switch (answer.kind) {
+    case "missing":
+      return `not started (${answer.why})`;
+    case "late":
+      return "no answer in time";
+    case "too much":
+      return "too much to read";
+    case "ended":
+      return answer.exitCode === null ? "killed by a signal" : `exit code ${answer.exitCode}`;
+  }
+}
+
+function run({ argv, input = "", timeoutMs }: ProgramCall): Promise<ProgramAnswer> {
   return new Promise((resolve) => {
     const [file, ...args] = argv;
     if (timeoutMs <= 0) return resolve({ kind: "late" });
