@@ -1,4 +1,5 @@
 import { chmodSync } from "node:fs";
+import { resolve } from "node:path";
 import { expect } from "vitest";
 import { readProcessTable, readTreeProcess } from "../../src/system/processes/process-tree.ts";
 import { isRunning } from "../support/process-state.ts";
@@ -46,6 +47,17 @@ etcdTest(
       exitCode: 75,
       stderr: expect.stringContaining(String(commandPid)),
     });
+    const inLibrary = `
+      import { TrainingLock } from ${JSON.stringify(resolve("dist/lib/index.js"))};
+      const lock = new TrainingLock({ strategy: "baseline", dataset: "IDD-AW", model: "deeplabv3plus_r50" });
+      console.log(await lock.acquire(), (await lock.getLockHolder()).living.pid);
+      process.exit();
+    `;
+    const { stdout } = await finish(process.execPath, ["--input-type=module", "-e", inLibrary], {
+      env: environment({ ...site.env, TRAINLOCK_ROOT: site.root }),
+      timeoutMs: 30_000,
+    });
+    expect(stdout).toBe(`false ${commandPid}\n`);
     expect(isRunning(commandPid)).toBe(true);
     process.kill(commandPid, "SIGKILL");
     await until("its end", () => !isRunning(commandPid) || null);

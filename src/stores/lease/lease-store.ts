@@ -66,9 +66,7 @@ export function leaseStore(options: LeaseStoreOptions): LockStore {
     // has made progress.
     for (let deleted = 0; deleted < 3; ) {
       // Looked at first: a claim that is refused needs neither lease nor keeper.
-      const seen = counts
-        ? await lookForClaim(client, { lock: keys.lock, ends })
-        : { ...(await client.get(keys.lock)), ends: null };
+      const seen = await lookForClaim(client, { lock: keys.lock, ends });
       const { entry, revision: seenAt } = seen;
       if (entry !== null) {
         const busy = await busyWith(leaseFacts(address, layout, entry), configuration);
@@ -81,7 +79,7 @@ export function leaseStore(options: LeaseStoreOptions): LockStore {
         const busy = await busyWith(left, configuration);
         if (busy !== null) return { kind: "busy", busy, wait: waitForEnd(configuration, command) };
       }
-      const before = runsIn(seen.ends, layout, configuration);
+      const before = runsIn(counts ? seen.ends : null, layout, configuration);
       const earlier = { ...before, evidence: before.killed === null ? [] : [leaseEnded(keys.lock)] };
       const record = newOwnerRecord({
         ...{ configuration, token, generation: 0, weightsDir, lockInode: null, command: told, earlier },
