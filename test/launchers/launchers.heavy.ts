@@ -6,6 +6,7 @@ import { requiresPrograms, withoutWhatItNeeds } from "../support/requirements.ts
 import { holdWithRun } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { type Desk, desk, namesOf, recipes } from "./recipes.ts";
+import { torchrun } from "./torchrun.ts";
 
 const recipe = (name: string) => recipes.get(name) ?? "exit 99";
 const codesOf = (runs: readonly ReturnType<Desk["start"]>[]) =>
@@ -83,18 +84,6 @@ requiresPrograms("tsp", "python3")("task-spooler: twice at once, each configurat
   await at.start("tsp -w; tsp -K", socket).finished;
   expect(namesOf(await at.trained())).toEqual(["deeplabv3plus_r50", "segformer_mit-b5"]);
 });
-
-/** Debian's torchrun fails on its Python before it starts a worker: one function gets None where it expects a map. */
-const torchrun = `#!/usr/bin/python3
-import torch.distributed.elastic.multiprocessing as workers
-import torch.distributed.elastic.multiprocessing.api as api
-plain = api.to_map
-def to_map(given, size):
-    return plain(api.Std.NONE if given is None else given, size)
-api.to_map = workers.to_map = to_map
-from torch.distributed.run import main
-main()
-`;
 
 const hasTorch =
   spawnSync("/usr/bin/python3", ["-c", "import torch.distributed.run"], { stdio: "ignore" }).status === 0;
