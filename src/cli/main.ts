@@ -6,11 +6,7 @@ import type { Command } from "./command.ts";
 import { commandNames, loadCommand, loadCommands } from "./commands.ts";
 import { hasResult, print, printJson, say } from "./output.ts";
 import { nearestHint, parseCall, splitBeforeCommand } from "./parse-call.ts";
-
-/** Set by the build. */
-declare const TRAINLOCK_VERSION: string;
-declare const TRAINLOCK_COMMIT: string;
-declare const TRAINLOCK_COMMIT_DATE: string;
+import { versionLine } from "./version.ts";
 
 /** Returns the exit code of a call. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -56,8 +52,7 @@ async function programOption(given: string): Promise<number> {
 function versionText(): string {
   const { bun, node } = process.versions;
   const runtime = bun === undefined ? `Node ${node}` : `Bun ${bun}`;
-  const commit = `commit ${TRAINLOCK_COMMIT}, ${TRAINLOCK_COMMIT_DATE}`;
-  return `trainlock ${TRAINLOCK_VERSION} (${commit})\n${runtime}, ${process.platform}-${process.arch}\n`;
+  return `${versionLine()}\n${runtime}, ${process.platform}-${process.arch}\n`;
 }
 
 async function programHelp(): Promise<string> {

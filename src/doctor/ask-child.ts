@@ -1,6 +1,6 @@
 import type { Outcome } from "../model/finding.ts";
 import { fault } from "../model/finding.ts";
-import { runProgram } from "../system/processes/run-program.ts";
+import { firstLine, runProgram } from "../system/processes/run-program.ts";
 
 /** Asks one probe in a process of its own: a file system that hangs, hangs that one. */
 export async function askChild(name: string, folder: string, timeoutMs: number): Promise<Outcome> {
@@ -21,10 +21,6 @@ export async function askChild(name: string, folder: string, timeoutMs: number):
         fault(`the probe failed: ${firstLine(answer.stderr)}`, "nothing is known about this")
       );
   }
-}
-
-function firstLine(text: string): string {
-  return text.trim().split("\n")[0]?.slice(0, 200) ?? "";
 }
 
 /** Written by this very program, so its form is taken for granted once it is JSON. */

@@ -17,6 +17,7 @@ import { remoteShell } from "./remote-shell.ts";
 import { schedulerFindings } from "./scheduler-checks.ts";
 
 export { allocationOf, otherHostsOf } from "./allocation.ts";
+export { copyFindings } from "./copies.ts";
 export { openInTime } from "./open-in-time.ts";
 
 export interface DoctorRequest {
@@ -94,10 +95,20 @@ async function tellLinks(layout: Layout, tell: Tell): Promise<void> {
 
 type Tell = (check: string, subject: string, outcome: Outcome) => void;
 
-/** All at once: a file system that hangs, hangs each of them, and costs one time limit. */
+/**
+ * All at once: a file system that hangs, hangs each of them, and costs one time limit. What keeps several from being tried is
+ * told once.
+ */
 async function probeFolder(folder: string, names: readonly string[], timeoutMs: number, tell: Tell): Promise<void> {
-  const asked = names.map((name) => askChild(name, folder, timeoutMs));
-  for (const [index, outcome] of asked.entries()) tell(names[index] ?? "", folder, await outcome);
+  const outcomes = await Promise.all(names.map((name) => askChild(name, folder, timeoutMs)));
+  const causes = outcomes.map((outcome) => (outcome.level === "ok" ? null : JSON.stringify(outcome)));
+  for (const [index, outcome] of outcomes.entries()) {
+    const cause = causes[index] ?? null;
+    if (cause !== null && causes.indexOf(cause) < index) continue;
+    const also = names.filter((_, other) => other > index && cause !== null && causes[other] === cause);
+    const found = also.length > 0 ? `${outcome.found} (the same: ${also.join(", ")})` : outcome.found;
+    tell(names[index] ?? "", folder, { ...outcome, found });
+  }
 }
 
 function pidNamespaceOutcome(): Outcome {

@@ -1,12 +1,13 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sshFailure } from "../evidence/remote/ask-host.ts";
+import { messageOf } from "../model/errors.ts";
 import { fault, type Outcome, ok } from "../model/finding.ts";
 import { shellWord } from "../model/shell-word.ts";
 import type { ProvedHost } from "../site/lock-scope.ts";
 import { findMount, parseMountInfo } from "../system/files/mount-table.ts";
 import type { LockPrimitive } from "../system/libc/flock.ts";
-import { type ProgramAnswer, runProgram } from "../system/processes/run-program.ts";
+import { firstLine, type ProgramAnswer, runProgram } from "../system/processes/run-program.ts";
 import { randomHex } from "../system/random.ts";
 import { holdByProgram, holdInChild } from "./lock-holder.ts";
 import type { RemoteShell } from "./remote-shell.ts";
@@ -50,8 +51,8 @@ export async function tryHost(
       };
     const there = await heldHere(path, run);
     const here = await heldThere(shell, path, timeoutMs);
-    const locks = verdictOn(there, here, shell.host);
-    const settled = there !== "failed" && here !== "failed";
+    const locks = verdictOn(there, here);
+    const settled = typeof there === "string" && typeof here === "string";
     return {
       reach,
       locks,
@@ -81,47 +82,62 @@ export async function refusingHost(shell: RemoteShell, lockDir: string, timeoutM
   }
 }
 
-type Answer = "busy" | "locked" | "failed";
+type Answer = "busy" | "locked" | Failure;
+
+interface Failure {
+  /** In the program's own words. */
+  readonly failed: string;
+}
 
 async function heldHere(path: string, run: (line: string) => Promise<ProgramAnswer>): Promise<Answer> {
   const holder = await holdInChild("flock", path);
   try {
     const answer = await run(`flock -x -n -E ${busyCode} ${shellWord(path)} true`);
-    if (answer.kind !== "ended") return "failed";
-    return answer.exitCode === busyCode ? "busy" : answer.exitCode === 0 ? "locked" : "failed";
+    return answerOf(answer);
   } finally {
     await holder.release();
   }
+}
+
+/** What flock(1) found. */
+function answerOf(answer: ProgramAnswer): Answer {
+  if (answer.kind === "late") return { failed: "no answer in time" };
+  if (answer.kind !== "ended") return { failed: "flock cannot be started" };
+  if (answer.exitCode === busyCode) return "busy";
+  return answer.exitCode === 0 ? "locked" : { failed: firstLine(answer.stderr) };
 }
 
 async function heldThere(shell: RemoteShell, path: string, timeoutMs: number): Promise<Answer> {
   const line = `flock -x -n ${shellWord(path)} sh -c 'echo HELD; read -r _ && echo THERE; cat >/dev/null'`;
-  const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), timeoutMs).unref());
-  const holder = await Promise.race([holdByProgram(shell.argv(line)).catch(() => null), late]);
-  if (holder === null) return "failed";
+  const late = new Promise<Failure>((resolve) =>
+    setTimeout(() => resolve({ failed: "no answer in time" }), timeoutMs).unref(),
+  );
+  const held = holdByProgram(shell.argv(line)).catch((error: unknown) => ({ failed: messageOf(error) }));
+  const holder = await Promise.race([held, late]);
+  if ("failed" in holder) return holder;
   try {
     const answer = await runProgram({ argv: ["flock", "-x", "-n", "-E", String(busyCode), path, "true"], timeoutMs });
     // A launcher that gives its command no input ends the holder at once.
-    if (answer.kind !== "ended" || (await Promise.race([holder.isThere(), late])) !== true) return "failed";
-    return answer.exitCode === busyCode ? "busy" : answer.exitCode === 0 ? "locked" : "failed";
+    if ((await Promise.race([holder.isThere(), late])) !== true) return { failed: "the holder ended by itself" };
+    return answerOf(answer);
   } finally {
     await holder.release();
   }
 }
 
-function verdictOn(there: Answer, here: Answer, host: string): Outcome {
+function verdictOn(there: Answer, here: Answer): Outcome {
   if (there === "busy" && here === "busy") return ok("held here it is busy there, and held there it is busy here");
-  if (there === "failed" || here === "failed") {
-    const what = there === "failed" ? `asking for the lock on ${host}` : `holding the lock on ${host}`;
+  if (typeof there !== "string" || typeof here !== "string") {
+    const [what, { failed }] = typeof there !== "string" ? ["asking for", there] : ["holding", here as Failure];
     return fault(
-      `${what} failed`,
+      `${what} the lock there failed: ${failed}`,
       "nothing is proved about this host",
       "is flock(1) there, and may the user write the lock dir?",
     );
   }
   const means = "kernel locks stay on each host: between hosts only the marker excludes, and may be left behind";
   return fault(
-    `${host} took a lock that was held ${there === "locked" ? "here" : "there"}`,
+    there === "locked" ? "took a lock that is held here" : "holds a lock that was taken here as well",
     means,
     "mount it with cluster-wide locks, or see `trainlock help file-systems` about lock_primitive",
   );
@@ -150,11 +166,7 @@ function parseIdentity(text: string, path: string): { host: ProvedHost; token: s
 function unreached(shell: RemoteShell, answer: ProgramAnswer, identity: { host: ProvedHost } | null): Outcome {
   if (identity !== null) {
     const means = "jobs there lock other files than jobs here";
-    return fault(
-      `${shell.host} does not see the file that was just written here`,
-      means,
-      "mount the root there at the same path",
-    );
+    return fault("does not see the file that was just written here", means, "mount the root there at the same path");
   }
   const why =
     answer.kind === "ended"
@@ -163,5 +175,5 @@ function unreached(shell: RemoteShell, answer: ProgramAnswer, identity: { host: 
         ? "did not answer in time"
         : `cannot be asked: ${shell.how} is not there`;
   const means = "processes there cannot be asked for, and nothing is proved about its locks";
-  return fault(`${shell.host} ${why}`, means, "ssh to it by a key, without a question: ssh -o BatchMode=yes");
+  return fault(why, means, "ssh to it by a key, without a question: ssh -o BatchMode=yes");
 }

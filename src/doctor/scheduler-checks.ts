@@ -2,7 +2,7 @@ import { schedulerOnPath, schedulerProbes } from "../evidence/schedulers/choose.
 import { type Outcome, ok, warning } from "../model/finding.ts";
 import { sameHost } from "../model/host-name.ts";
 import type { SiteConfig } from "../site/site-config.ts";
-import { runProgram } from "../system/processes/run-program.ts";
+import { firstLine, runProgram } from "../system/processes/run-program.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 
 interface SchedulerFinding {
@@ -31,7 +31,9 @@ export async function schedulerFindings(site: SiteConfig, hosts: readonly string
     const how =
       answer.kind === "late"
         ? `no answer within ${timeouts.schedulerMs / 1000} s`
-        : `${hostLists[probe.kind][0]} failed`;
+        : answer.kind === "ended"
+          ? `${hostLists[probe.kind][0]} failed (exit code ${answer.exitCode ?? "none"}): ${firstLine(answer.stderr)}`
+          : `${hostLists[probe.kind][0]} cannot be started`;
     const means = "locks of jobs on other hosts stay unknown as long as it does not answer";
     return [finding(probe.title, warning(how, means, "try it yourself, and see whether its controller runs"))];
   }

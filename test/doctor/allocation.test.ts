@@ -89,7 +89,7 @@ requiresPrograms("root", "flock")(
   async () => {
     const { of } = await inLsfJob(blaunch.replace("host=$1", "exec </dev/null; host=$1"));
     expect(of("locks between hosts")).toMatchObject([{ level: "fault" }]);
-    expect(of("locks between hosts")[0]?.found).toBe("holding the lock on hostb failed");
+    expect(of("locks between hosts")[0]?.found).toBe("holding the lock there failed: the holder ended by itself");
     expect(of("proof")).toEqual([]);
   },
 );

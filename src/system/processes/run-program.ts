@@ -30,6 +30,11 @@ export async function runProgram(call: ProgramCall): Promise<ProgramAnswer> {
   return answer;
 }
 
+/** What a program said first, fit for a message. */
+export function firstLine(text: string): string {
+  return text.trim().split("\n")[0]?.slice(0, 200) ?? "";
+}
+
 function endOf(answer: ProgramAnswer): string {
   switch (answer.kind) {
     case "missing":
