@@ -55,8 +55,9 @@ function outside(given: HeldOptions): Promise<HeldReport> {
 }
 
 /** Any option that says which lock is meant: then the environment is not asked, not even for what is missing. */
-function namesConfiguration({ generation: _, json: __, color: ___, ...naming }: HeldOptions): boolean {
-  return Object.values(naming).some((value) => value !== undefined);
+function namesConfiguration(given: HeldOptions): boolean {
+  const naming = Object.keys({ ...configurationOptions, root: 0, lockDir: 0, config: 0, store: 0 });
+  return naming.some((key) => given[key as keyof HeldOptions] !== undefined);
 }
 
 function parseGeneration(flag: string, text: string): number {
