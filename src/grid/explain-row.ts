@@ -1,11 +1,12 @@
-import { type OwnerRecord, recordIn, spelledJobId } from "../model/owner-record.ts";
+import { type OwnerRecord, spelledJobId } from "../model/owner-record.ts";
 import type { RunEnds } from "../model/run-ends.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { logsIn, type RunLog } from "../run/run-logs.ts";
 import type { Layout } from "../site/layout.ts";
-import { earlierRuns, isReleased } from "../stores/claim-record.ts";
+import { earlierRuns, isReleased, lastRunRecord, storeBeforeFiles } from "../stores/claim-record.ts";
 import { readLockRecord } from "../stores/folder/lock-file.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { openRemoteLocks } from "../stores/open-store.ts";
 import { configurationFlags } from "./next-command.ts";
 import type { PlannedRow } from "./plan.ts";
 
@@ -43,18 +44,23 @@ export interface Explaining {
 }
 
 /** Looks at what lies beside a planned row, and puts it into words. Changes nothing. */
-export function explainRow(row: PlannedRow, { layout, rule, maxAttempts }: Explaining): Explanation {
-  const kernelLock = layout.kernelLockPath(row.configuration);
-  const readings = [readMarkerRecord(row.weightsDir).reading, readLockRecord(kernelLock)];
-  const { ends } = earlierRuns(readings, layout, row.configuration);
-  const record = recordIn(readings[0] ?? { kind: "none" }) ?? recordIn(readings[1] ?? { kind: "none" });
+export async function explainRow(row: PlannedRow, { layout, rule, maxAttempts }: Explaining): Promise<Explanation> {
+  const { configuration, weightsDir } = row;
+  const kernelLock = layout.kernelLockPath(configuration);
+  const inFiles = [readMarkerRecord(weightsDir).reading, readLockRecord(kernelLock)];
+  const inStore = (await (await openRemoteLocks(layout))?.records([configuration])) ?? [];
+  const { ends } = storeBeforeFiles(
+    earlierRuns(inStore, layout, configuration),
+    earlierRuns(inFiles, layout, configuration),
+  );
+  const record = lastRunRecord(inStore, layout, configuration) ?? lastRunRecord(inFiles, layout, configuration);
   return {
     row,
     kernelLock,
     rule,
     because: reasons(row, rule, maxAttempts),
     lastRun: record === null ? null : lastRunOf(record, ends),
-    logs: logsIn(row.weightsDir),
+    logs: logsIn(weightsDir),
     change: changes(row, rule),
   };
 }

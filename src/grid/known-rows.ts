@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
-import { messageOf, TrainlockError } from "../model/errors.ts";
+import { messageOf, TrainlockError, UsageError } from "../model/errors.ts";
 import { nameProblem } from "../model/names.ts";
 import { configurationOf, recordIn } from "../model/owner-record.ts";
 import type { DoneRule } from "../run/done-rule.ts";
@@ -10,6 +10,7 @@ import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
 import { type WalkEvents, weightsFolders } from "../site/weights-folders.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
+import { openRemoteLocks } from "../stores/open-store.ts";
 import { linkToNowhere } from "../system/files/allowed-links.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
@@ -25,6 +26,10 @@ export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, 
   for (const { record } of await kernelLockFacts(layout, onUnreadable)) {
     const configuration = record === null ? null : configurationOf(record);
     if (configuration !== null) byFolder.set(layout.weightsDir(configuration), configuration);
+  }
+  for (const configuration of (await (await openRemoteLocks(layout))?.known()) ?? []) {
+    const folder = folderHere(layout, configuration);
+    if (folder !== null) byFolder.set(folder, configuration);
   }
   for (const folder of await weightsFolders(layout, events)) {
     try {
@@ -51,6 +56,16 @@ export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, 
   const rows = [...byFolder].map(([folder, configuration]) => rowOf(folder, configuration));
   const nameOf = ({ configuration }: Row) => layout.displayName(configuration);
   return rows.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+/** Null: another site's, for which this one has no folder. */
+function folderHere(layout: Layout, configuration: Configuration): string | null {
+  try {
+    return layout.weightsDir(configuration);
+  } catch (error) {
+    if (error instanceof UsageError) return null;
+    throw error;
+  }
 }
 
 function rowOf(folder: string, configuration: Configuration): Row {

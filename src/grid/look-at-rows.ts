@@ -12,10 +12,11 @@ import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
 import { followedLinks, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
-import { earlierRuns, isReleased } from "../stores/claim-record.ts";
+import { earlierRuns, isReleased, noEarlierRuns, storeBeforeFiles } from "../stores/claim-record.ts";
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
+import type { EarlierRuns } from "../stores/store.ts";
 import { callsFor } from "../system/files/folder-calls.ts";
 import { namesIn } from "../system/files/names-in.ts";
 import { requireWithin } from "../system/files/within.ts";
@@ -62,7 +63,7 @@ export async function lookAtRows(
     lookIntoFolder(layout, row, ruleOf(row), links),
   );
   collectGarbageOf(rows.length);
-  const site = await locksOfSite(layout);
+  const site = await locksOfSite(layout, rows);
   collectGarbageOf(rows.length);
   // In the place of what it comes from: of 100,000 rows two arrays would be too many.
   for (const [index, { configuration }] of rows.entries()) {
@@ -126,17 +127,35 @@ async function lookAmong(
   return { ...look, doneBy: done.kind === "done" ? done.path : null };
 }
 
-/** How the runs of a row ended, as the record in its lock file says, else that of its folder. */
-function endsOf(layout: Layout, configuration: Configuration, look: FolderLook, inLockFile: RecordReading | undefined) {
-  if (look.names === null || !look.names.includes(markerRecordName)) return noEnds;
-  const read = (...readings: RecordReading[]) => earlierRuns(readings, layout, configuration).ends;
+/** How the runs of a row ended, as the store says, else the record in its lock file, else that of its folder. */
+function endsOf(
+  layout: Layout,
+  configuration: Configuration,
+  look: FolderLook,
+  {
+    inLockFile,
+    inStore,
+  }: { readonly inLockFile: RecordReading | undefined; readonly inStore: RecordReading | undefined },
+): RowEnds {
+  const isRecorded = look.names?.includes(markerRecordName) === true;
+  if (!isRecorded && inStore === undefined) return noEnds;
+  const files = isRecorded ? runsInFiles(layout, configuration, look, inLockFile) : noEarlierRuns;
+  const stored = inStore === undefined ? noEarlierRuns : earlierRuns([inStore], layout, configuration);
+  const { attempts, interruptions, lastExit, lastEnd, seconds } = storeBeforeFiles(stored, files).ends;
+  return { attempts, interruptions, lastExit, lastEnd, seconds };
+}
+
+function runsInFiles(
+  layout: Layout,
+  configuration: Configuration,
+  look: FolderLook,
+  inLockFile: RecordReading | undefined,
+): EarlierRuns {
   // The folder's record is written first: this one is as new once its owner has signed off.
   const counted =
     inLockFile?.kind === "record" && isReleased(inLockFile.record) && inLockFile.record.trainlock?.ends != null;
-  const { attempts, interruptions, lastExit, lastEnd, seconds } = counted
-    ? read(inLockFile)
-    : read(look.record ?? requireMarkerRecord(look.weightsDir));
-  return { attempts, interruptions, lastExit, lastEnd, seconds };
+  const reading = counted ? inLockFile : (look.record ?? requireMarkerRecord(look.weightsDir));
+  return earlierRuns([reading], layout, configuration);
 }
 
 interface SiteLocks {
@@ -145,27 +164,35 @@ interface SiteLocks {
   readonly readings: ReadonlyMap<string, RecordReading>;
   /** Keys of the store, by the weights dir that their owner's configuration has here. */
   readonly byFolder: ReadonlyMap<string, readonly LockFacts[]>;
+  /** The store's record of each row's last run, by its lock file; empty where there is no store. */
+  readonly inStore: ReadonlyMap<string, RecordReading>;
   /** Lock files that could not be asked, with the reason. */
   readonly unreadable: ReadonlyMap<string, string>;
 }
 
-async function locksOfSite(layout: Layout): Promise<SiteLocks> {
+async function locksOfSite(layout: Layout, rows: readonly Row[]): Promise<SiteLocks> {
   const unreadable = new Map<string, string>();
   const { facts, readings } = await readKernelLocks(layout, (path, why) => unreadable.set(path, why));
-  const keys = (await (await openRemoteLocks(layout))?.all()) ?? [];
+  const store = await openRemoteLocks(layout);
+  const keys = (await store?.all()) ?? [];
+  // After the keys: whoever has released one since has noted its end before.
+  const ends = (await store?.records(rows.map(({ configuration }) => configuration))) ?? [];
+  const inStore = new Map(
+    ends.map((reading, index) => [layout.kernelLockPath((rows[index] as Row).configuration), reading]),
+  );
   const byFolder = new Map<string, LockFacts[]>();
   for (const key of keys) {
     if (key.weightsDir === null) continue;
     byFolder.set(key.weightsDir, [...(byFolder.get(key.weightsDir) ?? []), key]);
   }
-  return { byLockPath: new Map(facts.map((each) => [each.path, each])), readings, byFolder, unreadable };
+  return { byLockPath: new Map(facts.map((each) => [each.path, each])), readings, byFolder, inStore, unreadable };
 }
 
 function withLocks(
   layout: Layout,
   configuration: Configuration,
   folder: FolderLook,
-  { byLockPath, readings, byFolder, unreadable }: SiteLocks,
+  { byLockPath, readings, byFolder, inStore, unreadable }: SiteLocks,
   examine: Examine,
 ): RowLook | Promise<RowLook> {
   const { weightsDir, names, doneBy, marker } = folder;
@@ -176,7 +203,10 @@ function withLocks(
   let problem = why === undefined ? collisionOf(configuration, facts) : `cannot look at its kernel lock: ${why}`;
   let ends: RowEnds = noEnds;
   try {
-    ends = endsOf(layout, configuration, folder, readings.get(lockPath));
+    ends = endsOf(layout, configuration, folder, {
+      inLockFile: readings.get(lockPath),
+      inStore: inStore.get(lockPath),
+    });
   } catch (error) {
     problem ??= problemWith(weightsDir, error);
   }

@@ -58,11 +58,15 @@ function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string)
   }
 }
 
-/** The events of a site since then, in no order. A clock that was wrong by up to a day is no matter for the choice of files. */
-export function readEvents(lockDir: string, sinceMs: number | null): EventReading {
+/**
+ * The events of a site since then, in no order; `of`: those of one configuration alone. A clock that was wrong by up to a day is
+ * no matter for the choice of files.
+ */
+export function readEvents(lockDir: string, sinceMs: number | null, of: string | null = null): EventReading {
   const unreadable = new Map<string, string>();
   const events: FoundEvent[] = [];
   let torn = 0;
+  const named = of === null || !/^[ !#-[\]-~]*$/.test(of) ? null : `"name":"${of}"`;
   const firstMonth = sinceMs === null ? "" : new Date(sinceMs - dayMs).toISOString().slice(0, 7);
   for (const { path, month } of eventFiles(lockDir, (at, why) => unreadable.set(at, why))) {
     if (month < firstMonth) continue;
@@ -74,7 +78,8 @@ export function readEvents(lockDir: string, sinceMs: number | null): EventReadin
     }
     const uid = Number(file.stats.uid);
     for (const line of file.bytes.toString("utf8").split("\n")) {
-      if (line === "") continue;
+      // A name that JSON may spell in several ways is no such filter.
+      if (line === "" || (named !== null && !line.includes(named))) continue;
       const found = eventIn(line, uid);
       if (found === null) torn += 1;
       else if (sinceMs === null || found.atMs >= sinceMs) events.push(found);

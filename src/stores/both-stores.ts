@@ -1,5 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import { sleepUnlessAborted } from "../system/clock/sleep.ts";
+import { storeBeforeFiles } from "./claim-record.ts";
 import {
   type Acquisition,
   type Attempt,
@@ -84,8 +85,7 @@ export function bothLocks(remote: HeldLock, files: HeldLock): HeldLock {
     address: remote.address,
     lost: AbortSignal.any([remote.lost, files.lost]),
     descriptors: [...files.descriptors, ...remote.descriptors],
-    // Where locks were on the file system alone until now, the store knows nothing of them.
-    earlier: remote.earlier.ends.lastEnd === null && remote.earlier.killed === null ? files.earlier : remote.earlier,
+    earlier: storeBeforeFiles(remote.earlier, files.earlier),
     recordChild: async (pid, ends) => {
       await Promise.all([remote.recordChild(pid, ends), files.recordChild(pid, ends)]);
     },

@@ -181,13 +181,32 @@ export function earlierRuns(
   layout: Layout,
   configuration: Configuration,
 ): EarlierRuns {
-  const rank = (record: OwnerRecord) => 2 * (record.trainlock?.generation ?? 0) + (isReleased(record) ? 1 : 0);
-  const last = readings
-    .flatMap((reading) => (reading.kind === "record" ? [reading.record] : []))
-    .filter((record) => isOf(record, layout, configuration))
-    .reduce<OwnerRecord | null>((best, record) => (best === null || rank(record) > rank(best) ? record : best), null);
+  const last = lastRecord(readings, (record) => isOf(record, layout, configuration));
   const ends = last?.trainlock?.ends ?? noRunEnds;
   return { ends, killed: last !== null && wasKilled(last) ? last : null, evidence: [] };
+}
+
+function lastRecord(readings: readonly RecordReading[], isMeant: (record: OwnerRecord) => boolean): OwnerRecord | null {
+  const rank = (record: OwnerRecord) => 2 * (record.trainlock?.generation ?? 0) + (isReleased(record) ? 1 : 0);
+  return readings
+    .flatMap((reading) => (reading.kind === "record" ? [reading.record] : []))
+    .filter(isMeant)
+    .reduce<OwnerRecord | null>((best, record) => (best === null || rank(record) > rank(best) ? record : best), null);
+}
+
+/** The record of the last run of a configuration, for people: an old job's, which says less of whose it is, counts, too. */
+export function lastRunRecord(
+  readings: readonly RecordReading[],
+  layout: Layout,
+  mine: Configuration,
+): OwnerRecord | null {
+  const isOld = (record: OwnerRecord) => !record.trainlock?.configuration && !belongsToAnother(record, mine);
+  return lastRecord(readings, (record) => isOf(record, layout, mine) || isOld(record));
+}
+
+/** Of what a remote store and the files say. Where locks were on the files alone until now, the store knows nothing of them. */
+export function storeBeforeFiles(remote: EarlierRuns, files: EarlierRuns): EarlierRuns {
+  return remote.ends.lastEnd === null && remote.killed === null ? files : remote;
 }
 
 /** Stages may share a weights dir, and then the record in it; each has a lock of its own. */

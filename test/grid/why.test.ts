@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { estimateOf } from "../../src/grid/estimate.ts";
@@ -77,7 +77,42 @@ test("why says the state, what is behind it and what would change it; plan and i
   expect(rows.find(({ name }) => name.startsWith("broken"))?.log).toMatch(/broken\/d_cd\/m\/trainlock-logs\/1\.log$/);
   const text = await trainlock(["plan", "--root", root, "--scheduler", "none", "-v"]);
   expect(text.stdout).toContain("Failed: 1 with no memory (broken/d/m)\n");
-  expect(text.stdout).toMatch(/\n {4}last run: failed, exit 7\n {4}log: .*1\.log\n/);
+  expect(text.stdout).toMatch(/\n {4}run: \S+ \S+ {2}failed, exit 7, .* \(generation 1, .*\n {4}log: .*1\.log\n/);
+});
+
+test("why tells of the last runs and of who was turned away, plan -v of the last three; without a history the record does", async () => {
+  const root = await temporaryRoot();
+  const of = flags(root, "s");
+  for (const code of [3, 4, 5, 6, 0, 7]) await trainlock(["run", ...of, "--", "sh", "-c", `exit ${code}`]);
+  const holder = await holdWithRun(of);
+  expect(await trainlock(["run", ...of, "--", "true"])).toMatchObject({ exitCode: 75 });
+  holder.closeInput();
+  await holder.finished;
+  const why = (...more: string[]) => trainlock(["why", "s/d/m", "--root", root, ...more]);
+  const { stdout } = await why();
+  const [, history = ""] = /\n {2}history\n((?: {4}.*\n)+)/.exec(stdout) ?? [];
+  const lines = history.split("\n").map((line) => line.trim());
+  expect(lines.map((line) => /(?:done|failed), exit (\d).*generation (\d)/.exec(line)?.slice(1).join(" "))).toEqual([
+    "0 7",
+    "7 6",
+    "0 5",
+    "6 4",
+    "5 3",
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  expect(lines[5]).toBe("2 earlier: trainlock history --match s/d/m");
+  expect(lines[6]).toMatch(/^1 job was turned away 20\S+ \S+, of \S+$/);
+  const json = JSON.parse((await why("--json")).stdout);
+  expect(json.runs.map(({ exit }: { exit: number }) => exit)).toEqual([0, 7, 0, 6, 5, 4, 3]);
+  expect(json.turnedAway).toEqual([{ user: expect.any(String), at: expect.stringMatching(/Z$/) }]);
+  const plan = () => trainlock(["plan", ...of, "-v"]);
+  expect((await plan()).stdout.match(/ {4}run: /g)).toHaveLength(3);
+  rmSync(join(root, "training_locks", "history"), { recursive: true });
+  expect((await plan()).stdout).toContain("    last run: done, exit 0\n");
+  expect((await why()).stdout).not.toContain("history\n");
+  expect((await why()).stdout).toMatch(/last run\n {4}generation 7,.*\n {4}began .* exit 0, done/);
 });
 
 test("a configuration is found by its name, its folder or its options; a name that nothing has is exit 2", async () => {

@@ -15,6 +15,7 @@ import { paintFor } from "../show/paint.ts";
 import { formatRow, planJson, planTsv, tsvHeader } from "../show/plan-data.ts";
 import { countsLine, estimateText, nameWidthOf, planLines } from "../show/plan-text.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
+import { type ShownPast, shownPast } from "../shown-past.ts";
 import { jsonOption } from "../site-options.ts";
 
 /** A terminal shows more rows than this as a matrix. */
@@ -86,7 +87,10 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   const rows = states === null ? planned.rows : planned.rows.filter(({ state }) => states.includes(state));
   const shown = { rows, counts: countStates(rows.map(({ state }) => state)) };
   if (given.json) printJson(planJson(shown, grid.file, new Date()));
-  else for (const text of textOf(given, gridFile, reader, shown, startedMs)) print(text);
+  else {
+    const pastOf = given.verbose ? await shownPast(layout.lockDir) : null;
+    for (const text of textOf(given, gridFile, reader, shown, { startedMs, pastOf })) print(text);
+  }
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   if (unseen || unreadable.size > 0) return exitCodes.environment;
   return given.require === "done" && planned.counts.done < planned.rows.length ? exitCodes.locked : exitCodes.ok;
@@ -104,7 +108,7 @@ function* textOf(
   gridFile: string | undefined,
   { names }: FieldReader,
   shown: Plan,
-  startedMs: number,
+  { startedMs, pastOf }: { readonly startedMs: number; readonly pastOf: ((name: string) => ShownPast) | null },
 ): Generator<string> {
   const { rows } = shown;
   const { format } = given;
@@ -122,7 +126,7 @@ function* textOf(
     yield matrixText(rows, ...axesFrom(given.by, names));
   } else {
     const [paint, width] = [paintFor(1, given.color), nameWidthOf(rows)];
-    for (const piece of pieces(rows)) yield planLines(piece, paint, onTerminal, given.verbose, width);
+    for (const piece of pieces(rows)) yield planLines(piece, paint, onTerminal, pastOf, width);
   }
   const next = nextCommand(rows, gridFile ?? null);
   const left = `${failuresText(rows)}${estimateText(rows)}`;

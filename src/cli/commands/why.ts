@@ -9,6 +9,7 @@ import { openPlanSource, type PlanSource, planSourceOptions, type RowsInForce } 
 import { paintFor } from "../show/paint.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
 import { whyJson, whyText } from "../show/why-text.ts";
+import { shownPast } from "../shown-past.ts";
 import { jsonOption } from "../site-options.ts";
 
 const options = {
@@ -47,13 +48,18 @@ async function why(name: string | undefined, given: WhyOptions): Promise<number>
   const { layout } = source;
   const [ruleOf, maxAttempts] = [rowRules(layout, given), maxAttemptsFor(layout, given)];
   const planned = await source.look(inForce);
-  const explained = planned.rows.map((row, index) => {
-    const of = inForce.grid.rows[index] as Row;
-    return explainRow(row, { layout, rule: ruleOf(of), maxAttempts: maxAttempts(of) });
-  });
-  if (given.json)
-    printJson(explained.length === 1 ? whyJson(explained[0] as (typeof explained)[0]) : explained.map(whyJson));
-  else print(explained.map((each) => whyText(each, paintFor(1, given.color))).join("\n"));
+  const explained = await Promise.all(
+    planned.rows.map((row, index) => {
+      const of = inForce.grid.rows[index] as Row;
+      return explainRow(row, { layout, rule: ruleOf(of), maxAttempts: maxAttempts(of) });
+    }),
+  );
+  const [only] = planned.rows.length === 1 ? planned.rows : [];
+  const pastOf = await shownPast(layout.lockDir, only?.name);
+  if (given.json) {
+    const documents = explained.map((each) => whyJson(each, pastOf(each.row.name)));
+    printJson(only === undefined ? documents : documents[0]);
+  } else print(explained.map((each) => whyText(each, pastOf(each.row.name), paintFor(1, given.color))).join("\n"));
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   return unseen ? exitCodes.environment : exitCodes.ok;
 }

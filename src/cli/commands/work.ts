@@ -321,7 +321,7 @@ async function showRest(
             progress: new ProgressReader(reader.layout.site.progress),
           })
         ).rows;
-  if (planned.length > 0 && !given.quiet) write(planLines(planned, paintFor(1, given.color), isTerminal(1), false));
+  if (planned.length > 0 && !given.quiet) write(planLines(planned, paintFor(1, given.color), isTerminal(1), null));
   const before = rest.flatMap(({ row, rest: { kind } }) =>
     kind === "failed" ? [reader.layout.displayName(row.configuration)] : [],
   );

@@ -66,6 +66,17 @@ export function historyTsv(runs: readonly ShownRun[], chosen: readonly string[])
   return [chosen, ...rows].map((row) => `${row.join("\t")}\n`).join("");
 }
 
+/** A run in one line, for whoever has its name before them. */
+export function runLine({ startedMs, endedMs, state, exit, seconds, generation, user, job, host }: ShownRun): string {
+  const end = state === "no-end" ? "no end is noted" : `${state}${exit === null ? "" : `, exit ${exit}`}`;
+  const took = seconds === null ? "" : `, ${durationText(seconds * 1000)}`;
+  const who = [user, job === null ? null : `job ${job}`, host === null ? null : `on ${host}`]
+    .filter((text) => text !== null)
+    .join(" ");
+  const nth = generation === null ? "" : `generation ${generation}, `;
+  return printable(`${dateText(startedMs ?? endedMs) ?? "at an unknown time"}  ${end}${took} (${nth}${who})`);
+}
+
 export function runJson({ startedMs, endedMs, ...run }: ShownRun): unknown {
   const { name, generation, state, ...rest } = run;
   return { name, generation, state, started: isoText(startedMs), ended: isoText(endedMs), ...rest };

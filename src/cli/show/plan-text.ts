@@ -5,6 +5,8 @@ import { type RowState, rowStates } from "../../grid/row-state.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
 import { quietMs } from "../../progress/progress.ts";
+import type { ShownPast } from "../shown-past.ts";
+import { runLine } from "./history-text.ts";
 import type { Paint } from "./paint.ts";
 
 const columns = 80;
@@ -17,12 +19,12 @@ export function nameWidthOf(rows: readonly PlannedRow[]): number {
   return Math.min(widest, columns - stateWidth - 24);
 }
 
-/** One line a row. On a terminal of 80 columns the evidence is cut, never name or state; in a pipe nothing is. */
+/** One line a row, and with `pastOf` what is behind it. On a terminal of 80 columns the evidence is cut, never name or state; in a pipe nothing is. */
 export function planLines(
   rows: readonly PlannedRow[],
   paint: Paint,
   cut: boolean,
-  withEvidence: boolean,
+  pastOf: ((name: string) => ShownPast) | null,
   nameWidth: number = nameWidthOf(rows),
   nowMs: number = Date.now(),
 ): string {
@@ -34,24 +36,30 @@ export function planLines(
       const left = columns - head.length;
       const shown = !cut || detail.length <= left ? detail : left < 8 ? "" : `${detail.slice(0, left - 1)}…`;
       const line = `${paintState(row.state, paint)}${head.slice(row.state.length)}${shown}`.trimEnd();
-      return `${line}\n${withEvidence ? evidenceText(row) : ""}`;
+      return `${line}\n${pastOf === null ? "" : evidenceText(row, pastOf(row.name))}`;
     })
     .join("");
 }
 
-/** One line a finding, as `list -v` prints them, where the row trains, how its last run ended and where its log is. */
-function evidenceText({ lock, weightsDir, ends, log }: PlannedRow): string {
+/** So many of its last runs. */
+const shownRuns = 3;
+
+/** One line a finding, as `list -v` prints them, where the row trains, how its last runs ended and where its log is. */
+function evidenceText({ lock, weightsDir, ends, log }: PlannedRow, { runs }: ShownPast): string {
   const findings = (lock?.evidence ?? []).map(
     ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${printable(detail)}`,
   );
+  const lastRuns = runs.slice(0, shownRuns).map((run) => `run: ${runLine(run)}`);
+  // The record says it where no history is kept.
   const lastRun =
-    ends.lastEnd === null
+    ends.lastEnd === null || lastRuns.length > 0
       ? []
       : [`last run: ${ends.lastEnd}${ends.lastExit === null ? "" : `, exit ${ends.lastExit}`}`];
   return [
     `weights dir: ${printable(weightsDir)}`,
     ...findings,
     ...lastRun,
+    ...lastRuns,
     ...(log === null ? [] : [`log: ${printable(log)}`]),
   ]
     .map((line) => `    ${line}\n`)

@@ -2,15 +2,23 @@ import type { Explanation, LastRun } from "../../grid/explain-row.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
+import { shellWord } from "../../model/shell-word.ts";
 import { lastLines } from "../../work/row-log.ts";
+import type { ShownPast } from "../shown-past.ts";
+import { runJson, runLine } from "./history-text.ts";
 import type { Paint } from "./paint.ts";
 import { paintState } from "./plan-text.ts";
 
 const shownLines = 5;
 const shownLogs = 5;
+const shownRuns = 5;
 
 /** Why a row is in its state, for people: one part after the other, what would change it last. */
-export function whyText({ row, kernelLock, because, lastRun, logs, change }: Explanation, paint: Paint): string {
+export function whyText(
+  { row, kernelLock, because, lastRun, logs, change }: Explanation,
+  past: ShownPast,
+  paint: Paint,
+): string {
   const evidence = (row.lock?.evidence ?? []).map(
     ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${detail}`,
   );
@@ -19,6 +27,7 @@ export function whyText({ row, kernelLock, because, lastRun, logs, change }: Exp
     ["why", because],
     ["evidence", evidence],
     ["last run", lastRun === null ? ["none is recorded"] : lastRunLines(lastRun)],
+    ["history", pastLines(row.name, past)],
     [`log ${log?.path ?? ""}`, log === undefined ? [] : lastLines(log.path, shownLines)],
     ["earlier logs", logs.slice(1, shownLogs).map(({ path, written }) => `${path}, until ${written}`)],
     ["where", [`weights dir ${row.weightsDir}`, `kernel lock ${kernelLock}`]],
@@ -49,8 +58,23 @@ function lastRunLines({ generation, user, job, host, started, ended, exitCode, e
   ];
 }
 
+/** Runs, the newest first, and who was turned away. */
+function pastLines(name: string, { runs, refusals }: ShownPast): string[] {
+  const more = runs.length - shownRuns;
+  const [newest] = refusals;
+  const jobs = refusals.length === 1 ? "1 job was turned away" : `${refusals.length} jobs were turned away, the last`;
+  return [
+    ...runs.slice(0, shownRuns).map(runLine),
+    ...(more <= 0 ? [] : [`${more} earlier: trainlock history --match ${shellWord(name)}`]),
+    ...(newest === undefined ? [] : [`${jobs} ${new Date(newest.atMs).toLocaleString("sv")}, of ${newest.user}`]),
+  ];
+}
+
 /** The same as a JSON document; the names are a contract. */
-export function whyJson({ row, kernelLock, rule, because, lastRun, logs, change }: Explanation): unknown {
+export function whyJson(
+  { row, kernelLock, rule, because, lastRun, logs, change }: Explanation,
+  { runs, refusals }: ShownPast,
+): unknown {
   return {
     name: row.name,
     configuration: row.configuration,
@@ -66,6 +90,8 @@ export function whyJson({ row, kernelLock, rule, because, lastRun, logs, change 
     interruptions: row.ends.interruptions,
     lastExit: row.ends.lastExit,
     lastRun,
+    runs: runs.map(runJson),
+    turnedAway: refusals.map(({ user, atMs }) => ({ user, at: new Date(atMs).toISOString() })),
     logs: logs.map((log, index) => (index === 0 ? { ...log, lastLines: lastLines(log.path, shownLines) } : log)),
   };
 }

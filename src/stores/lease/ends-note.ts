@@ -1,4 +1,4 @@
-import type { Entry, EtcdClient } from "../../etcd/client.ts";
+import type { Entry, EtcdClient, TransactionResult } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { messageOf } from "../../model/errors.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
@@ -49,11 +49,21 @@ export async function lookForClaim(
   client: EtcdClient,
   keys: { readonly lock: string; readonly ends: string },
 ): Promise<{ readonly entry: Entry | null; readonly ends: Entry | null; readonly revision: number }> {
-  // No key is ever made twice with one revision: the requirement never holds, and both are read.
-  const impossible = { key: keys.lock, createRevision: Number.MAX_SAFE_INTEGER };
-  const result = await client.transact({ if: [impossible], then: [], elseGet: [keys.lock, keys.ends] });
+  const result = await readAll(client, [keys.lock, keys.ends]);
   const [entry = null, ends = null] = result.done ? [] : result.found;
   return { entry, ends, revision: result.revision };
+}
+
+/** What these keys have, in their order, by one request. */
+export async function readTogether(client: EtcdClient, keys: readonly string[]): Promise<readonly (Entry | null)[]> {
+  const result = await readAll(client, keys);
+  return result.done ? [] : result.found;
+}
+
+function readAll(client: EtcdClient, keys: readonly string[]): Promise<TransactionResult> {
+  // No key is ever made twice with one revision: the requirement never holds, and all are read.
+  const impossible = { key: keys[0] ?? "", createRevision: Number.MAX_SAFE_INTEGER };
+  return client.transact({ if: [impossible], then: [], elseGet: keys });
 }
 
 /** The runs before a claim. What stands in the key is as hostile as any record. */

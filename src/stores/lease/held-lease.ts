@@ -5,7 +5,7 @@ import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
-import { asReleased, withChild } from "../claim-record.ts";
+import { asReleased, withChild, withSection } from "../claim-record.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../store.ts";
 import type { EndsNote } from "./ends-note.ts";
 import type { ClaimEvents, LeaseClaims } from "./lease-session.ts";
@@ -81,11 +81,16 @@ export class HeldLease implements HeldLock {
   async recordChild(pid: number, ends?: RunEnds): Promise<void> {
     const { record, session, endsNote } = this.#claim;
     if (record === null) return session.guard(this.token, pid, null);
-    this.#record = withChild(record, pid, ends);
+    this.#record = this.#ofNow(withChild(record, pid, ends));
     const value = serializeOwnerRecord(this.#record);
     session.guard(this.token, pid, value);
     // Not waited for: it says that there is a run to count if this process is killed.
     endsNote?.write(value, this.#revision);
+  }
+
+  /** The record was made before there was a revision. */
+  #ofNow(record: OwnerRecord): OwnerRecord {
+    return withSection(record, { generation: this.#revision });
   }
 
   recordTree(processes: readonly ProcessIdentity[]): void {
@@ -117,7 +122,7 @@ export class HeldLease implements HeldLock {
     if (record === null) return session.leave(this.token);
     // A claim that was lost is counted by whoever has made the next one.
     if (endsNote !== null && outcome?.ends !== undefined && !this.lost.aborted) {
-      endsNote.write(serializeOwnerRecord(asReleased(record, outcome)), this.#revision);
+      endsNote.write(serializeOwnerRecord(asReleased(this.#ofNow(record), outcome)), this.#revision);
       await endsNote.settled();
     }
     const { fault, left } = await session.remove(this.token, this.lost.aborted);

@@ -17,13 +17,17 @@ export function claimKeys({ prefix }: EtcdAddress, layout: Layout, configuration
 
 /** The record of the last run of a configuration, which stays when its claim is over. */
 export function endsKey({ prefix }: EtcdAddress, layout: Layout, configuration: Configuration): string {
-  return `${prefix}/ends/${kernelLockStem(layout.kernelLockPath(configuration))}`;
+  return `${endsPrefix(prefix)}${kernelLockStem(layout.kernelLockPath(configuration))}`;
 }
 
 /** The same by the key of the lock; null: it is none of this store's. */
 export function endsKeyOf({ prefix }: EtcdAddress, lock: string): string | null {
   const locks = locksPrefix(prefix);
-  return lock.startsWith(locks) ? `${prefix}/ends/${lock.slice(locks.length)}` : null;
+  return lock.startsWith(locks) ? `${endsPrefix(prefix)}${lock.slice(locks.length)}` : null;
+}
+
+export function endsPrefix(prefix: string): string {
+  return `${prefix}/ends/`;
 }
 
 export function locksPrefix(prefix: string): string {

@@ -3,10 +3,21 @@ import type { EtcdClient } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { MayClear } from "../../model/examine.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
+import { configurationOf, type RecordReading, recordIn } from "../../model/owner-record.ts";
+import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { valuesInEnvironments } from "../../system/processes/process-table.ts";
-import { lookForClaim } from "./ends-note.ts";
-import { claimKeys, endsKey, endsKeyOf, keyAddress, keyIn, leaseFacts, locksPrefix } from "./lease-facts.ts";
+import { lookForClaim, readTogether } from "./ends-note.ts";
+import {
+  claimKeys,
+  endsKey,
+  endsKeyOf,
+  endsPrefix,
+  keyAddress,
+  keyIn,
+  leaseFacts,
+  locksPrefix,
+} from "./lease-facts.ts";
 import { deleteUnchanged } from "./lease-store.ts";
 import { leftBehind } from "./left-behind.ts";
 
@@ -21,10 +32,17 @@ export interface RemoteLocks {
   /** All of them, as of one moment. */
   all(): Promise<LockFacts[]>;
   of(configuration: Configuration): Promise<LockFacts | null>;
+  /** The record of the last run of each of these, in their order. */
+  records(configurations: readonly Configuration[]): Promise<RecordReading[]>;
+  /** Whatever the store has a lock or the record of a run of. */
+  known(): Promise<Configuration[]>;
   /** Judges a lock once more, and deletes it if it still may go and has not changed since. False: it is kept. */
   clear(path: string, mayClear: MayClear): Promise<boolean>;
   close(): void;
 }
+
+/** etcd takes no more requests in a transaction (`--max-txn-ops`, 128 by default). */
+const keysAtOnce = 100;
 
 export function remoteLocks(client: EtcdClient, address: EtcdAddress, layout: Layout): RemoteLocks {
   const factsAt = async (key: string) => {
@@ -50,6 +68,25 @@ export function remoteLocks(client: EtcdClient, address: EtcdAddress, layout: La
       const { lock } = claimKeys(address, layout, configuration);
       const { entry, ends } = await lookForClaim(client, { lock, ends: endsKey(address, layout, configuration) });
       return entry === null ? leftBehind(address, layout, lock, ends) : leaseFacts(address, layout, entry);
+    },
+    records: async (configurations) => {
+      const keys = configurations.map((configuration) => endsKey(address, layout, configuration));
+      const found: RecordReading[] = [];
+      for (let at = 0; at < keys.length; at += keysAtOnce)
+        for (const entry of await readTogether(client, keys.slice(at, at + keysAtOnce)))
+          found.push(entry === null ? { kind: "none" } : parseOwnerRecord(entry.value));
+      return found;
+    },
+    known: async () => {
+      const found: Configuration[] = [];
+      for (const prefix of [locksPrefix(address.prefix), endsPrefix(address.prefix)])
+        for await (const page of client.list(prefix))
+          for (const { value } of page) {
+            const record = recordIn(parseOwnerRecord(value));
+            const configuration = record === null ? null : configurationOf(record);
+            if (configuration !== null) found.push(configuration);
+          }
+      return found;
     },
     clear: async (path, mayClear) => {
       const found = await factsAt(path.slice(keyAddress(address, "").length));
