@@ -1,5 +1,6 @@
 import { type OwnerRecord, spelledJobId } from "../model/owner-record.ts";
 import type { RunEnds } from "../model/run-ends.ts";
+import { shellWord } from "../model/shell-word.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { logsIn, type RunLog } from "../run/run-logs.ts";
 import type { Layout } from "../site/layout.ts";
@@ -79,7 +80,11 @@ function lastRunOf(record: OwnerRecord, ends: RunEnds): LastRun {
   };
 }
 
-function reasons({ state, lock, doneBy, reason, ends }: PlannedRow, rule: DoneRule, maxAttempts: number): string[] {
+function reasons(
+  { state, lock, doneBy, reason, ends, queued }: PlannedRow,
+  rule: DoneRule,
+  maxAttempts: number,
+): string[] {
   const of =
     lock === null
       ? ""
@@ -94,7 +99,7 @@ function reasons({ state, lock, doneBy, reason, ends }: PlannedRow, rule: DoneRu
     case "done":
       return [`${doneBy} shows it, and nobody holds it`];
     case "queued":
-      return ["a submission covers it"];
+      return [`job ${queued?.job ?? "unknown"}, submitted by ${queued?.user ?? "somebody"}, covers it`];
     case "blocked":
       return [reason ?? "what it needs is not there"];
     case "failed":
@@ -115,7 +120,7 @@ function undone(rule: DoneRule): string {
   return `the done rule does not hold: there is no ${names.join(" and no ")}`;
 }
 
-function changes({ state, configuration, doneBy, lock }: PlannedRow, rule: DoneRule): string[] {
+function changes({ state, configuration, doneBy, lock, queued }: PlannedRow, rule: DoneRule): string[] {
   const flags = configurationFlags(configuration);
   const run = `trainlock run ${flags} -- COMMAND`;
   const declare = asksAnything(rule)
@@ -133,7 +138,10 @@ function changes({ state, configuration, doneBy, lock }: PlannedRow, rule: DoneR
     case "done":
       return [`nothing is left to do; to train it again, move ${doneBy} away first`];
     case "queued":
-      return ["the start of that job"];
+      return [
+        "the start of that job",
+        ...(queued === null ? [] : [`if that job is no more: trainlock submit --forget ${shellWord(queued.job)}`]),
+      ];
     case "blocked":
       return ["what it needs"];
     case "failed":

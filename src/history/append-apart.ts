@@ -31,10 +31,11 @@ const pollMs = { waitedFor: 3, late: 500 };
 /**
  * Appends a line in a process of its own. A call to a file server that does not answer may be one that no signal ends, and a
  * process that is in one cannot exit: this one must not be it. When nobody waits any more (`late`), the other process goes on,
- * also after this one has ended: a file server that many start on at once is slow for a moment, and loses nothing.
+ * also after this one has ended: a file server that many start on at once is slow for a moment, and loses nothing. `program`: the
+ * executable trainlock.
  */
-export async function appendApart(note: Note, late: AbortSignal): Promise<"done"> {
-  const pid = startWriter(note);
+export async function appendApart(note: Note, late: AbortSignal, program: string): Promise<"done"> {
+  const pid = startWriter(note, program);
   for (;;) {
     const change = pollChild(pid);
     if (change.kind === "exited" && change.code === 0) return "done";
@@ -48,12 +49,12 @@ export async function appendApart(note: Note, late: AbortSignal): Promise<"done"
   }
 }
 
-function startWriter(note: Note): number {
+function startWriter(note: Note, program: string): number {
   const nowhere = openSync("/dev/null", "w");
   const { reads, writes } = makePipe();
   try {
     const child = spawnCommand({
-      argv: [process.execPath, noteCommandName],
+      argv: [program, noteCommandName],
       environment: callerEnvironment({}),
       keep: [],
       defaultSignals: [],

@@ -18,17 +18,31 @@ export interface EventLog {
   add(subject: EventSubject, detail: EventDetail): void;
   /** Resolves once all is written, or its time is over. */
   settled(): Promise<void>;
+  /** The same, and keeps no file open: for a program that goes on. More may be written later. */
+  close(): Promise<void>;
 }
 
 /** For what is of no history: a site that wants none, a rank that joins another's run. */
-export const noEvents: EventLog = { add: () => undefined, settled: async () => undefined };
+export const noEvents: EventLog = {
+  add: () => undefined,
+  settled: async () => undefined,
+  close: async () => undefined,
+};
+
+/** Who writes events. */
+export interface EventWriter {
+  /** The process that the events are of; else this one. */
+  readonly pid?: number;
+  /** The executable trainlock, which this process is if it is not named. Throws where there is none. */
+  readonly program?: () => string;
+}
 
 /**
- * The events of this process, or of another one that it answers (`pid`). What cannot be written is said once to `onProblem`. Where locks are on a remote store, a folder that
- * nothing else needs is not made for them.
+ * The events of this process, or of another one that it answers. What cannot be written is said once to `onProblem`. Where locks
+ * are on a remote store, a folder that nothing else needs is not made for them.
  */
-export function openEventLog(layout: Layout, onProblem: (text: string) => void, pid: number = process.pid): EventLog {
-  return keepsHistory(layout) ? new FileEventLog(layout.lockDir, onProblem, pid) : noEvents;
+export function openEventLog(layout: Layout, onProblem: (text: string) => void, writer: EventWriter = {}): EventLog {
+  return keepsHistory(layout) ? new FileEventLog(layout.lockDir, onProblem, writer) : noEvents;
 }
 
 export function keepsHistory({ lockDir, site, store }: Layout): boolean {
@@ -39,17 +53,21 @@ class FileEventLog implements EventLog {
   readonly #lockDir: string;
   readonly #onProblem: (text: string) => void;
   readonly #pid: number;
+  readonly #program: () => string;
   readonly #pending = new Set<Promise<void>>();
   #last: Promise<void> = Promise.resolve();
   /** Events that were not written in time. One that another process writes may be, still. */
   #late = 0;
+  /** Events that are being written at this moment, late ones too. */
+  #writing = 0;
   #complained = false;
   #file: OwnEventFile | null = null;
 
-  constructor(lockDir: string, onProblem: (text: string) => void, pid: number) {
+  constructor(lockDir: string, onProblem: (text: string) => void, { pid, program }: EventWriter) {
     this.#lockDir = lockDir;
     this.#onProblem = onProblem;
-    this.#pid = pid;
+    this.#pid = pid ?? process.pid;
+    this.#program = program ?? (() => process.execPath);
   }
 
   add(subject: EventSubject, detail: EventDetail): void {
@@ -58,7 +76,11 @@ class FileEventLog implements EventLog {
     // One after the other, and each only once what called for it has gone on.
     const writing = this.#last
       .then(() => new Promise<void>((resolve) => setImmediate(resolve)))
-      .then(() => this.#append(at, subject, detail, timeUp.signal));
+      .then(() => this.#append(at, subject, detail, timeUp.signal))
+      .finally(() => {
+        this.#writing -= 1;
+      });
+    this.#writing += 1;
     const bounded = this.#bounded(writing, timeUp);
     // One that is late keeps no other waiting.
     this.#last = bounded;
@@ -71,10 +93,19 @@ class FileEventLog implements EventLog {
     if (this.#late > 0) this.#complain(`its folder did not answer within ${deadlineMs} ms`);
   }
 
+  async close(): Promise<void> {
+    await this.settled();
+    // Its descriptor must not become another file's while something is written to it.
+    if (this.#writing > 0) return;
+    const file = this.#file;
+    this.#file = null;
+    await file?.close().catch(() => undefined);
+  }
+
   async #append(at: Date, subject: EventSubject, detail: EventDetail, giveUp: AbortSignal): Promise<string> {
     const line = eventLine(at, subject, eventPlace(this.#pid), detail);
     const note = { path: ownEventFile(this.#lockDir, at), line, once: onceTexts(subject, detail) };
-    if (!isOnOwnDisk(note.path)) return appendApart(note, giveUp);
+    if (!isOnOwnDisk(note.path)) return appendApart(note, giveUp, this.#program());
     const file = await this.#opened(note.path);
     const outcome = await file.append(line, note.once, giveUp);
     if (outcome !== "gone") return outcome;

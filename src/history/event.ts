@@ -28,6 +28,10 @@ export type EventDetail =
       readonly checkpoint: string | null;
       readonly attempts: number;
       readonly interruptions: number;
+      /** Why its command was not run to its end. */
+      readonly why?: string;
+      /** The lock has gone over to another claim, of the same training. */
+      readonly handedOver?: true;
       /** Said once more: the end alone tells a whole run. */
       readonly command: readonly string[] | null;
     }

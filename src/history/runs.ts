@@ -37,11 +37,22 @@ export interface Refusal {
   readonly holder: { readonly generation: number | null; readonly pid: number | null; readonly host: string | null };
 }
 
+/** An array of rows that was submitted. */
+export interface SubmittedArray {
+  readonly name: string;
+  readonly uid: number;
+  readonly atMs: number;
+  readonly rows: number | null;
+  readonly job: string;
+}
+
 export interface HistoryOfRuns {
   /** By their start, and the runs of one configuration by their generation. */
   readonly runs: readonly HistoryRun[];
   /** Each job and holder once. */
   readonly refusals: readonly Refusal[];
+  /** By their time. */
+  readonly arrays: readonly SubmittedArray[];
   /** Lines that looked like events, and were none. */
   readonly torn: number;
 }
@@ -58,6 +69,7 @@ interface Claim {
 export function runsOf(events: readonly FoundEvent[]): HistoryOfRuns {
   const claims = new Map<string, Claim>();
   const refusals = new Map<string, Refusal>();
+  const arrays: SubmittedArray[] = [];
   let torn = 0;
   const claimOf = (token: string): Claim => {
     const known = claims.get(token);
@@ -82,15 +94,22 @@ export function runsOf(events: readonly FoundEvent[]): HistoryOfRuns {
       const key = JSON.stringify([refusal.name, refusal.uid, refusal.asker, refusal.holder]);
       const before = refusals.get(key);
       if (before === undefined || refusal.atMs < before.atMs) refusals.set(key, refusal);
+    } else if (event === "submitted") {
+      const array = arrayFrom(found);
+      if (array === null) torn += 1;
+      else arrays.push(array);
     }
   }
   const runs: HistoryRun[] = [];
   for (const claim of claims.values()) {
+    // The training goes on under the claim of its wrapper.
+    if (claim.ended?.values()?.handedOver === true) continue;
     const run = runFrom(claim);
     if (run === null) torn += 1;
     else runs.push(run);
   }
-  return { runs: inOrder(runs), refusals: [...refusals.values()], torn };
+  arrays.sort((a, b) => a.atMs - b.atMs);
+  return { runs: inOrder(runs), refusals: [...refusals.values()], arrays, torn };
 }
 
 /** Null: none of its events makes sense. */
@@ -121,13 +140,17 @@ function runFrom({ claimed, ended, lost, takenOver }: Claim): HistoryRun | null 
     attempt: number(values.attempt),
     checkpoint: main === ended ? text(values.checkpoint) : null,
     command: main === null ? null : texts(values.command),
-    evidence: evidenceOf(lost, takenOver),
+    evidence: evidenceOf(main === ended ? ended : null, lost, takenOver),
   };
 }
 
-function evidenceOf(lost: FoundEvent | null, takenOver: FoundEvent | null): readonly string[] {
-  const why = text(lost?.values()?.why);
-  return [...(why === null ? [] : [why]), ...(texts(takenOver?.values()?.evidence) ?? [])];
+function evidenceOf(
+  ended: FoundEvent | null,
+  lost: FoundEvent | null,
+  takenOver: FoundEvent | null,
+): readonly string[] {
+  const reasons = [lost, ended].flatMap((found) => text(found?.values()?.why) ?? []);
+  return [...new Set(reasons), ...(texts(takenOver?.values()?.evidence) ?? [])];
 }
 
 function refusalFrom(found: FoundEvent): Refusal | null {
@@ -137,6 +160,13 @@ function refusalFrom(found: FoundEvent): Refusal | null {
   const { generation, pid, host } = objectOr(values.holder);
   const holder = { generation: number(generation), pid: number(pid), host: text(host) };
   return { name, uid: found.uid, asker, atMs: found.atMs, gpus: number(values.gpus), holder };
+}
+
+function arrayFrom(found: FoundEvent): SubmittedArray | null {
+  const values = found.values();
+  const [name, job] = [text(values?.name), text(values?.submission)];
+  if (values === null || name === null || job === null) return null;
+  return { name, job, rows: number(values.rows), uid: found.uid, atMs: found.atMs };
 }
 
 /** Clocks differ and jump: within a configuration the generation says what came first. */

@@ -1,12 +1,10 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Configuration } from "../model/configuration.ts";
-import { EnvironmentError, UsageError } from "../model/errors.ts";
+import { UsageError } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
 import { environmentOfStore } from "../site/store-settings.ts";
 import { type Inheritance, inheritanceArguments, spawnCommandName } from "../stores/inheritance.ts";
+import { executable } from "./executable.ts";
 
 /** Options of `child_process.spawn`, and of `trainlock run`. */
 export interface TrainingOptions extends Omit<SpawnOptions, "argv0" | "shell"> {
@@ -29,8 +27,6 @@ export interface SpawnSite {
   readonly layout: Layout;
   readonly configFile: string | null;
 }
-
-const binVariable = "TRAINLOCK_BIN";
 
 /** Starts the helper that trains. It inherits `lock`, and begins when `gate`, a pipe of ours, is closed. */
 export function spawnTraining(
@@ -77,29 +73,6 @@ function configurationArguments(configuration: Configuration): string[] {
     ...Object.entries(named).flatMap(([name, value]) => (value === null ? [] : [`--${name}=${value}`])),
     ...Object.entries(dimensions).map(([name, value]) => `--set=${name}=${value}`),
   ];
-}
-
-/** TRAINLOCK_BIN, else the executable of this package, else the one in PATH. Throws an EnvironmentError where there is none. */
-function executable(): string {
-  const named = process.env[binVariable] ?? "";
-  if (named !== "") return named;
-  const beside = fileURLToPath(new URL("../../trainlock", import.meta.url));
-  const inPath = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "trainlock"));
-  const found = [beside, ...inPath].find(isExecutable);
-  if (found !== undefined) return found;
-  throw new EnvironmentError(`there is no executable trainlock, neither ${beside} nor in PATH`, {
-    code: "ERR_NO_EXECUTABLE",
-    hint: `install the executable of the same version, or name it by ${binVariable}`,
-  });
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Throws a UsageError for a command that is none. */

@@ -11,8 +11,9 @@ import type { Layout } from "../site/layout.ts";
 import { configurationFor, configVariable, openSite } from "../site/open-site.ts";
 import { openStore } from "../stores/open-store.ts";
 import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
-import type { HeldLock } from "../stores/store.ts";
+import type { Busy, HeldLock } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
+import { LockHistory } from "./lock-history.ts";
 import { requireCommand, spawnTraining, type TrainingOptions } from "./spawn.ts";
 
 export interface TrainingLockOptions {
@@ -56,6 +57,7 @@ export class TrainingLock {
   readonly #configFile: string | null;
   readonly #configuration: Configuration;
   readonly #examine: Examine;
+  readonly #history: LockHistory;
   #held: HeldLock | null = null;
   #acquiring: Promise<boolean> | null = null;
   #lost: AbortSignal = new AbortController().signal;
@@ -68,6 +70,7 @@ export class TrainingLock {
     const isNamed = options.config !== undefined || (process.env[configVariable] ?? "") !== "";
     this.#configFile = isNamed ? file : null;
     this.#configuration = configurationFor(this.#layout, options);
+    this.#history = new LockHistory(this.#layout, this.#configuration);
     const { site } = this.#layout;
     this.#examine = knowingRanks(makeExamine(remoteOptionsOf(site)), site.lockPrimitive);
   }
@@ -92,8 +95,19 @@ export class TrainingLock {
     const store = await openStore(this.#layout, this.#examine, {
       lookAtFiles: (of) => lookAtFiles(this.#layout, of, this.#examine),
     });
-    const acquisition = await acquireOrWait({ store, configuration: this.#configuration, command: null, waitMs });
-    if (acquisition.kind === "busy") return false;
+    const onBusy = (busy: Busy) => this.#history.refused(busy);
+    const acquisition = await acquireOrWait({
+      store,
+      configuration: this.#configuration,
+      command: null,
+      waitMs,
+      onBusy,
+    });
+    if (acquisition.kind === "busy") {
+      this.#history.refused(acquisition.busy);
+      return false;
+    }
+    this.#history.claimed(acquisition.lock);
     this.#held = acquisition.lock;
     this.#lost = acquisition.lock.lost;
     return true;
@@ -123,6 +137,7 @@ export class TrainingLock {
     const open = () => helper.stdio.findLast((stream) => stream instanceof Writable)?.destroy();
     const given = held.handOver === undefined ? held.release() : held.handOver();
     void given.then(open, open);
+    void this.#history.ended(held, "handed over");
     return helper;
   }
 
@@ -130,7 +145,9 @@ export class TrainingLock {
   async release(): Promise<void> {
     const held = this.#held;
     this.#held = null;
-    await held?.release();
+    if (held === null) return;
+    await held.release();
+    await this.#history.ended(held, "released");
   }
 
   /**

@@ -37,7 +37,7 @@ export class ClaimHistory {
     request: RequestOf<"acquire">,
     onProblem: (text: string) => void,
   ) {
-    this.#log = openEventLog(layout, onProblem, request.pid);
+    this.#log = openEventLog(layout, onProblem, { pid: request.pid });
     this.#layout = layout;
     this.#request = request;
     this.#name = layout.displayName(configuration);

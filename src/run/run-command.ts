@@ -68,7 +68,11 @@ async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<
       if (interrupted.aborted) return interruption(interrupted);
       tell.held(lock, leads);
       history.claimed(lock, count.before);
-      const outcome = await runUnderLock(request, lock, supervisor, { weightsDir, inherited, ends: count.before });
+      const surroundings = { weightsDir, inherited, ends: count.before };
+      const outcome = await runUnderLock(request, lock, supervisor, surroundings).catch((error: unknown) => {
+        history.notRun(error, count.before);
+        throw error;
+      });
       ended = await count.outcome(outcome);
       history.ended(ended);
       return outcome;

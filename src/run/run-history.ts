@@ -56,6 +56,14 @@ export class RunHistory {
     this.#add({ event: "ended", attempt: this.#attempt, end, exit, ...counts, command: this.#command });
   }
 
+  /** An own fault, or a lock that was lost too soon: the command was not run to its end, and nothing is counted. */
+  notRun(error: unknown, { attempts, interruptions, checkpoint }: RunEnds): void {
+    const counts = { seconds: null, checkpoint, attempts, interruptions };
+    const why = messageOf(error);
+    const end = { event: "ended", attempt: this.#attempt, end: "interrupted", exit: null, ...counts, why } as const;
+    this.#add({ ...end, command: this.#command });
+  }
+
   settled(): Promise<void> {
     return this.#log.settled();
   }

@@ -14,8 +14,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
+import { holder, runtimes } from "../library/library-program.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { heldByFlock } from "../support/held-by-flock.ts";
 import { requiresPrograms } from "../support/requirements.ts";
@@ -106,6 +107,61 @@ describe("what happens is noted, by whom and when", inTime, () => {
     expect(events[1]).toMatchObject({ of: events[0]?.token, from: { pid: holder.pid, generation: 1 } });
     expect(String(events[1]?.evidence)).not.toBe("");
     expect(events.at(-1)).toMatchObject({ end: "interrupted", token: events[2]?.token });
+  });
+
+  test("a run that cannot be started, for whatever reason, has an end; what is the command's fault is no attempt", async () => {
+    const of = await here();
+    mkdirSync(of.weightsDir, { recursive: true });
+    const text = join(of.root, "text");
+    writeFileSync(text, "no program\n");
+    for (const command of ["/nowhere", text, of.root]) await run(of, command);
+    // No log can be written: not the command's fault.
+    writeFileSync(join(of.weightsDir, "trainlock-logs"), "");
+    await trainlock(["work", ...of.args, "--", "true"]);
+    expect(namesOf(of)).toEqual(Array(4).fill(["claimed", "ended"]).flat());
+    const ends = eventsOf(of).filter(({ event }) => event === "ended");
+    expect(ends.map(({ end, exit, attempts }) => [end, exit, attempts])).toEqual([
+      ["failed", 127, 0],
+      ["failed", 126, 0],
+      ["failed", 126, 0],
+      ["interrupted", null, 0],
+    ]);
+    const { rows } = JSON.parse((await trainlock(["history", "--root", of.root, "--json"])).stdout);
+    expect(rows[3]).toMatchObject({ state: "interrupted", evidence: [expect.stringContaining("trainlock-logs")] });
+  });
+
+  test.each(Object.entries(runtimes))("what a program does with the library, on %s", async (_, runtime) => {
+    const { of, tell } = await holder(runtime);
+    expect(await tell("acquire")).toBe("acquired");
+    await run(of, "true");
+    expect(await tell("release")).toBe("released");
+    const other = await holdWithRun(of.args);
+    for (const answer of ["busy", "busy"]) expect(await tell("acquire")).toBe(answer);
+    other.closeInput();
+    await other.finished;
+    expect(await tell("wait")).toBe("acquired");
+    expect(await tell("release")).toBe("released");
+    expect(namesOf(of)).toEqual("claimed refused ended claimed refused ended claimed ended".split(" "));
+    expect(eventsOf(of)[0]).toMatchObject({ name: of.name, host: hostname(), command: expect.any(Array) });
+    const { rows } = JSON.parse((await trainlock(["history", "--root", of.root, "--json"])).stdout);
+    expect(rows.map(({ state }: { state: string }) => state)).toEqual(["no-end", "done", "no-end"]);
+  });
+
+  test("a lock that a program has handed over to the command that it spawned is one run with it", async () => {
+    const of = await here();
+    const program = [
+      resolve("test/library/spawner.mjs"),
+      resolve("dist/lib/index.js"),
+      of.root,
+      "held",
+      "sh",
+      "-c",
+      "exit 3",
+    ];
+    await finish(process.execPath, program, { env: environment(), timeoutMs: 60_000 });
+    expect(namesOf(of).filter((event) => event === "ended")).toHaveLength(2);
+    const { rows } = JSON.parse((await trainlock(["history", "--root", of.root, "--json"])).stdout);
+    expect(rows).toMatchObject([{ generation: 2, state: "failed", exit: 3, command: ["sh", "-c", "exit 3"] }]);
   });
 
   test("what clear has removed", async () => {

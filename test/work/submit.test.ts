@@ -93,6 +93,8 @@ async function siteWith(kind: Kind, rows: readonly string[] | string) {
     state,
     submit: (options: readonly string[], command: readonly string[] = training(site.root), more = {}) =>
       call("submit", options, command, more),
+    plan: (options: readonly string[]) => call("plan", options, []),
+    why: (name: string) => trainlock(["why", name, "--root", site.root, "--grid", site.grid], { env }),
     states: async () => {
       const { stdout } = await call("plan", ["--json"], []);
       const { rows: planned } = JSON.parse(stdout) as { rows: { name: string; state: string; job: string | null }[] };
@@ -233,6 +235,25 @@ test("a refusal is repeated in the scheduler's own words, with what went in befo
   expect(stderr).toContain("sbatch refused: sbatch: error: Batch job submission failed: Invalid qos specification");
   expect(stderr).toContain("2 rows went in before it, in 1 of 2 arrays");
   expect(await site.states()).toEqual({ s1: "queued", s2: "queued", big: "free" });
+  // What went in is in the history, and nothing else.
+  const history = (...more: string[]) => trainlock(["history", "--root", site.root, ...more]);
+  expect(JSON.parse((await history("--json")).stdout)).toMatchObject({
+    runs: 0,
+    torn: 0,
+    submitted: [{ at: expect.stringMatching(/Z$/), job: "100", name: "tl_grid", rows: 2, user: expect.any(String) }],
+  });
+  expect((await history("-v")).stdout).toMatch(/^20\S+ \S+ {2}submitted 2 rows as job 100, tl_grid, by \S+\n0 runs, /);
+});
+
+test("a queued row is so in text, JSON, TSV and why", async () => {
+  const site = await siteWith("slurm", namesTo(1));
+  await site.submit([]);
+  const text = (await site.plan([])).stdout;
+  expect(text).toMatch(/^queued +s1\/d\/m +\S+, job 100\n\nNext: .*\n1 configuration: 1 queued /);
+  expect(JSON.parse((await site.plan(["--json"])).stdout).rows).toMatchObject([{ state: "queued", job: "100" }]);
+  expect((await site.plan(["--tsv"])).stdout).toMatch(/\ns1\/d\/m\t.*\tqueued\t/);
+  const why = await site.why("s1/d/m");
+  expect(why.stdout).toMatch(/^queued {2}s1\/d\/m\n.*job 100.*start of that job/s);
 });
 
 test.each([

@@ -10,7 +10,16 @@ import type { Layout } from "../../site/layout.ts";
 import { lookUpUsers } from "../../system/processes/users.ts";
 import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { print, printJson, say } from "../output.ts";
-import { historyFields, historyTable, historyTsv, runJson, type ShownRun, usualFields } from "../show/history-text.ts";
+import {
+  arrayJson,
+  arrayLine,
+  historyFields,
+  historyTable,
+  historyTsv,
+  runJson,
+  type ShownRun,
+  usualFields,
+} from "../show/history-text.ts";
 import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
 
 const options = {
@@ -25,7 +34,10 @@ const options = {
     short: "o",
   },
   tsv: flag("cells between tabs, and a header"),
-  verbose: flag("the evidence of each end, and what jobs that were turned away would have cost", "v"),
+  verbose: flag(
+    "the evidence of each end, what was submitted, and what jobs that were turned away would have cost",
+    "v",
+  ),
   keep: value("<months>", "prune: so many months, such as 12mo", parseMonths),
 };
 
@@ -60,25 +72,29 @@ async function history(what: string | undefined, given: HistoryOptions): Promise
     throw new UsageError("--keep is for history prune", { hint: "trainlock history prune --keep 12mo" });
   const { events, torn: tornLines, unreadable } = readEvents(layout.lockDir, given.since ?? null);
   const found = runsOf(events);
-  const uids = [...new Set([...found.runs, ...found.refusals].map(({ uid }) => uid))];
+  const uids = [...new Set([...found.runs, ...found.refusals, ...found.arrays].map(({ uid }) => uid))];
   const users = await lookUpUsers(uids, []);
   const nameOf = (uid: number) => users.nameOf(uid) ?? String(uid);
   const isMeant = matcher(given, nameOf);
   const runs = found.runs
     .filter((run) => isMeant(run) && (given.state?.includes(run.state) ?? true))
     .map((run): ShownRun => ({ ...run, user: nameOf(run.uid) }));
+  const arrays = found.arrays.filter(isMeant).map((array) => ({ ...array, user: nameOf(array.uid) }));
   const saved = savedHours(found.runs, found.refusals.filter(isMeant));
   const noEnd = runs.filter(({ state }) => state === "no-end").length;
   const torn = tornLines + found.torn;
   if (given.json) {
     const counts = { runs: runs.length, withoutEnd: noEnd, duplicates: saved.duplicates, torn };
-    printJson({ ...counts, gpuHoursSaved: saved.gpuHours, gpuHoursKnownOf: saved.known, rows: runs.map(runJson) });
+    const hours = { gpuHoursSaved: saved.gpuHours, gpuHoursKnownOf: saved.known };
+    printJson({ ...counts, ...hours, submitted: arrays.map(arrayJson), rows: runs.map(runJson) });
   } else if (given.tsv) print(historyTsv(runs, given.output ?? usualFields));
   else {
     const columns = given.output ?? (given.verbose ? [...usualFields, "evidence"] : usualFields);
     const rows = runs.length === 1 ? "1 run" : `${runs.length} runs`;
     const counts = `${rows}, ${noEnd} without an end; ${saved.duplicates} ${saved.duplicates === 1 ? "duplicate" : "duplicates"} turned away\n`;
-    print(`${historyTable(runs, columns)}${given.verbose ? savedText(saved) : ""}${counts}`);
+    print(
+      `${historyTable(runs, columns)}${given.verbose ? `${arrays.map(arrayLine).join("")}${savedText(saved)}` : ""}${counts}`,
+    );
   }
   if (torn > 0) say(`trainlock: ${torn} ${torn === 1 ? "line" : "lines"} of the history could not be read`);
   for (const [path, why] of unreadable) say(`trainlock: cannot read ${printable(path)}: ${printable(why)}`);

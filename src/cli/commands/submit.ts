@@ -7,6 +7,7 @@ import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
 import { type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
 import { dropSubmission, readSubmissions } from "../../grid/submissions.ts";
+import { type EventLog, openEventLog } from "../../history/event-log.ts";
 import { EnvironmentError, exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
@@ -150,17 +151,20 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
   return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
     const { plan, parts } = await count();
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
-    const wentIn = await submitParts(place, parts);
+    const history = openEventLog(layout, (text) => say(`trainlock: ${printable(text)}`));
+    const wentIn = await submitParts(place, parts, history).finally(() => history.settled());
     return wentIn ? unseenCode(plan) : exitCodes.environment;
   });
 }
 
 /** False where the scheduler refused one: then the rest is not tried. */
-async function submitParts(place: SubmitPlace, parts: readonly Part[]): Promise<boolean> {
+async function submitParts(place: SubmitPlace, parts: readonly Part[], history: EventLog): Promise<boolean> {
   for (const [index, part] of parts.entries()) {
     const what = parts.length === 1 ? "" : `, part ${index + 1} of ${parts.length}`;
     try {
       const job = await submitPart(place, part);
+      const { name, elements: rows } = part.job;
+      history.add({ token: null, generation: null, name }, { event: "submitted", rows, submission: job });
       const options = part.job.options.length === 0 ? "" : ` (${part.job.options.map(printable).join(" ")})`;
       print(`submitted ${rowsText(part.job.elements)} as job ${printable(job)}${what}${options}\n`);
     } catch (error) {

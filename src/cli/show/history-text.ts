@@ -1,4 +1,4 @@
-import type { HistoryRun } from "../../history/runs.ts";
+import type { HistoryRun, SubmittedArray } from "../../history/runs.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
 
@@ -80,6 +80,18 @@ export function runLine({ startedMs, endedMs, state, exit, seconds, generation, 
 export function runJson({ startedMs, endedMs, ...run }: ShownRun): unknown {
   const { name, generation, state, ...rest } = run;
   return { name, generation, state, started: isoText(startedMs), ended: isoText(endedMs), ...rest };
+}
+
+type ShownArray = SubmittedArray & { readonly user: string };
+
+/** What was submitted, in one line. */
+export function arrayLine({ atMs, rows, job, name, user }: ShownArray): string {
+  const count = rows === null ? "" : `${rows === 1 ? "1 row" : `${rows} rows`} `;
+  return `${printable(`${dateText(atMs)}  submitted ${count}as job ${job}, ${name}, by ${user}`)}\n`;
+}
+
+export function arrayJson({ atMs, rows, job, name, user }: ShownArray): unknown {
+  return { at: isoText(atMs), job, name, rows, user };
 }
 
 function shown(cell: Cell): string {

@@ -1,0 +1,65 @@
+import { takeoverEvent } from "../history/claim-events.ts";
+import { type EventDetail, eventHolder } from "../history/event.ts";
+import { type EventLog, openEventLog } from "../history/event-log.ts";
+import { asker } from "../history/event-place.ts";
+import type { Configuration } from "../model/configuration.ts";
+import { messageOf } from "../model/errors.ts";
+import type { Layout } from "../site/layout.ts";
+import { recordedCommand } from "../stores/claim-record.ts";
+import type { Busy, HeldLock } from "../stores/store.ts";
+import { executable } from "./executable.ts";
+
+/** What a program that holds locks by the library has to say to the history of its configuration. */
+export class LockHistory {
+  readonly #log: EventLog;
+  readonly #name: string;
+  readonly #command: readonly string[] | null;
+  readonly #refusedBy = new Set<string>();
+
+  constructor(layout: Layout, configuration: Configuration) {
+    const onProblem = (text: string) => process.emitWarning(text, "TrainlockWarning");
+    this.#log = openEventLog(layout, onProblem, { program: executable });
+    this.#name = layout.displayName(configuration);
+    this.#command = recordedCommand(layout.site, process.argv);
+  }
+
+  /** Once for each holder, however often the program asks. */
+  refused({ holder }: Busy): void {
+    const who = eventHolder(holder);
+    const key = JSON.stringify(who);
+    if (holder.pid === process.pid || this.#refusedBy.has(key)) return;
+    this.#refusedBy.add(key);
+    this.#add(null, { event: "refused", holder: who, asker: asker() });
+    void this.#log.close();
+  }
+
+  claimed(lock: HeldLock): void {
+    const takeover = takeoverEvent(lock.earlier);
+    if (takeover !== null) this.#add(lock, takeover);
+    this.#add(lock, { event: "claimed", attempt: lock.earlier.ends.attempts + 1, command: this.#command });
+    const onLoss = () => this.#add(lock, { event: "lost", why: messageOf(lock.lost.reason) });
+    if (lock.lost.aborted) onLoss();
+    else lock.lost.addEventListener("abort", onLoss, { once: true });
+  }
+
+  /** Released by a program, which does not say how its training ended, or handed over to the command that goes on. */
+  ended(lock: HeldLock, to: "released" | "handed over"): Promise<void> {
+    const { attempts, interruptions, checkpoint } = lock.earlier.ends;
+    const counts = { exit: null, seconds: null, checkpoint, attempts, interruptions };
+    const handedOver = to === "handed over" ? { handedOver: true as const } : {};
+    this.#add(lock, {
+      event: "ended",
+      attempt: attempts + 1,
+      end: lock.lost.aborted ? "interrupted" : null,
+      ...counts,
+      ...handedOver,
+      command: this.#command,
+    });
+    return this.#log.close();
+  }
+
+  #add(lock: HeldLock | null, detail: EventDetail): void {
+    const claim = { token: lock?.token ?? null, generation: lock?.generation ?? null };
+    this.#log.add({ ...claim, name: this.#name }, detail);
+  }
+}
