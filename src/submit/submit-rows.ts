@@ -51,18 +51,28 @@ export function groupRows(
   return [...groups.values()].filter(({ trainable }) => trainable > 0);
 }
 
-/** Arrays of at most so many elements. The limit of running ones is for all parts of a group together. */
-export function splitGroup(group: RowGroup, name: string, mostElements: number, mostRunning: number | null): Part[] {
-  const count = Math.ceil(group.trainable / mostElements);
-  return Array.from({ length: count }, (_, part) => {
+/** Arrays of at most so many elements. */
+export function splitGroup(group: RowGroup, name: string, mostElements: number): Part[] {
+  return Array.from({ length: Math.ceil(group.trainable / mostElements) }, (_, part) => {
     const elements = Math.min(mostElements, group.trainable - part * mostElements);
-    const share = mostRunning === null ? null : Math.max(1, shareOf(mostRunning, count, part));
-    return { job: { name, elements, mostRunning: share, options: group.options }, list: group.list };
+    return { job: { name, elements, mostRunning: null, options: group.options }, list: group.list };
   });
 }
 
-function shareOf(total: number, parts: number, part: number): number {
-  return Math.floor(total / parts) + (part < total % parts ? 1 : 0);
+/**
+ * The same arrays, so that no more than `most` elements of all of them run at once: each may run one, and the rest by its number
+ * of elements. There are no more arrays than that: what is left out has to be submitted again.
+ */
+export function limitRunning(parts: readonly Part[], most: number): Part[] {
+  const kept = parts.slice(0, most);
+  const shares = kept.map(() => 1);
+  for (let left = most - kept.length; left > 0; left -= 1) {
+    const served = (index: number) => (shares[index] ?? 0) / (kept[index]?.job.elements ?? 1);
+    const next = [...shares.keys()].reduce((least, index) => (served(index) < served(least) ? index : least), 0);
+    if (served(next) >= 1) break;
+    shares[next] = (shares[next] ?? 0) + 1;
+  }
+  return kept.map((part, index) => ({ ...part, job: { ...part.job, mostRunning: shares[index] ?? 1 } }));
 }
 
 export interface SubmitPlace {

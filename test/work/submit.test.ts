@@ -164,6 +164,19 @@ describe.each(kinds)("submit to %s", (kind) => {
     expect(Object.values(await site.states()).filter((state) => state === "queued")).toHaveLength(2);
   });
 
+  test("--max-running holds for all arrays together; what would need more arrays is left for another submit", async () => {
+    const grid = `- { strategy: [${namesTo(7).join(", ")}], dataset: D, model: m }\n- { strategy: big, dataset: D, model: m, submit: ["-l mem=9"] }\n`;
+    const site = await siteWith(kind, grid);
+    const { stdout: dry } = await site.submit(["--dry-run", "--max-running", "6"]);
+    const limits = [...dry.matchAll(/(?:\d\]?%|-tc )(\d+)/g)].map(([, limit]) => Number(limit));
+    // An array of one element needs no limit.
+    expect(limits.slice(0, 2)).toEqual([3, 2]);
+    const { exitCode, stdout, stderr } = await site.submit(["--max-running", "2"]);
+    expect([exitCode, stdout.match(/^submitted/gm)?.length]).toEqual([0, 2]);
+    expect(stderr).toContain("1 row more can be trained: --max-running allows no more than 2 arrays at once");
+    expect(Object.values(await site.states()).filter((state) => state === "queued")).toHaveLength(7);
+  });
+
   requiresPrograms("bash", "shellcheck")(
     "scripts are right for bash and shellcheck, and text of a command stays text",
     async () => {

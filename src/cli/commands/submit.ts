@@ -19,6 +19,7 @@ import { arrayName } from "../../submit/dialects.ts";
 import { whileNobodySubmits } from "../../submit/submit-lock.ts";
 import {
   groupRows,
+  limitRunning,
   newFolder,
   type Part,
   type SubmitPlace,
@@ -49,7 +50,7 @@ import { elementOptions } from "./work.ts";
 
 const options = {
   ...selectionOptions,
-  maxRunning: value("<n>", "so many elements may run at once", parseCount),
+  maxRunning: value("<n>", "so many elements of this call may run at once", parseCount),
   limit: value("<n>", "so many elements at most", parseCount),
   with: {
     ...repeatedValue(
@@ -136,23 +137,26 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     };
     const groups = groupRows(rows, isFree, given.with ?? [], given.limit ?? Number.POSITIVE_INFINITY);
     const label = arrayName(gridFile ?? null);
-    const parts = groups.flatMap((group) => splitGroup(group, label, mostElements, given.maxRunning ?? null));
-    return { plan, parts };
+    const all = groups.flatMap((group) => splitGroup(group, label, mostElements));
+    const parts = given.maxRunning === undefined ? all : limitRunning(all, given.maxRunning);
+    return { plan, parts, left: all.slice(parts.length).reduce((sum, { job }) => sum + job.elements, 0) };
   };
   if (given.dryRun) {
-    const { plan, parts } = await count();
+    const { plan, parts, left } = await count();
     print(parts.map((part) => scriptOf(place, part, newFolder(layout.lockDir))).join("\n"));
     if (parts.length === 0) say(nothingText(plan));
+    if (left > 0) say(leftText(left, parts.length));
     return unseenCode(plan);
   }
   const onBusy = () => {
     if (!given.quiet) say("Waiting for another submit");
   };
   return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
-    const { plan, parts } = await count();
+    const { plan, parts, left } = await count();
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
     const history = openEventLog(layout, (text) => say(`trainlock: ${printable(text)}`));
     const wentIn = await submitParts(place, parts, history).finally(() => history.settled());
+    if (left > 0 && wentIn && !given.quiet) say(leftText(left, parts.length));
     return wentIn ? unseenCode(plan) : exitCodes.environment;
   });
 }
@@ -181,6 +185,14 @@ async function submitParts(place: SubmitPlace, parts: readonly Part[], history: 
     }
   }
   return true;
+}
+
+/** Each array may run at least one element. */
+function leftText(rows: number, arrays: number): string {
+  return (
+    `${rowsText(rows)} more can be trained: --max-running allows no more than ${arrays === 1 ? "one array" : `${arrays} arrays`} at once.\n` +
+    "  Submit again when these have ended"
+  );
 }
 
 function rowsText(count: number): string {
