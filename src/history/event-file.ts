@@ -1,8 +1,9 @@
-import { close, constants, fstat, open, read, type Stats, write } from "node:fs";
-import { dirname, join } from "node:path";
+import { close, constants, fstat, open, openSync, read, type Stats, write } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
-import { keepToOwner, makeOwnFolder, makeSharedFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { beneath, makeBeneath } from "../system/files/open-beneath.ts";
+import { keepToOwner, makeOwnFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { isErrno, systemError } from "../system/libc/errno.ts";
 import { tryFlock, unlock } from "../system/libc/flock.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -111,17 +112,28 @@ async function openToAppend(path: string): Promise<number> {
     } catch (error) {
       if (!isErrno(error, "ENOENT") || made) throw error;
     }
-    makeSharedFolder(dirname(dirname(path)));
-    makeOwnFolder(dirname(path));
     try {
-      const fd = await settle<number>((done) => open(path, flags | constants.O_CREAT | constants.O_EXCL, 0o600, done));
-      shareAsFolderAsks(fd, path);
-      keepToOwner(fd, path);
-      return fd;
+      return createFile(path, flags);
     } catch (error) {
       if (!isErrno(error, "EEXIST")) throw error;
     }
   }
+}
+
+/** Through descriptors: a lock dir that is swapped for a link meanwhile leads nowhere. */
+function createFile(path: string, flags: number): number {
+  const own = dirname(path);
+  const history = dirname(own);
+  const bounds = { root: dirname(dirname(history)), links: [] };
+  makeBeneath(bounds, history).close();
+  beneath(bounds, history, (folder) => makeOwnFolder(join(folder, basename(own))));
+  return beneath(bounds, own, (folder) => {
+    const held = join(folder, basename(path));
+    const fd = openSync(held, flags | constants.O_CREAT | constants.O_EXCL, 0o600);
+    shareAsFolderAsks(fd, held);
+    keepToOwner(fd, held);
+    return fd;
+  });
 }
 
 /** Where a file system has no locks, one write with O_APPEND has to do. */

@@ -21,7 +21,8 @@ import type { TakenClaim } from "../stores/folder/held-claim.ts";
 import { type LockedElsewhere, shareKernelLock } from "../stores/folder/kernel-lock.ts";
 import type { Busy, HeldLock } from "../stores/store.ts";
 import { mountOf } from "../system/files/mounts.ts";
-import { makeSharedFolder, ownerOf } from "../system/files/shared-permissions.ts";
+import { makeHeldFolder } from "../system/files/open-beneath.ts";
+import { ownerOf } from "../system/files/shared-permissions.ts";
 import { systemError } from "../system/libc/errno.ts";
 import type { LockPrimitive } from "../system/libc/flock.ts";
 import type { LineSocket } from "../system/processes/line-socket.ts";
@@ -117,7 +118,7 @@ async function lockByCaller(socket: LineSocket, path: string, primitive: LockPri
   const kept = keepsKernelLocks(dirname(path));
   const ask = () => askCaller(socket, path, kept ? primitive : "none");
   if (!kept) return ask() === "unlocked" ? acquireClaimLock(path, primitive) : "busy";
-  makeSharedFolder(dirname(path));
+  makeHeldFolder(dirname(path)).close();
   return shareKernelLock(path, primitive, () => {
     const locked = ask();
     if (locked !== "unlocked") return locked;

@@ -7,7 +7,7 @@ import { kernelLockStem, type Layout, markerPath, markerRecordPath } from "../si
 import { discard } from "../stores/folder/temporary-file.ts";
 import { isOver, unreleasedRecord } from "../stores/nested/living-claim.ts";
 import { launchFrom } from "../stores/ranks/launch.ts";
-import { makeSharedFolder } from "../system/files/shared-permissions.ts";
+import { makeHeldFolder } from "../system/files/open-beneath.ts";
 import { flockHolderPids, holdsFlock } from "../system/processes/flock-holders.ts";
 import { readTreeProcess } from "../system/processes/process-tree.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -47,7 +47,7 @@ export function joinClaim(
   const launch = launchFrom(process.env);
   const branch = launch === null || (launch.size ?? 1) < 2 ? token : `${token}.rank${launch.rank}`;
   const stem = join(dirname(lockPath), `${kernelLockStem(lockPath)}.`);
-  makeSharedFolder(dirname(lockPath));
+  makeHeldFolder(dirname(lockPath)).close();
   const own = ancestors();
   let path = "";
   for (let level = 1; level <= mostLevels; level += 1) {

@@ -1,9 +1,10 @@
-import { accessSync, type BigIntStats, constants, readFileSync, statSync } from "node:fs";
+import { accessSync, type BigIntStats, constants, lstatSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Configuration, type ConfigurationInput, parseConfiguration } from "../model/configuration.ts";
 import { type DimensionValue, parseDimensions } from "../model/dimensions.ts";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
+import { nearestExisting } from "../system/files/nearest-existing.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { declarePermissions, ownerOf } from "../system/files/shared-permissions.ts";
 import { requireWithin } from "../system/files/within.ts";
@@ -52,8 +53,11 @@ export function openSite(site: Site & StoreChoice, env: Environment = process.en
   const rootUid = requireFolder(root);
   if (site.lockDir === "") throw new UsageError("--lock-dir is empty", { hint: "name a folder" });
   const declared = readSiteFile(site, root, env);
+  // Whoever names a link means the folder that it leads to now, whatever it leads to later.
   const lockDir =
-    site.lockDir === undefined ? join(root, declared?.config.lockDir ?? defaultLockDir) : resolve(site.lockDir);
+    site.lockDir === undefined
+      ? join(root, declared?.config.lockDir ?? defaultLockDir)
+      : withoutLink(resolve(site.lockDir));
   // A lock dir that the caller names may be anywhere; one within the root must stay there.
   if (site.lockDir === undefined) requireWithin({ root, links: [] }, lockDir);
   if (declared === null) {
@@ -104,6 +108,10 @@ function knownName(field: string, many: string, given: string, known: readonly s
   throw new UsageError(`--${field} ${JSON.stringify(given)} is not among the ${many} of this site`, {
     hint: near === null ? `it declares ${shown}` : `did you mean ${near}?`,
   });
+}
+
+function withoutLink(path: string): string {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? nearestExisting(path).leadsTo : path;
 }
 
 interface SiteFile {

@@ -51,6 +51,18 @@ requiresPrograms("python3")(
   600_000,
 );
 
+/** The same in one step: nobody finds the folder missing and makes it anew. renameat2(2), RENAME_EXCHANGE. */
+const exchanger = `
+import ctypes, os, select, sys
+folder, link = (os.fsencode(each) for each in sys.argv[1:])
+libc = ctypes.CDLL(None, use_errno=True)
+print("SWAPPING", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for _ in range(50):
+        assert libc.renameat2(-100, folder, -100, link, 2) == 0, ctypes.get_errno()
+if os.path.islink(folder): libc.renameat2(-100, folder, -100, link, 2)
+`;
+
 const racedMs = process.env.TRAINLOCK_SOAK === "1" ? 60_000 : 3000;
 
 const asks = [
@@ -101,6 +113,36 @@ for (const [who, race, as] of asks) {
       tally({ rounds: ends.length });
       console.log(`${ends.length} runs, ${ends.filter((code) => code === 0).length} of them trained`);
       // 74: at a check the marker was another's, or not to be found.
+      expect(ends.filter((code) => ![0, 3, 74, 75].includes(code ?? -1))).toEqual([]);
+    },
+    600_000,
+  );
+}
+
+for (const [who, race, as] of asks) {
+  race(
+    `run as ${who} makes nothing outside the root, however fast its lock dir becomes a link`,
+    async () => {
+      const [root, outside] = [await temporaryRoot(), await temporaryRoot()];
+      const lockDir = join(root, "training_locks");
+      const link = join(root, "link");
+      symlinkSync(outside, link);
+      mkdirSync(lockDir);
+      for (const folder of [root, lockDir, outside]) chmodSync(folder, 0o777);
+      const swapping = startProcess("python3", ["-c", exchanger, lockDir, link], { env: environment() });
+      await swapping.waitFor("SWAPPING");
+      const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
+      const [file = "", ...args] = [...as, executable, "run", ...of, "--", "true"];
+      const ends: (number | null)[] = [];
+      for (const untilMs = performance.now() + racedMs; performance.now() < untilMs; ) {
+        const { exitCode } = await finish(file, args, { env: environment(), timeoutMs: 60_000 });
+        ends.push(exitCode);
+        expect(readdirSync(outside), `after ${ends.length} runs`).toEqual([]);
+      }
+      swapping.closeInput();
+      await swapping.finished;
+      tally({ rounds: ends.length });
+      console.log(`${ends.length} runs, ${ends.filter((code) => code === 0).length} of them trained`);
       expect(ends.filter((code) => ![0, 3, 74, 75].includes(code ?? -1))).toEqual([]);
     },
     600_000,

@@ -5,9 +5,10 @@ import { largestRecordBytes, type RecordReading } from "../../model/owner-record
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { readFresh } from "../../system/files/fresh-read.ts";
+import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts";
 import { mostStaleFiles, readUpTo, specialFileAt } from "../../system/files/read-regular-file.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
-import { makeSharedFolder, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { repairHint } from "./claimable.ts";
@@ -185,12 +186,14 @@ function openLockFile(path: string, mayMakeFolder = true): { fd: number; created
   const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
   for (;;) {
     try {
-      const fd = openSync(path, flags | constants.O_CREAT | constants.O_EXCL, 0o664);
-      shareAsFolderAsks(fd, path);
-      return { fd, created: true };
+      return inHeldFolder(path, (held) => {
+        const fd = openSync(held, flags | constants.O_CREAT | constants.O_EXCL, 0o664);
+        shareAsFolderAsks(fd, held);
+        return { fd, created: true };
+      });
     } catch (error) {
       if (mayMakeFolder && isErrno(error, "ENOENT")) {
-        makeSharedFolder(dirname(path));
+        makeHeldFolder(dirname(path)).close();
         continue;
       }
       if (!isErrno(error, "EEXIST"))
@@ -198,7 +201,7 @@ function openLockFile(path: string, mayMakeFolder = true): { fd: number; created
     }
     try {
       if (specialFileAt(path) !== null) throw notPlain(path, "it is not a regular file");
-      const fd = openSync(path, flags);
+      const fd = inHeldFolder(path, (held) => openSync(held, flags));
       requirePlainFile(fd, path);
       return { fd, created: false };
     } catch (error) {

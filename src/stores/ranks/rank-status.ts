@@ -3,8 +3,9 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { kernelLockStem } from "../../site/layout.ts";
 import { freshFlag } from "../../system/files/fresh-read.ts";
+import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts";
 import { readRegularFile } from "../../system/files/read-regular-file.ts";
-import { makeSharedFolder, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { writeByRename } from "../../system/files/write-by-rename.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
@@ -67,7 +68,7 @@ export function isRankStatus(path: string): boolean {
 
 /** Creates a new file, and returns when it was created, by the file server's clock in milliseconds since the epoch. */
 export function createStatus(path: string, status: RankStatus | null): number {
-  makeSharedFolder(dirname(path));
+  makeHeldFolder(dirname(path)).close();
   const made = createWhole(path, status);
   if (made === null) throw systemError("write", path, "EEXIST");
   closeSync(made.fd);
@@ -75,7 +76,7 @@ export function createStatus(path: string, status: RankStatus | null): number {
 }
 
 export function writeStatus(path: string, status: RankStatus): void {
-  writeByRename(path, contentOf(status));
+  inHeldFolder(path, (held) => writeByRename(held, contentOf(status)));
 }
 
 export interface FoundStatus {
@@ -187,7 +188,8 @@ export function createWhole(
   const content = contentOf(value);
   let fd: number | null = null;
   try {
-    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    fd = inHeldFolder(path, (held) => openSync(held, flags, 0o664));
     shareAsFolderAsks(fd, path);
     if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
     return { fd, madeAtMs: fstatSync(fd).mtimeMs };

@@ -1,12 +1,16 @@
 import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { EnvironmentError } from "../../model/errors.ts";
 import { asSystemError, isErrno } from "../libc/errno.ts";
+import { libc } from "../libc/libc.ts";
 import { allowedLinkOn, descriptors, folderFlags as folder, openLinked } from "./allowed-links.ts";
 import { shownPath } from "./byte-names.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 import { type Bounds, outsideRoot } from "./outside-root.ts";
 import { makeSharedFolder, ownerOf, shareFolder } from "./shared-permissions.ts";
+
+/** O_CLOEXEC of open(2), which the runtime adds by itself to what it opens. */
+const closeOnExec = 0o2000000;
 
 /** A folder that is held open: what is swapped on the way to it afterwards changes nothing. */
 export interface OpenedFolder {
@@ -26,14 +30,27 @@ export interface OpenedFolder {
 export function openBeneath(bounds: Bounds, path: string): OpenedFolder {
   // One whose name is no text is reached through a descriptor already.
   if (shownPath(path).bytes !== null || !existsSync(descriptors)) return byItsPath(path);
-  return walkBeneath(bounds, path, openStep);
+  return openAtOnce(bounds, path) ?? walkBeneath(bounds, path, openStep);
 }
 
 /** The same for a folder that is made where it is missing, with those above it, each as {@link makeSharedFolder} does. */
 export function makeBeneath(bounds: Bounds, path: string): OpenedFolder {
-  if (existsSync(descriptors)) return walkBeneath(bounds, path, makeStep);
+  if (existsSync(descriptors)) return openAtOnce(bounds, path) ?? walkBeneath(bounds, path, makeStep);
   makeSharedFolder(path);
   return byItsPath(path);
+}
+
+/**
+ * By one call, which takes 5 µs where the steps take 70. Null where it fails: kernels before 5.6 do not have it, containers may
+ * forbid it, a link may be on the way, or a folder missing. The steps tell which.
+ */
+function openAtOnce({ root }: Bounds, path: string): OpenedFolder | null {
+  const prefix = root === "/" ? "/" : `${root}/`;
+  if (!path.startsWith(prefix)) return null;
+  const { opened: top } = openTop(root);
+  const opened = libc().openBeneath(top, path.slice(prefix.length), folder | closeOnExec);
+  closeSync(top);
+  return opened < 0 ? null : openedFolder(opened, path);
 }
 
 /** Opens `name` in the folder that is open as `fd`. `path`: as people know it. */
@@ -66,6 +83,23 @@ function makeIn(path: string): boolean {
     if (isErrno(error, "EEXIST")) return false;
     throw error;
   }
+}
+
+/** Makes a folder where it is missing, and holds it open. A link that was put in its place and leads elsewhere is not followed. */
+export function makeHeldFolder(folder: string): OpenedFolder {
+  makeSharedFolder(dirname(folder));
+  return makeBeneath(around(folder), folder);
+}
+
+/** Does something at the path of a file whose folder is held open for that, and that no link has taken the place of. */
+export function inHeldFolder<T>(path: string, work: (held: string) => T): T {
+  const folder = dirname(path);
+  return beneath(around(folder), folder, (held) => work(join(held, basename(path))));
+}
+
+/** What is above a folder is trusted, and not the folder itself: whoever may write there may swap it. */
+function around(folder: string): Bounds {
+  return { root: dirname(folder), links: [] };
 }
 
 /** Does something in a folder that is held open for that; errors name it as people know it. */

@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { type Libc, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
+import { type Libc, openat2Number, openHow, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
 
 /** Bun's own module, required at run time so that Node never looks for it. */
 export function bunFfi(): typeof import("bun:ffi") {
@@ -11,7 +11,8 @@ export function bunLibc(): Libc {
   const { symbols } = ffi.dlopen("libc.so.6", {
     flock: { args: ["i32", "i32"], returns: "i32" },
     fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" },
-    syscall: { args: ["i64", "i32", "ptr", "i32", "ptr", "u32"], returns: "i64" },
+    // Of the calls that are made by number some have a pointer as third argument, and some a length as fourth.
+    syscall: { args: ["i64", "i32", "ptr", "i64", "i64", "u32"], returns: "i64" },
     getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
     clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
     __errno_location: { args: [], returns: "ptr" },
@@ -28,6 +29,10 @@ export function bunLibc(): Libc {
     fcntl: (fd, command, argument) => settle(symbols.fcntl(fd, command, ffi.ptr(argument))),
     renameat2: (from, to, flags) =>
       settle(symbols.syscall(renameat2Number, workingDirectory, text(from), workingDirectory, text(to), flags)),
+    openBeneath: (fd, path, flags) => {
+      const how = openHow(flags);
+      return settle(symbols.syscall(openat2Number, fd, text(path), ffi.ptr(how), how.byteLength, 0));
+    },
     getxattrLength: (path, name) => settle(symbols.getxattr(text(path), text(name), null, 0)),
     clockMs: (clock) => {
       symbols.clock_gettime(clock, ffi.ptr(time));

@@ -6,6 +6,8 @@ export interface Libc {
   fcntl(fd: number, command: number, argument: Uint8Array): number;
   /** renameat2(2) with both paths relative to the working directory. */
   renameat2(from: string, to: string, flags: number): number;
+  /** openat2(2) of a path below an open folder, through no link and never out of it: RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS. */
+  openBeneath(fd: number, path: string, flags: number): number;
   /** Length of an extended attribute, getxattr(2) with size 0. */
   getxattrLength(path: string, name: string): number;
   /** clock_gettime(2), milliseconds. */
@@ -14,6 +16,16 @@ export interface Libc {
 
 /** Number of renameat2 in the system call table: glibc has a wrapper only since 2.28. */
 export const renameat2Number = process.arch === "arm64" ? 276 : 316;
+/** The same on all processors; glibc has no wrapper. */
+export const openat2Number = 437;
+const resolveBeneath = 0x08;
+const resolveNoSymlinks = 0x04;
+
+/** A struct open_how of openat2(2). */
+export function openHow(flags: number): BigUint64Array {
+  return new BigUint64Array([BigInt(flags), 0n, BigInt(resolveBeneath | resolveNoSymlinks)]);
+}
+
 /** AT_FDCWD of fcntl.h. */
 export const workingDirectory = -100;
 

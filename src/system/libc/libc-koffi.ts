@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { type Libc, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
+import { type Libc, openat2Number, openHow, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
 
 /** The library on Node. koffi ships its binaries inside npm packages, so nothing is compiled at installation. */
 export function koffiLibc(): Libc {
@@ -8,6 +8,7 @@ export function koffiLibc(): Libc {
   const flock = library.func("int flock(int, int)");
   const fcntl = library.func("int fcntl(int, int, void *)");
   const syscall = library.func("long syscall(long, int, str, int, str, uint)");
+  const openat2 = library.func("syscall", "long", ["long", "int", "str", "void *", "size_t"]);
   const getxattr = library.func("long getxattr(str, str, void *, size_t)");
   const clockGettime = library.func("int clock_gettime(int, void *)");
   const time = new BigInt64Array(2);
@@ -17,6 +18,10 @@ export function koffiLibc(): Libc {
     fcntl: (fd, command, argument) => settle(fcntl(fd, command, argument)),
     renameat2: (from, to, flags) =>
       settle(syscall(renameat2Number, workingDirectory, from, workingDirectory, to, flags)),
+    openBeneath: (fd, path, flags) => {
+      const how = openHow(flags);
+      return settle(openat2(openat2Number, fd, path, how, how.byteLength));
+    },
     getxattrLength: (path, name) => settle(getxattr(path, name, null, 0)),
     clockMs: (clock) => {
       clockGettime(clock, time);
