@@ -18,6 +18,24 @@ function proseLines(text: string): { line: number; content: string }[] {
   });
 }
 
+/** What one reads who begins: all of it in an hour. */
+const guides = ["tutorial", "troubleshooting", "launchers", "work", "grids", "python", "job-scripts", "upgrading"];
+const mostWords = 9000;
+
+test(`README and guides have at most ${mostWords} words beside their code, and say nothing twice`, () => {
+  const texts = ["README.md", ...guides.map((name) => `docs/${name}.md`)].map((path) =>
+    readFileSync(join(project, path), "utf8").replaceAll(/^\s*```[\s\S]*?^\s*```/gm, ""),
+  );
+  expect(texts.join(" ").split(/\s+/).length).toBeLessThanOrEqual(mostWords);
+  const sentences = texts.flatMap((text) =>
+    text
+      .split(/\n\n|\n(?=[-|#])|(?<=[.:])\s/)
+      .map((sentence) => sentence.replaceAll(/\s+/g, " ").trim())
+      .filter((sentence) => sentence.split(" ").length > 8),
+  );
+  expect(sentences.filter((sentence, index) => sentences.indexOf(sentence) < index)).toEqual([]);
+});
+
 /** The anchors of a page as GitHub makes them: lower case, words with hyphens, nothing but letters, digits, `_` and `-`. */
 function anchorsOf(text: string): Set<string> {
   const counts = new Map<string, number>();

@@ -9,6 +9,7 @@ import grids from "../../../docs/grids.md" with { type: "text" };
 import guarantees from "../../../docs/guarantees.md" with { type: "text" };
 import history from "../../../docs/history.md" with { type: "text" };
 import jobScripts from "../../../docs/job-scripts.md" with { type: "text" };
+import json from "../../../docs/json.md" with { type: "text" };
 import launchers from "../../../docs/launchers.md" with { type: "text" };
 import library from "../../../docs/library.md" with { type: "text" };
 import protocol from "../../../docs/protocol.md" with { type: "text" };
@@ -35,6 +36,7 @@ export const helpPages: Readonly<Record<string, string>> = {
   guarantees,
   history,
   "job-scripts": jobScripts,
+  json,
   launchers,
   library,
   protocol,
