@@ -16,13 +16,13 @@ const documented = new Map<string, unknown>(
   ]),
 );
 
-const parts = new Set(["holder", "lock", "configuration"]);
+const parts = new Set(["holder", "lock", "configuration", "past run"]);
 /** Their keys are the site's own. */
 const open = new Set(["configuration.dimensions", "trainlock.scheduler", "settings[].value"]);
 
 /** The keys of an example, as paths: `locks[].holder?.pid`. `"<lock>"` stands for another example. */
 function keysOf(value: unknown, path = ""): Set<string> {
-  if (typeof value === "string" && /^<\w+>$/.test(value)) return keysOf(documented.get(value.slice(1, -1)), path);
+  if (typeof value === "string" && /^<[\w ]+>$/.test(value)) return keysOf(documented.get(value.slice(1, -1)), path);
   if (Array.isArray(value)) return new Set(value.flatMap((each) => [...keysOf(each, `${path}[]`)]));
   if (typeof value !== "object" || value === null) return new Set();
   return new Set(
