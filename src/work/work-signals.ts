@@ -12,6 +12,10 @@ const ending = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU"] as const;
 /** Schedulers warn with these before a time limit or a preemption: they stop a worker, and never kill. */
 const warning = ["SIGUSR1", "SIGUSR2"] as const;
 
+export function isWarning(signal: NodeJS.Signals): boolean {
+  return (warning as readonly NodeJS.Signals[]).includes(signal);
+}
+
 /** Hands a worker's signals to `passer`; those that its caller ignores stay ignored. */
 export function watchSignals(passer: WorkSignals): { dispose(): void } {
   const ignored = ignoredSignals();

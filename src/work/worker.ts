@@ -8,7 +8,7 @@ import type { RowLook } from "./look-at-row.ts";
 import { RemainingRows, type Rest } from "./remaining-rows.ts";
 import { type RowCall, type RowEnd, RowProcess } from "./row-process.ts";
 import { fitsInto } from "./time-limit.ts";
-import { type WorkSignals, watchSignals } from "./work-signals.ts";
+import { isWarning, type WorkSignals, watchSignals } from "./work-signals.ts";
 
 /** A run of a row, for whoever shows it. */
 export interface RowRun {
@@ -401,8 +401,10 @@ export class Worker {
   #signals(): WorkSignals {
     return {
       pass: (signal, how) => {
-        if (how !== "only pass") this.#end({ kind: "signal", signal });
-        if (how !== "only pass") this.#passed ??= signal;
+        if (how !== "only pass") {
+          this.#end({ kind: "signal", signal });
+          if (this.#passed === null || isWarning(this.#passed)) this.#passed = signal;
+        }
         for (const { process } of this.#running) {
           if (how === "kill") process.killTree();
           else process.signal(signal);
@@ -412,7 +414,10 @@ export class Worker {
   }
 
   #end(why: StopReason): void {
-    if (this.#stop !== null) return;
+    // After a scheduler's warning comes what it has warned of.
+    const wasWarned = this.#stop?.kind === "signal" && isWarning(this.#stop.signal);
+    const ends = why.kind === "signal" && !isWarning(why.signal);
+    if (this.#stop !== null && !(wasWarned && ends)) return;
     this.#stop = why;
     this.#stopped.abort();
     this.#request.tell.stopping(why);

@@ -54,6 +54,22 @@ test("a warning of the scheduler is passed on, and no further row is started", a
   expect(site.lines("ran")).toHaveLength(1);
 });
 
+test("Ctrl-C after a warning stops as it does without one, and a second one kills", async () => {
+  const site = await workSite(namesTo(3));
+  const command = training(site.root, `trap '' USR1 INT; echo up >>"${site.root}/up"; while :; do sleep 0.05; done;`);
+  const worker = site.start(done, command);
+  await until("a row", () => (site.lines("up").length === 1 ? true : null));
+  worker.kill("SIGUSR1");
+  await worker.waitFor("SIGUSR1 is passed on");
+  worker.kill("SIGINT");
+  await worker.waitFor("a second Ctrl-C kills");
+  worker.kill("SIGINT");
+  const { exitCode, stdout } = await worker.finished;
+  expect(exitCode).toBe(130);
+  expect(stdout).toContain("SIGINT was passed on");
+  expect(await listed(site.root)).toBe(0);
+});
+
 test("workers and wrappers that are killed at random and started again lose nothing and train nothing twice at once", async () => {
   const site = await workSite(namesTo(30));
   const dir = '"$TRAINLOCK_WEIGHTS_DIR"';

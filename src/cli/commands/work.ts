@@ -21,6 +21,7 @@ import { isEmptyRule, RowLooker } from "../../work/look-at-row.ts";
 import { rehearse } from "../../work/rehearse.ts";
 import { rowValues, rowVariables } from "../../work/row-values.ts";
 import { endOfJob } from "../../work/time-limit.ts";
+import { isWarning } from "../../work/work-signals.ts";
 import { Worker, type WorkRequest, type WorkResult } from "../../work/worker.ts";
 import {
   choiceOr,
@@ -172,7 +173,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   const result = await worker.work();
   tell.finish();
   looker.close();
-  await showRest(given, reader, ruleOf, result);
+  await showRest(given, reader, ruleOf, result, element === null);
   return exitCodeOf(given, result);
 }
 
@@ -299,22 +300,26 @@ async function doneNow(rows: readonly Row[], looker: RowLooker, nameOf: (row: Ro
   return done;
 }
 
-/** The rows that were not trained, with who holds them or why else, as `plan` shows them. */
+/**
+ * The rows that were not trained, with who holds them or why else, as `plan` shows them. To know who holds them, other hosts are
+ * asked: the hundreds of elements of an array do not do that, and only count.
+ */
 async function showRest(
   given: WorkOptions,
   reader: FieldReader,
   ruleOf: (row: Row) => DoneRule,
   { rest, trained, failed, stop, problems }: WorkResult,
+  asksHosts: boolean,
 ): Promise<void> {
   const write = (text: string) => (given.log === "inherit" ? say(text.trimEnd()) : print(text));
-  const held = rest.filter(({ rest: { kind } }) => kind === "held" || kind === "blocked");
+  const left = rest.filter(({ rest: { kind } }) => kind === "held" || kind === "blocked");
   const planned =
-    held.length === 0
+    left.length === 0 || !asksHosts
       ? []
       : (
           await planRows({
             reader,
-            rows: held.map(({ row }) => row),
+            rows: left.map(({ row }) => row),
             examine: examineFrom(given, reader.layout),
             ruleOf,
             maxAttempts: maxAttemptsFor(reader.layout, given),
@@ -327,8 +332,8 @@ async function showRest(
   );
   const allFailed = [...new Set([...failed, ...before])];
   const late = rest.filter(({ rest: { kind } }) => kind === "late").length;
-  const states = [...new Set(planned.map(({ state }) => state))];
-  const counts = states.map((state) => `${planned.filter((row) => row.state === state).length} ${state}`);
+  const states: string[] = asksHosts ? planned.map(({ state }) => state) : left.map(({ rest: { kind } }) => kind);
+  const counts = [...new Set(states)].map((state) => `${states.filter((each) => each === state).length} ${state}`);
   const parts = [
     `${trained} trained`,
     ...(allFailed.length === 0 ? [] : [`${allFailed.length} failed (${allFailed.map(printable).join(", ")})`]),
@@ -349,7 +354,7 @@ function exitCodeOf({ count }: WorkOptions, result: WorkResult): number {
   if (count === 1 && lastCode !== null) return lastCode;
   // Nothing could be taken.
   if (count === 1 && stop === null) return exitCodes.ok;
-  const stopsLate = stop?.kind === "time" || (stop?.kind === "signal" && /^SIGUSR/.test(stop.signal));
+  const stopsLate = stop?.kind === "time" || (stop?.kind === "signal" && isWarning(stop.signal));
   if (stop?.kind === "signal" && !stopsLate) return exitCodes.signalBase + signalNumber(stop.signal);
   if ((stop !== null && !stopsLate) || failed.length > 0 || has("failed")) return 1;
   return stopsLate || has("held", "blocked", "late") ? exitCodes.lockedByAnother : exitCodes.ok;

@@ -2,6 +2,7 @@ import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
 import type { RemainingRows } from "../../work/remaining-rows.ts";
 import { lastLines } from "../../work/row-log.ts";
+import { isWarning } from "../../work/work-signals.ts";
 import type { RowRun, RunEnd, StopReason, WorkEvents } from "../../work/worker.ts";
 import { isTerminal, print, say, sayInPlace } from "../output.ts";
 
@@ -89,7 +90,9 @@ function tailOf({ log }: RowRun): string[] {
 function stopText(why: StopReason): string[] {
   switch (why.kind) {
     case "signal":
-      return [`trainlock: ${why.signal}: no further row is started; a second Ctrl-C kills what runs`];
+      return isWarning(why.signal)
+        ? [`trainlock: ${why.signal} is passed on; no further row is started`]
+        : [`trainlock: ${why.signal}: no further row is started; a second Ctrl-C kills what runs`];
     case "time":
       return ["trainlock: the time is over: no further row is started"];
     case "broken command":
