@@ -17,7 +17,9 @@ const plain = /^[A-Za-z0-9_.+\-=,:@%/]*$/;
 /** `${…}` is the shell's own. */
 const braces = /(\$?)\{(-{0,2}[A-Za-z_][A-Za-z0-9_-]*)\}/g;
 /** These hand their arguments to a shell, joined to one line of code. */
-const joiners = new Set(["ssh", "rsh", "eval", "watch", "parallel"]);
+const joiners = new Set(["ssh", "rsh", "mosh", "eval", "watch", "parallel", "tmux", "screen", "xterm"]);
+/** What follows these is code: `sh -c`, `bash -lc`, `perl -e`, `env -S`, `su --command`, `sbatch --wrap`. */
+const codeOption = /^-[A-Za-z]*[ceES]o?$|^--(command|eval|exec|execute|split-string|wrap)$/;
 
 /**
  * A command with `{strategy}`, `{--ratio}` and so on in it. A row's value becomes an argument of its own, or a part of one where
@@ -53,17 +55,25 @@ export class CommandTemplate {
 
   /** The command for one row. Throws a UsageError that names the row where a value may not stand where it is asked for. */
   expand(row: RowValues): string[] {
-    const joined = joiners.has(baseName(this.argv[0] ?? ""));
     return this.argv.flatMap((argument, index) => {
       const [whole] = [...argument.matchAll(braces)];
-      const isCode = joined || /^-[A-Za-z]*c$/.test(this.argv[index - 1] ?? "");
-      if (whole?.[0] === argument && whole[1] === "" && !isCode)
+      if (whole?.[0] === argument && whole[1] === "" && !this.#isCode(index))
         return this.#argumentsOf(whole[2] ?? "", row) ?? argument;
       return argument.replaceAll(braces, (text, dollar: string, name: string) => {
         const values = dollar === "$" ? null : this.#argumentsOf(name, row);
         return values === null ? text : requirePlain(values.join(" "), name, row, values);
       });
     });
+  }
+
+  /** Whether a shell or an interpreter may read this argument as code. Between `-c` and the code more options may stand. */
+  #isCode(index: number): boolean {
+    const before = this.argv.slice(0, index);
+    if (before.some((argument) => joiners.has(baseName(argument)))) return true;
+    const isOption = (argument: string, at: number) =>
+      /^[-+]/.test(argument) || /^[-+]\w*[oO]$/.test(before[at - 1] ?? "");
+    const options = before.slice(before.findLastIndex((argument, at) => !isOption(argument, at)) + 1);
+    return options.some((option) => codeOption.test(option));
   }
 
   /** What stands for a name: one argument, two or none for an option. Null: it is no name of ours. */

@@ -86,10 +86,22 @@ const evil = [
 test.each(evil)("%j is an argument as it is, and no part of a longer one", (strategy) => {
   const fields = new Map([...row.fields, ["strategy", strategy]]);
   expect(expand(["t", "{strategy}", "{--strategy}"], { fields })).toEqual(["t", strategy, "--strategy", strategy]);
+  expect(expand(["sh", "-c", 't "$1"', "sh", "{strategy}"], { fields }).at(-1)).toBe(strategy);
+  expect(expand(["srun", "-c", "4", "bash", "-e", "t.sh", "{strategy}"], { fields }).at(-1)).toBe(strategy);
   for (const argv of [
     ["sh", "-c", "t {strategy}"],
     ["bash", "-lc", "{strategy}"],
     ["ssh", "host", "{strategy}"],
+    ["timeout", "9", "/usr/bin/ssh", "host", "t", "{strategy}"],
+    ["srun", "bash", "-c", "--", "{strategy}"],
+    ["bash", "-c", "-x", "-o", "pipefail", "{strategy}"],
+    ["bash", "-eco", "pipefail", "{strategy}"],
+    ["env", "-S", "{strategy}"],
+    ["su", "-", "ada", "--command", "{strategy}"],
+    ["python3", "-c", "{strategy}"],
+    ["perl", "-ne", "{strategy}"],
+    ["docker", "run", "image", "sh", "-c", "{strategy}"],
+    ["tmux", "new-session", "-d", "{strategy}"],
     ["t", "--name={strategy}"],
     ["sh", "-c", "t {--strategy}"],
   ])
