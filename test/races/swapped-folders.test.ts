@@ -96,7 +96,7 @@ for (const [who, race, as] of asks) {
       writeFileSync(join(outside, "d_cd", "m", "iter_1.pth"), "");
       const tree = () => readdirSync(outside, { recursive: true }).sort();
       const before = tree();
-      const swapping = startProcess("python3", ["-c", swapper, inside, link], { env: environment() });
+      const swapping = startProcess("python3", ["-c", exchanger, inside, link], { env: environment() });
       await swapping.waitFor("SWAPPING");
       const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
       // A grandchild, so that the process tree is noted beside the record.

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Cluster, clusterIsMissing, startCluster } from "../cluster/cluster.ts";
+import { glusterIsMissing, mountGluster } from "../cluster/gluster.ts";
 import { submit, tool, untilState } from "../cluster/jobs.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { withoutWhatItNeeds } from "../support/requirements.ts";
@@ -18,26 +19,44 @@ const chosen = process.env.TRAINLOCK_SITUATIONS === "all" ? onCluster : onCluste
 const missing = clusterIsMissing();
 if (missing !== null) withoutWhatItNeeds(missing)("situations on a cluster", () => {});
 else {
-  describe("on a cluster of three hosts", () => {
+  onEach("a folder of which nothing is known", chosen, async ({ shared }) => shared);
+  if (process.env.TRAINLOCK_SITUATIONS === "all") {
+    const without = glusterIsMissing();
+    if (without !== null) withoutWhatItNeeds(without)("situations on a GlusterFS", () => {});
+    else
+      onEach("a GlusterFS", onCluster, async (cluster) => {
+        await mountGluster(cluster);
+        return join(cluster.folder, "gluster");
+      });
+  }
+}
+
+function onEach(
+  place: string,
+  situations: readonly ClusterSituation[],
+  mount: (cluster: Cluster) => Promise<string>,
+): void {
+  describe(`on a cluster of three hosts that share ${place}`, () => {
     let cluster: Cluster | undefined;
-    const theCluster = () => {
-      if (cluster === undefined) throw new Error("no cluster");
-      return cluster;
-    };
+    let folder = "";
     beforeAll(async () => {
       cluster = await startCluster();
-    }, 60_000);
+      folder = await mount(cluster);
+    }, 120_000);
     afterAll(async () => {
       expect(await cluster?.stop()).toEqual([]);
     }, 30_000);
-    chosen.forEach((one, at) => {
-      test(`${one.truth}: ${one.says}`, () => meet(theCluster(), one, `situation-${at}`), 60_000);
+    situations.forEach((one, at) => {
+      test(`${one.truth}: ${one.says}`, async () => {
+        if (cluster === undefined) throw new Error("no cluster");
+        await meet(cluster, one, join(folder, `situation-${at}`));
+      }, 60_000);
     });
   });
 }
 
-async function meet(cluster: Cluster, one: ClusterSituation, name: string): Promise<void> {
-  const of = configuration(join(cluster.shared, name));
+async function meet(cluster: Cluster, one: ClusterSituation, root: string): Promise<void> {
+  const of = configuration(root);
   const { id, notes } = await stage(cluster, one, of);
   try {
     for (const step of one.then) await afterwards(cluster, step, id);
@@ -94,6 +113,11 @@ async function afterwards(cluster: Cluster, step: ClusterSituation["then"][numbe
     case "cancel":
       await cluster.ask("login", ["scancel", `${id}`]);
       await untilState(cluster, `${id}`, ["CANCELLED"]);
+      return;
+    case "requeue":
+      await cluster.ask("login", ["scontrol", "update", `jobid=${id}`, "requeue=1"]);
+      await cluster.ask("login", ["scontrol", "requeuehold", `${id}`]);
+      await untilState(cluster, `${id}`, ["PENDING", "REQUEUE_HOLD", "SPECIAL_EXIT"]);
       return;
     case "its job fails":
       await untilState(cluster, `${id}`, ["FAILED", "CANCELLED", "COMPLETED"]);

@@ -1,7 +1,7 @@
 import { type Situation, situation } from "./situation.ts";
 
 /** What happens on the cluster once a job's lines are staged. */
-export type Afterwards = "cancel" | "cut off" | "suspend" | "its job fails";
+export type Afterwards = "cancel" | "cut off" | "suspend" | "requeue" | "its job fails";
 
 export interface ClusterSituation extends Situation {
   /** Once it is staged, in this order. */
@@ -28,6 +28,8 @@ const unknowable = of("nobody can know");
 const over = of("over");
 
 const own = "scheduler=auto; run";
+/** A `run` in a step of the job, by srun. */
+const step = (command: string) => `scheduler=auto; in_step '${command}'`;
 
 /**
  * Jobs of a real Slurm on node01, asked about from login; the folder is one whose locks stay on their host, and of which
@@ -49,6 +51,15 @@ export const onCluster: readonly ClusterSituation[] = [
     "a run of a job in a container of its own",
     `container 'scheduler=auto; run; : >"$S/held"; sleep 600; :'; settle test -e "$S/held"`,
   ),
+  living("a run in a step of a job", step("exec sleep 600")),
+  dead(
+    "a run in a step that was cancelled, and its job's script goes on",
+    `${step("exec sleep 600")}; scancel "$SLURM_JOB_ID.0"; wait $srun`,
+  ),
+  unknowable("a run of a job that was requeued, and waits to run again", own, {
+    then: ["requeue"],
+    shown: "UNKNOWN - job requeued",
+  }),
   living("a run outside any job", "run", { outside: true }),
   dead("a run outside any job that was killed", "run; die $wrapper $command", { outside: true }),
   living("a run outside any job whose wrapper was killed", "run; die $wrapper", { outside: true }),

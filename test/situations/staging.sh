@@ -34,6 +34,15 @@ run() {
   settle grep -q '"child_pid": [0-9]' "$J"
 }
 
+# The same in a step of the job; leaves $srun, and the wrapper's PID in $S/wrapper.
+in_step() {
+  export scheduler STAGING command_line="$1"
+  srun --overlap -n1 bash -c '. "$STAGING"; run "$command_line"; echo $wrapper >"$S/wrapper"; wait $wrapper' &
+  srun=$!
+  also $srun
+  settle test -s "$S/wrapper"
+}
+
 # The three writers that were there before; each leaves its PID in $job.
 noclobber() {
   mkfifo "$S/end" 2>/dev/null || true
