@@ -179,8 +179,8 @@ class Board implements BoardServer {
           }
         };
         const unwatch = scanner.watch(({ version, atMs }) => {
-          const told = { version, at: Math.round(atMs / 1000), time: new Date(atMs).toLocaleString("sv") };
-          send(`event: scan\ndata: ${JSON.stringify(told)}\n\n`);
+          const news = { version, at: Math.round(atMs / 1000), time: new Date(atMs).toLocaleString("sv") };
+          send(`event: scan\ndata: ${JSON.stringify(news)}\n\n`);
         });
         const heartbeat = setInterval(() => send(": \n\n"), heartbeatMs);
         this.#viewers += 1;

@@ -111,7 +111,8 @@ function textOf(given: string, option: Option, inline: string | null, next: stri
     const isValue = next !== undefined && !next.startsWith("-") && option.mayBeValue?.(next) !== false;
     return isValue ? { text: next, fromNext: true } : { text: null, fromNext: false };
   }
-  if (inline !== null) throw new UsageError(`${given} takes no value, but has ${JSON.stringify(inline)}`);
+  if (inline !== null)
+    throw new UsageError(`${given} takes no value, but has ${JSON.stringify(inline)}`, { hint: `give ${given} alone` });
   return { text: null, fromNext: false };
 }
 

@@ -9,7 +9,7 @@ export async function askChild(name: string, folder: string, timeoutMs: number):
     case "late":
       return fault(
         `no answer within ${timeoutMs / 1000} s`,
-        "whatever does the same hangs as long: trainlock run ends with exit 3, other programs wait",
+        "any program that does this hangs as long; trainlock run ends with exit 3",
         "check the file server, and for NFS its lock manager (rpc.statd, lockd); then again",
       );
     case "missing":

@@ -25,7 +25,7 @@ export async function copyFindings(
     const isTyped = copy === first;
     const means = isTyped
       ? "`trainlock` starts that copy, and not the one that is asked now"
-      : "it is found only where PATH is another";
+      : "a shell with another PATH starts that copy";
     findings.push({
       subject: copy.file,
       outcome:

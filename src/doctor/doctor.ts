@@ -88,7 +88,7 @@ async function tellLinks(layout: Layout, tell: Tell): Promise<void> {
     tell("link", path, ok(`leads to ${nearestExisting(path).real}, on ${fileSystem} (lock scope ${lockScope})`));
   }
   if (layout.links.length === 0) return;
-  const unseen = "what trains there is not seen, or not told apart";
+  const unseen = "trainings there are not seen, or not distinguished";
   for (const [path, why] of refused)
     tell("link", path, warning(why, unseen, "see links in trainlock help site-configuration"));
 }
@@ -127,7 +127,7 @@ async function proveHosts({ layout, hosts, timeoutMs }: DoctorRequest, lockPlace
   for (const host of hosts) {
     const shell = remoteShell(host, layout.site);
     if (shell === null) {
-      tell("host", host, fault(`${JSON.stringify(host)} is no host name`, "it cannot be asked", "such as node01"));
+      tell("host", host, fault(`${JSON.stringify(host)} is not a host name`, "it cannot be asked", "such as node01"));
       continue;
     }
     const trial = await tryHost(shell, lockPlace, primitive, timeoutMs);

@@ -59,7 +59,7 @@ function clockOutcome(offsetMs: number): Outcome {
   const apart = Math.abs(offsetMs);
   if (apart <= clockToleranceMs) return ok("as this host's, to a few seconds");
   const found = `${Math.round(apart / 1000)} s ${offsetMs > 0 ? "ahead of" : "behind"} this host's`;
-  const means = "leases do not mind; certificates may look expired, and the times in records are not to be compared";
+  const means = "leases are not affected; certificates may look expired, and times in records cannot be compared";
   return warning(found, means, "let both hosts ask a time server");
 }
 
@@ -68,7 +68,7 @@ function failoverOutcome(reached: number, named: number): Outcome {
     const means = "when it is down for longer than a lease lasts, every job that runs is stopped";
     return warning("one endpoint", means, "name all members of the cluster in the address");
   }
-  if (reached < named) return warning(`${reached} of ${named} endpoints answer`, "less is left to fail over to");
+  if (reached < named) return warning(`${reached} of ${named} endpoints answer`, "fewer members can take over");
   return ok(`${reached} endpoints`);
 }
 

@@ -37,7 +37,12 @@ export function holdByProgram([file, ...args]: readonly [string, ...string[]]): 
     const answered = (ended: string) => tellQuestion(since, { asked: [file, ...args], ended, said: [out, err] });
     const refuse = (why: string) => {
       answered("ended without the lock");
-      reject(new EnvironmentError(`a second process could not hold the lock: ${why}`, { code: "ERR_PROBE" }));
+      reject(
+        new EnvironmentError(`a second process could not hold the lock: ${why}`, {
+          code: "ERR_PROBE",
+          hint: "see `trainlock doctor`",
+        }),
+      );
     };
     child.stdin.on("error", () => undefined);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -81,7 +81,10 @@ export function linkProbe(folder: string): Promise<Outcome> {
     const links = statSync(first).nlink;
     return links === 2
       ? ok("hard links work")
-      : warning(`a linked file shows ${links} links`, "whether a marker was placed is told by its inode instead");
+      : warning(
+          `a linked file shows ${links} links`,
+          "trainlock looks at inodes instead to see whether a marker was placed",
+        );
   });
 }
 

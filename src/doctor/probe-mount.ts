@@ -50,7 +50,7 @@ export function granularityProbe(folder: string): Promise<Outcome> {
     if (whole(1_000_000_000n))
       return warning(
         "times of files have whole seconds",
-        "a record and a marker of one second are told apart by inode alone",
+        "only the inode distinguishes a record and a marker of the same second",
       );
     return ok(whole(1_000_000n) ? "to the millisecond" : whole(1000n) ? "to the microsecond" : "to the nanosecond");
   });

@@ -46,7 +46,7 @@ export async function schedulerFindings(site: SiteConfig, hosts: readonly string
   const said = different.map(([host, name]) => `${host} is ${name} there`).join(", ");
   const outcome =
     missing.length === 0
-      ? ok(said === "" ? "it spells them as they do" : said)
+      ? ok(said === "" ? "it uses the same names" : said)
       : // A login node is in no queue, and need not be.
         ok(`it does not run jobs on ${missing.join(", ")}${said === "" ? "" : `; ${said}`}`);
   return [reachable, { check: "host names", subject: probe.title, outcome }];

@@ -65,7 +65,9 @@ function passwordIn(path: string): string {
   if (reading.kind === "absent") throw systemError("read the store's password in", path, "ENOENT");
   if (reading.kind === "failed") throw asSystemError("read the store's password in", path, reading.error);
   if (reading.kind === "unreadable") {
-    throw new UsageError(`the store's password file ${path} is ${reading.why}`);
+    throw new UsageError(`the store's password file ${path} is ${reading.why}`, {
+      hint: "name a regular file with the password alone",
+    });
   }
   if ((Number(reading.stats.mode) & 0o007) !== 0) {
     throw new EnvironmentError(`others may read the store's password in ${path}`, {
@@ -75,7 +77,9 @@ function passwordIn(path: string): string {
   }
   const password = reading.bytes.toString("utf8").replace(/\r?\n$/, "");
   if (password === "" || reading.bytes.length > largestPasswordBytes) {
-    throw new UsageError(`no password in ${path}: it is ${password === "" ? "empty" : "too long"}`);
+    throw new UsageError(`no password in ${path}: it is ${password === "" ? "empty" : "too long"}`, {
+      hint: "write the password into it",
+    });
   }
   return password;
 }

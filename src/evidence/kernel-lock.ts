@@ -25,11 +25,11 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
     case "held":
       return [heldEvidence(facts)];
     case "none":
-      return [finding("no kernel lock can be had there, so the marker alone speaks for its owner")];
+      return [finding("no kernel lock can be had there, so only the marker shows its owner")];
     case "absent":
       return [finding("its kernel lock file is gone, so nobody can be asked")];
     case "unknown":
-      return [finding(`the kernel lock cannot be asked: ${kernelLock.why}`)];
+      return [finding(`the kernel lock cannot be tested: ${kernelLock.why}`)];
     case "free": {
       const mount = settledMount(dirname(facts.lockPath), mountOf(facts.lockPath));
       const reach = reachOf(facts, mount);

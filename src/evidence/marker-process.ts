@@ -48,7 +48,7 @@ function emptyEvidence(path: string, marker: MarkerFacts, what: string): Evidenc
   if (hidden !== null) return unknown(hidden.because, `${what}; ${hidden.why}`);
   const { uid } = thisHost();
   if (uid !== 0 && uid !== marker.uid)
-    return unknown("being created", `${what}, and what its owner's processes have open is not ours to see`);
+    return unknown("being created", `${what}, and what its owner's processes have open cannot be seen from here`);
   return { source: "marker", says: "dead", because: "no PID", detail: `${what}, and nobody here has it open` };
 }
 

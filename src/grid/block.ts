@@ -90,7 +90,10 @@ function makeExclusions(reader: FieldReader, { exclude }: Block, lists: Lists) {
       return [field, new Set(wanted)] as const;
     });
     if (conditions.length === 0) {
-      throw new UsageError(`${place}: exclude: an entry without fields would take out every row`, { code: "ERR_GRID" });
+      throw new UsageError(`${place}: exclude: an entry without fields would take out every row`, {
+        code: "ERR_GRID",
+        hint: "name a field, or remove the entry",
+      });
     }
     return (row: ReadonlyMap<string, FieldValue>) =>
       conditions.every(([field, values]) => values.has(row.get(field) ?? null));

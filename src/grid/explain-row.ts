@@ -125,7 +125,7 @@ function changes({ state, configuration, doneBy, lock, queued }: PlannedRow, rul
   const run = `trainlock run ${flags} -- COMMAND`;
   const declare = asksAnything(rule)
     ? []
-    : ["declare `done:` in trainlock.yaml, or give --done-when: then it can be told when it is trained"];
+    : ["declare `done:` in trainlock.yaml, or give --done-when: then trainlock knows when it is trained"];
   switch (state) {
     case "running":
       return [`its end; to wait for it: trainlock run ${flags} --wait -- COMMAND`];

@@ -40,7 +40,7 @@ export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, 
       const isMarked = names.includes(markerName) || names.includes(markerRecordName);
       const configuration = configurationOfFolder(layout, folder);
       if (configuration === null) {
-        if (isMarked) onUnreadable(shownPath(folder).text, "it leads back to no configuration");
+        if (isMarked) onUnreadable(shownPath(folder).text, "no configuration has this folder");
       } else if (
         isMarked ||
         (await findDone(layout, configuration, ruleOf(rowOf(folder, configuration)))).kind !== "not done"

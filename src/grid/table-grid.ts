@@ -143,7 +143,10 @@ function readObject(
       if (!fields.includes(name)) throw noSuchField(place, name, fields);
       if (value === null) return [[name, "none"]];
       if (typeof value === "string" || typeof value === "number") return [[name, String(value)]];
-      throw new UsageError(`${place}: ${name}: expected a text, a number, or null`, { code: "ERR_GRID" });
+      throw new UsageError(`${place}: ${name}: expected a text, a number, or null`, {
+        code: "ERR_GRID",
+        hint: "write lists as lines of their own",
+      });
     }),
   );
   return { texts, settings: settings.length === 0 ? null : JSON.stringify(Object.fromEntries(settings)) };

@@ -109,7 +109,7 @@ function callerOf({ pid }: RequestOf<"acquire">): ProcessIdentity {
 function lockInside(socket: LineSocket, path: string, layout: Layout): "locked" | "busy" {
   const locked = askCaller(socket, path, layout.site.lockPrimitive);
   if (locked === "unlocked")
-    throw new EnvironmentError(`training_lock.py has not locked ${path}`, { code: "ERR_PROTOCOL" });
+    throw new EnvironmentError(`training_lock.py has not locked ${path}`, { code: "ERR_PROTOCOL", hint: renewed });
   return locked === "busy" ? "busy" : "locked";
 }
 
@@ -122,9 +122,12 @@ async function lockByCaller(socket: LineSocket, path: string, primitive: LockPri
   return shareKernelLock(path, primitive, () => {
     const locked = ask();
     if (locked !== "unlocked") return locked;
-    throw new EnvironmentError(`training_lock.py has not locked ${path}`, { code: "ERR_PROTOCOL" });
+    throw new EnvironmentError(`training_lock.py has not locked ${path}`, { code: "ERR_PROTOCOL", hint: renewed });
   });
 }
+
+/** For a file that does not do what it should. */
+const renewed = "write the file again: trainlock python > training_lock.py";
 
 function askCaller(
   socket: LineSocket,
@@ -135,7 +138,7 @@ function askCaller(
   const received = socket.receive();
   const answer = received === null ? null : parseLockAnswer(received.line);
   if (received === null || answer === null) {
-    throw new EnvironmentError("training_lock.py has not answered", { code: "ERR_PROTOCOL" });
+    throw new EnvironmentError("training_lock.py has not answered", { code: "ERR_PROTOCOL", hint: renewed });
   }
   return settle(answer, received.fd, path);
 }
@@ -144,7 +147,10 @@ function settle(answer: LockAnswer, fd: number | null, path: string): LockedElse
   switch (answer.answer) {
     case "locked":
       if (fd !== null) return { fd, created: answer.created };
-      throw new EnvironmentError(`training_lock.py has sent no descriptor of ${path}`, { code: "ERR_PROTOCOL" });
+      throw new EnvironmentError(`training_lock.py has sent no descriptor of ${path}`, {
+        code: "ERR_PROTOCOL",
+        hint: renewed,
+      });
     case "busy":
     case "own":
       return "busy";

@@ -63,7 +63,8 @@ async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => 
   const layout = openLayout({ root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined });
   const configuration = configurationIn(layout, request.configuration);
   const startTimeTicks = startTimeTicksOf(pid);
-  if (startTimeTicks === null) throw new EnvironmentError(`process ${pid} has ended`, { code: "ERR_CALLER" });
+  if (startTimeTicks === null)
+    throw new EnvironmentError(`process ${pid} has ended`, { code: "ERR_CALLER", hint: "its lock goes with it" });
   process.chdir("/");
   const notes: string[] = [];
   const owner = { pid, startTimeTicks };

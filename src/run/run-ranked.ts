@@ -49,7 +49,7 @@ async function concluding(
     try {
       part.conclude();
     } catch (error) {
-      tell.warning(`the other ranks could not be told: ${messageOf(error)}`);
+      tell.warning(`the other ranks could not be informed: ${messageOf(error)}`);
     }
   }
 }

@@ -25,7 +25,7 @@ export function readWeights(value: YamlValue, vocabulary: Vocabulary): readonly 
       if (earlier.conditions.length === 0)
         item.fail(`a template with conditions last: \`${earlier.text}\` above has none and takes every configuration`);
       const conflict = conflictOf(earlier, template, vocabulary);
-      if (conflict !== null) item.fail(`templates that can be told apart: ${conflict}`);
+      if (conflict !== null) item.fail(`templates that no two configurations share: ${conflict}`);
     }
   }
   return read.map(([, template]) => template);

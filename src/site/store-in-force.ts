@@ -94,7 +94,10 @@ function accepted<T>(name: string, text: string, read: (text: string) => Reading
   const reading = read(text);
   if ("value" in reading) return reading.value;
   const shown = reading.secret ? "" : ` ${JSON.stringify(text.slice(0, 200))}`;
-  throw new UsageError(`${name}${shown}: expected ${reading.expected}`, { code: "ERR_STORE" });
+  throw new UsageError(`${name}${shown}: expected ${reading.expected}`, {
+    code: "ERR_STORE",
+    hint: "see `trainlock help etcd`",
+  });
 }
 
 /** Options of a call that mean nothing without a store. Variables may be set for other calls. */

@@ -32,7 +32,7 @@ describe.each(Object.entries(runtimes))("TrainingLock.assertHeld on %s", (_, run
     const aside = join(of.root, "aside");
     renameSync(of.lockDir, aside);
     symlinkSync(of.lockDir, of.lockDir);
-    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: it cannot be told whether the lock is held: .*ELOOP/);
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: it is not known whether the lock is held: .*ELOOP/);
     rmSync(of.lockDir);
     renameSync(aside, of.lockDir);
     expect(await tell("assert")).toBe("held");

@@ -255,7 +255,7 @@ describe("a store that nobody answers at", () => {
     expect(called).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/FAULT +etcd endpoint +127.0.0.1:1/) });
   });
 
-  test("a claim in it cannot be told to be held", async () => {
+  test("a claim in it is not known to be held", async () => {
     const env = { TRAINLOCK_TOKEN: "0".repeat(32), TRAINLOCK_GENERATION: "1", TRAINLOCK_LOCK: `${store}/locks/x` };
     expect(await trainlock(["held"], { env })).toMatchObject({ exitCode: 3 });
   });

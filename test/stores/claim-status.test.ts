@@ -52,7 +52,7 @@ describe("a claim on a host whose kernel locks are not seen here", () => {
   });
 
   test.each([
-    [{ released_at: "2026-01-12T17:00:00.000000" }, "it was given back at 2026-01-12T17:00:00.000000"],
+    [{ released_at: "2026-01-12T17:00:00.000000" }, "it was released at 2026-01-12T17:00:00.000000"],
     [{ token: "f".repeat(32) }, "another has it"],
     [{ token: "f".repeat(32), generation: 2 }, "generation 2 came after it"],
   ])("is not held when its record says %j", async (change, why) => {

@@ -39,7 +39,7 @@ const options = {
     "10m",
     parsePositiveDuration,
   ),
-  for: valueOr("<duration>", "end when nobody has looked for so long", "12h", parsePositiveDuration),
+  for: valueOr("<duration>", "end when nobody has looked for this long", "12h", parsePositiveDuration),
 };
 
 type BoardOptions = ValuesOf<typeof options>;

@@ -70,7 +70,7 @@ function textOf({ held, why, holder, generation }: HeldReport): string {
   const since = holder?.acquiredAt == null ? "" : `, since ${printable(holder.acquiredAt)}`;
   const number = generation === null ? "" : `generation ${generation}, `;
   const who = holder === null ? "" : `; last recorded: ${number}${holderText(holder)}${since}`;
-  return `${held === null ? "cannot be told to be held" : "is not held"}: ${printable(why)}${who}`;
+  return `${held === null ? "is not known to be held" : "is not held"}: ${printable(why)}${who}`;
 }
 
 function jsonOf({ held, generation, token, name, why, holder }: HeldReport) {

@@ -38,7 +38,7 @@ const options = {
     "the evidence of each end, what was submitted, and what jobs that were turned away would have cost",
     "v",
   ),
-  keep: value("<months>", "prune: so many months, such as 12mo", parseMonths),
+  keep: value("<months>", "prune: keep this many months, such as 12mo", parseMonths),
 };
 
 export const command = defineCommand({
@@ -141,7 +141,7 @@ function parseSince(given: string, text: string): number {
     ? new Date(text.includes(":") ? text.replace(" ", "T") : `${text}T00:00`).getTime()
     : Number.NaN;
   if (!Number.isNaN(at)) return at;
-  throw new UsageError(`${given} ${JSON.stringify(text)} is no time`, { hint: `2026-01-31, or ${durationForms}` });
+  throw new UsageError(`${given} ${JSON.stringify(text)} is not a time`, { hint: `2026-01-31, or ${durationForms}` });
 }
 
 function parseStates(given: string, text: string): readonly RunState[] {

@@ -31,7 +31,10 @@ export const command = defineCommand({
 function holdUntilInputEnds(take: typeof tryFlock, path: string): void {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o664);
   if (take(fd, path, "exclusive") === "busy")
-    throw new EnvironmentError(`${path} is locked already`, { code: "ERR_PROBE" });
+    throw new EnvironmentError(`${path} is locked already`, {
+      code: "ERR_PROBE",
+      hint: "is another doctor at work there?",
+    });
   print("HELD\n");
   const byte = Buffer.alloc(1);
   try {

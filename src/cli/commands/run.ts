@@ -184,7 +184,7 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
       say("SKIP: Its last run ended with exit code 0");
       return exitCodes.ok;
     case "used up":
-      say(`SKIP: ${outcome.attempts} failed attempts are as many as may be`);
+      say(`SKIP: ${outcome.attempts} failed attempts, and no more are tried`);
       return exitCodes.ok;
     case "locked":
       showLocked(outcome.busy);

@@ -19,7 +19,10 @@ export const command = defineCommand({
   async execute({ command: argv, inherits, ...given }) {
     if (inherits === undefined) return run(argv, given);
     const inheritance = parseInheritance(inherits);
-    if (inheritance === null) throw new UsageError(`--inherits ${JSON.stringify(inherits)} are no descriptors`);
+    if (inheritance === null)
+      throw new UsageError(`--inherits ${JSON.stringify(inherits)} are not descriptors`, {
+        hint: "only the library calls this",
+      });
     await openedGate(inheritance.gate);
     return run(argv, given, undefined, inheritance.locks[0]);
   },

@@ -50,8 +50,8 @@ import { elementOptions } from "./work.ts";
 
 const options = {
   ...selectionOptions,
-  maxRunning: value("<n>", "so many elements of this call may run at once", parseCount),
-  limit: value("<n>", "so many elements at most", parseCount),
+  maxRunning: value("<n>", "this many elements of this call may run at once", parseCount),
+  limit: value("<n>", "this many elements at most", parseCount),
   with: {
     ...repeatedValue(
       "<option>",

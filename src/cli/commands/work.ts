@@ -66,8 +66,8 @@ export const elementOptions = { ...rowOptions, ...runsOptions };
 
 const options = {
   ...selectionOptions,
-  jobs: valueOr("<n>", "so many rows at a time; TRAINLOCK_SLOT is 0 to n-1", "1", parseJobs),
-  count: value("<k>", "train so many rows, then stop; with 1, exit as the command did", parseCount),
+  jobs: valueOr("<n>", "this many rows at a time; TRAINLOCK_SLOT is 0 to n-1", "1", parseJobs),
+  count: value("<k>", "train this many rows, then stop; with 1, exit as the command did", parseCount),
   until: value("<when>", "start no row that usually takes longer than what is left: 23h, or job", parseUntil),
   retryFailed: flag("train rows that have failed once more, and go on where a whole grid was stopped"),
   again: flag("train the selected rows again, also those that are done; what shows that is kept as *.before-N"),
@@ -339,7 +339,7 @@ async function showRest(
     ...(allFailed.length === 0 ? [] : [`${allFailed.length} failed (${allFailed.map(printable).join(", ")})`]),
     ...counts,
     ...(late === 0 ? [] : [`${late} without time`]),
-    ...(problems.length === 0 ? [] : [`${problems.length} not to be looked at or started`]),
+    ...(problems.length === 0 ? [] : [`${problems.length} that could not be looked at or started`]),
   ];
   const nothing = trained === 0 && failed.length === 0 && stop === null && problems.length === 0;
   if (nothing && rest.length === 0) write("nothing is left to train\n");

@@ -116,8 +116,8 @@ function match(
   reply: Answered,
 ): Found {
   if (isOfQuestion(pid, found, reply))
-    return { kind: "other", why: `process ${pid} on ${host} is part of this very question` };
-  if (uid === null || uid === nobody) return { kind: "doubt", why: `${host} has a process ${pid}, of who knows whom` };
+    return { kind: "other", why: `process ${pid} on ${host} is part of this check itself` };
+  if (uid === null || uid === nobody) return { kind: "doubt", why: `${host} has a process ${pid}, of an unknown user` };
   const age = found.ageTicks / ticksPerSecond;
   const isTouched =
     changedAt - since > clockSlackSeconds && reply.askedAt / 1000 - changedAt <= age + clockDoubtSeconds;
@@ -159,7 +159,7 @@ function absentFrom({ host: named, uid }: BareOwner, pid: number, host: string, 
   if (answer.nested.has(pid)) return { kind: "doubt", why: `a container on ${host} has a process ${pid}` };
   // The name came from the lock: another machine that answers to it proves nothing.
   if (named !== null && (answer.hostname === null || !sameHost(answer.hostname, named))) {
-    return { kind: "doubt", why: `what answers as ${host} has another name` };
+    return { kind: "doubt", why: `the host that answers as ${host} has another name` };
   }
   return { kind: "other", why: `no process ${pid} on ${host}` };
 }

@@ -141,7 +141,7 @@ function unseen({ host, pid, section, noted, user, lock }: RecordedOwner, answer
   const uid = user === null ? null : (answer.users.get(user) ?? null);
   if (answer.uid === 0 || answer.uid === uid) return null;
   if (lock !== null && tried === null)
-    return `nobody could try the kernel lock on ${host}, and ${user ?? "its user"}'s processes are closed to us`;
+    return `nobody could try the kernel lock on ${host}, and ${user ?? "its user"}'s processes cannot be looked at`;
   if (uid === null) return `${host} does not know whose processes ${user ?? "its user"}'s are`;
   const began = section.startTimeTicks;
   const later = [...answer.processes].find(
@@ -160,5 +160,5 @@ function bootedSince({ host, section, writtenAtMs }: RecordedOwner, answer: Host
   if (answer.bootId !== null && sameName && sameMachine && initial && isOlder) {
     return { source: "ssh", says: "dead", because: "host rebooted", detail: `${host} has booted since` };
   }
-  return doubt(`what answers as ${host} is not certain to be the host of the record`);
+  return doubt(`the host that answers as ${host} is not certain to be the host of the record`);
 }

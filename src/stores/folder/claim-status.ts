@@ -85,7 +85,7 @@ async function lookAtLocks(
     if (!isFirst && holder.by !== "owner") return replaced();
     if (holder.by === "changed") return answer(false, `its lock file ${lockPath} was replaced by another`, record);
     if (holder.by === "nobody") return answer(false, "nobody holds its kernel lock any more", record);
-    if (holder.by === "unknown") return answer(null, `its kernel lock cannot be asked: ${holder.why}`, record);
+    if (holder.by === "unknown") return answer(null, `its kernel lock cannot be tested: ${holder.why}`, record);
     if (holder.by === "somebody" && !isWritten)
       return answer(null, `somebody has emptied ${lockPath}, and it is locked, perhaps by another`, record);
   }
@@ -125,7 +125,7 @@ function endOf(reading: RecordReading, claim: NamedClaim): Look | null {
     return { ...answer(false, isReleased(record) ? `${what}, and is over` : what, record), final: true };
   }
   if (!isClaim(record, claim) || !isReleased(record)) return null;
-  return { ...answer(false, `it was given back at ${section.releasedAt}`, record), final: true };
+  return { ...answer(false, `it was released at ${section.releasedAt}`, record), final: true };
 }
 
 function isClaim(record: OwnerRecord, { token, generation, configuration }: NamedClaim): boolean {

@@ -292,7 +292,7 @@ export class HeldClaim implements HeldLock {
 }
 
 function cannotTell(error: unknown): LockLostError {
-  return new LockLostError(`it cannot be told whether the lock is held: ${messageOf(error)}`);
+  return new LockLostError(`it is not known whether the lock is held: ${messageOf(error)}`);
 }
 
 /** A release must not stop half way: a full disk keeps a record from being written, not a lock from being freed. */

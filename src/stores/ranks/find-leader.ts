@@ -64,7 +64,7 @@ export class LeaderSearch {
     const path = this.#place.statusPath;
     const status = readStatus(path)?.status ?? null;
     if (status?.state === "unclear") throw unclearLaunch(differentParents);
-    if (status?.state === "refused") throw new UsageError("rank 0 was refused: its own message says why");
+    if (status?.state === "refused") throw new UsageError("rank 0 was refused", { hint: "its own message says why" });
     if (status === null || status.state !== "asking" || !this.#isGone(path, status)) return status;
     // Rank 0 has ended before it had the lock, or before it could write that it had.
     this.#place.leave();

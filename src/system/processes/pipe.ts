@@ -10,6 +10,9 @@ export function makePipe(): { readonly reads: number; readonly writes: number } 
   const made = systemCall("pipe2", addressOf(ends), closeOnExec) === 0;
   const [reads, writes] = ends;
   if (!made || reads === undefined || writes === undefined)
-    throw new EnvironmentError("cannot make a pipe: too many open files", { code: "EMFILE" });
+    throw new EnvironmentError("cannot make a pipe: too many open files", {
+      code: "EMFILE",
+      hint: "raise `ulimit -n`",
+    });
   return { reads, writes };
 }
