@@ -88,7 +88,9 @@ test("says which copy runs, and which others a shell would find", async () => {
   const { exitCode, stdout } = await doctor(`.:${dirname(executable)}:${bin}:${bin}`);
   expect(exitCode).toBe(0);
   const other = `${bin}/trainlock: another copy on PATH: trainlock 0.1.0 (of before)\n`;
-  expect(stdout.startsWith(`${own}warning  program                   ${other}         a shell with another PATH`)).toBe(true);
+  expect(stdout.startsWith(`${own}warning  program                   ${other}         a shell with another PATH`)).toBe(
+    true,
+  );
   expect(stdout.match(/^\S+ +program /gm)).toHaveLength(2);
   expect((await doctor(bin)).stdout).toContain("`trainlock` starts that copy");
 });
