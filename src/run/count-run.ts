@@ -1,7 +1,7 @@
 import { exitCodes } from "../model/errors.ts";
 import { afterKill, afterRun, type Checkpoint, type End, type RunEnds } from "../model/run-ends.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../stores/store.ts";
-import { exitCodeOf, isNotFound } from "./exit-code.ts";
+import { exitCodeOf, isNotFound } from "./command-exit-code.ts";
 import { type DoneFinding, findCheckpoint, findDone } from "./find-done.ts";
 import { newestCheckpoint } from "./newest-checkpoint.ts";
 import { endOf, type RuleNow } from "./run-end.ts";

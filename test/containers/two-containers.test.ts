@@ -7,9 +7,8 @@ import { noclobberJob } from "../support/peers.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
 import { leftovers, listed } from "../support/scenarios.ts";
-import { run } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable, trainlock } from "../support/trainlock.ts";
+import { environment, executable, run, trainlock } from "../support/trainlock.ts";
 
 /** PIDs of its own, the host's name, the host's folders: what a batch system's containers are. */
 const container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];

@@ -13,9 +13,9 @@ import {
   type Scenario,
   withScenario,
 } from "../support/scenarios.ts";
-import { inParallel, run, trace } from "../support/strace.ts";
+import { inParallel, trace } from "../support/strace.ts";
 import { tally } from "../support/tally.ts";
-import { executable } from "../support/trainlock.ts";
+import { executable, run } from "../support/trainlock.ts";
 
 const errnos = ["EIO", "ESTALE", "EMFILE", "EACCES"] as const;
 

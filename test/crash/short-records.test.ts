@@ -12,9 +12,9 @@ import {
   scenarios,
   withScenario,
 } from "../support/scenarios.ts";
-import { inParallel, run } from "../support/strace.ts";
+import { inParallel } from "../support/strace.ts";
 import { tally, turnOf } from "../support/tally.ts";
-import { executable } from "../support/trainlock.ts";
+import { executable, run } from "../support/trainlock.ts";
 
 const everything = process.env.TRAINLOCK_SOAK === "1";
 

@@ -8,10 +8,9 @@ import { configuration, type TestConfiguration } from "../support/configuration.
 import { describeOverlap, type Interval, overlapsOf, readJournal, repeatedGenerations } from "../support/intervals.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { leaveDeadJobsMarker, leaveEmptyMarker, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
-import { run } from "../support/strace.ts";
 import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable } from "../support/trainlock.ts";
+import { environment, executable, run } from "../support/trainlock.ts";
 import { lustreWithoutLocks } from "../support/without-kernel-locks.ts";
 import { monotonic } from "./contenders.ts";
 

@@ -8,10 +8,9 @@ import { describeOverlap, type Interval, type Overlap, overlapsOf, readJournal }
 import { flockJob, noclobberJob, type Peer, pythonJob, pythonLocks } from "../support/peers.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { leftovers } from "../support/scenarios.ts";
-import { run } from "../support/strace.ts";
 import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { executable } from "../support/trainlock.ts";
+import { executable, run } from "../support/trainlock.ts";
 import { monotonic } from "./contenders.ts";
 import { clearDeadMarker, type MarkerHolding, type Removal, withRemovedMarkers } from "./removed-markers.ts";
 

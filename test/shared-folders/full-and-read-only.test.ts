@@ -4,9 +4,9 @@ import { describe, expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { generationsIn, harmlessCommand, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
-import { inParallel, pointsIn, run, trace } from "../support/strace.ts";
+import { inParallel, pointsIn, trace } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { executable } from "../support/trainlock.ts";
+import { executable, run } from "../support/trainlock.ts";
 
 /** Runs a script with the root mounted in a way of its own, seen by nobody else and gone when the script is over. */
 function mounted(root: string, mount: string, script: string) {

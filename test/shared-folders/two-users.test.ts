@@ -14,8 +14,7 @@ import { describe, expect } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { leftovers } from "../support/scenarios.ts";
-import { run } from "../support/strace.ts";
-import { executable } from "../support/trainlock.ts";
+import { executable, run } from "../support/trainlock.ts";
 import { alice, as, bob, group, sharedRoot } from "./users.ts";
 
 const withUsers = requiresPrograms("setpriv as root");

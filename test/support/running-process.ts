@@ -14,6 +14,8 @@ export interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** A process that is still there after so long is killed, and the wait for it fails. */
   readonly timeoutMs?: number;
+  /** Finished only when all that it started has closed its output, too. Else that is waited for half a second at most. */
+  readonly untilOutputCloses?: true;
 }
 
 export interface RunningProcess {
@@ -82,13 +84,13 @@ export function startProcess(file: string, args: readonly string[], options: Sta
     };
     child.on("error", (error) => end(() => reject(error)));
     child.on("exit", (exitCode, signal) => {
-      // What a process wrote arrives before its pipes close; a grandchild may keep them open, so that is not awaited long.
+      // What a process wrote arrives before its pipes close. A grandchild may keep them open for long.
       const settled = () => {
         clearTimeout(patience);
         child.removeListener("close", settled);
         end(() => resolve({ stdout, stderr, exitCode, signal }));
       };
-      const patience = setTimeout(settled, 500);
+      const patience = options.untilOutputCloses ? undefined : setTimeout(settled, 500);
       child.on("close", settled);
     });
   });

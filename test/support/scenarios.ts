@@ -12,8 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configuration, type TestConfiguration } from "./configuration.ts";
-import { run, trace } from "./strace.ts";
-import { executable } from "./trainlock.ts";
+import { trace } from "./strace.ts";
+import { executable, run } from "./trainlock.ts";
 import { lustreWithoutLocks } from "./without-kernel-locks.ts";
 
 /** Says which generation it got, and touches no file that a lock has. */

@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { environment, executable } from "./trainlock.ts";
+import type { Finished } from "./running-process.ts";
+import { executable, run } from "./trainlock.ts";
 
 /** One system call of a traced program, as strace saw it begin. */
 export interface TracedCall {
@@ -13,12 +13,8 @@ export interface TracedCall {
   readonly text: string;
 }
 
-export interface Traced {
+export interface Traced extends Finished {
   readonly calls: readonly TracedCall[];
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
   readonly log: string;
 }
 
@@ -36,7 +32,6 @@ export interface TraceOptions {
 
 /** Every call that names a path or a descriptor, and the end of the process. */
 const watched = "%file,%desc,exit_group";
-const hangMs = 30_000;
 
 /** Runs the executable under strace, to its end or its death. */
 export async function trace(args: readonly string[], options: TraceOptions = {}): Promise<Traced> {
@@ -61,34 +56,6 @@ export async function trace(args: readonly string[], options: TraceOptions = {})
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** A program's end, however it came, with all that it and its children wrote. */
-export function run(
-  command: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<Omit<Traced, "calls" | "log">> {
-  const [file = "", ...args] = command;
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: environment(env) });
-    let stdout = "";
-    let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr += text;
-    });
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      reject(new Error(`still running after ${hangMs} ms: ${command.join(" ")}\n${stdout}${stderr}`));
-    }, hangMs);
-    child.on("error", reject);
-    child.on("close", (exitCode, signal) => {
-      clearTimeout(timer);
-      resolve({ stdout, stderr, exitCode, signal });
-    });
-  });
 }
 
 /** `resumed` lines end a call that an earlier line began, so they count for nothing. */

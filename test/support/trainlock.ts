@@ -30,6 +30,12 @@ export function trainlock(args: readonly string[], options: CallOptions = {}): P
   return finish(executable, args, { timeoutMs: hangMs, ...options, env: environment(options.env) });
 }
 
+/** Runs any command to its end, without input, until all that it started has closed its output. */
+export function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Finished> {
+  const [file = "", ...args] = command;
+  return finish(file, args, { env: environment(env), timeoutMs: 30_000, untilOutputCloses: true });
+}
+
 /** Starts the executable and leaves it running until the test ends it. */
 export function startTrainlock(args: readonly string[], options: CallOptions = {}): RunningProcess {
   return startProcess(executable, args, { timeoutMs: 60_000, ...options, env: environment(options.env) });

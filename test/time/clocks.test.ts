@@ -5,9 +5,8 @@ import { configuration, type TestConfiguration, writeMarker } from "../support/c
 import { noclobberJob } from "../support/peers.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { leaveDeadJobsMarker, leaveStaleClaim, leftovers, listed } from "../support/scenarios.ts";
-import { run } from "../support/strace.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { executable, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { executable, holdWithRun, run, trainlock } from "../support/trainlock.ts";
 
 const day = 24 * 3600;
 const steps = [

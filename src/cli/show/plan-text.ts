@@ -9,17 +9,21 @@ import type { ShownPast } from "../shown-past.ts";
 import { runLine } from "./history-text.ts";
 import type { Paint } from "./paint.ts";
 
-const columns = 80;
+/** Characters. The columns of a row are made in `planLines`; those of `--tsv` are in plan-data.ts. */
+const lineWidth = 80;
 const stateWidth = Math.max(...rowStates.map((state) => state.length));
 const gap = "  ";
 
 /** The column of names of these rows. */
 export function nameWidthOf(rows: readonly PlannedRow[]): number {
   const widest = rows.reduce((width, { name }) => Math.max(width, printable(name).length), 0);
-  return Math.min(widest, columns - stateWidth - 24);
+  return Math.min(widest, lineWidth - stateWidth - 24);
 }
 
-/** One line a row, and with `pastOf` what is behind it. On a terminal of 80 columns the evidence is cut, never name or state; in a pipe nothing is. */
+/**
+ * One line for each row: state, name, detail. With `pastOf` the evidence follows. On a terminal the detail is cut after 80
+ * characters; name and state are never cut.
+ */
 export function planLines(
   rows: readonly PlannedRow[],
   paint: Paint,
@@ -33,7 +37,7 @@ export function planLines(
       const name = printable(row.name).padEnd(nameWidth);
       const head = `${row.state.padEnd(stateWidth)}${gap}${name}${gap}`;
       const detail = detailOf(row, nowMs);
-      const left = columns - head.length;
+      const left = lineWidth - head.length;
       const shown = !cut || detail.length <= left ? detail : left < 8 ? "" : `${detail.slice(0, left - 1)}…`;
       const line = `${paintState(row.state, paint)}${head.slice(row.state.length)}${shown}`.trimEnd();
       return `${line}\n${pastOf === null ? "" : evidenceText(row, pastOf(row.name))}`;
