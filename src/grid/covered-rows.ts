@@ -9,7 +9,14 @@ import { thisHost } from "../system/processes/this-host.ts";
 import { type Plan, type PlannedRow, type PlanRequest, planRows } from "./plan.ts";
 import { readGrid } from "./read-grid.ts";
 import { countStates } from "./row-state.ts";
-import { listOf, readSubmissions, type SchedulerSays, type Submission, waitingElements } from "./submissions.ts";
+import {
+  isOver,
+  listOf,
+  readSubmissions,
+  type SchedulerSays,
+  type Submission,
+  waitingElements,
+} from "./submissions.ts";
 
 /** A submission with elements that may still take a row. */
 export interface WaitingSubmission {
@@ -34,18 +41,32 @@ export async function askScheduler(choice: SchedulerChoice, timeoutMs: number): 
   return { scheduler, cluster: name, elements: answer.elements, showsOthers, user: thisHost().user };
 }
 
-/** The submissions of a site that still cover rows. The scheduler is asked only where there is one to ask about. */
-export async function waitingSubmissions(
+interface SortedSubmissions {
+  /** Those that still cover rows. */
+  readonly waiting: readonly WaitingSubmission[];
+  /** Those of which nothing is left to run, for a week or longer. */
+  readonly over: readonly Submission[];
+}
+
+/** The submissions of a site. The scheduler is asked only where there is one to ask about. */
+export async function sortSubmissions(
   lockDir: string,
   choice: SchedulerChoice,
   timeoutMs: number,
-): Promise<WaitingSubmission[]> {
+): Promise<SortedSubmissions> {
   const submissions = readSubmissions(lockDir);
-  if (submissions.length === 0) return [];
+  if (submissions.length === 0) return { waiting: [], over: [] };
   const says = await askScheduler(choice, timeoutMs);
-  return submissions
+  const waiting = submissions
     .map((submission) => ({ submission, elements: waitingElements(submission, says) }))
     .filter(({ elements }) => elements > 0);
+  return { waiting, over: submissions.filter((submission) => isOver(submission, says, Date.now())) };
+}
+
+export async function waitingSubmissions(
+  ...asked: Parameters<typeof sortSubmissions>
+): Promise<readonly WaitingSubmission[]> {
+  return (await sortSubmissions(...asked)).waiting;
 }
 
 /**

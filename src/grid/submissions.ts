@@ -50,7 +50,9 @@ export function writeSubmission(folder: string, submitted: Submitted): void {
 /** The submissions of a site, the oldest first. What has another shape is none: another user may have written it. */
 export function readSubmissions(lockDir: string): Submission[] {
   const top = submitFolder(lockDir);
-  const found = (namesIn(top) ?? []).slice(0, mostSubmissions).flatMap((name) => {
+  // Their names begin with their time: the newest count.
+  const names = (namesIn(top) ?? []).filter((name) => !name.endsWith(".out")).sort();
+  const found = names.slice(-mostSubmissions).flatMap((name) => {
     const submission = readSubmission(join(top, name));
     return submission === null ? [] : [submission];
   });
@@ -123,6 +125,19 @@ export function waitingElements(submission: Submission, says: SchedulerSays | nu
   const listed = mine.filter(waits).length;
   if (mine.length > 0 || seesAll(submission, says)) return listed;
   return unnoted;
+}
+
+/** An accounting database may lag, and people look at a job's script for a while. */
+const keptMs = 7 * 24 * 3_600_000;
+
+/**
+ * Whether nothing of a submission is left to run: its own scheduler has answered, would show its jobs, and has none that has not
+ * ended. A job that is requeued, held or unknown needs its list again.
+ */
+export function isOver(submission: Submission, says: SchedulerSays | null, nowMs: number): boolean {
+  if (!isAskable(submission, says) || !seesAll(submission, says)) return false;
+  const mine = says.elements.filter(({ job }) => job === arrayNumber(submission.job ?? ""));
+  return mine.every(({ means }) => means === "ended") && nowMs - submission.submittedAt > keptMs;
 }
 
 /** Whether the scheduler that answered is the one that has the submission. */

@@ -164,6 +164,31 @@ describe.each(kinds)("submit to %s", (kind) => {
     expect(Object.values(await site.states()).filter((state) => state === "queued")).toHaveLength(2);
   });
 
+  test("what is left of old submissions goes with a later one, and of no job that may still run", async () => {
+    const site = await siteWith(kind, namesTo(5));
+    mkdirSync(join(site.root, "training_locks", "submit"), { recursive: true });
+    const folders = () =>
+      readdirSync(join(site.root, "training_locks", "submit"))
+        .filter((name) => /^\d{8}T/.test(name))
+        .sort();
+    const submitOne = async (isOld: boolean) => {
+      const before = folders();
+      await site.submit(["--limit", "1"]);
+      const folder = folders().find((name) => !before.includes(name)) ?? "";
+      const file = join(site.root, "training_locks", "submit", folder, "submission.json");
+      const submission = JSON.parse(readFileSync(file, "utf8"));
+      if (isOld) writeFileSync(file, JSON.stringify({ ...submission, submittedAt: Date.now() - 8 * 24 * 3_600_000 }));
+      return folder;
+    };
+    const [ended, waiting, young] = [await submitOne(true), await submitOne(true), await submitOne(false)];
+    for (const job of ["100", "102"]) expect(site.runElement(job, 1)).toMatchObject({ status: 0 });
+    await site.submit(["--dry-run"]);
+    expect(folders()).toEqual([ended, waiting, young].sort());
+    const last = await submitOne(false);
+    expect(folders()).toEqual([waiting, young, last].sort());
+    expect(Object.values(await site.states()).filter((state) => state === "queued")).toHaveLength(2);
+  });
+
   test("--max-running holds for all arrays together; what would need more arrays is left for another submit", async () => {
     const grid = `- { strategy: [${namesTo(7).join(", ")}], dataset: D, model: m }\n- { strategy: big, dataset: D, model: m, submit: ["-l mem=9"] }\n`;
     const site = await siteWith(kind, grid);

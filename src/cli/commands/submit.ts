@@ -2,11 +2,11 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { askCluster } from "../../evidence/schedulers/cluster.ts";
 import { arrayNumber } from "../../evidence/schedulers/elements.ts";
-import { isTrainable, markQueued, schedulerFor, waitingSubmissions } from "../../grid/covered-rows.ts";
+import { isTrainable, markQueued, schedulerFor, sortSubmissions } from "../../grid/covered-rows.ts";
 import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
 import { type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
-import { dropSubmission, readSubmissions } from "../../grid/submissions.ts";
+import { dropSubmission, readSubmissions, type Submission } from "../../grid/submissions.ts";
 import { type EventLog, openEventLog } from "../../history/event-log.ts";
 import { EnvironmentError, exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
@@ -28,6 +28,7 @@ import {
   submitPart,
 } from "../../submit/submit-rows.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
 import { rowValues } from "../../work/row-values.ts";
 import {
@@ -128,7 +129,7 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     progress: new ProgressReader(layout.site.progress),
   };
   const count = async () => {
-    const waiting = await waitingSubmissions(layout.lockDir, choice, timeoutMs);
+    const { waiting, over } = await sortSubmissions(layout.lockDir, choice, timeoutMs);
     const plan = await markQueued(await planRows(request), request, waiting);
     const state = new Map(plan.rows.map((row) => [row.weightsDir, row]));
     const isFree = (row: Row) => {
@@ -139,7 +140,7 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     const label = arrayName(gridFile ?? null);
     const all = groups.flatMap((group) => splitGroup(group, label, mostElements));
     const parts = given.maxRunning === undefined ? all : limitRunning(all, given.maxRunning);
-    return { plan, parts, left: all.slice(parts.length).reduce((sum, { job }) => sum + job.elements, 0) };
+    return { plan, parts, over, left: all.slice(parts.length).reduce((sum, { job }) => sum + job.elements, 0) };
   };
   if (given.dryRun) {
     const { plan, parts, left } = await count();
@@ -152,7 +153,8 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     if (!given.quiet) say("Waiting for another submit");
   };
   return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
-    const { plan, parts, left } = await count();
+    const { plan, parts, over, left } = await count();
+    sweep(over);
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
     const history = openEventLog(layout, (text) => say(`trainlock: ${printable(text)}`));
     const wentIn = await submitParts(place, parts, history).finally(() => history.settled());
@@ -185,6 +187,20 @@ async function submitParts(place: SubmitPlace, parts: readonly Part[], history: 
     }
   }
   return true;
+}
+
+/** So many at once at most, and only one's own: others sweep theirs. */
+const mostSwept = 50;
+
+function sweep(over: readonly Submission[]): void {
+  const { user } = thisHost();
+  for (const { folder } of over.filter((each) => each.user === user).slice(0, mostSwept)) {
+    try {
+      dropSubmission(folder);
+    } catch {
+      // It covers nothing, wherever it stands.
+    }
+  }
 }
 
 /** Each array may run at least one element. */
