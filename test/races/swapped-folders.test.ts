@@ -96,7 +96,10 @@ for (const [who, race, as] of asks) {
       writeFileSync(join(outside, "d_cd", "m", "iter_1.pth"), "");
       const tree = () => readdirSync(outside, { recursive: true }).sort();
       const before = tree();
-      const swapping = startProcess("python3", ["-c", exchanger, inside, link], { env: environment() });
+      const swapping = startProcess("python3", ["-c", exchanger, inside, link], {
+        env: environment(),
+        timeoutMs: 600_000,
+      });
       await swapping.waitFor("SWAPPING");
       const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
       // A grandchild, so that the process tree is noted beside the record.
@@ -129,7 +132,10 @@ for (const [who, race, as] of asks) {
       symlinkSync(outside, link);
       mkdirSync(lockDir);
       for (const folder of [root, lockDir, outside]) chmodSync(folder, 0o777);
-      const swapping = startProcess("python3", ["-c", exchanger, lockDir, link], { env: environment() });
+      const swapping = startProcess("python3", ["-c", exchanger, lockDir, link], {
+        env: environment(),
+        timeoutMs: 600_000,
+      });
       await swapping.waitFor("SWAPPING");
       const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
       const [file = "", ...args] = [...as, executable, "run", ...of, "--", "true"];

@@ -124,6 +124,11 @@ const leftByScripts: readonly Situation[] = [
     "an old empty marker whose writer was stopped before it wrote",
     'leave \'exec 7>"$M"; touch -d -1hour "$M"; : >"$S/open"; kill -STOP $$\'; settle test -e "$S/open"',
   ),
+  living(
+    "an old empty marker whose writer was stopped before it wrote, asked about by another user",
+    'chmod -R a+rwX "$R"; leave \'exec 7>"$M"; touch -d -1hour "$M"; : >"$S/open"; kill -STOP $$\'; settle test -e "$S/open"',
+    { asks: stranger },
+  ),
   dead("an old empty marker that nobody has open", ': >"$M"; touch -d -1hour "$M"', { shown: "STALE - no PID" }),
   unknowable("a young empty marker", ': >"$M"', { shown: "UNKNOWN - being created" }),
   unknowable("a marker of two lines", 'printf "1\\n2\\n" >"$M"'),
