@@ -57,7 +57,69 @@ export function programHelp(commands: ReadonlyMap<string, Command>): string {
   ].join("\n\n");
 }
 
-const helpRow = ["-h, --help", "show help"] as const;
+const helpRow = ["-h, --help", "show help: -h on one screen, --help all of it"] as const;
+
+/** Of a terminal of 24 lines, one is the prompt's. */
+const screenLines = 23;
+
+/** What `trainlock NAME -h` prints: the options that come first, as many as fit on a screen. */
+export function briefCommandHelp(name: string, command: Command): string {
+  const { usage, summary, options = {}, examples, exitCodes } = command;
+  const own = Object.entries(options).filter(([, { group }]) => (group ?? "Options") === "Options");
+  const isNamed = options.strategy?.group === "Configuration";
+  const described = own.flatMap(briefRows);
+  const widest = Math.max(0, ...described.map(([term]) => term.length));
+  const codes = Object.entries(exitCodes).map(([code, text]) => `${code} ${clause(text, 40)}`);
+  const codeLines = wrap(`Exit codes: ${codes.join("; ")}`, columns());
+  const head = [
+    `Usage: trainlock ${name} ${usage ?? usageOf(command)}`,
+    clause(summary, columns()),
+    "",
+    ...(isNamed ? ["Configuration: --strategy S --dataset D --model M [--ratio R] …, or --name NAME"] : []),
+    ...(examples[0] === undefined ? [] : [`Example: ${examples[0].replace(/ {2,}#.*/, "").replaceAll("\n", "\n  ")}`]),
+    ...(codeLines.length > 3 ? [] : codeLines),
+    "",
+  ].flatMap((text) => text.split("\n"));
+  const end = [...(described.length === 0 ? [] : [""]), `All options, examples and exit codes: trainlock help ${name}`];
+  const shown: string[] = [];
+  for (const [term, text] of described) {
+    const row = rows([[term, clause(text, columns() - widest - 4)]], widest).split("\n");
+    if (head.length + shown.length + row.length + end.length > screenLines) break;
+    shown.push(...row);
+  }
+  return `${[...head, ...shown, ...end].join("\n")}\n`;
+}
+
+/** With what an option may be in place of what its value is called. */
+function briefRows([key, option]: [string, Option]): (readonly [string, string])[] {
+  const { choices, placeholder = "", ...rest } = option;
+  const said = choices?.join("|") ?? "";
+  const value = said === "" || said.length > 20 ? placeholder : said;
+  return optionRows([key, { ...rest, placeholder: value }]);
+}
+
+/** What `trainlock -h` prints: every command on a line. */
+export function briefProgramHelp(commands: ReadonlyMap<string, Command>): string {
+  const shown = [...commands].filter(([, { hidden }]) => hidden !== true);
+  const widest = Math.max(...shown.map(([name]) => name.length));
+  const lines = shown.map(([name, { summary }]) => [name, clause(summary, columns() - widest - 4)] as const);
+  return `Usage: trainlock COMMAND [options]\n${rows(lines, widest)}\n\nMore: trainlock COMMAND -h, trainlock help [COMMAND|PAGE]\n`;
+}
+
+/** What is shorter says too little: `of the configuration`. */
+const shortestClause = 22;
+
+/** The beginning of a text that fits a line, without the parts behind its last separators; whole where it has none. */
+function clause(text: string, width: number): string {
+  let short = text.split("\n")[0] ?? "";
+  while (short.length > width) {
+    const ends = [/; [^;]*$/, / \([^()]*\)$/, /: [^:]*$/, /, [^,]*$/].map((end) => short.replace(end, ""));
+    const cut = ends.find((rest) => rest.length < short.length && rest.length >= shortestClause);
+    if (cut === undefined) return text;
+    short = cut.replace(/ \([^()]*$/, "");
+  }
+  return short;
+}
 
 function usageOf({ operands = {} }: Command): string {
   const brackets = {

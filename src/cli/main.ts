@@ -15,18 +15,21 @@ async function main(argv: readonly string[]): Promise<number> {
     restartUnderMemoryLimit();
     const [name, ...args] = argv[0]?.startsWith("--") ? await commandFirst(argv) : argv;
     if (name === undefined) {
-      say((await programHelp()).trimEnd());
+      say((await programHelp("-h")).trimEnd());
       return exitCodes.usage;
     }
     if (name.startsWith("-")) return await programOption(name);
     command = await loadCommand(name);
     if (command === null) throw unknownCommand(name);
     const values = parseCall(name, command, args);
-    // Loaded here: no other call should pay for it.
-    if (values?.debug === true) (await import("./show/question-text.ts")).showQuestions();
-    if (values !== null) return await command.execute(values, loadCommands);
-    print((await import("./help.ts")).commandHelp(name, command));
-    return exitCodes.ok;
+    if (typeof values === "string") {
+      // Loaded here, as below: no other call should pay for it.
+      const { briefCommandHelp, commandHelp } = await import("./help.ts");
+      print((values === "brief" ? briefCommandHelp : commandHelp)(name, command));
+      return exitCodes.ok;
+    }
+    if (values.debug === true) (await import("./show/question-text.ts")).showQuestions();
+    return await command.execute(values, loadCommands);
   } catch (error) {
     return exitCodeFor(error, wantsJson(argv, command));
   }
@@ -41,7 +44,7 @@ async function commandFirst(argv: readonly string[]): Promise<readonly string[]>
 
 async function programOption(given: string): Promise<number> {
   if (given === "--version" || given === "-V") print(versionText());
-  else if (given === "--help" || given === "-h") print(await programHelp());
+  else if (given === "--help" || given === "-h") print(await programHelp(given));
   else {
     const hint = nearestHint(given, ["--version", "--help"], "options follow a command, such as trainlock list --json");
     throw new UsageError(`unknown option ${given}`, { hint });
@@ -55,8 +58,9 @@ function versionText(): string {
   return `${versionLine()}\n${runtime}, ${process.platform}-${process.arch}\n`;
 }
 
-async function programHelp(): Promise<string> {
-  return (await import("./help.ts")).programHelp(await loadCommands());
+async function programHelp(given: "-h" | "--help"): Promise<string> {
+  const { briefProgramHelp, programHelp } = await import("./help.ts");
+  return (given === "-h" ? briefProgramHelp : programHelp)(await loadCommands());
 }
 
 function unknownCommand(name: string): UsageError {

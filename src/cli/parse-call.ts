@@ -11,10 +11,13 @@ interface Flag {
   readonly option: Option;
 }
 
-/** The values of a call's options and operands; null: help is wanted. Throws a UsageError for a wrong call. */
-export function parseCall(name: string, command: Command, args: readonly string[]): Values | null {
-  const { values, operands, dashesAt, wantsHelp } = readOptions(name, command, args);
-  if (wantsHelp) return null;
+/** How much help is wanted: what fits on a screen, or everything. */
+type Help = "brief" | "whole";
+
+/** The values of a call's options and operands, or that help is wanted. Throws a UsageError for a wrong call. */
+export function parseCall(name: string, command: Command, args: readonly string[]): Values | Help {
+  const { values, operands, dashesAt, help } = readOptions(name, command, args);
+  if (help !== null) return help;
   for (const [key, option] of Object.entries(command.options ?? {})) {
     const absent = option.always && !Object.hasOwn(values, key);
     if (absent) values[key] = option.absent();
@@ -56,18 +59,18 @@ function readOptions(name: string, command: Command, args: readonly string[]) {
   const flags = flagTable(command);
   const values: Values = {};
   const operands: string[] = [];
-  const call = (wantsHelp: boolean) => ({ values, operands, dashesAt: operands.length, wantsHelp });
+  const call = (help: Help | null) => ({ values, operands, dashesAt: operands.length, help });
   for (let at = 0; at < args.length; at += 1) {
     const arg = args[at] ?? "";
-    if (arg === "--") return { ...call(false), operands: [...operands, ...args.slice(at + 1)] };
+    if (arg === "--") return { ...call(null), operands: [...operands, ...args.slice(at + 1)] };
     if (arg === "-" || !arg.startsWith("-")) {
-      if (command.stopsAtOperand) return { ...call(false), operands: args.slice(at) };
+      if (command.stopsAtOperand) return { ...call(null), operands: args.slice(at) };
       operands.push(arg);
       continue;
     }
     const { given, inline } = splitOption(arg);
     for (const each of arg.startsWith("--") ? [given] : shortFlags(arg)) {
-      if (each === "--help" || each === "-h") return call(true);
+      if (each === "--help" || each === "-h") return call(each === "-h" ? "brief" : "whole");
       const flag = flags.get(each);
       if (flag === undefined) throw unknownOption(name, each, flags);
       const takes = textOf(each, flag.option, inline, args[at + 1]);
@@ -75,7 +78,7 @@ function readOptions(name: string, command: Command, args: readonly string[]) {
       values[flag.key] = flag.option.read(each, takes.text, values[flag.key]);
     }
   }
-  return call(false);
+  return call(null);
 }
 
 function flagTable({ options = {} }: Pick<Command, "options">): Map<string, Flag> {

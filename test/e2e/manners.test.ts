@@ -33,12 +33,38 @@ describe("help", () => {
   });
 
   test("of a command is the same by either way; what it is about comes first, common options last", async () => {
-    const [by, asOption] = await Promise.all([trainlock(["help", "check"]), trainlock(["check", "-h"])]);
+    const [by, asOption] = await Promise.all([trainlock(["help", "check"]), trainlock(["check", "--help"])]);
     expect(by.stdout).toBe(asOption.stdout);
     const headings = by.stdout.split("\n").filter((line) => /^\S.*:$/.test(line));
     expect(headings[0]).toBe("Configuration:");
     expect(headings.indexOf("Common options:")).toBe(headings.indexOf("Examples:") - 1);
   });
+
+  const commands = [
+    "run",
+    "list",
+    "check",
+    "clear",
+    "plan",
+    "work",
+    "submit",
+    "why",
+    "history",
+    "doctor",
+    "top",
+    "held",
+  ];
+  test.each([[], ...commands.map((name) => [name])])(
+    "-h of %s fits on a screen of 80 by 24, and says where the rest is",
+    async (...of) => {
+      const { exitCode, stdout, stderr } = await trainlock([...of, "-h"]);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+      const lines = stdout.trimEnd().split("\n");
+      expect(lines.length).toBeLessThanOrEqual(23);
+      expect(lines.filter((line) => [...line].length > 80)).toEqual([]);
+      expect(lines.at(-1)).toContain("trainlock help");
+    },
+  );
 
   test("names what is near to a page that is not there", async () => {
     const { exitCode, stderr } = await trainlock(["help", "verdict"]);
