@@ -61,7 +61,14 @@ async function fileRows(
   source: Extract<GridSource, { kind: "file" | "text" }>,
 ): Promise<{ file: string; rows: Row[] }> {
   const { file, text, format } = source.kind === "text" ? source : readGridFile(source.path);
-  return { file, rows: await readRows(reader, file, text, format) };
+  const rows = await readRows(reader, file, text, format);
+  // As of a file that somebody is about to write.
+  if (rows.length === 0)
+    throw new UsageError(`${file}: it has no rows`, {
+      code: "ERR_GRID",
+      hint: "`trainlock help grids` describes grids",
+    });
+  return { file, rows };
 }
 
 async function readRows(reader: FieldReader, file: string, text: string, format: GridFormat): Promise<Row[]> {
@@ -117,10 +124,16 @@ export function readGridFile(path: string): { file: string; text: string; format
   if (reading.kind === "absent") {
     throw new UsageError(`there is no grid file ${path}`, { code: "ERR_GRID", hint: "give the path of a grid file" });
   }
-  if (reading.kind !== "file") {
+  if (reading.kind === "unreadable") {
+    throw new UsageError(`${path} is no grid file, but ${reading.why}`, {
+      code: "ERR_GRID",
+      hint: "give the path of a regular file",
+    });
+  }
+  if (reading.kind === "failed") {
     throw new EnvironmentError(`cannot read the grid ${path}: ${reading.why}`, {
       code: "ERR_GRID_FILE",
-      hint: "make it a regular file that you can read",
+      hint: "make it a file that you can read",
     });
   }
   if (reading.bytes.length > limit) {

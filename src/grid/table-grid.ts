@@ -47,11 +47,17 @@ export async function readTable(
       },
     });
   } catch (error) {
-    throw wrong ?? faulty(file, error);
+    throw wrong ?? faulty(`${file}:${lineOf(error)}`, error);
   }
   if (wrong !== null) throw wrong;
   if (columns === null) throw new UsageError(`${file}: no header`, { code: "ERR_GRID", hint: "name the fields first" });
   return rows;
+}
+
+/** Of a fault of csv-parse. */
+function lineOf(error: unknown): string {
+  const line = error instanceof Error && "lines" in error ? error.lines : null;
+  return typeof line === "number" ? String(line) : "1";
 }
 
 /** The delimiter that the header has most of: spreadsheets of some countries write semicolons. */
@@ -100,7 +106,10 @@ function rowOf(reader: FieldReader, place: string, texts: ReadonlyMap<string, st
 export function readJsonLines(reader: FieldReader, file: string, text: string): Row[] {
   const rows: Row[] = [];
   const known = new Map<string, BlockSettings>();
-  for (const [index, content] of text.split("\n").entries()) {
+  for (const [index, content] of text
+    .replace(/^\uFEFF/, "")
+    .split("\n")
+    .entries()) {
     if (content.trim() === "") continue;
     const place = `${file}:${index + 1}`;
     const { texts, settings } = readObject(place, content, reader.names);
@@ -136,6 +145,9 @@ function readObject(
     });
   }
   const entries = Object.entries(object);
+  const twice = entries.length < content.split('":').length - 1 ? repeatedKey(content) : null;
+  if (twice !== null)
+    throw new UsageError(`${place}: ${twice} stands twice`, { code: "ERR_GRID", hint: "keep one of them" });
   const settings = entries.filter(([name]) => rowSettings.includes(name));
   const texts = new Map(
     entries.flatMap(([name, value]): [string, string][] => {
@@ -150,6 +162,22 @@ function readObject(
     }),
   );
   return { texts, settings: settings.length === 0 ? null : JSON.stringify(Object.fromEntries(settings)) };
+}
+
+/** The first key that an object has twice, of which a parser keeps the last; null: none. `content` is valid JSON. */
+function repeatedKey(content: string): string | null {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token, key] of content.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}[\]]/g)) {
+    if (token === "{" || token === "[") depth += 1;
+    else if (token === "}" || token === "]") depth -= 1;
+    else if (key !== undefined && depth === 1) {
+      const name = String(JSON.parse(key));
+      if (seen.has(name)) return name;
+      seen.add(name);
+    }
+  }
+  return null;
 }
 
 function tooMany(place: string): UsageError {

@@ -24,7 +24,9 @@ export function readYaml(text: string, file: string, hint: string = siteHint): Y
   if (fault === undefined) return new YamlValue(context, document.contents, "", 1);
   const line = fault.linePos?.[0].line ?? lines.linePos(fault.pos[0]).line;
   const why = fault.message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "");
-  throw mistake(context, line, `not valid YAML: ${why}`);
+  // The error is placed at the key.
+  const key = fault.code === "DUPLICATE_KEY" ? /^[^\s:,{}"']{1,80}/.exec(text.slice(fault.pos[0]))?.[0] : undefined;
+  throw mistake(context, line, `not valid YAML: ${key === undefined ? "" : `${key}: `}${why}`);
 }
 
 interface YamlContext {

@@ -1,4 +1,5 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -6,6 +7,8 @@ import { FieldReader } from "../../src/grid/fields.ts";
 import { readGrid } from "../../src/grid/read-grid.ts";
 import { readSelection } from "../../src/grid/selection.ts";
 import { openLayout } from "../../src/site/open-site.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+import { trainlock } from "../support/trainlock.ts";
 
 function siteWith(text = "dimensions:\n  seed: { type: integer, prefix: _seed, optional: true }\n") {
   const root = mkdtempSync(join(tmpdir(), "grid-"));
@@ -180,6 +183,39 @@ test("hostile files end with a clear error, in bounded time and memory", async (
   expect(await mistakeIn("nul.csv", "strategy,dataset,model\na\0,d,m\n")).toMatch(/NUL/);
   expect(await mistakeIn("no.yaml", "- {strategy: [a, b}\n")).toMatch(/^2 no.yaml:1: not valid YAML/);
   expect(await mistakeIn("empty.yaml", "")).toMatch(/^2 empty.yaml:1/);
+  expect(await mistakeIn("empty.yaml", "[]\n")).toMatch(/^2 empty.yaml:1: .*at least one block/);
+  expect(await mistakeIn("empty.jsonl", "\n")).toMatch(/^2 empty.jsonl: it has no rows/);
+  expect(await mistakeIn("head.csv", "strategy,dataset,model\n")).toMatch(/^2 head.csv: it has no rows/);
+  const torn = '{"strategy": "a", "dataset": "d", "model": "m"}\n{"strategy": "b", "dat';
+  expect(await mistakeIn("torn.jsonl", torn)).toMatch(/^2 torn.jsonl:2: /);
+  expect(await mistakeIn("torn.csv", 'strategy,dataset,model\na,d,m\n"b,d,m\n')).toMatch(/^2 torn.csv:3: .*[Qq]uote/);
+  expect(await mistakeIn("short.csv", "strategy,dataset,model\na,d\n")).toMatch(/^2 short.csv:2: model is missing/);
+});
+
+test("a key that stands twice is refused, and a name in a value is no key", async () => {
+  expect(await mistakeIn("t.yaml", "- strategy: a\n  dataset: d\n  strategy: b\n  model: m\n")).toMatch(
+    /^2 t.yaml:3: not valid YAML: strategy: Map keys must be unique/,
+  );
+  expect(await mistakeIn("t.csv", "model,dataset,model,strategy\nm,d,m,a\n")).toMatch(
+    /^2 t.csv:1: .*model stands twice/,
+  );
+  const line = '"strategy": "a", "dataset": "d", "model": "m"';
+  expect(await mistakeIn("t.jsonl", `{${line}}\n{${line}, "mod\\u0065l": "n"}\n`)).toMatch(
+    /^2 t.jsonl:2: model stands twice/,
+  );
+  const needs = '"needs": [{"model": "x"}], "done": {"file": "\\"model\\":.json"}';
+  expect(await shortRows("n.jsonl", `\uFEFF{${line}, ${needs}}\r\n`)).toEqual(["a d m"]);
+});
+
+test("a folder, a pipe and a device are no grid files", async () => {
+  const root = await temporaryRoot();
+  mkdirSync(join(root, "folder.yaml"));
+  spawnSync("mkfifo", [join(root, "pipe.csv")]);
+  symlinkSync("/dev/zero", join(root, "zero.jsonl"));
+  for (const name of ["folder.yaml", "pipe.csv", "zero.jsonl"]) {
+    const { exitCode, stderr } = await trainlock(["plan", join(root, name), "--root", root]);
+    expect([name, exitCode, stderr]).toEqual([name, 2, expect.stringContaining(`${name} is no grid file, but `)]);
+  }
 });
 
 test("a hundred thousand rows are read", async () => {

@@ -79,6 +79,9 @@ test("--require done exits with 1 until all rows are done; --state selects; noth
   const grid = join(root, "grid.yaml");
   writeFileSync(grid, "- { strategy: [a, b], dataset: D, model: m }\n");
   const plan = (...more: string[]) => trainlock(["plan", grid, "--root", root, "--done-when", "x.pth", ...more]);
+  // No rows are not done rows.
+  const none = await trainlock(["plan", "--root", root, "--require", "done"]);
+  expect(none).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("Next: nothing, there are no rows\n") });
   const before = readdirSync(root);
   expect(await plan("--require", "done")).toMatchObject({ exitCode: 1 });
   expect((await plan("--state", "free", "--format", "{strategy}:{state}:{nothing}")).stdout).toBe(

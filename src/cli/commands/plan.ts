@@ -93,7 +93,12 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   }
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   if (unseen || unreadable.size > 0) return exitCodes.environment;
-  return given.require === "done" && planned.counts.done < planned.rows.length ? exitCodes.locked : exitCodes.ok;
+  return given.require === "done" && !isAllDone(planned) ? exitCodes.locked : exitCodes.ok;
+}
+
+/** That there are no rows, as of a wrong root, is no word for done. */
+function isAllDone({ rows, counts }: Plan): boolean {
+  return rows.length > 0 && counts.done === rows.length;
 }
 
 /** So many rows are one text: that of 100,000 at once would be megabytes, several times over. */
@@ -131,7 +136,7 @@ function* textOf(
   const next = nextCommand(rows, gridFile ?? null);
   const left = `${failuresText(rows)}${estimateText(rows)}`;
   const head = rows.length === 0 ? left : `\n${left}`;
-  yield `${head}Next: ${next ?? "nothing, all is done"}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
+  yield `${head}Next: ${next ?? (rows.length === 0 ? "nothing, there are no rows" : "nothing, all is done")}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
 }
 
 function statesFrom(text: string | undefined): readonly RowState[] | null {
