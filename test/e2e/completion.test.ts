@@ -94,6 +94,26 @@ requiresPrograms("fish")("fish is offered them, too", async () => {
   expect(stdout.trim().split("\n")).toHaveLength(1);
 });
 
+requiresPrograms("zsh")("an interactive zsh completes them, too, in a terminal", async () => {
+  const root = await site();
+  const typed = `
+    zmodload zsh/zpty
+    zpty shell "zsh -f -i"
+    zpty -w shell "autoload -U compinit; compinit -u -D; source $1; print READ''Y"
+    zpty -r shell answer '*READY*'
+    zpty -w -n shell "$2"$'\\t'
+    zpty -r shell answer '*--strategy baseline*'
+    zpty -w -n shell $'--model p\\t'
+    zpty -r shell answer '*--model pspnet_r50*'
+    print completed`;
+  const path = `${dirname(executable)}:${process.env.PATH}`;
+  const line = `trainlock check --root ${root} --strategy b`;
+  const called = await finish("zsh", ["-f", "-c", typed, "zsh", await script("zsh"), line], {
+    env: environment({ PATH: path, TERM: "dumb" }),
+  });
+  expect(called).toMatchObject({ exitCode: 0, stdout: "completed\n" });
+});
+
 test("completion for any other shell: exit code 2, naming it", async () => {
   const called = await trainlock(["completion", "tcsh"]);
   expect(called).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("tcsh") });
