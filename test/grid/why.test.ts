@@ -1,10 +1,20 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { wrapped } from "../../src/cli/show/wrapped.ts";
 import { estimateOf } from "../../src/grid/estimate.ts";
 import type { PlannedRow } from "../../src/grid/plan.ts";
+import { requiresPrograms } from "../support/requirements.ts";
+import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithLastingCommand, holdWithRun, killWithCommand, trainlock } from "../support/trainlock.ts";
+import {
+  environment,
+  executable,
+  holdWithLastingCommand,
+  holdWithRun,
+  killWithCommand,
+  trainlock,
+} from "../support/trainlock.ts";
 
 const flags = (root: string, strategy: string) =>
   ["--root", root, "--strategy", strategy, "--dataset", "D", "--model", "m"] as const;
@@ -184,3 +194,41 @@ test("what is left is estimated by the medians of finished runs: of a model from
   const others = [1000, 1000, 1000].map((seconds) => row("n", "done", seconds));
   expect(estimateOf([...finished, ...others, row("n", "free")], now)).toMatchObject({ seconds: 1000, from: 6 });
 });
+
+/** Runs a program in a terminal of no size, which counts as 80 columns. */
+const inTerminal = `import pty, sys
+sys.exit(pty.spawn(sys.argv[1:]) >> 8)`;
+
+requiresPrograms("python3")(
+  "on a terminal no line is longer than it is wide, but for a word that is; a pipe gets whole lines",
+  async () => {
+    const root = await temporaryRoot();
+    const strategy = "gen_a_strategy_with_a_long_name";
+    for (const code of [3, 0]) await trainlock(["run", ...flags(root, strategy), "--", "sh", "-c", `exit ${code}`]);
+    const name = `${strategy}/d/m`;
+    const calls = [
+      ["plan", ...flags(root, strategy), "-v"],
+      ["why", name, "--root", root],
+      ["history", "--root", root, "-v"],
+    ];
+    for (const call of calls) {
+      const terminal = await finish("python3", ["-c", inTerminal, executable, ...call], { env: environment() });
+      const lines = terminal.stdout.split("\r\n");
+      const long = lines.filter((line) => line.length > 80 && line.trim().includes(" "));
+      expect([call[0], long]).toEqual([call[0], []]);
+      expect(terminal.stdout).toContain(name);
+      const words = (text: string) => text.replaceAll(/\s\\?\s+/g, " ").trim();
+      const piped = (await trainlock(call)).stdout;
+      if (call[0] === "why") expect(words(terminal.stdout)).toBe(words(piped));
+      else expect(piped.split("\n").some((line) => line.length > 80)).toBe(true);
+    }
+    const command = `trainlock run --strategy ${strategy} --dataset D --model m -- COMMAND`;
+    expect(wrapped(`    one more: ${command}`, 60).split("\n")).toEqual([
+      "    one more:",
+      `      trainlock run --strategy \\`,
+      `        ${strategy} --dataset D \\`,
+      "        --model m -- COMMAND",
+    ]);
+    expect(wrapped("  x: trainlock why 'a b'", 10)).toBe("  x:\n    trainlock why 'a b'");
+  },
+);

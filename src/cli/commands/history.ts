@@ -14,12 +14,13 @@ import {
   arrayJson,
   arrayLine,
   historyFields,
-  historyTable,
+  historyLines,
   historyTsv,
   runJson,
   type ShownRun,
   usualFields,
 } from "../show/history-text.ts";
+import { terminalColumns } from "../show/wrapped.ts";
 import { jsonOption, layoutFrom, siteOptions } from "../site-options.ts";
 
 const options = {
@@ -92,9 +93,9 @@ async function history(what: string | undefined, given: HistoryOptions): Promise
     const columns = given.output ?? (given.verbose ? [...usualFields, "evidence"] : usualFields);
     const rows = runs.length === 1 ? "1 run" : `${runs.length} runs`;
     const counts = `${rows}, ${noEnd} without an end; ${saved.duplicates} ${saved.duplicates === 1 ? "duplicate" : "duplicates"} turned away\n`;
-    print(
-      `${historyTable(runs, columns)}${given.verbose ? `${arrays.map(arrayLine).join("")}${savedText(saved)}` : ""}${counts}`,
-    );
+    // Whoever chooses columns gets them.
+    const table = historyLines(runs, columns, given.output === undefined ? terminalColumns() : null);
+    print(`${table}${given.verbose ? `${arrays.map(arrayLine).join("")}${savedText(saved)}` : ""}${counts}`);
   }
   if (torn > 0) say(`trainlock: ${torn} ${torn === 1 ? "line" : "lines"} of the history could not be read`);
   for (const [path, why] of unreadable) say(`trainlock: cannot read ${printable(path)}: ${printable(why)}`);

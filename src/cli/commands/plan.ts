@@ -15,6 +15,7 @@ import { paintFor } from "../show/paint.ts";
 import { formatRow, planJson, planTsv, tsvHeader } from "../show/plan-data.ts";
 import { countsLine, estimateText, nameWidthOf, planLines } from "../show/plan-text.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
+import { terminalColumns, wrapped } from "../show/wrapped.ts";
 import { type ShownPast, shownPast } from "../shown-past.ts";
 import { jsonOption } from "../site-options.ts";
 
@@ -136,7 +137,10 @@ function* textOf(
   const next = nextCommand(rows, gridFile ?? null);
   const left = `${failuresText(rows)}${estimateText(rows)}`;
   const head = rows.length === 0 ? left : `\n${left}`;
-  yield `${head}Next: ${next ?? (rows.length === 0 ? "nothing, there are no rows" : "nothing, all is done")}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
+  const foot = `${head}Next: ${next ?? (rows.length === 0 ? "nothing, there are no rows" : "nothing, all is done")}`;
+  const columns = terminalColumns();
+  const lines = foot.split("\n").map((line) => wrapped(line, columns));
+  yield `${lines.join("\n")}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
 }
 
 function statesFrom(text: string | undefined): readonly RowState[] | null {

@@ -9,6 +9,7 @@ import { openPlanSource, type PlanSource, planSourceOptions, type RowsInForce } 
 import { paintFor } from "../show/paint.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
 import { whyJson, whyText } from "../show/why-text.ts";
+import { terminalColumns } from "../show/wrapped.ts";
 import { shownPast } from "../shown-past.ts";
 import { jsonOption } from "../site-options.ts";
 
@@ -59,7 +60,10 @@ async function why(name: string | undefined, given: WhyOptions): Promise<number>
   if (given.json) {
     const documents = explained.map((each) => whyJson(each, pastOf(each.row.name)));
     printJson(only === undefined ? documents : documents[0]);
-  } else print(explained.map((each) => whyText(each, pastOf(each.row.name), paintFor(1, given.color))).join("\n"));
+  } else {
+    const [paint, columns] = [paintFor(1, given.color), terminalColumns()];
+    print(explained.map((each) => whyText(each, pastOf(each.row.name), paint, columns)).join("\n"));
+  }
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   return unseen ? exitCodes.environment : exitCodes.ok;
 }

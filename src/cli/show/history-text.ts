@@ -1,6 +1,7 @@
 import type { HistoryRun, SubmittedArray } from "../../history/runs.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
+import { wrapped } from "./wrapped.ts";
 
 /** A run with the name of its user. */
 export interface ShownRun extends HistoryRun {
@@ -52,6 +53,19 @@ export function historyTable(runs: readonly ShownRun[], chosen: readonly string[
           .join("  ")
           .trimEnd()}\n`,
     )
+    .join("");
+}
+
+/** The same for a terminal: where the table is too wide for it, a run has lines of its own. Names are never cut. */
+export function historyLines(runs: readonly ShownRun[], chosen: readonly string[], columns: number | null): string {
+  const table = historyTable(runs, chosen);
+  if (columns === null || table.split("\n").every((line) => line.length <= columns)) return table;
+  return runs
+    .map((run) => {
+      const evidence = chosen.includes("evidence") ? run.evidence.map((each) => `    ${printable(each)}`) : [];
+      const lines = [`  ${runLine(run)}`, ...evidence].map((line) => `${wrapped(line, columns)}\n`);
+      return `${printable(run.name)}\n${lines.join("")}`;
+    })
     .join("");
 }
 

@@ -8,6 +8,7 @@ import { quietMs } from "../../progress/progress.ts";
 import type { ShownPast } from "../shown-past.ts";
 import { runLine } from "./history-text.ts";
 import type { Paint } from "./paint.ts";
+import { wrapped } from "./wrapped.ts";
 
 /** Characters. The columns of a row are made in `planLines`; those of `--tsv` are in plan-data.ts. */
 const lineWidth = 80;
@@ -40,7 +41,7 @@ export function planLines(
       const left = lineWidth - head.length;
       const shown = !cut || detail.length <= left ? detail : left < 8 ? "" : `${detail.slice(0, left - 1)}…`;
       const line = `${paintState(row.state, paint)}${head.slice(row.state.length)}${shown}`.trimEnd();
-      return `${line}\n${pastOf === null ? "" : evidenceText(row, pastOf(row.name))}`;
+      return `${line}\n${pastOf === null ? "" : evidenceText(row, pastOf(row.name), cut ? lineWidth : null)}`;
     })
     .join("");
 }
@@ -49,7 +50,7 @@ export function planLines(
 const shownRuns = 3;
 
 /** One line a finding, as `list -v` prints them, where the row trains, how its last runs ended and where its log is. */
-function evidenceText({ lock, weightsDir, ends, log }: PlannedRow, { runs }: ShownPast): string {
+function evidenceText({ lock, weightsDir, ends, log }: PlannedRow, { runs }: ShownPast, most: number | null): string {
   const findings = (lock?.evidence ?? []).map(
     ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${printable(detail)}`,
   );
@@ -66,7 +67,7 @@ function evidenceText({ lock, weightsDir, ends, log }: PlannedRow, { runs }: Sho
     ...lastRuns,
     ...(log === null ? [] : [`log: ${printable(log)}`]),
   ]
-    .map((line) => `    ${line}\n`)
+    .map((line) => `${wrapped(`    ${line}`, most)}\n`)
     .join("");
 }
 

@@ -8,6 +8,7 @@ import type { ShownPast } from "../shown-past.ts";
 import { runJson, runLine } from "./history-text.ts";
 import type { Paint } from "./paint.ts";
 import { paintState } from "./plan-text.ts";
+import { wrapped } from "./wrapped.ts";
 
 const shownLines = 5;
 const shownLogs = 5;
@@ -18,6 +19,7 @@ export function whyText(
   { row, kernelLock, because, lastRun, logs, change }: Explanation,
   past: ShownPast,
   paint: Paint,
+  columns: number | null,
 ): string {
   const evidence = (row.lock?.evidence ?? []).map(
     ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${detail}`,
@@ -33,12 +35,13 @@ export function whyText(
     ["where", [`weights dir ${row.weightsDir}`, `kernel lock ${kernelLock}`]],
     ["what would change it", change],
   ];
-  const shown = parts.filter(([, lines]) => lines.length > 0).map(([title, lines]) => partText(title, lines));
+  const shown = parts.filter(([, lines]) => lines.length > 0).map(([title, lines]) => partText(title, lines, columns));
   return `${paintState(row.state, paint)}  ${printable(row.name)}\n${shown.join("")}`;
 }
 
-function partText(title: string, lines: readonly string[]): string {
-  return `  ${printable(title)}\n${lines.map((line) => `    ${printable(line)}\n`).join("")}`;
+function partText(title: string, lines: readonly string[], columns: number | null): string {
+  const all = [`  ${printable(title)}`, ...lines.map((line) => `    ${printable(line)}`)];
+  return all.map((line) => `${wrapped(line, columns)}\n`).join("");
 }
 
 function lastRunLines({ generation, user, job, host, started, ended, exitCode, ends }: LastRun): string[] {
