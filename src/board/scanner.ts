@@ -11,8 +11,8 @@ export function pauseAfter(tookMs: number): number {
 type OnScan<T> = (result: T) => void;
 
 /**
- * Scans while somebody looks, and only then. Whoever asks gets the last result until the next scan is due; whoever watches is
- * told of each. Two scans never run at once.
+ * Scans only while somebody looks. A request gets the last result until the next scan is due. A watcher gets each result. Two
+ * scans never run at once.
  */
 export class Scanner<T> {
   readonly #scan: () => Promise<T>;

@@ -202,8 +202,8 @@ class Board implements BoardServer {
 }
 
 /**
- * At a socket a single request's own limit has no effect, and the default cuts a quiet stream and a slow scan after 10 s: the
- * longest limit there is. The runtime takes it, its types do not know that.
+ * Serves at a socket with the longest time limit that there is. The default ends a quiet stream or a slow scan after 10 s,
+ * and at a socket a limit for one request has no effect. The runtime accepts the option, but its types do not have it.
  */
 function atSocket(fetch: Fetch, unix: string) {
   return { fetch, unix, idleTimeout: 255 } as unknown as { fetch: typeof fetch; unix: string };

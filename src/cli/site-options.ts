@@ -49,7 +49,7 @@ export interface Opened {
   readonly layout: Layout;
 }
 
-/** Both, since a site says what a configuration is. A wrong name is told before a wrong place. */
+/** Reads both, because the site says what a configuration is. A wrong name is reported before a wrong place. */
 export function openWith(given: ConfigurationOptions & SiteOptions & StoreChoice): Opened {
   if (given.name !== undefined) return openNamed(given.name, given);
   const options = withEnvironment(given);

@@ -112,10 +112,10 @@ export interface Reply {
 }
 
 /**
- * Sends one request and returns its whole answer. A request that went over an idle connection, and got no answer because the
- * server closed it, is sent once more over a new connection: no failure, but the server may have carried out the first one.
- * With `once` it is a failure, and the next call gets a new connection. Throws an EtcdError, also for an answer of more than
- * `largestBytes`, or the signal's reason.
+ * Sends one request and returns its whole answer. If the server closes an idle connection under a request, the request is
+ * sent once more over a new connection. That is no failure, but the server may have carried out the first one. With `once` it
+ * is a failure, and the next call gets a new connection. Throws an EtcdError, also for an answer of more than `largestBytes`,
+ * or the signal's reason.
  */
 export async function post(
   connections: Connections,

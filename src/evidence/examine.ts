@@ -11,8 +11,8 @@ import { goingOnEvidence } from "./open-files.ts";
 import { type RemoteOptions, remoteOptionsOf } from "./remote/options.ts";
 
 /**
- * One call's way to examine locks: what this host can tell, and schedulers and other hosts for what that leaves unknown. Make
- * it once a call, so that they are asked once for all locks.
+ * Makes the function by which a call examines locks. It asks this host first, and schedulers and other hosts only about locks
+ * that stay unknown. Make it once for each call, so that they are asked once for all locks.
  */
 export function makeExamine(options: RemoteOptions = remoteOptionsOf()): Examine {
   let remote: Promise<Source> | undefined;
@@ -51,8 +51,9 @@ function whereUnseen({ record }: LockFacts, evidence: readonly Evidence[]): stri
 }
 
 /**
- * Whether a training may go on in tasks on other hosts of its job, which neither hold the lock nor are in the process tree here.
- * Not on a file system of this host's own; nor of an earlier run of the job that asks, whose tasks its scheduler has ended.
+ * Whether a training may go on in tasks on other hosts of its job. Such tasks neither hold the lock nor belong to the process
+ * tree here. There are none on a file system that only this host has. There are none of an earlier run of the asking job
+ * either: its scheduler has ended them.
  */
 function mayHaveTasks({ record, path }: LockFacts): boolean {
   const section = record?.trainlock ?? null;

@@ -8,7 +8,7 @@ import { recordedProcessEvidence } from "./recorded-process.ts";
 /** One way to find out. Resolves with what it found, also when that is nothing; never rejects. */
 export type Source = (facts: LockFacts) => Evidence[] | Promise<Evidence[]>;
 
-/** What this host can tell alone. */
+/** The evidence that this host has by itself. */
 export const localSources: readonly Source[] = [
   kernelLockEvidence,
   ({ leased }) => leaseEvidence(leased),
@@ -44,7 +44,7 @@ function linkEvidence(link: string | undefined): Evidence[] {
   return [{ source: "mount", says: "unknown", because: "link leads nowhere here", detail }];
 }
 
-/** An owner that signed off and then died before its marker was gone: its own word is the proof. */
+/** An owner that released its lock and died before its marker was removed: its own record is the proof. */
 function releasedEvidence(releasedAt: string | null): Evidence[] {
   if (releasedAt === null) return [];
   return [

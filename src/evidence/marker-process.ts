@@ -24,7 +24,7 @@ type Doubt = Extract<Evidence, { says: "unknown" }>["because"];
 const unknown = (because: Doubt, detail: string): Evidence => ({ source: "marker", says: "unknown", because, detail });
 const dead = (detail: string): Evidence => ({ source: "process", says: "dead", because: "PID not running", detail });
 
-/** What a marker without a record tells, which is a PID at best, and of no host. */
+/** What a marker without a record proves. It has a PID at best, and no host. */
 export function markerEvidence(path: string, marker: MarkerFacts): Evidence[] {
   const found = writtenEvidence(path, marker);
   if (found.some(({ says }) => says === "alive")) return found;
@@ -120,8 +120,9 @@ function pidsInside(pid: number, marker: MarkerFacts): readonly number[] {
 }
 
 /**
- * Whether a running process can have written the marker: it is the file owner's, and older than the file. Its age comes
- * from the boot clock, the file's from the wall clock, so the two are compared only as far as that one has kept still.
+ * Whether a running process can have written the marker: it is the file owner's, and older than the file. The age of the
+ * process comes from the boot clock, that of the file from the wall clock. So the two are compared only as far as the wall
+ * clock was not set.
  */
 function matchWriter(
   facts: ProcessFacts,

@@ -28,8 +28,8 @@ function recordFileOf({ kind, path, lockPath, record }: Parameters<typeof record
 }
 
 /**
- * Whether a record was certainly written before a host booted. Hosts that were copied from one image have one name and one
- * machine id, so that another boot id alone does not tell a reboot from another host.
+ * Whether a record was certainly written before a host booted. Hosts that were copied from one image have the same name and
+ * machine id. So a different boot id alone may be a reboot or another host.
  */
 export function isFromBeforeBoot(writtenAtMs: number | null, bootedAtMs: number | null): boolean {
   return writtenAtMs !== null && bootedAtMs !== null && writtenAtMs + clockMarginMs < bootedAtMs;

@@ -70,8 +70,8 @@ export async function waitingSubmissions(
 }
 
 /**
- * The plan with the rows `queued` that submissions cover: each the first rows of its list that can be trained, as many as it has
- * elements that may take one, and none twice.
+ * The plan in which the rows that submissions cover are `queued`. A submission covers the first rows of its list that can be
+ * trained: as many as it has elements that may take a row. No row is covered twice.
  */
 export async function markQueued(
   plan: Plan,

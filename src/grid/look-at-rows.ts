@@ -47,8 +47,8 @@ interface FolderLook extends Omit<RowLook, "locks" | "ends"> {
 }
 
 /**
- * Looks at each row once: one look at its folder, the lock dir and the store once for all, and all locks judged together, so
- * that a scheduler is asked once and a host once. Changes nothing. A row that cannot be looked at says so in `problem` and
+ * Looks at the folder of each row once, and at the lock dir and the store once for all rows. All locks are judged together,
+ * so each scheduler and each host is asked once. Changes nothing. A row that cannot be looked at says so in `problem` and
  * stops no other. The locks come last: a file that was there while nobody held the row was finished before.
  */
 export async function lookAtRows(

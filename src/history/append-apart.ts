@@ -23,16 +23,16 @@ export function isOnOwnDisk(path: string): boolean {
   return mount !== null && scopeOf(mount).shared === false;
 }
 
-/** So long the process that appends a line tries to. */
+/** How long the process tries to append its line. */
 export const writerLifeMs = 30_000;
-/** So often it is looked at: soon while somebody waits for it, and then seldom. */
+/** How often we look whether it has ended: often while somebody waits for it, seldom after that. */
 const pollMs = { waitedFor: 3, late: 500 };
 
 /**
- * Appends a line in a process of its own. A call to a file server that does not answer may be one that no signal ends, and a
- * process that is in one cannot exit: this one must not be it. When nobody waits any more (`late`), the other process goes on,
- * also after this one has ended: a file server that many start on at once is slow for a moment, and loses nothing. `program`: the
- * executable trainlock.
+ * Appends a line in a process of its own. If a file server does not answer, perhaps no signal ends a call to it, and the
+ * calling process cannot exit. That must not be this process. When nobody waits any more (`late`), the other process goes on,
+ * also after this one has ended. So nothing is lost if the file server is slow for a moment because many jobs start at once.
+ * `program`: the executable trainlock.
  */
 export async function appendApart(note: Note, late: AbortSignal, program: string): Promise<"done"> {
   const pid = startWriter(note, program);

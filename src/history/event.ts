@@ -70,8 +70,8 @@ export interface EventPlace {
 const mostBytes = 4000;
 
 /**
- * The line of an event. Its first keys are always the same, in the same order, so that a reader can pass over what it does not
- * want without reading it all. What is long is cut: first the command, then texts.
+ * The line of an event. Its first keys are always the same, in the same order. So a reader can skip an event without reading
+ * the whole line. A long line is cut: first the command, then texts.
  */
 export function eventLine(at: Date, subject: EventSubject, place: EventPlace, detail: EventDetail): string {
   const { event, ...rest } = detail;

@@ -114,10 +114,10 @@ export class TrainingLock {
   }
 
   /**
-   * Starts a command as `trainlock run` does, under a helper process that holds the lock and knows the command's whole process
-   * tree: whatever becomes of this program, the lock is held for as long as the training lives. A lock that this object holds
-   * goes over to the helper. Returns the helper: its exit code is that of `trainlock run`, 75 when another has the lock, 74 when
-   * the lock was lost, and signals that it is sent are passed on to the command. Throws a UsageError for what is no command, an
+   * Starts a command as `trainlock run` does, under a helper process that holds the lock and knows the command's whole
+   * process tree: whatever becomes of this program, the lock is held for as long as the training lives. A lock that this
+   * object holds goes over to the helper. Returns the helper. Its exit code is that of `trainlock run`: 75 if another has the
+   * lock, 74 if the lock was lost. It passes signals on to the command. Throws a UsageError for what is no command, an
    * EnvironmentError where the executable is missing.
    */
   spawn(command: string, args: readonly string[] = [], options: TrainingOptions = {}): ChildProcess {

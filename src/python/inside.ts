@@ -21,8 +21,9 @@ const suffix = ".inner";
 export type AskForLock = (path: string) => "locked" | "busy";
 
 /**
- * The claim around the calling program, where `trainlock run` or a program with a lock of its own has started it for the same
- * configuration: the program trains under that claim, one at a time, and each rank of a launch once. Null: it is inside of none.
+ * The claim around the calling program. It was made by `trainlock run`, or by a program with a lock of its own, that has
+ * started this program for the same configuration. Only one such program trains under the claim at a time, and each rank of a
+ * launch once. Null: there is no such claim.
  */
 export async function claimAround(layout: Layout, configuration: Configuration): Promise<OwnerRecord | null> {
   const token = process.env.TRAINLOCK_TOKEN ?? "";

@@ -16,8 +16,8 @@ export interface GuardProcess {
 }
 
 /**
- * Starts the process that ends a command's tree when this one is killed (`--die-with-wrapper`). It is in a session of its own, so
- * that whoever ends ours does not end it, and holds the lock's descriptors until the tree is gone.
+ * Starts the process that ends a command's tree when this one is killed (`--die-with-wrapper`). It has a session of its own,
+ * so that it survives when ours is ended. It holds the lock's descriptors until the tree is gone.
  */
 export function startGuard(killAfterMs: number, keep: readonly number[]): GuardProcess | null {
   const { reads, writes } = makePipe();

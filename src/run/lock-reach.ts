@@ -33,8 +33,8 @@ export async function checkLockReach(layout: Layout): Promise<string | null> {
 }
 
 /**
- * By posix_spawn alone: the runtime's own way to start programs closes its pipes' numbers again a while later, and would
- * close the lock's descriptor if that got one of them meanwhile.
+ * Uses posix_spawn only. The runtime's own way to start programs closes the numbers of its pipes again later. If the lock's
+ * descriptor had got such a number meanwhile, it would be closed.
  */
 async function requireAnswer(folder: string, timeoutMs: number): Promise<void> {
   const probe = [process.execPath, "__probe", "run", "flock between descriptors", folder] as const;

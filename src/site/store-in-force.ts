@@ -130,8 +130,8 @@ function requireWhole(settings: StoreSettings, origins: StoreOrigins): void {
 }
 
 /**
- * A file in a shared folder may say where a password or key goes, one of the environment too, or which file is sent as one, only
- * if no stranger can have written that.
+ * A file in a shared folder may decide where a password or key is sent, also one of the environment, or which file is sent as
+ * one. That is allowed only if no stranger can have written the file. Throws an EnvironmentError otherwise.
  */
 function requireOwnSecrets(
   settings: StoreSettings,

@@ -23,9 +23,9 @@ export interface WalkEvents {
 type Level = WeightsTree["levels"][number];
 
 /**
- * The folders that configurations train in, by the layout's own depth: never into checkpoint folders, never through
- * symbolic links below the root but those that the site allows, and indifferent to folders that vanish meanwhile. A weights dir
- * behind an allowed link that leads nowhere here is among them. Over a network many are asked at once.
+ * The folders that configurations train in, by the depth of the layout. The walk never enters checkpoint folders. Below the
+ * root it follows only symbolic links that the site allows. Folders that vanish meanwhile are left out. A weights dir behind
+ * an allowed link that leads nowhere here is among them. Over a network many are asked at once.
  */
 export function weightsFolders(layout: Layout, events: WalkEvents): Promise<string[]> {
   return walked(layout, events, ({ top, levels }, calls, all) =>

@@ -5,14 +5,14 @@ import type { OwnerRecord } from "../model/owner-record.ts";
 import type { RunEnds } from "../model/run-ends.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 
-/** Somebody else has it. A value, not an error: contention is the normal case. */
+/** Somebody else has the lock. This is a value, not an error: contention is the normal case. */
 export interface Busy {
   readonly holder: Holder;
   readonly verdict: Verdict;
   readonly evidence: readonly Evidence[];
   /** The file, or the key of a remote store, that is taken. */
   readonly path: string;
-  /** For how long it is worth a wait though nobody asked for one, milliseconds: it may be this job's own by then. */
+  /** How long to wait although nobody asked for it, milliseconds: the lock may be this job's own by then. */
   readonly patienceMs?: number;
 }
 
@@ -22,7 +22,7 @@ export interface EarlierRuns {
   readonly ends: RunEnds;
   /** The one before this claim, if it was killed with its wrapper and has said nothing; null: it was not. */
   readonly killed: OwnerRecord | null;
-  /** What showed that whoever stood in the way is gone; empty where nobody did. */
+  /** What showed that the earlier holder is gone; empty if there was none. */
   readonly evidence: readonly Evidence[];
 }
 

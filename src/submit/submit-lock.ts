@@ -24,8 +24,8 @@ const counting: Configuration = {
 const patienceMs = 15 * 60_000;
 
 /**
- * Counts and submits while nobody else of the site does: under a claim like that of a training, which reaches as far, and of which
- * a dead holder is found out in the same way.
+ * Counts and submits while nobody else of the site does. It holds a claim like that of a training. So the claim reaches as
+ * far, and a dead holder is found in the same way.
  */
 export async function whileNobodySubmits<T>(
   layout: Layout,

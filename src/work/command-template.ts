@@ -22,8 +22,8 @@ const joiners = new Set(["ssh", "rsh", "mosh", "eval", "watch", "parallel", "tmu
 const codeOption = /^-[A-Za-z]*[ceES]o?$|^--(command|eval|exec|execute|split-string|wrap)$/;
 
 /**
- * A command with `{strategy}`, `{--ratio}` and so on in it. A row's value becomes an argument of its own, or a part of one where
- * it has no character that a shell could read as code: no value of a grid is ever run.
+ * A command with `{strategy}`, `{--ratio}` and so on in it. The value of a row becomes an argument of its own. It becomes
+ * part of an argument only if no shell could read any of its characters as code. So no value of a grid is ever run as code.
  */
 export class CommandTemplate {
   readonly argv: readonly string[];

@@ -36,8 +36,8 @@ const claimLookMs = 10;
 const endLookMs = 1000;
 
 /**
- * The wrapper of one row: this program again, in a process group of its own, so that each command has a tree of its own and the
- * terminal's signals reach the worker alone. It reports by a file without a name that both have open.
+ * The wrapper of one row: this program again, in a process group of its own. So each command has its own process tree, and
+ * the terminal's signals reach only the worker. It reports by a file without a name that both have open.
  */
 export class RowProcess {
   readonly pid: number;

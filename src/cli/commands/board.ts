@@ -73,7 +73,7 @@ async function board(gridFile: string | undefined, given: BoardOptions): Promise
   const standard = standardView(given, source);
   const title = gridFile === undefined ? basename(source.layout.root) : basename(gridFile);
   if (given.export !== undefined) return exportTo(given.export, given, source, title, standard);
-  // A mistake in the grid is told now, not on the page.
+  // A mistake in the grid is reported now, not on the page.
   if (gridFile !== undefined) await source.rows();
   const takeSnapshot = takeSnapshots(source);
   const scanner = new Scanner<Snapshot>(async () => {

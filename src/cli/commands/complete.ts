@@ -9,7 +9,7 @@ import { weightsFolders } from "../../site/weights-folders.ts";
 import { defineCommand, restOperand } from "../command.ts";
 import { print } from "../output.ts";
 
-/** Somebody waits with a finger on the key: what a slow file system has not told by then is not offered. */
+/** Somebody waits at the keyboard. Names that a slow file system has not given by then are not offered. */
 const patienceMs = 1500;
 const mostOffered = 1000;
 

@@ -32,7 +32,7 @@ async function top(gridFile: string | undefined, given: ValuesOf<typeof planSour
   const others = watchOthers();
   const source = openPlanSource(gridFile, given, { watching: others.asks });
   const view = firstView(basename(gridFile ?? source.layout.root));
-  // A mistake in the grid is told before the screen is taken.
+  // A mistake in the grid is reported before the screen is taken.
   if (gridFile !== undefined) await source.rows();
   const takeSnapshot = takeSnapshots(source);
   if (isTerminal(1) && process.stdin.isTTY)

@@ -5,7 +5,9 @@ import { isRankStatus } from "../../stores/ranks/rank-status.ts";
 import type { Busy } from "../../stores/store.ts";
 import { say, sayInPlace } from "../output.ts";
 
-/** A log file hears of a wait at once, and then less and less often: after so many minutes, then every hour. */
+/**
+ * A log file gets a line about a wait at once, and then less and less often: after so many minutes, then every hour.
+ */
 const logMinutes = [1, 5, 15, 30, 60];
 const minuteMs = 60_000;
 

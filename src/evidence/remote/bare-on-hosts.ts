@@ -142,8 +142,8 @@ function match(
 }
 
 /**
- * The shell that asks there and what was started for it, the session of ssh among it, may have got the very number that is
- * looked for. They are as old as the question at most; an older ancestor is somebody else's.
+ * The shell that asks on that host, or a process that was started for it (the session of ssh), may have got the very PID that
+ * is looked for. These processes are no older than the question. An older ancestor is somebody else's.
  */
 function isOfQuestion(pid: number, { ageTicks }: HostProcess, { answer, tookMs }: Answered): boolean {
   if (ageTicks <= 0) return true;

@@ -7,8 +7,8 @@ const mostAtOnce = 16;
 const talkMs = 1500;
 
 /**
- * Asks hosts, so many at once. One that hangs is given up after the connect timeout and a talk, counted from the beginning, so
- * that a wait in the queue does not add up; but each has its connect timeout.
+ * Asks hosts, so many at once. A host that hangs is given up after the connect timeout and `talkMs`. That time counts from
+ * the beginning, so waiting in the queue does not add up. But each host gets its whole connect timeout.
  */
 export function hostPool(ask: (question: HostQuestion) => Promise<HostReply> = askHost) {
   const begun = performance.now();

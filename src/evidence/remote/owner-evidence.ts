@@ -112,7 +112,10 @@ function whyIncomplete(
   return likely.size === 0 ? `nobody to ask: ${probe.title} knows no job of ${whose} that had begun by then` : null;
 }
 
-/** A job that was requeued had begun before, and its list tells no more where: its first host may be cut off, and train on. */
+/**
+ * A requeued job had begun before, and the scheduler's list shows no more where. Its first host may be cut off and still
+ * train.
+ */
 function whyElsewhere(begunSince: readonly ListedJob[]): string | null {
   const again = begunSince.find(({ restartCount }) => (restartCount ?? 0) > 0);
   return again === undefined ? null : `job ${again.id} was requeued, and nobody says where it ran before`;

@@ -54,7 +54,7 @@ export interface Owner {
   readonly job: (RecordedJob & { readonly kind: SchedulerKind | null }) | null;
 }
 
-/** Who may be asked about elsewhere, of all that a lock tells. Host names that are none are not among it. */
+/** What a lock says that others can be asked about. It has no text that is no valid host name. */
 export function ownerOf(facts: LockFacts): Owner {
   const { kind, record, marker } = facts;
   if (record !== null) return { process: recordedProcess(record, facts), job: recordedJob(record, facts) };

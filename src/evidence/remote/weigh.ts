@@ -41,8 +41,9 @@ export function withoutIdleJob(
 }
 
 /**
- * What a requeued job may conclude about its own last run when the host of that does not answer: it is over if the scheduler
- * has given the node up, or has seen it boot since, and nothing was written for two minutes. Null: nothing.
+ * What a requeued job may conclude about its own last run if the host of that run does not answer. The run is over if two
+ * things are true: the scheduler has given the node up or has seen it boot since, and nothing was written for two minutes.
+ * Null: it may conclude nothing.
  */
 export function requeuedFrom(
   { host, section, weightsDir }: RecordedOwner,

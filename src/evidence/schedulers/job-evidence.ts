@@ -65,8 +65,8 @@ function isNamed(listed: ListedJob, job: RecordedJob): boolean {
 function isSameRun(listed: ListedJob, job: RecordedJob): boolean {
   const { lockedAt, restartCount, host } = job;
   if (listed.user !== null && job.user !== null && listed.user !== job.user) return false;
-  // It waits to run again: whoever held the lock is this job, and it will want it back.
-  // A requeue may count as a new submission, but the runs are counted on.
+  // The job waits to run again. It held the lock, and will need it again. A requeue may count as a new submission, but
+  // the runs are counted on.
   if (listed.waits && listed.restartCount !== null && restartCount !== null) return listed.restartCount >= restartCount;
   if (listed.waits)
     return lockedAt === null || listed.submittedAt === null || listed.submittedAt <= lockedAt + slackSeconds;

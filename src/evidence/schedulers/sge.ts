@@ -3,8 +3,8 @@ import { type JobMeaning, type ListedJob, noAnswer, type SchedulerProbe } from "
 import { isoSeconds } from "./times.ts";
 
 /**
- * One qstat for everybody's jobs. Grid Engine forgets a job when it ends (its accounting is one file that qacct reads from
- * end to end, for minutes), so it is a witness for the living only.
+ * One qstat for everybody's jobs. Grid Engine forgets a job when it ends, so it can only prove that a job lives. Its
+ * accounting is one file, and qacct needs minutes to read it.
  */
 export const sge: SchedulerProbe = {
   kind: "sge",

@@ -23,8 +23,8 @@ export interface Place {
 }
 
 /**
- * Waits for whoever is in the way. With the kernel lock, where it was that: on a local file system we stand in the kernel's
- * queue for it, on a network one we ask for it now and then. Null: something has changed, or may have, or we shall not wait.
+ * Waits for the holder. If it has the kernel lock, we wait for that: in the kernel's queue on a local file system, by asking
+ * now and then on a network file system. Returns that lock. Null: something has changed, or may have, or the wait is aborted.
  */
 export async function awaitRelease(place: Place, busy: Busy, signal: AbortSignal): Promise<KernelLock | null> {
   const local = mountOf(place.lockPath).shared === false;

@@ -13,8 +13,8 @@ interface CountedFiles {
 }
 
 /**
- * One more than the highest generation in these records. A number that began again would let an earlier holder's writes pass, so
- * what cannot be counted on from is an EnvironmentError, and never a 0.
+ * One more than the highest generation in these records. If the numbers began again, the writes of an earlier holder would be
+ * accepted. So if a record leaves the next number open, that is an EnvironmentError, and never a 0.
  */
 export function generationAfter(readings: readonly RecordReading[], files: CountedFiles): number {
   const generations = readings.map(generationOf);

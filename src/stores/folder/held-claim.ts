@@ -236,9 +236,10 @@ export class HeldClaim implements HeldLock {
   }
 
   /**
-   * The record first: a marker that outlives a crash in between is known to be released. Where such a marker may be taken over
-   * before we have removed it, the record must not describe it yet, and is a successor's once it is removed. `handsOver`: another
-   * process has the kernel lock after us, and the marker stays for it wherever nobody else could take that over.
+   * Releases the record first: if a crash comes before the marker is removed, the marker is known to be released. If others
+   * may take over such a marker before we remove it, the record must not describe it any more. Once the marker is removed,
+   * the record may belong to a successor. `handsOver`: another process has the kernel lock after us. The marker stays for it,
+   * unless somebody else could take that over.
    */
   #release(outcome?: ClaimOutcome, handsOver = false): void {
     if (this.#released) return;

@@ -50,8 +50,9 @@ function recordIn(path: string, file: FileReading): RecordReading {
 }
 
 /**
- * What a lock file says of its owner. Contenders of the old writers empty it before they know whether the lock is free. Where a
- * holder on another host is not seen by its lock, an emptied file is one whose record cannot be read, and not one without.
+ * What a lock file says of its owner. Contenders of the old writers empty it before they know whether the lock is free. Where
+ * locks do not show a holder on another host, an emptied file counts as one whose record cannot be read. It does not count as
+ * a file without a record.
  */
 export function recordOfLockFile(path: string, stats: BigIntStats, bytes: Uint8Array): RecordReading {
   const reading = parseOwnerRecord(bytes);
@@ -68,8 +69,8 @@ const clockGrainNs = 1_000_000n;
 type Times = Pick<BigIntStats, "birthtimeNs" | "mtimeNs" | "ctimeNs">;
 
 /**
- * Whether nothing was written to a file since it was made, and nobody has emptied it: by the time at which it was made. Where
- * the file system does not keep that, a runtime shows 0, or the last change in its place, as it then does of the folder. Pure.
+ * Whether nobody has written to a file or emptied it since it was made, by the time at which it was made. If the file system
+ * does not keep that time, the runtime shows 0 or the last change instead, for the folder too. Pure.
  */
 export function isAsMade({ birthtimeNs, mtimeNs }: Times, folder: Times): boolean {
   if (birthtimeNs === 0n || folder.birthtimeNs === folder.ctimeNs) return false;
@@ -77,9 +78,9 @@ export function isAsMade({ birthtimeNs, mtimeNs }: Times, folder: Times): boolea
 }
 
 /**
- * What a free lock file proves about the owner in `record`: nothing where the file system keeps no locks, and nothing if it is
- * not the very file that the owner locked, since a file made after an unlink looks the same. An inode number is not used again
- * while its file is held open, so a living owner's file cannot be mistaken.
+ * What a free lock file proves about the owner in `record`. It proves nothing if the file system keeps no locks. It also
+ * proves nothing if it is not the very file that the owner locked: a file made after an unlink looks the same. An inode
+ * number is not used again while its file is held open, so a living owner's file cannot be mistaken.
  */
 export function interpretFreeLock(
   record: OwnerRecord | null,

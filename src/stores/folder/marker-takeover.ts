@@ -65,7 +65,7 @@ function exchangeMarker(
 
 /**
  * Undoes an exchange: another process replaced the dead marker after the last look, and its living one belongs in that place.
- * Where ours is gone from there, that process has removed it as its own: it is done, and there is nothing to return.
+ * If ours is gone from there, that process has removed it as its own. Then there is nothing to return.
  */
 export function returnMarker(living: string, path: string): void {
   const again = exchangePaths(living, path);
@@ -73,9 +73,9 @@ export function returnMarker(living: string, path: string): void {
 }
 
 /**
- * Removes a dead marker under the kernel lock of its configuration. A marker of ours takes its place first, by one exchange, so
- * that what is removed in the end is ours, and a job that placed its marker meanwhile has it back. Where files cannot be
- * exchanged the marker is renamed, checked, and returned by a link if it is another's.
+ * Removes a dead marker under the kernel lock of its configuration. First a marker of ours takes its place, by one exchange.
+ * So the marker that is removed in the end is ours, and a job that placed its marker meanwhile gets it back. If files cannot
+ * be exchanged, the marker is renamed and checked. If it is another's, a link returns it.
  */
 export function removeMarker(
   weightsDir: string,
@@ -107,10 +107,10 @@ export interface Takeover {
 }
 
 /**
- * Elects the one process that may change a dead marker, where no kernel lock excludes all hosts. The right is a marker like
- * any other, under a name that is derived from the dead one, so that only one process can place it. Where that process has
- * died, too, its marker gets a successor in the same way. `judge` returns what speaks against taking over from a marker, null
- * where its owner is dead. `changed`: another has taken over meanwhile.
+ * Elects the one process that may change a dead marker, where no kernel lock excludes all hosts. The right to change it is a
+ * marker, too. Its name is derived from the dead one, so only one process can place it. If that process has died as well, its
+ * marker gets a successor in the same way. `judge` returns what speaks against taking over a marker, and null if its owner is
+ * dead. `changed`: another has taken over meanwhile.
  */
 export async function electSuccessor<T>(
   weightsDir: string,

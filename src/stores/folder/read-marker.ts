@@ -57,8 +57,9 @@ function statsOfUnreadable(path: string): BigIntStats | null {
 }
 
 /**
- * The writers leave one line with a PID, or for an instant nothing. A text without any digit names no process; what no
- * known writer leaves (two lines, binary, no possible PID) proves nothing, so it must not look as free as an empty file.
+ * The writers leave one line with a PID, or for an instant nothing. A text without any digit names no process. Other content
+ * (two lines, binary, no possible PID) is of no known writer and proves nothing. So it must not look as free as an empty
+ * file.
  */
 function interpretMarker(bytes: Buffer): Pick<MarkerFacts, "pid" | "content" | "why"> {
   if (bytes.length > largestMarkerBytes) return { pid: null, content: "foreign", why: "longer than any marker" };
@@ -85,10 +86,10 @@ export interface TiedRecord {
 }
 
 /**
- * The record that describes this marker and no other: same inode, same PID, written no earlier than the marker (both times by
- * the file server's clock, so that a reused inode number does not revive an old record), and by a writer who may speak for it:
- * the marker's owner, root, or the user who asks. `elsewhere`, what is written outside the weights dir, stands in when a crash
- * came between placing the marker and writing the record beside it.
+ * Returns the record that describes this very marker. Inode and PID are the same. The record is no older than the marker,
+ * both by the file server's clock: inode numbers are used again. It was written by the marker's owner, root, or the user who
+ * asks. After a crash between placing the marker and writing the record beside it, a record of `elsewhere`, outside the
+ * weights dir, is used.
  */
 export function recordOfMarker(
   weightsDir: string,

@@ -16,8 +16,8 @@ const endPatienceMs = 300;
 const lookEveryMs = 100;
 
 /**
- * Watches over the command of a claim from outside: in the keeper, which ends the command's whole process tree before the lease
- * can be another's, also while the wrapper is stopped or gone.
+ * Watches the command of a claim from the keeper. It ends the command's whole process tree before the lease can be another's,
+ * even if the wrapper is stopped or gone.
  */
 export class CommandGuard {
   readonly #rules: GuardRules | null;

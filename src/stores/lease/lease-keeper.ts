@@ -28,9 +28,10 @@ const overtakenGraceMs = 700;
 const mostRequests = 16;
 
 /**
- * One lease and all claims under it: makes them, renews the lease in time, proves each time that every claim still is what it
- * was, and gives up what cannot be proved before the lease may have ended. A renewal counts from when it was sent, and only
- * after a quorum has answered since: a leader that was voted out renews leases that it no longer decides about.
+ * One lease and all claims under it. The keeper makes the claims and renews the lease in time. Each time it proves that every
+ * claim is unchanged. A claim that cannot be proved is given up before the lease may have ended. A renewal counts from when
+ * it was sent, and only after a quorum has answered since: a leader that was voted out renews leases that it no longer
+ * decides about.
  */
 export class LeaseKeeper {
   readonly #client: EtcdClient;

@@ -62,8 +62,8 @@ export function leaseStore(options: LeaseStoreOptions): LockStore {
     const counts = command !== null;
     const endsNote = counts ? new EndsNote(client, { ends, last: keys.last }, onNote) : null;
     const told = recordedCommand(layout.site, command);
-    // The key of a stale claim is deleted, and then whoever comes first has the lock. That another was quicker is no fault: it
-    // has made progress.
+    // The key of a stale claim is deleted. Then the first job to ask has the lock. If another was quicker, that is no
+    // fault: it has made progress.
     for (let deleted = 0; deleted < 3; ) {
       // Looked at first: a claim that is refused needs neither lease nor keeper.
       const seen = await lookForClaim(client, { lock: keys.lock, ends });
@@ -104,7 +104,7 @@ export function leaseStore(options: LeaseStoreOptions): LockStore {
       return signal.aborted ? null : attemptAt(store, configuration, command);
     };
 
-  /** Nobody tells when processes end that nobody looks after. */
+  /** Nothing reports the end of processes that have no keeper. */
   const waitForEnd =
     (configuration: Configuration, command: readonly string[] | null): Wait =>
     async (signal) => {

@@ -21,9 +21,9 @@ export interface LeaseTimes {
 const leastSlackMs = 250;
 
 /**
- * A quarter of the time to live is the margin. An outage that is shorter than the other three quarters loses nothing, though
- * it begins just before a renewal and ends just after an attempt: these delays, and stopping the command, come out of the
- * margin. See docs/etcd.md.
+ * A quarter of the time to live is the margin. An outage that is shorter than the other three quarters loses nothing, even if
+ * it begins just before a renewal and ends just after an attempt. The margin covers these delays and the time to stop the
+ * command. See docs/etcd.md.
  */
 export function leaseTimes(ttlMs: number): LeaseTimes {
   return {

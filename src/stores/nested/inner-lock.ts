@@ -65,7 +65,7 @@ function isInside(path: string): boolean {
   return flockHolderPids(path, stats).some((pid) => own.has(pid));
 }
 
-/** Whoever waits for it finds that the file has lost its name, and makes another. */
+/** A process that waits for it finds that the file has lost its name, and makes another. */
 function release(lock: KernelLock): void {
   try {
     unlinkSync(lock.path);

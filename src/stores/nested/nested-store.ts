@@ -114,7 +114,7 @@ function mayBeAncestor({ holder: { pid } }: Busy): boolean {
   return pid !== null && ancestorsOf(process.ppid).has(pid);
 }
 
-/** Whoever is in the way must not be above this process: it ends only when we have ended. */
+/** The holder in the way must not be an ancestor of this process: an ancestor ends only after us. */
 async function refuseOwnAncestor({ layout, token }: Nesting, configuration: Configuration): Promise<void> {
   const beside = recordIn(readMarkerRecord(layout.weightsDir(configuration)).reading);
   for (const record of [await unreleasedRecord(layout, configuration), beside]) {

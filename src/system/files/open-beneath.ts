@@ -22,10 +22,10 @@ export interface OpenedFolder {
 }
 
 /**
- * Opens a folder below the root step by step, each name in the folder that was opened before it, and follows no link but one into
- * a folder that the site allows: whoever swaps a folder for a link meanwhile makes this fail, and leads it nowhere. Links that
- * stay within the root are resolved before. Throws an EnvironmentError for a folder outside, and what opening a folder throws,
- * as ENOENT, or ENOTDIR for a link.
+ * Opens a folder below the root step by step: each name in the folder that was opened before it. It follows a link only into
+ * a folder that the site allows. If somebody swaps a folder for a link meanwhile, this fails, and leads nowhere. Links that
+ * stay within the root are resolved before. Throws an EnvironmentError for a folder outside, and what opening a folder
+ * throws, as ENOENT, or ENOTDIR for a link.
  */
 export function openBeneath(bounds: Bounds, path: string): OpenedFolder {
   // One whose name is no text is reached through a descriptor already.
@@ -91,13 +91,15 @@ export function makeHeldFolder(folder: string): OpenedFolder {
   return makeBeneath(around(folder), folder);
 }
 
-/** Does something at the path of a file whose folder is held open for that, and that no link has taken the place of. */
+/** Calls `work` with the path of a file, while the file's folder is held open and is no link. */
 export function inHeldFolder<T>(path: string, work: (held: string) => T): T {
   const folder = dirname(path);
   return beneath(around(folder), folder, (held) => work(join(held, basename(path))));
 }
 
-/** What is above a folder is trusted, and not the folder itself: whoever may write there may swap it. */
+/**
+ * The path above a folder is trusted. The folder itself is not: somebody who may write in its parent may swap it for a link.
+ */
 function around(folder: string): Bounds {
   return { root: dirname(folder), links: [] };
 }

@@ -1,8 +1,8 @@
 import { type FSWatcher, watch } from "node:fs";
 
 /**
- * Has inotify(7) tell once that one of these files was written, removed or replaced on this host; what other hosts do to
- * them it does not tell. Watches as many as the limit on watches allows, and none where there is no inotify.
+ * Calls `tell` once when one of these files was written, removed or replaced on this host, by inotify(7). It does not notice
+ * changes by other hosts. Watches as many files as the limit on watches allows, and none without inotify.
  */
 export function watchFiles(paths: readonly string[], tell: () => void): { stop(): void } {
   const watchers: FSWatcher[] = [];
@@ -20,7 +20,7 @@ export function watchFiles(paths: readonly string[], tell: () => void): { stop()
       watcher.on("error", () => watcher.close());
       watchers.push(watcher);
     } catch {
-      // Nobody tells, then: whoever depends on it looks from time to time.
+      // No watch is possible. Callers also look from time to time.
     }
   }
   return { stop };

@@ -3,9 +3,9 @@ import { readdirSync, readlinkSync } from "node:fs";
 const firstBeyondStandard = 3;
 
 /**
- * The descriptors this process was started with beyond the standard three. The runtime sets close-on-exec on them before
- * any of our code runs, so a command loses `<(…)` and `exec 7>file` unless it is handed them again. Ask before opening
- * anything: what the runtime itself has open by then are event queues, which are no files.
+ * The descriptors this process was started with beyond the standard three. The runtime sets close-on-exec on them before any
+ * of our code runs. So a command loses `<(…)` and `exec 7>file` unless we hand them on. Call this before anything is opened.
+ * Until then, the runtime itself has only event queues open, which are no files.
  */
 export function inheritedDescriptors(): number[] {
   let names: string[];

@@ -7,9 +7,9 @@ import { readProcText } from "./proc-files.ts";
 const [leastMegabytes, hopelessMegabytes] = [512, 450];
 
 /**
- * Starts this program again where its virtual memory is limited (`ulimit -v`, `h_vmem`) so far that the runtime could not reserve
- * memory for compiled code, without which it can call nothing of libc: with a smaller reservation it can. Returns where there is
- * nothing to do; throws an EnvironmentError where the limit is too low for that as well.
+ * Starts this program again with a smaller reservation of memory, if its virtual memory is limited (`ulimit -v`, `h_vmem`)
+ * too far. The runtime then could not reserve memory for compiled code, and so cannot call libc. Returns if there is nothing
+ * to do. Throws an EnvironmentError if the limit is too low for the smaller reservation, too.
  */
 export function restartUnderMemoryLimit(): void {
   const limit = addressSpaceLimit();

@@ -13,8 +13,9 @@ export interface RemovedLock {
 const deleted = / \(deleted\)$/;
 
 /**
- * The files of a lock dir that were removed while processes of this host hold flock(2) on them, as far as those are ours to
- * see: proc_locks(5) tells cheaply whether there can be any, and proc_pid_fd(5) which file it was. `name` narrows that to one.
+ * Finds the files of a lock dir that were removed while processes of this host hold flock(2) on them, if we may look into
+ * these processes. proc_locks(5) shows cheaply whether there can be any, and proc_pid_fd(5) shows which file it was. With
+ * `name`, only that file is looked for.
  */
 export function removedLocksIn(lockDir: string, name: string | null = null): RemovedLock[] {
   const holders = lockers();

@@ -3,8 +3,9 @@ import { parentShellIgnores } from "./caller.ts";
 import { readProcText } from "./proc-files.ts";
 
 /**
- * What the wrapper passes on: every signal that can be caught, but those that tell about children (SIGCHLD), about our own
- * use of the terminal (SIGTTIN, SIGTTOU), about faults of our own, and SIGPWR, with which the runtime stops its threads.
+ * The signals that the wrapper passes on: every signal that can be caught, with these exceptions. SIGCHLD is about children.
+ * SIGTTIN and SIGTTOU are about our own use of the terminal. Some signals report faults of this process itself. With SIGPWR
+ * the runtime stops its threads.
  */
 export const forwardedSignals = [
   "SIGHUP",
@@ -36,8 +37,9 @@ export function ignoredSignals(): ReadonlySet<number> {
 }
 
 /**
- * What to set back to its default in a command. The runtime ignores SIGPIPE and SIGXFSZ before any of our code runs, so what the
- * caller wished is asked of a shell above us, and is the default otherwise; SIGTTOU we ignore for ourselves.
+ * The signals to set back to their default in a command. The runtime ignores SIGPIPE and SIGXFSZ before any of our code runs.
+ * So only a shell above us shows whether the caller ignored them; without one, the default is taken. We ignore SIGTTOU for
+ * ourselves.
  */
 export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): readonly number[] {
   const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber).filter((signal) => !parentShellIgnores(signal));
