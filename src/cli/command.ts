@@ -150,11 +150,7 @@ export function repeatedValue(
   read: Read<string> = (_, text) => text,
 ): Option<readonly string[], false> {
   return {
-    form: "value",
-    placeholder,
-    description,
-    always: false,
-    absent: () => undefined,
+    ...value(placeholder, description, () => []),
     read: (given, text, before = []) => [...before, read(given, text ?? "")],
   };
 }

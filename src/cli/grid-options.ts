@@ -10,9 +10,9 @@ import { repeatedValue, type ValuesOf, value } from "./command.ts";
 import { type DoneOptions, doneDeclarationFrom } from "./done-options.ts";
 import { parseCount } from "./units.ts";
 
-/** They select rows of a grid, or are one. */
+/** They select rows of a grid, or make one. */
 export const selectionOptions = {
-  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or are one"),
+  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or make one"),
   dataset: value("<list>", "datasets"),
   model: value("<list>", "models"),
   ratio: value("<list>", "ratios; none: rows without one"),

@@ -1,4 +1,4 @@
-import { type Configuration, parseConfiguration } from "../model/configuration.ts";
+import { type Configuration, fieldOptions, parseConfiguration } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
 import { readName } from "../site/named-configuration.ts";
@@ -38,7 +38,10 @@ export const configurationOptions = grouped("Configuration", {
   auxLoss: value("<name>", "auxiliary loss"),
   stage: value("<stage>", "stage, a number or a name"),
   set: repeatedValue("<name=value>", "a dimension that the site declares, for example seed=3; may be repeated"),
-  name: value("<name>", "all of these but the stage in one, as plan and list show it: baseline/idd-aw/pspnet_r50"),
+  name: value(
+    "<name>",
+    "all of these except the stage in one name, as plan and list show it: baseline/idd-aw/pspnet_r50",
+  ),
 });
 
 export type SiteOptions = ValuesOf<typeof siteOptions>;
@@ -106,18 +109,9 @@ function assignments(given: readonly string[]): Record<string, string> {
       throw new UsageError(`--set ${JSON.stringify(text)} is not name=value`, { hint: "for example --set seed=3" });
     if (Object.hasOwn(values, name))
       throw new UsageError(`--set ${name} is given twice`, { hint: "a dimension has one value" });
-    if (Object.hasOwn(ownOptions, name))
-      throw new UsageError(`--set ${name}: it has an option of its own`, { hint: `give ${ownOptions[name]}` });
+    if (Object.hasOwn(fieldOptions, name))
+      throw new UsageError(`--set ${name}: it has an option of its own`, { hint: `give ${fieldOptions[name]}` });
     values[name] = value;
   }
   return values;
 }
-
-const ownOptions: Readonly<Record<string, string>> = {
-  strategy: "--strategy",
-  dataset: "--dataset",
-  model: "--model",
-  ratio: "--ratio",
-  aux_loss: "--aux-loss",
-  stage: "--stage",
-};

@@ -1,6 +1,7 @@
-import { accessSync, constants, realpathSync, statSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { type Outcome, ok, warning } from "../model/finding.ts";
+import { canBeStarted } from "../system/processes/on-path.ts";
 import { firstLine, runProgram } from "../system/processes/run-program.ts";
 
 export interface CopyFinding {
@@ -52,15 +53,6 @@ function copiesOnPath(path: string): Copy[] {
     if (!copies.has(real)) copies.set(real, { file, real });
   }
   return [...copies.values()];
-}
-
-function canBeStarted(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return statSync(file).isFile();
-  } catch {
-    return false;
-  }
 }
 
 function realOf(file: string): string {

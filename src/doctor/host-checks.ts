@@ -30,14 +30,7 @@ export async function tryHost(
   primitive: LockPrimitive,
   timeoutMs: number,
 ): Promise<HostTrial> {
-  const scratch = makeScratch(lockDir);
-  try {
-    const path = join(scratch, "lock");
-    const token = randomHex(8);
-    writeFileSync(path, token);
-    const run = (line: string) => runProgram({ argv: shell.argv(line), timeoutMs });
-    const seen = await run(identityScript(path));
-    const identity = seen.kind === "ended" ? parseIdentity(seen.stdout, path) : null;
+  return withLockFile(shell, lockDir, timeoutMs, async ({ path, token, run, seen, identity }) => {
     if (identity === null || identity.token !== token)
       return { reach: unreached(shell, seen, identity), locks: null, proved: null };
     const reach = ok(
@@ -58,13 +51,36 @@ export async function tryHost(
       locks,
       proved: settled ? { host: identity.host, excludes: there === "busy" && here === "busy" } : null,
     };
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 /** A host on which flock is refused as it is here; null: it is not, or the host could not be asked. */
 export async function refusingHost(shell: RemoteShell, lockDir: string, timeoutMs: number): Promise<ProvedHost | null> {
+  return withLockFile(shell, lockDir, timeoutMs, async ({ path, token, run, identity }) => {
+    const answer = await run(`LC_ALL=C flock -x -n ${shellWord(path)} true`);
+    // What flock(1) says of ENOSYS and EOPNOTSUPP.
+    const refused = answer.kind === "ended" && /not implemented|not supported/.test(answer.stderr);
+    return identity?.token === token && refused ? identity.host : null;
+  });
+}
+
+interface SeenFile {
+  readonly path: string;
+  /** What this host has written into the file. */
+  readonly token: string;
+  readonly run: (line: string) => Promise<ProgramAnswer>;
+  /** What the other host answered when it was asked about itself and the file; and that read, null: it cannot be. */
+  readonly seen: ProgramAnswer;
+  readonly identity: ReturnType<typeof parseIdentity>;
+}
+
+/** Makes a file to lock, asks the host about it, and calls `work`. Then the file is removed. */
+async function withLockFile<T>(
+  shell: RemoteShell,
+  lockDir: string,
+  timeoutMs: number,
+  work: (file: SeenFile) => Promise<T>,
+): Promise<T> {
   const scratch = makeScratch(lockDir);
   try {
     const path = join(scratch, "lock");
@@ -73,10 +89,7 @@ export async function refusingHost(shell: RemoteShell, lockDir: string, timeoutM
     const run = (line: string) => runProgram({ argv: shell.argv(line), timeoutMs });
     const seen = await run(identityScript(path));
     const identity = seen.kind === "ended" ? parseIdentity(seen.stdout, path) : null;
-    const answer = await run(`LC_ALL=C flock -x -n ${shellWord(path)} true`);
-    // What flock(1) says of ENOSYS and EOPNOTSUPP.
-    const refused = answer.kind === "ended" && /not implemented|not supported/.test(answer.stderr);
-    return identity?.token === token && refused ? identity.host : null;
+    return await work({ path, token, run, seen, identity });
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -132,7 +132,7 @@ function matchWriter(
   if (facts.kernelThread) return { kind: "other", why: `process ${pid} here is a thread of the kernel` };
   const youngerBy = ageSeconds(marker.modifiedNs) - facts.startedBeforeSeconds;
   const touched = wasTouchedSince(marker, facts.startedBeforeSeconds)
-    ? `process ${pid} here is older than the last change of the marker's owner, mode or times, which tell nothing then`
+    ? `process ${pid} here is older than the last change of the marker's owner, mode or times, so these prove nothing`
     : null;
   if (facts.uid !== marker.uid) {
     if (touched !== null) return { kind: "doubt", why: touched };

@@ -50,7 +50,8 @@ export class FieldReader {
     const first = Number(from);
     const count = Number(to) - first + 1;
     if (count < 1) throw new UsageError(`the range ${text} goes backwards`, { hint: `write ${to}..${from}` });
-    if (count > longestRange) throw new UsageError(`the range ${text} has ${count} values`, { hint: "is it a slip?" });
+    if (count > longestRange)
+      throw new UsageError(`the range ${text} has ${count} values`, { hint: "is that a mistake?" });
     return Array.from({ length: count }, (_, index) => String(first + index));
   }
 

@@ -1,3 +1,4 @@
+import { fieldOptions } from "../model/configuration.ts";
 import { UsageError } from "../model/errors.ts";
 import { fieldOf } from "../site/condition.ts";
 import { type Block, matchingValues, type PlacedText } from "./block.ts";
@@ -7,19 +8,9 @@ import { noSettings, type Row } from "./grid.ts";
 /** The texts that a command line gives for each field: `--strategy a,b` is two. */
 export type Selection = ReadonlyMap<string, readonly string[]>;
 
-/** Options of the command line, by field. */
-const flags: Readonly<Record<string, string>> = {
-  strategy: "--strategy",
-  dataset: "--dataset",
-  model: "--model",
-  ratio: "--ratio",
-  aux_loss: "--aux-loss",
-  stage: "--stage",
-};
-
 /** How a field is given on a command line, for messages. */
 export function flagOf(field: string): string {
-  return flags[field] ?? `--set ${field}`;
+  return fieldOptions[field] ?? `--set ${field}`;
 }
 
 /**
@@ -71,7 +62,7 @@ export function selectRows(reader: FieldReader, rows: readonly Row[], selection:
   }
   if (left.length === 0 && rows.length > 0) {
     throw new UsageError("no row of the grid has all the values that the options give", {
-      hint: `each value stands in the grid, but not together: drop one of ${[...selection.keys()].map(flagOf).join(", ")}`,
+      hint: `each of these values is in the grid, but no row has all of them: drop one of ${[...selection.keys()].map(flagOf).join(", ")}`,
     });
   }
   return left;

@@ -1,7 +1,7 @@
-import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError } from "../model/errors.ts";
+import { canBeStarted } from "../system/processes/on-path.ts";
 
 const binVariable = "TRAINLOCK_BIN";
 
@@ -11,19 +11,10 @@ export function executable(): string {
   if (named !== "") return named;
   const beside = fileURLToPath(new URL("../../trainlock", import.meta.url));
   const inPath = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "trainlock"));
-  const found = [beside, ...inPath].find(isExecutable);
+  const found = [beside, ...inPath].find(canBeStarted);
   if (found !== undefined) return found;
   throw new EnvironmentError(`there is no executable trainlock, neither ${beside} nor in PATH`, {
     code: "ERR_NO_EXECUTABLE",
     hint: `install the executable of the same version, or name it by ${binVariable}`,
   });
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -25,6 +25,16 @@ export interface ConfigurationInput {
   readonly stage?: number | string | null | undefined;
 }
 
+/** The option of each field on a command line. A dimension has none: it is given by `--set`. */
+export const fieldOptions: Readonly<Record<string, string>> = {
+  strategy: "--strategy",
+  dataset: "--dataset",
+  model: "--model",
+  ratio: "--ratio",
+  aux_loss: "--aux-loss",
+  stage: "--stage",
+};
+
 function parseRatio(value: number | string): number {
   const text = String(value).trim();
   const number = /^[+]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;

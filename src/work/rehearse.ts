@@ -1,12 +1,12 @@
-import { accessSync, constants, existsSync } from "node:fs";
-import { dirname } from "node:path";
+import { accessSync, constants } from "node:fs";
 import type { Row } from "../grid/grid.ts";
 import { messageOf } from "../model/errors.ts";
 import type { DoneRule } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
+import { nearestExisting } from "../system/files/nearest-existing.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { errnoOf } from "../system/libc/errno.ts";
-import { isOnPath } from "../system/processes/on-path.ts";
+import { canBeStarted, isOnPath } from "../system/processes/on-path.ts";
 import { isEmptyRule, type RowLooker } from "./look-at-row.ts";
 
 interface Rehearsal {
@@ -21,7 +21,7 @@ interface Rehearsal {
 export async function rehearse({ layout, rows, argv, ruleOf, looker }: Rehearsal) {
   const faults = new Set<string>();
   const [program = ""] = argv;
-  if (!(program.includes("/") ? canExecute(program) : isOnPath(program)))
+  if (!(program.includes("/") ? canBeStarted(program) : isOnPath(program)))
     faults.add(`the command ${program} is not found, or cannot be executed`);
   const folderProblem = writeProblem(layout.lockDir);
   if (folderProblem !== null) faults.add(folderProblem);
@@ -50,21 +50,11 @@ function folderProblemOf(layout: Layout, weightsDir: string): string | null {
 
 /** Why a folder cannot be written to, or made; null: it can. */
 function writeProblem(folder: string): string | null {
-  let there = folder;
-  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  const there = nearestExisting(folder).path;
   try {
     accessSync(there, constants.W_OK | constants.X_OK);
     return null;
   } catch (error) {
     return `${there === folder ? "" : `${folder} cannot be made: `}${there} cannot be written to (${errnoOf(error)})`;
-  }
-}
-
-function canExecute(program: string): boolean {
-  try {
-    accessSync(program, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

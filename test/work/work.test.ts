@@ -211,6 +211,7 @@ test("--rehearse names what is wrong and starts nothing", async () => {
   expect(fine).toMatchObject({ exitCode: 0, stdout: "2 rows: 2 trainable; nothing was started\n" });
   const wrong = await site.work([...done, "--rehearse"], ["no-such-program"]);
   expect(wrong).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("no-such-program") });
+  expect((await site.work([...done, "--rehearse"], [site.root])).exitCode).toBe(3);
   expect(existsSync(join(site.root, "WEIGHTS"))).toBe(false);
 });
 

@@ -14,7 +14,7 @@ const options = {
   inherit: flag("the command's output is the worker's"),
   again: value("<time>", "train what was done before this time, milliseconds since the epoch"),
   retryFailed: flag("what has failed until now does not count"),
-  maxAttempts: value("<number>", "so many failed runs are as many as may be"),
+  maxAttempts: value("<number>", "the limit of failed runs"),
   once: flag("what ended with exit code 0 is trained"),
 };
 

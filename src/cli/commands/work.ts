@@ -70,7 +70,7 @@ const options = {
   count: value("<k>", "train this many rows, then stop; with 1, exit as the command did", parseCount),
   until: value("<when>", "start no row that usually takes longer than what is left: 23h, or job", parseUntil),
   retryFailed: flag("train rows that have failed once more, and go on where a whole grid was stopped"),
-  again: flag("train the selected rows again, also those that are done; what shows that is kept as *.before-N"),
+  again: flag("train the selected rows again, also those that are done; the files that show it are kept as *.before-N"),
   wait: flag("wait for rows that others hold, or that need something"),
   order: choiceOr("<how>", "which row is next: as written in the grid, or random", ["grid", "random"], "grid"),
   ...rowOptions,
@@ -78,7 +78,7 @@ const options = {
   rehearse: flag("check command, folders and done rule of all rows, and start nothing"),
   ...doneOptions,
   ...passedOn,
-  quiet: flag("print failures alone"),
+  quiet: flag("print only failures"),
 };
 
 type WorkOptions = ValuesOf<typeof options>;
