@@ -101,7 +101,7 @@ export function openPlanSource(
   };
 }
 
-/** Tells one content of a file from the next; null where it cannot be told. */
+/** Tells one content of a file from the next; null where it cannot be known. */
 function versionOf(path: string): string | null {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });

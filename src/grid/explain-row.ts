@@ -18,7 +18,7 @@ export interface LastRun {
   readonly job: string | null;
   readonly host: string | null;
   readonly started: string | null;
-  /** Null: it goes on, or nobody has signed off. */
+  /** Null: it goes on, or its lock was never released. */
   readonly ended: string | null;
   readonly exitCode: number | null;
   readonly ends: RunEnds;

@@ -151,7 +151,7 @@ function runsInFiles(
   look: FolderLook,
   inLockFile: RecordReading | undefined,
 ): EarlierRuns {
-  // The folder's record is written first: this one is as new once its owner has signed off.
+  // The folder's record is written first: this one is as new once its owner has released its lock.
   const counted =
     inLockFile?.kind === "record" && isReleased(inLockFile.record) && inLockFile.record.trainlock?.ends != null;
   const reading = counted ? inLockFile : (look.record ?? requireMarkerRecord(look.weightsDir));

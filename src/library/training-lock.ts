@@ -152,14 +152,14 @@ export class TrainingLock {
 
   /**
    * Asks whether this object holds the lock at this moment: before a checkpoint is put in its place. Throws a LockLostError
-   * when it does not, and also when that cannot be told.
+   * when it does not, and also when that cannot be known.
    */
   async assertHeld(): Promise<void> {
     if (this.#held === null) throw new LockLostError("the lock has not been acquired, or has been released");
     await this.#held.assertHeld();
   }
 
-  /** Whether another has it, or may have it: what cannot be told counts as locked. */
+  /** Whether another has it, or may have it: what cannot be known counts as locked. */
   async isLocked(): Promise<boolean> {
     if (this.#held !== null && !this.#held.lost.aborted) return false;
     return (await checkConfiguration(this.#layout, this.#configuration, this.#examine)).lockedBy !== null;

@@ -138,7 +138,7 @@ function isLock({ lock, reading }: Found): boolean {
   return isUnsigned(reading);
 }
 
-/** Whether something is written there that no owner has signed off. */
+/** Whether something is written there that no owner has released. */
 function isUnsigned(reading: RecordReading): boolean {
   return reading.kind !== "none" && !isSignedOff(reading);
 }
@@ -166,7 +166,7 @@ function nameOf(layout: Layout, path: string, record: OwnerRecord | null, folder
   const configuration = record === null ? null : configurationOf(record);
   if (configuration === null) return kernelLockStem(path);
   if (record?.trainlock?.configuration) return layout.displayName(configuration);
-  // The old writers record the dataset normalized; its folder, where there is one, tells how it is spelled.
+  // The old writers record the dataset normalized; its folder, where there is one, shows how it is spelled.
   const spelled = existsSync(layout.weightsDir(configuration))
     ? configuration.dataset
     : configuration.dataset.replaceAll("_", "-");

@@ -2,7 +2,7 @@ import type { Holder } from "./holder.ts";
 
 /** Whether a claim that was made is held still, by whatever keeps it. */
 export interface ClaimStatus {
-  /** Null: it cannot be told from here. Whoever asks must not go on as if it were held. */
+  /** Null: it cannot be told from here. The caller must not go on as if it were held. */
   readonly held: boolean | null;
   /** Of the claim that has the lock, or had it last, as far as anything says so. */
   readonly generation: number | null;

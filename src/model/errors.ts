@@ -17,7 +17,7 @@ export interface ErrorDetails {
   readonly code: string;
   /** What to do about it, one sentence. */
   readonly hint?: string;
-  /** It may be over in a moment: whoever waits anyhow may try again. */
+  /** It may be over in a moment: a caller that waits may try again. */
   readonly transient?: boolean;
   readonly cause?: unknown;
 }

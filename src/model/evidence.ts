@@ -18,7 +18,7 @@ export type EvidenceSource =
 
 /** Why somebody is dead: the words behind `STALE - `. */
 export type DeathReason = "lock not held" | "PID not running" | "no PID" | "host rebooted" | "job ended";
-/** Why it cannot be told: the words behind `UNKNOWN - `. */
+/** Why the verdict is unknown: the words behind `UNKNOWN - `. */
 export type DoubtReason =
   | "newer trainlock"
   | "being created"

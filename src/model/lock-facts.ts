@@ -20,8 +20,8 @@ export interface MarkerFacts {
 }
 
 /**
- * What asking for the kernel lock told. `absent`: there is no lock file, which proves nothing about a holder. `none`: the
- * file system keeps no locks, so that nobody was asked.
+ * What the kernel answered about the kernel lock. `absent`: there is no lock file, which proves nothing about a holder.
+ * `none`: the file system keeps no locks, so that nobody was asked.
  */
 export type KernelLockState =
   | { readonly state: "held" }

@@ -25,7 +25,7 @@ export interface UnknownSection {
   readonly format: number | null;
   /** Null: it cannot be read. */
   readonly generation: number | null;
-  /** Null: whether its owner has signed off cannot be read. */
+  /** Null: it cannot be read whether its owner has released it. */
   readonly isReleased: boolean | null;
   /** The whole document. */
   readonly document: Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-/** How far a run has come, as far as its folder tells. */
+/** How far a run has come, as far as its folder shows. */
 export interface Progress {
   readonly step: number;
   /** The last step; null: not known. */

@@ -44,7 +44,7 @@ export interface FoundDoneFile {
   readonly modifiedNs: bigint;
 }
 
-/** Null: there is none. Throws an EnvironmentError where that cannot be told. */
+/** Null: there is none. Throws an EnvironmentError where that cannot be known. */
 export function readDoneFile(weightsDir: string, name: string): FoundDoneFile | null {
   const path = join(weightsDir, name);
   try {

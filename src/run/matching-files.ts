@@ -20,7 +20,7 @@ export const runLogsFolder = "trainlock-logs";
 /**
  * The files in a weights dir that one pattern names, by name: the file of that very name, whatever characters it has, and
  * what the pattern fits as a glob. Nothing outside the folder, and nothing of trainlock's own. Throws an EnvironmentError
- * where that cannot be told.
+ * where that cannot be known.
  */
 export async function matchingFiles(
   weightsDir: string,

@@ -60,7 +60,7 @@ export class TreeNotes {
     try {
       this.#beneath(removeNotedTree);
     } catch {
-      // Its token tells every reader whose it was.
+      // Its token shows every reader whose it was.
     }
   }
 }

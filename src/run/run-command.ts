@@ -54,7 +54,7 @@ async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<
     const { lock } = acquisition;
     let ended: ClaimOutcome = { exitCode: null };
     try {
-      // Whoever held the lock a moment ago may have finished the training. A rank that joins has the lock of one that trains.
+      // The holder of a moment ago may have finished the training. A rank that joins has the lock of one that trains.
       const { againSinceMs } = request;
       const look = () =>
         againSinceMs === undefined

@@ -52,7 +52,7 @@ export interface CommandOutput {
   open(lock: HeldLock, weightsDir: string): readonly [output: number, errors: number];
 }
 
-/** What happens on the way, for whoever shows it. */
+/** What happens on the way, for the code that shows it. */
 export interface RunEvents {
   waiting(busy: Busy): void;
   waited(): void;

@@ -117,7 +117,7 @@ async function followCommand(
   }
 }
 
-/** Whoever signals us and the command at once is often seen first by the command. */
+/** If somebody signals us and the command at once, the command often gets its signal first. */
 async function stopSignalOf(command: FollowedCommand, ending: Ending): Promise<NodeJS.Signals | null> {
   if (ending.kind !== "signalled") return command.stopSignal;
   const name = signalName(ending.signal);

@@ -8,7 +8,9 @@ const [leastPauseMs, mostPauseMs, shareOfAge] = [15, 1000, 1 / 3];
  * host that is busy each takes long by the clock, and just there new processes should not be noted late.
  */
 const pausePerLook = 50;
-/** Whatever a look costs: the longer the pause, the more processes that no note tells of when the wrapper is killed. */
+/**
+ * The longest pause, however much a look costs. The longer it is, the more processes no note has when the wrapper is killed.
+ */
 const longestPauseMs = 5000;
 
 /** Looks at a command's tree again and again, and hands it on whenever it has changed. Returns how to end this. */

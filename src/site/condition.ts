@@ -51,7 +51,7 @@ export function pinned(conditions: readonly Condition[], field: string): Dimensi
   return typeof only === "string" && only.includes("*") ? undefined : only;
 }
 
-/** Whether no value can satisfy both. False also when that cannot be told. */
+/** Whether no value can satisfy both. False also when that cannot be known. */
 export function excludeEachOther(a: Condition["anyOf"], b: Condition["anyOf"]): boolean {
   if (a === "none" || b === "none") return a !== b;
   if (a === "given" || b === "given") return false;

@@ -53,7 +53,7 @@ export function openSite(site: Site & StoreChoice, env: Environment = process.en
   const rootUid = requireFolder(root);
   if (site.lockDir === "") throw new UsageError("--lock-dir is empty", { hint: "name a folder" });
   const declared = readSiteFile(site, root, env);
-  // Whoever names a link means the folder that it leads to now, whatever it leads to later.
+  // A user who names a link means the folder that it leads to now, whatever it leads to later.
   const lockDir =
     site.lockDir === undefined
       ? join(root, declared?.config.lockDir ?? defaultLockDir)
@@ -128,7 +128,7 @@ function readSiteFile(site: Site, root: string, env: Environment): SiteFile | nu
   if (named !== undefined) {
     const file = resolve(named);
     try {
-      // Whoever names a file may name a link.
+      // A user who names a file may name a link.
       return { config: parseSiteFile(readFileSync(file, "utf8"), file), file, found: null };
     } catch (error) {
       throw asSystemError("read the site's file", file, error);

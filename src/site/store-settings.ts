@@ -5,7 +5,7 @@ import type { YamlValue } from "./yaml-reader.ts";
 export interface StoreSettings {
   /** `etcd://…` or `etcds://…`, without user and password. */
   readonly address: string;
-  /** How long a lock outlives a holder that the store does not hear of. */
+  /** How long a lock outlives a holder that does not renew it. */
   readonly ttlMs: number;
   /** Files in PEM; null: the system's own authorities, no certificate of ours. */
   readonly caFile: string | null;

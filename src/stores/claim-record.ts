@@ -83,7 +83,9 @@ export function newOwnerRecord(claim: {
   };
 }
 
-/** A command as records tell it: without the values of secrets. Empty where the site does not want it told. */
+/**
+ * A command as it stands in records: without the values of secrets. Empty if the site keeps commands out of records.
+ */
 export function recordedCommand(
   { recordsCommand }: Pick<SiteConfig, "recordsCommand">,
   command: readonly string[] | null,
@@ -246,7 +248,7 @@ export function isReleased(record: OwnerRecord): boolean {
   return record.trainlock !== null && record.trainlock.releasedAt !== null;
 }
 
-/** What a record, or a bare PID without one, tells about a holder, and who was found to live in its place. */
+/** What is known of a holder from its record, or from a bare PID, and which process was found to live in its place. */
 export function holderFrom(
   record: OwnerRecord | null,
   pid: number | null,

@@ -59,7 +59,7 @@ export interface HeldLock {
   check(): Promise<void>;
   /** Where another process reports a loss: resolves once all that it has reported until now has been received. */
   catchUp?(): Promise<void>;
-  /** Asks whether the lock is held at this moment. Throws a LockLostError when it is not, or when that cannot be told. */
+  /** Asks whether the lock is held at this moment. Throws a LockLostError when it is not, or when that cannot be known. */
   assertHeld(): Promise<void>;
   /** Of these, the first is the lock itself: what a process must inherit to get the lock by `handOver`. */
   readonly handedOver?: readonly number[];

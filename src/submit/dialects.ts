@@ -12,7 +12,7 @@ export interface ArrayJob {
   readonly options: readonly string[];
 }
 
-/** How a scheduler is told of an array. */
+/** How an array is submitted to a scheduler. */
 interface Dialect {
   /** What begins a line of the script that is for the scheduler. */
   readonly prefix: string;

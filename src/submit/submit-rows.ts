@@ -110,7 +110,7 @@ export async function submitPart(place: SubmitPlace, part: Part): Promise<string
     elements: part.job.elements,
   };
   makeSharedFolder(folder);
-  // Whoever counts must be able to read it, whatever umask we have.
+  // Everybody who counts must be able to read it, whatever umask we have.
   writeByRename(join(folder, "script.sh"), Buffer.from(script));
   writeByRename(listOf(folder), Buffer.from(part.list.map((row) => `${JSON.stringify(lineOf(row))}\n`).join("")));
   writeSubmission(folder, submitted);

@@ -17,7 +17,7 @@ interface Rehearsal {
   readonly looker: RowLooker;
 }
 
-/** What would keep rows from being trained, as far as looking tells. Starts and writes nothing. */
+/** What would keep rows from being trained, as far as a look can show. Starts and writes nothing. */
 export async function rehearse({ layout, rows, argv, ruleOf, looker }: Rehearsal) {
   const faults = new Set<string>();
   const [program = ""] = argv;

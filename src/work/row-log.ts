@@ -10,7 +10,7 @@ export function rowLogPath(weightsDir: string, generation: number): string {
   return join(weightsDir, runLogsFolder, `${generation}.log`);
 }
 
-/** Opens a log for appending, its folders made. Whoever can write the weights dir can plant a link there: none is followed. */
+/** Opens a log for appending, its folders made. Anybody who can write the weights dir can plant a link there: none is followed. */
 export function openRowLog(path: string): number {
   const folder = dirname(path);
   makeSharedFolder(folder);

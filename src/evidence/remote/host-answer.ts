@@ -20,7 +20,7 @@ export interface NamespacesSeen {
   readonly closedOfOthers: number;
 }
 
-/** A lock file as its host sees it; the inode is null where it could not be told which file that was. */
+/** A lock file as its host sees it; the inode is null where it could not be known which file that was. */
 export interface TriedLock {
   readonly held: boolean;
   readonly inode: bigint | null;

@@ -58,7 +58,7 @@ export const slurm: SchedulerProbe = {
   },
 };
 
-/** PrivateData of slurm.conf(5): with `jobs` in it, users see their own alone. Null: it cannot be told. */
+/** PrivateData of slurm.conf(5): with `jobs` in it, users see their own alone. Null: it cannot be known. */
 async function hidesOthers(run: SchedulerQuestion["run"]): Promise<boolean | null> {
   const answer = await run(["scontrol", "show", "config"]);
   if (answer.kind !== "ended" || answer.exitCode !== 0) return null;

@@ -11,7 +11,7 @@ import { readProcess } from "../../system/processes/process-table.ts";
 import type { Busy } from "../store.ts";
 import { type KernelLock, waitForKernelLock } from "./kernel-lock.ts";
 
-/** How long a change may go unnoticed where nobody tells us of it. */
+/** How long a change may go unnoticed where no watch reports it. */
 const pollMs = 1000;
 /** Cheap looks see changes; what only evidence shows (a job that ended on another host) is asked for this often. A process is cheap to ask. */
 const askAgainMs = { process: 2000, writes: 10_000, others: 60_000 } as const;

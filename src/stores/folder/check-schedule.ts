@@ -2,9 +2,9 @@ import { watchFiles } from "../../system/files/watch-files.ts";
 
 /** When a holder looks at its lock, milliseconds after it took it: old tools do their harm within the first second. */
 const earlyChecksMs = [25, 250] as const;
-/** The last of the early ones. Runs that are over by now never pay for being told of changes. */
+/** The last of the early checks. Runs that are over by now never pay for a watch. */
 const watchFromMs = 1000;
-/** And from then on, this often, unless told otherwise. */
+/** And from then on, this often, by default. */
 export const steadyCheckMs = 30_000;
 /** Between the report of a change and the look: a tool that empties the file in a loop must not keep us busy. */
 const afterChangeMs = 25;

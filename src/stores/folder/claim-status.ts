@@ -23,7 +23,7 @@ export interface NamedClaim {
   readonly configuration: Configuration | null;
 }
 
-/** A holder whose files another tool has taken away is told by the kernel, and has mended them by then. */
+/** If another tool takes a holder's files away, the kernel notifies the holder, and it has healed them by then. */
 const healPatienceMs = 300;
 
 /** `final`: no holder mends that, so there is nothing to wait for. */
@@ -115,7 +115,7 @@ function markerFault(weightsDir: string, record: OwnerRecord): Look | null {
   return answer(false, `the marker in ${weightsDir} is another's${whose}`, null);
 }
 
-/** What no holder takes back: it has signed off, or a later claim has been made. */
+/** What no holder takes back: it has released its lock, or a later claim has been made. */
 function endOf(reading: RecordReading, claim: NamedClaim): Look | null {
   const section = reading.kind === "record" ? reading.record.trainlock : null;
   if (reading.kind !== "record" || section === null) return null;

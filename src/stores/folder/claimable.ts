@@ -33,7 +33,7 @@ export function requireClaimable(layout: Layout, configuration: Configuration): 
   requireNextGeneration({ lockPath, weightsDir });
 }
 
-/** Whoever can write the folder can plant a link to somebody's file under our name, and we would write into it. */
+/** Anybody who can write the folder can plant a link to somebody's file under our name, and we would write into it. */
 function requirePlainLockFile(path: string): void {
   try {
     const stats = lstatSync(path, { throwIfNoEntry: false });

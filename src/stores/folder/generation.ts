@@ -18,7 +18,7 @@ interface CountedFiles {
  */
 export function generationAfter(readings: readonly RecordReading[], files: CountedFiles): number {
   const generations = readings.map(generationOf);
-  // Of the two records of a claim only one may have been signed off in time.
+  // A crash may have left only one of the two records of a claim released.
   const settled = Math.max(-1, ...readings.filter(isSignedOff).map((reading) => generationOf(reading) ?? -1));
   if (readings.some((reading) => isNewer(reading) && (generationOf(reading) ?? Number.POSITIVE_INFINITY) > settled))
     throw newerTrainlock(files);

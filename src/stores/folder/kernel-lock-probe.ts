@@ -101,7 +101,7 @@ export function kernelHolder(
   return { record: null, pid: openHolderPid(path) };
 }
 
-/** The record beside a marker, where it speaks of a claim that is not signed off. */
+/** The record beside a marker, where it speaks of a claim that is not released. */
 export function unreleasedMarkerRecord(weightsDir: string): OwnerRecord | null {
   const { reading } = readMarkerRecord(weightsDir);
   return reading.kind === "record" && !isReleased(reading.record) ? reading.record : null;

@@ -19,7 +19,9 @@ import { mayBeHeldUnseen } from "./lock-mount.ts";
 const probePatienceMs = 100;
 /** An old holder may stand between its unlock and its unlink for as long as a process may be descheduled. */
 const unlinkGraceMs = 100;
-/** How often the name may lead to another file before the attempt counts as lost to whoever keeps replacing it. */
+/**
+ * How often the name may lead to another file. After that, the attempt is lost to the process that keeps replacing it.
+ */
 const mostReplacements = 50;
 
 export interface KernelLock {
@@ -37,7 +39,7 @@ export interface KernelLock {
   readonly previous: RecordReading;
   /** Everything that claims of this configuration have written outside its weights dir. */
   records(): readonly WrittenRecord[];
-  /** Whether the file is still open here, and the path still leads to it. Throws when that cannot be told. */
+  /** Whether the file is still open here, and the path still leads to it. Throws when that cannot be known. */
   isInPlace(): boolean;
   /** The record as it is now in the locked file. */
   read(): RecordReading;
@@ -50,7 +52,7 @@ export interface KernelLock {
   lockAgain(): Promise<KernelLock | "busy">;
   /** Unlocks for every process that inherited the descriptor. The file stays: see docs/protocol.md. */
   release(): void;
-  /** Closes it here, and leaves it locked for whoever has inherited the descriptor. */
+  /** Closes it here, and leaves it locked for the processes that have inherited the descriptor. */
   leave(): void;
 }
 
@@ -206,14 +208,14 @@ function openLockFile(path: string, mayMakeFolder = true): { fd: number; created
       return { fd, created: false };
     } catch (error) {
       if (isErrno(error, "EISDIR")) throw notPlain(path, "it is a folder");
-      // Unlinked between the two calls: whoever did so is done with it.
+      // Unlinked between the two calls: the process that did so is done with it.
       if (!isErrno(error, "ENOENT"))
         throw asSystemError("open the lock file", path, error, ownerOf(path) ?? ownerOf(dirname(path)));
     }
   }
 }
 
-/** Whoever can write the folder can plant a link to somebody's file under our name, and we would write into it. */
+/** Anybody who can write the folder can plant a link to somebody's file under our name, and we would write into it. */
 function requirePlainFile(fd: number, path: string): void {
   const stats = fstatSync(fd);
   if (stats.isFile() && stats.nlink <= 1) return;
@@ -252,7 +254,7 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
   };
 }
 
-/** Whether the descriptor still is ours: whoever closes a wrong one in this process takes the lock with it. */
+/** Whether the descriptor still is ours: closing a wrong one in this process would release its lock. */
 function isOpen(fd: number, own: BigIntStats): boolean {
   try {
     return sameFile(fstatSync(fd, { bigint: true }), own);

@@ -40,7 +40,7 @@ export async function findLockHolder(path: string, read: BigIntStats, record: Ow
 
 /**
  * By flock(2) and by byte range: a site may have declared the latter (`lock_primitive: ofd`), and the environment of a
- * command does not say so. Closing the file gives back what was got.
+ * command does not say so. Closing the file releases the lock.
  */
 function askByLocking(path: string, read: BigIntStats): LockHolder {
   let fd: number;

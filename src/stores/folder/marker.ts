@@ -23,7 +23,7 @@ export interface PlacedMarker {
   remove(): boolean;
 }
 
-/** Is told the inode before the marker can be seen, so that no crash leaves a marker that no record describes. */
+/** Gets the inode before the marker can be seen. So no crash leaves a marker that no record describes. */
 export type Announce = (inode: bigint) => void;
 
 /** Places the marker where none is. `occupied` when somebody else's stands there. */

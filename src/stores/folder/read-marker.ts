@@ -19,7 +19,7 @@ import type { WrittenRecord } from "./lock-file.ts";
 /** Far more than any writer's one line; enough to show that a file is no marker. */
 const largestMarkerBytes = 64;
 
-/** Reads a marker without trusting it: any file type, any bytes. Null when there is none. Throws when that cannot be told. */
+/** Reads a marker without trusting it: any file type, any bytes. Null when there is none. Throws when that cannot be known. */
 export function readMarker(weightsDir: string): MarkerFacts | null {
   return readMarkerAt(markerPath(weightsDir));
 }
@@ -28,7 +28,8 @@ export function readMarker(weightsDir: string): MarkerFacts | null {
 export function readMarkerAt(path: string): MarkerFacts | null {
   const reading = readRegularFile(path, largestMarkerBytes);
   if (reading.kind === "absent") return null;
-  // One that we may not read is somebody's; any other failure tells nothing, and must not pass for somebody's lock.
+  // A marker that we may not read is somebody's. Any other failure proves nothing, and must not look like somebody's
+  // lock.
   if (reading.kind === "failed" && (reading.opened || !isErrno(reading.error, "EACCES"))) {
     throw asSystemError("read the marker", path, reading.error);
   }

@@ -44,7 +44,7 @@ export function keyIn(address: string): string | null {
   return /^etcds?:\/\/[^/]+(\/.*)$/.exec(address)?.[1] ?? null;
 }
 
-/** What a key tells about a claim. Its value is as hostile as a file. */
+/** What a key says about a claim. Its value is as hostile as a file. */
 export function leaseFacts(address: EtcdAddress, layout: Layout, entry: Entry): LockFacts {
   const reading = parseOwnerRecord(entry.value);
   const read = recordIn(reading);

@@ -6,7 +6,7 @@ let uptimeIsGenuine: boolean | undefined;
 
 /**
  * Clock ticks since boot, on the clock that process start times are given in; independent of the wall clock (proc_uptime(5)).
- * Null when it cannot be told.
+ * Null when it cannot be known.
  */
 export function ticksSinceBoot(): number | null {
   uptimeIsGenuine ??= sameDevice("/proc/uptime", "/proc");
@@ -61,7 +61,7 @@ export function clockMovedSinceBootSeconds(): number | null {
   }
 }
 
-/** When this host booted, milliseconds since the epoch by today's clock: `btime` of proc_stat(5). Null: it cannot be told. */
+/** When this host booted, milliseconds since the epoch by today's clock: `btime` of proc_stat(5). Null: it cannot be known. */
 export function bootedAtMs(): number | null {
   const seconds = /^btime (\d+)$/m.exec(readProcText("/proc/stat") ?? "")?.[1];
   return seconds === undefined ? null : Number(seconds) * 1000;

@@ -5,7 +5,7 @@ export type FileReading =
   | { readonly kind: "absent" }
   /** Something else than a regular file stands there: `why` says what. */
   | { readonly kind: "unreadable"; readonly why: string; readonly stats: BigIntStats | null }
-  /** It cannot be told what is there: a fault of the file system, or of the permissions. */
+  /** It is not known what is there: a fault of the file system, or of the permissions. */
   | { readonly kind: "failed"; readonly why: string; readonly error: unknown; readonly opened: boolean }
   | { readonly kind: "file"; readonly bytes: Buffer; readonly stats: BigIntStats };
 
@@ -14,7 +14,7 @@ export const mostStaleFiles = 3;
 
 /**
  * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, opens no device,
- * and reads nothing but a regular file: whoever can write the folder can plant anything under the name.
+ * and reads nothing but a regular file: anybody who can write the folder can plant anything under the name.
  */
 export function readRegularFile(path: string, limit: number, extraFlags = 0): FileReading {
   for (let stale = 0; ; stale += 1) {
@@ -67,7 +67,7 @@ export function openRegularFile(path: string, extraFlags = 0): FileOpening {
 
 /**
  * A device, FIFO or socket: to open some of them does something already, and to open a FIFO wakes who waits at its other end.
- * Null for anything else, and where it cannot be told: the open that follows tells.
+ * Null for anything else, and where it cannot be known: the open that follows tells.
  */
 export function specialFileAt(path: string): BigIntStats | null {
   try {

@@ -47,7 +47,7 @@ function declaredFor(asked: string): DeclaredPermissions | null {
 
 /**
  * What a new entry should allow: as much as its folder allows to group and others, the execute bits aside for files. The
- * folder says who works here together; the umask of whoever came first does not.
+ * folder says who works here together; the umask of the user who came first does not.
  */
 function modeAsFolderAsks(folder: Stats, kind: "file" | "folder", fileMode: number | null): number {
   if (fileMode !== null && kind === "file") return fileMode;

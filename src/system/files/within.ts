@@ -3,7 +3,7 @@ import { requireAllowed } from "./allowed-links.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 import { type Bounds, isOutsideRoot } from "./outside-root.ts";
 
-/** Whether a path stays in bounds when its links are followed. Where that cannot be told, later steps fail by themselves. */
+/** Whether a path stays in bounds when its links are followed. Where that cannot be known, later steps fail by themselves. */
 export function isWithin(bounds: Bounds, path: string): boolean {
   try {
     requireWithin(bounds, path);

@@ -97,7 +97,7 @@ function splitAtNul(bytes: Buffer): Buffer[] {
 
 /**
  * The soft limit of open files that our parent has (proc_pid_limits(5)): the runtime raises its own to the hard one before any
- * of our code runs. Null: it cannot be told, or is unlimited.
+ * of our code runs. Null: it cannot be known, or is unlimited.
  */
 export function parentOpenFilesLimit(): number | null {
   const found = /^Max open files +(\d+)/m.exec(readProcText(`/proc/${process.ppid}/limits`) ?? "")?.[1];

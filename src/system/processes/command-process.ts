@@ -9,7 +9,7 @@ export type Ending =
   | { readonly kind: "exited"; readonly code: number }
   | { readonly kind: "signalled"; readonly signal: number; readonly coreDumped: boolean };
 
-/** What waitpid(2) tells about a child. */
+/** What waitpid(2) returns about a child. */
 export type Change =
   | { readonly kind: "none" }
   | { readonly kind: "stopped"; readonly signal: number }

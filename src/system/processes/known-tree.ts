@@ -6,7 +6,10 @@ import {
   type TreeProcess,
 } from "./process-tree.ts";
 
-/** A command's process tree as another process knows it, which is no ancestor of it: what it was told, and what descends from that. */
+/**
+ * A command's process tree as a process knows it that is no ancestor of the command: the processes that it was given, and
+ * their descendants.
+ */
 export class KnownTree {
   readonly #known = new Map<string, ProcessIdentity>();
 

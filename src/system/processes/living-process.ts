@@ -16,7 +16,7 @@ export function asLiving(pid: number): LivingProcess {
 
 /**
  * Who keeps a held kernel lock in place of the process that its record names: null while that one lives, and where nobody is
- * seen here. The command comes first, then what is left of its process tree, then whoever has the locked file open.
+ * seen here. The command comes first, then what is left of its process tree, then a process that has the locked file open.
  */
 export function livingInPlaceOf(
   record: OwnerRecord,

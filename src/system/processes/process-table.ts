@@ -29,12 +29,14 @@ export type ProcessReading =
 /** PIDs are C ints to kill(2); 0 and below address groups. */
 const largestPidNumber = 0x7fff_ffff;
 
-/** Field 22 of proc_pid_stat(5), of a process that may have ended and has not been waited for; null where it cannot be told. */
+/** Field 22 of proc_pid_stat(5), of a process that may have ended and has not been waited for; null where it cannot be known. */
 export function startTimeTicksOf(pid: number): number | null {
   return procHasOurPids() ? (readStatLine(pid)?.startTimeTicks ?? null) : null;
 }
 
-/** What /proc tells about one process of this PID namespace: proc_pid_stat(5), proc_pid_status(5), kill(2). Never throws. */
+/**
+ * What /proc shows of one process of this PID namespace: proc_pid_stat(5), proc_pid_status(5), kill(2). Never throws.
+ */
 export function readProcess(pid: number): ProcessReading {
   if (!Number.isInteger(pid) || pid < 1 || pid > largestPidNumber) return { kind: "gone" };
   const readable = procHasOurPids();
@@ -152,7 +154,7 @@ export function pidNamespacesInUse(oursOnly: boolean): ReadonlySet<number> | nul
   const found = new Set<number>();
   const uid = process.geteuid?.();
   for (const pid of listedPids()) {
-    // The first process is in the namespace of whoever asks, and may be closed even to root.
+    // The first process is in the namespace of the asking process, and may be closed even to root.
     if (pid === 1) continue;
     try {
       found.add(Number(/^pid:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/ns/pid`))?.[1]));

@@ -7,9 +7,9 @@ let madvise: ((start: bigint, length: bigint, advice: number) => number) | undef
 const dontNeed = 4;
 
 /**
- * Gives back the pages of the executable that were needed to start: a wrapper that waits has 27 MB resident in place of 55.
- * What is needed again comes from the page cache. Only code, and the constants at the start of the file: neither is ever
- * written to, so nothing can be lost (madvise(2)).
+ * Returns to the system the pages of the executable that were needed to start: a wrapper that waits has 27 MB resident in
+ * place of 55. What is needed again comes from the page cache. Only code, and the constants at the start of the file: neither
+ * is ever written to, so nothing can be lost (madvise(2)).
  */
 export function dropStartUpCode(): void {
   const code = codeOf(process.execPath);

@@ -25,7 +25,7 @@ export const forwardedSignals = [
   "SIGCONT",
 ] as const satisfies readonly NodeJS.Signals[];
 
-/** glibc keeps these for its threads, and posix_spawn(3) leaves them ignored unless told otherwise. */
+/** glibc keeps these for its threads, and posix_spawn(3) leaves them ignored by default. */
 const internalSignals = [32, 33];
 
 /** Signals that this process was started with as ignored, as `nohup` does: they stay so, for the command as well. */
