@@ -17,7 +17,13 @@ const alive: Evidence = { source: "slurm", says: "alive", detail: "it runs" };
 const doubt = (because: DoubtReason): Evidence => ({ source: "slurm", says: "unknown", because, detail: "" });
 
 describe("a doubt about what goes on, or will", () => {
-  const strong: DoubtReason[] = ["job requeued", "host not reached", "still being written", "in use by PID 7"];
+  const strong: DoubtReason[] = [
+    "job requeued",
+    "host not reached",
+    "still being written",
+    "in use by PID 7",
+    "link leads nowhere here",
+  ];
   test.each(strong)("%s outweighs any end, and no life", (because) => {
     expect(judge([dead, doubt(because)]).label).toBe(`UNKNOWN - ${because}`);
     expect(judge([doubt(because), dead, alive]).label).toBe("ACTIVE");

@@ -1,0 +1,64 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { judge } from "../../src/evidence/judge.ts";
+import { kernelLockEvidence } from "../../src/evidence/kernel-lock.ts";
+import type { LockFacts } from "../../src/model/lock-facts.ts";
+import type { OwnerRecord } from "../../src/model/owner-record.ts";
+import { newOwnerRecord } from "../../src/stores/claim-record.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
+
+const claim = {
+  configuration: null,
+  token: "0".repeat(32),
+  generation: 1,
+  weightsDir: "/w",
+  lockInode: 7n,
+  command: null,
+};
+const ours = newOwnerRecord(claim);
+const bootId = "00000000-0000-4000-8000-000000000000";
+const ofAnotherBoot: OwnerRecord = { ...ours, trainlock: ours.trainlock && { ...ours.trainlock, bootId } };
+
+/** A lock that is free, on a disk of this host. `path`: the lock file itself, or a marker. */
+async function freeLock(record: OwnerRecord | null, path?: string): Promise<LockFacts> {
+  const lockPath = join(await temporaryRoot(), "a.lock");
+  writeFileSync(lockPath, "\n");
+  return {
+    kind: path === undefined ? "fcntl" : "file",
+    name: "s/d/m",
+    path: path ?? lockPath,
+    weightsDir: "/w",
+    lockPath,
+    kernelLock: { state: "free" },
+    record,
+    recordProblem: null,
+    marker: null,
+    pid: 1,
+    startedAt: null,
+  };
+}
+
+const statusOf = async (...given: Parameters<typeof freeLock>) =>
+  judge(kernelLockEvidence(await freeLock(...given))).status;
+
+describe("a free kernel lock on a disk of this host", () => {
+  test("shows that its owner is gone", async () => {
+    expect(await statusOf(ours)).toBe("stale");
+    expect(await statusOf(ofAnotherBoot)).toBe("stale");
+  });
+
+  test("says nothing about a marker without a record: its writer never held it", async () => {
+    expect(kernelLockEvidence(await freeLock(null, join(await temporaryRoot(), ".training_lock")))).toEqual([]);
+  });
+
+  test("says nothing about an owner of another boot where the marker lies on a file system that others may write", async () => {
+    // Not among the file systems that belong to one host alone.
+    expect(await statusOf(ofAnotherBoot, "/proc/self/.training_lock")).toBe("unknown");
+    expect(await statusOf(ours, "/proc/self/.training_lock")).toBe("stale");
+  });
+});
+
+test.each(["absent", "none"] as const)("a lock that is %s proves nothing", async (state) => {
+  expect(judge(kernelLockEvidence({ ...(await freeLock(ours)), kernelLock: { state } })).status).toBe("unknown");
+});
