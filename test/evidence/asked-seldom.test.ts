@@ -1,10 +1,15 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
+import { makeExamine } from "../../src/evidence/examine.ts";
 import { remoteOptionsOf } from "../../src/evidence/remote/options.ts";
 import { remoteSource } from "../../src/evidence/remote/remote-source.ts";
 import type { LockFacts } from "../../src/model/lock-facts.ts";
 import { recordIn } from "../../src/model/owner-record.ts";
 import { parseOwnerRecord } from "../../src/model/parse-owner-record.ts";
+import { emptySiteConfig } from "../../src/site/site-config.ts";
 import { standIns } from "../support/stand-ins.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -66,4 +71,16 @@ test("who watches asks a scheduler once a minute, for all locks together, and sa
   // Once a question, and before its last answer is used.
   expect(told).toHaveLength(2);
   expect(Math.min(...told)).toBeGreaterThan(0);
+});
+
+test("once the holder's host was asked, files that were just written keep nobody waiting: crash, fix, restart is quick", async () => {
+  const { env } = await standIns();
+  for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+  const weightsDir = await temporaryRoot();
+  writeFileSync(join(weightsDir, "train.log"), "step 1\n");
+  const examine = makeExamine(remoteOptionsOf({ ...emptySiteConfig, scheduler: "none" }));
+  const written = { hostname: "node-1", pid: 4_194_303, acquired_at: "2026-01-12T16:49:29" };
+  const record = recordIn(parseOwnerRecord(Buffer.from(JSON.stringify(written))));
+  const { verdict } = await examine({ ...lockOfJob(1), record, pid: written.pid, weightsDir });
+  expect(verdict.label).toBe("STALE - PID not running");
 });
