@@ -84,3 +84,20 @@ test("once the holder's host was asked, files that were just written keep nobody
   const { verdict } = await examine({ ...lockOfJob(1), record, pid: written.pid, weightsDir });
   expect(verdict.label).toBe("STALE - PID not running");
 });
+
+test("where nobody could look at the holder's host, files that were just written outweigh a job that has ended", async () => {
+  const { env } = await standIns("squeue", "sinfo");
+  const answers = await temporaryRoot();
+  const job = "7|1000|alice|COMPLETED|2026-01-12T16:40:00|2026-01-12T16:41:00|2026-01-12T17:00:00|0|node-1|node-1|";
+  writeFileSync(join(answers, "squeue"), `${job}\n`);
+  writeFileSync(join(answers, "sinfo"), "");
+  for (const [name, value] of Object.entries({ ...env, STAND_IN_ANSWER: answers })) vi.stubEnv(name, value);
+  const weightsDir = await temporaryRoot();
+  const label = async () => {
+    const examine = makeExamine(remoteOptionsOf({ ...emptySiteConfig, scheduler: "slurm" }));
+    return (await examine({ ...lockOfJob(7), weightsDir })).verdict.label;
+  };
+  expect(await label()).toBe("STALE - job ended");
+  writeFileSync(join(weightsDir, "train.log"), "step 1\n");
+  expect(await label()).toBe("UNKNOWN - still being written");
+});
