@@ -16,10 +16,25 @@ export interface RowValues {
 const plain = /^[A-Za-z0-9_.+\-=,:@%/]*$/;
 /** `${…}` is the shell's own. */
 const braces = /(\$?)\{(-{0,2}[A-Za-z_][A-Za-z0-9_-]*)\}/g;
-/** These hand their arguments to a shell, joined to one line of code. */
-const joiners = new Set(["ssh", "rsh", "mosh", "eval", "watch", "parallel", "tmux", "screen", "xterm"]);
-/** What follows these is code: `sh -c`, `bash -lc`, `perl -e`, `env -S`, `su --command`, `sbatch --wrap`. */
-const codeOption = /^-[A-Za-z]*[ceES]o?$|^--(command|eval|exec|execute|split-string|wrap)$/;
+/** These hand their arguments to a shell, joined to one line of code, here or on another host: `env ssh`, `sh -c 'eval "$@"'`, too. */
+const joiners = new Set([
+  "ssh",
+  "rsh",
+  "mosh",
+  "autossh",
+  "pdsh",
+  "clush",
+  "eval",
+  "watch",
+  "parallel",
+  "bsub",
+  "tmux",
+  "screen",
+  "xterm",
+]);
+/** What follows these is code for a shell or an interpreter: `sh -c`, `bash -ec`, `sh -ce`, `perl -ne`, `env -S`, `sbatch --wrap`. */
+const codeOption =
+  /^(?:-[A-Za-z]{0,3}(?:c[A-Za-z]{0,2}|[eES])|--(?:eval|exec|execute|command|wrap|run|print|split-string))$/;
 
 /**
  * A command with `{strategy}`, `{--ratio}` and so on in it. The value of a row becomes an argument of its own. It becomes
@@ -57,23 +72,18 @@ export class CommandTemplate {
   expand(row: RowValues): string[] {
     return this.argv.flatMap((argument, index) => {
       const [whole] = [...argument.matchAll(braces)];
-      if (whole?.[0] === argument && whole[1] === "" && !this.#isCode(index))
+      const isCode = isReadAsCode(this.argv.slice(0, index));
+      if (whole?.[0] === argument && whole[1] === "" && !isCode)
         return this.#argumentsOf(whole[2] ?? "", row) ?? argument;
       return argument.replaceAll(braces, (text, dollar: string, name: string) => {
         const values = dollar === "$" ? null : this.#argumentsOf(name, row);
-        return values === null ? text : requirePlain(values.join(" "), name, row, values);
+        if (values === null) return text;
+        requirePlain(name, row, values);
+        // As an option it would be read by who reads the code, and the next argument be the code: `ssh -oProxyCommand=…`.
+        if (isCode && whole?.[0] === argument) requireNoOption(name, row, values.at(-1) ?? "");
+        return values.join(" ");
       });
     });
-  }
-
-  /** Whether a shell or an interpreter may read this argument as code. Between `-c` and the code more options may stand. */
-  #isCode(index: number): boolean {
-    const before = this.argv.slice(0, index);
-    if (before.some((argument) => joiners.has(baseName(argument)))) return true;
-    const isOption = (argument: string, at: number) =>
-      /^[-+]/.test(argument) || /^[-+]\w*[oO]$/.test(before[at - 1] ?? "");
-    const options = before.slice(before.findLastIndex((argument, at) => !isOption(argument, at)) + 1);
-    return options.some((option) => codeOption.test(option));
   }
 
   /** What stands for a name: one argument, two or none for an option. Null: it is no name of ours. */
@@ -101,16 +111,35 @@ function baseName(program: string): string {
   return program.slice(program.lastIndexOf("/") + 1);
 }
 
-function requirePlain(text: string, name: string, row: RowValues, values: readonly string[]): string {
+/** Whether the argument after these is code for a shell: other options may stand between `-c` and it. */
+function isReadAsCode(before: readonly string[]): boolean {
+  const words = before.flatMap((argument) => argument.split(/[\s;|&()`"']+/));
+  if (words.some((word) => joiners.has(baseName(word)))) return true;
+  const isOption = (argument: string, at: number) =>
+    /^[-+]/.test(argument) || /^[-+]\w*[oO]$/.test(before[at - 1] ?? "") || isPlaceholder(argument);
+  const options = before.slice(before.findLastIndex((argument, at) => !isOption(argument, at)) + 1);
+  return options.some((option) => codeOption.test(option));
+}
+
+/** The row may have an option there, or nothing. */
+function isPlaceholder(argument: string): boolean {
+  return /^\{-{0,2}[A-Za-z_][A-Za-z0-9_-]*\}$/.test(argument);
+}
+
+function requirePlain(name: string, row: RowValues, values: readonly string[]): void {
   const odd = values.find((value) => !plain.test(value));
-  if (odd === undefined) return text;
+  if (odd !== undefined) refuse(name, row, odd, "which may not stand inside a longer argument of the command");
+}
+
+function requireNoOption(name: string, row: RowValues, value: string): void {
+  if (value.startsWith("-")) refuse(name, row, value, "which would be an option where the command has code");
+}
+
+function refuse(name: string, row: RowValues, value: string, why: string): never {
   const variable = name === "--resume" ? "checkpoint" : name.replace(/^--/, "").replaceAll("-", "_");
-  throw new UsageError(
-    `${row.name}: {${name}} is ${JSON.stringify(odd)}, which may not stand inside a longer argument of the command`,
-    {
-      hint: `let the command read the environment (TRAINLOCK_${variable.toUpperCase()}), or make {${name}} an argument of its own`,
-    },
-  );
+  throw new UsageError(`${row.name}: {${name}} is ${JSON.stringify(value)}, ${why}`, {
+    hint: `let the command read the environment (TRAINLOCK_${variable.toUpperCase()}), or make {${name}} an argument of its own`,
+  });
 }
 
 function isOneLetterOff(given: string, word: string): boolean {

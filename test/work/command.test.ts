@@ -81,6 +81,7 @@ const evil = [
   "{model}",
   "ä",
   "$HOME",
+  "a\ntouch pwned",
 ];
 
 test.each(evil)("%j is an argument as it is, and no part of a longer one", (strategy) => {
@@ -104,8 +105,46 @@ test.each(evil)("%j is an argument as it is, and no part of a longer one", (stra
     ["tmux", "new-session", "-d", "{strategy}"],
     ["t", "--name={strategy}"],
     ["sh", "-c", "t {--strategy}"],
+    ["sh", "-ce", "{strategy}"],
+    ["bash", "-c", "-x", "--", "{strategy}"],
+    ["env", "ssh", "host", "{strategy}"],
+    ["timeout", "9", "/usr/bin/ssh", "{model}", "{strategy}"],
+    ["env", "sh", "-c", "{strategy}"],
+    ["xargs", "sh", "-c", "{strategy}"],
+    ["srun", "bash", "-c", "{strategy}"],
+    ["python", "-c", "{strategy}"],
+    ["perl", "-e", "{strategy}"],
+    ["node", "--eval", "{strategy}"],
+    ["sbatch", "--wrap", "{strategy}"],
+    ["bsub", "-K", "t", "{strategy}"],
+    ["sh", "-c", "eval {strategy}"],
+    ["sh", "-c", 'eval "$@"', "sh", "{strategy}"],
+    ["sh", "-c", 'cd /x;ssh host "$@"', "sh", "{strategy}"],
   ])
-    expect(() => expand(argv, { fields })).toThrow(/gen_X\/idd-aw\/m: \{(--)?strategy\} is .* longer argument/);
+    expect(() => expand(argv, { fields }), argv.join(" ")).toThrow(
+      /gen_X\/idd-aw\/m: \{(--)?strategy\} is .* longer argument/,
+    );
+});
+
+test("a value that begins with a dash is no option of what reads code, and an argument elsewhere", () => {
+  const fields = new Map([...row.fields, ["strategy", "-oProxyCommand=/tmp/x"], ["dataset", "$(touch pwned)"]]);
+  expect(expand(["t", "{strategy}", "--name={strategy}"], { fields })).toEqual([
+    ...["t", "-oProxyCommand=/tmp/x", "--name=-oProxyCommand=/tmp/x"],
+  ]);
+  for (const argv of [
+    ["ssh", "{strategy}", "host"],
+    ["bash", "-c", "{strategy}", "touch pwned"],
+  ])
+    expect(() => expand(argv, { fields }), argv.join(" ")).toThrow(/would be an option/);
+  const odd = { weightsDir: "/data/My Drive/x" };
+  for (const argv of [
+    ["t", "-dir", "{weights_dir}"],
+    ["python", "eval.py", "{weights_dir}"],
+    ["t", "--out", "{weights_dir}"],
+  ])
+    expect(expand(argv, odd).at(-1)).toBe(odd.weightsDir);
+  // Whether the first one is an option depends on the row.
+  expect(() => expand(["bash", "-c", "{model}", "{dataset}"], { fields })).toThrow(/longer argument/);
 });
 
 test("a hostile value reaches no shell: exit 2 before anything starts, or the value itself", async () => {

@@ -247,6 +247,14 @@ test("without an answer of the scheduler rows stay covered, until --forget", asy
   expect(Object.values(await site.states())).toEqual(["free", "free"]);
 });
 
+test("the output of thousands of elements does not hide what a submission covers", async () => {
+  const site = await siteWith("slurm", namesTo(2));
+  await site.submit([]);
+  for (let index = 0; index < 5100; index += 1)
+    writeFileSync(join(site.root, "training_locks", "submit", `100_${index}.out`), "");
+  expect(Object.values(await site.states())).toEqual(["queued", "queued"]);
+});
+
 test("another cluster's answer says nothing about a submission; jobs that are hidden from us are no end", async () => {
   const site = await siteWith("slurm", namesTo(2));
   await site.submit([]);

@@ -225,6 +225,19 @@ test("output goes where --log says; a link in the place of the log folder is not
   expect(readFileSync(join(site.root, "logs", "s", "d", "m", "2.txt"), "utf8")).toBe("out\n");
 });
 
+test("--log gives each row a file of its own, or is refused", async () => {
+  const site = await workSite(namesTo(2));
+  for (const [pattern, why] of [
+    ["all.log", "all rows would write into one file"],
+    ["logs/{generation}.log", "all rows would write into one file"],
+    ["{strategy}/{name}.log", "{strategy} is not replaced there"],
+  ] as const) {
+    const refused = await site.work([...done, "--log", pattern], training(site.root));
+    expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(why) });
+  }
+  expect(site.lines("ran")).toEqual([]);
+});
+
 test("--again trains selected rows once more, by several workers each once; what showed them to be done is kept", async () => {
   const site = await workSite(namesTo(4));
   expect((await site.work([...done, "--done-file", "t.json"], training(site.root))).exitCode).toBe(0);

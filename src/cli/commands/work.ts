@@ -59,7 +59,11 @@ const runsOptions = { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, 
 const passedOn = { ...siteOptions, ...evidenceOptions, ...runsOptions };
 const rowOptions = {
   ...attemptsOption,
-  log: value("<what>", "where output goes: inherit, or a path with {name} and {generation} (else in the weights dir)"),
+  log: value(
+    "<what>",
+    "where output goes: inherit, or a path with {name} and {generation} (else in the weights dir)",
+    parseLog,
+  ),
 };
 /** What `submit` hands on to the elements of its arrays, beside where the site is and what shows a row to be done. */
 export const elementOptions = { ...rowOptions, ...runsOptions };
@@ -368,6 +372,15 @@ function showRehearsal({ notes, faults }: Awaited<ReturnType<typeof rehearse>>):
 
 function parseJobs(given: string, text: string): number {
   return wholeNumber(given, text, mostJobs);
+}
+
+function parseLog(given: string, text: string): string {
+  const odd = /\{(?!(?:name|generation)\})[A-Za-z_-]*\}/.exec(text)?.[0];
+  if (text === "inherit" || (text.includes("{name}") && odd === undefined)) return text;
+  const why = odd === undefined ? "all rows would write into one file" : `${odd} is not replaced there`;
+  throw new UsageError(`${given} ${JSON.stringify(text)}: ${why}`, {
+    hint: "such as --log 'logs/{name}-{generation}.txt'",
+  });
 }
 
 function parseUntil(given: string, text: string): number | "job" {
