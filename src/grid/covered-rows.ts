@@ -6,7 +6,7 @@ import { TrainlockError } from "../model/errors.ts";
 import type { SchedulerChoice } from "../site/site-config.ts";
 import { runProgram } from "../system/processes/run-program.ts";
 import { thisHost } from "../system/processes/this-host.ts";
-import { type Plan, type PlannedRow, type PlanRequest, planRows } from "./plan.ts";
+import { isTrainable, type Plan, type PlannedRow, type PlanRequest, planRows } from "./plan.ts";
 import { readGrid } from "./read-grid.ts";
 import { countStates } from "./row-state.ts";
 import {
@@ -95,10 +95,6 @@ export async function markQueued(
     return by === undefined ? row : { ...row, state: "queued", queued: { user: by.user, job: by.job ?? "not known" } };
   });
   return { rows, counts: countStates(rows.map(({ state }) => state)) };
-}
-
-export function isTrainable({ state }: PlannedRow): boolean {
-  return state === "free" || state === "stale";
 }
 
 /** The rows of a submission's list with their states; those that the plan does not have are looked at, too. */

@@ -1,6 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import { shellWord } from "../model/shell-word.ts";
-import type { PlannedRow } from "./plan.ts";
+import { isTrainable, type PlannedRow } from "./plan.ts";
 
 /** `--strategy baseline --dataset IDD-AW --model pspnet_r50`, ready for a shell. */
 export function configurationFlags(configuration: Configuration): string {
@@ -32,9 +32,8 @@ function configurationPairs(configuration: Configuration): [string, string][] {
 /** The command to type next, by what is left; null: nothing is. `gridFile`: the one that the call named. */
 export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null = null): string | null {
   const first = (...states: PlannedRow["state"][]) => rows.find(({ state }) => states.includes(state));
-  const trainable = first("free", "stale");
-  const several = rows.filter(({ state }) => state === "free" || state === "stale").length > 1;
-  if (several && gridFile !== null) return `trainlock work ${shellWord(gridFile)} -- COMMAND`;
+  const [trainable, ...more] = rows.filter(isTrainable);
+  if (more.length > 0 && gridFile !== null) return `trainlock work ${shellWord(gridFile)} -- COMMAND`;
   if (trainable !== undefined) return `trainlock run ${configurationFlags(trainable.configuration)} -- COMMAND`;
   const finished = rows.find(({ state, doneBy }) => state === "unknown" && doneBy !== null);
   if (finished !== undefined) {

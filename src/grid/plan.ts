@@ -4,7 +4,7 @@ import type { Examine } from "../model/examine.ts";
 import { checkpointProgress } from "../progress/checkpoints.ts";
 import type { Progress } from "../progress/progress.ts";
 import type { ProgressReader } from "../progress/progress-reader.ts";
-import type { DoneRule } from "../run/done-rule.ts";
+import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { runLogsFolder } from "../run/matching-files.ts";
 import { newestLog } from "../run/run-logs.ts";
 import type { Layout } from "../site/layout.ts";
@@ -92,6 +92,16 @@ function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: R
     queued: facts.queued,
     reason: state === "unknown" ? facts.problem : state === "blocked" ? facts.missing : null,
   };
+}
+
+/** Nothing shows it to be done, and its last run ended with exit code 0: `work` and `submit` leave it. */
+export function hasEndedWellWithoutRule({ rule, ends, state }: PlannedRow): boolean {
+  return state === "free" && !asksAnything(rule) && ends.lastEnd === "done";
+}
+
+/** Whether a worker would take it. */
+export function isTrainable(row: PlannedRow): boolean {
+  return (row.state === "free" || row.state === "stale") && !hasEndedWellWithoutRule(row);
 }
 
 /** Of what nobody trains now, the checkpoints tell from where it would go on. */

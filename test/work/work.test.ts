@@ -96,6 +96,16 @@ test("without a done rule, what ended with exit code 0 is not trained again", as
   });
   expect((await site.work([], training(site.root))).exitCode).toBe(0);
   expect(site.lines("ran")).toHaveLength(3);
+  const plan = await trainlock(["plan", site.grid, "--root", site.root, "--scheduler", "none"]);
+  expect(plan.stdout.match(/^free +s\d\/d\/m {2}last run exit 0, no done rule \(--done-when\)$/gm)).toHaveLength(3);
+  expect(plan.stdout).not.toContain("Next:");
+  writeFileSync(join(site.root, "sbatch"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const env = { PATH: `${site.root}:/usr/bin:/bin` };
+  const call = ["submit", site.grid, "--root", site.root, "--scheduler", "slurm", "--", "true"];
+  expect(await trainlock(call, { env })).toMatchObject({
+    exitCode: 0,
+    stdout: "nothing to submit: 3 whose last run ended with 0 (no done rule)\n",
+  });
 });
 
 test("with --count 1 the exit code is the command's own, and 0 where nothing could be taken", async () => {

@@ -2,10 +2,10 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { askCluster } from "../../evidence/schedulers/cluster.ts";
 import { arrayNumber } from "../../evidence/schedulers/elements.ts";
-import { isTrainable, markQueued, schedulerFor, sortSubmissions } from "../../grid/covered-rows.ts";
+import { markQueued, schedulerFor, sortSubmissions } from "../../grid/covered-rows.ts";
 import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
-import { type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
+import { hasEndedWellWithoutRule, isTrainable, type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
 import { dropSubmission, readSubmissions, type Submission } from "../../grid/submissions.ts";
 import { type EventLog, openEventLog } from "../../history/event-log.ts";
 import { EnvironmentError, exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
@@ -227,7 +227,9 @@ function nothingText({ rows, counts }: Plan): string {
     .filter((state) => counts[state] > 0)
     .map((state) => `${counts[state]} ${state}`);
   const queued = [...byJob].map(([what, count]) => `${count} ${what}`);
-  return `nothing to submit: ${[...queued, ...others].join(", ")}`;
+  const ended = rows.filter(hasEndedWellWithoutRule).length;
+  const trained = ended === 0 ? [] : [`${ended} whose last run ended with 0 (no done rule)`];
+  return `nothing to submit: ${[...queued, ...others, ...trained].join(", ")}`;
 }
 
 function unseenCode({ rows }: Plan): number {

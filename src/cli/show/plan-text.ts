@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { estimateOf } from "../../grid/estimate.ts";
-import type { Plan, PlannedRow } from "../../grid/plan.ts";
+import { hasEndedWellWithoutRule, type Plan, type PlannedRow } from "../../grid/plan.ts";
 import { type RowState, rowStates } from "../../grid/row-state.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
@@ -102,6 +102,7 @@ export function detailOf(row: PlannedRow, nowMs: number): string {
         .filter((text) => text !== "")
         .join(", ");
     default:
+      if (hasEndedWellWithoutRule(row)) return "last run exit 0, no done rule (--done-when)";
       return [interruptionsOf(row), progressOf(row)].filter((text) => text !== "").join(", ");
   }
 }
