@@ -1,4 +1,4 @@
-import type { PlannedRow } from "./plan.ts";
+import { isTrainable, type PlannedRow } from "./plan.ts";
 
 /** How much training is left, by how long it has taken until now. */
 export interface Estimate {
@@ -40,8 +40,8 @@ export function estimateOf(rows: readonly PlannedRow[], nowMs: number): Estimate
   return counted === 0 ? null : { seconds, rows: counted, unknown, from: all.length };
 }
 
-function isLeft({ state }: PlannedRow): boolean {
-  return state === "running" || state === "queued" || state === "free" || state === "stale";
+function isLeft(row: PlannedRow): boolean {
+  return row.state === "running" || row.state === "queued" || isTrainable(row);
 }
 
 function elapsedSeconds({ state, lock }: PlannedRow, nowMs: number): number {

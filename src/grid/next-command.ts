@@ -1,6 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import { shellWord } from "../model/shell-word.ts";
-import { isTrainable, type PlannedRow } from "./plan.ts";
+import { hasEndedWellWithoutRule, isTrainable, type PlannedRow } from "./plan.ts";
 
 /** `--strategy baseline --dataset IDD-AW --model pspnet_r50`, ready for a shell. */
 export function configurationFlags(configuration: Configuration): string {
@@ -44,5 +44,7 @@ export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null
     const grid = gridFile === null ? "" : ` --grid ${shellWord(gridFile)}`;
     return `trainlock why ${shellWord(unclear.name)}${grid}`;
   }
-  return first("running", "queued") === undefined ? null : "trainlock list";
+  if (first("running", "queued") !== undefined) return "trainlock list";
+  if (!rows.some(hasEndedWellWithoutRule)) return null;
+  return `trainlock plan ${gridFile === null ? "" : `${shellWord(gridFile)} `}--done-when PATTERN`;
 }

@@ -177,6 +177,7 @@ test("what is left is estimated by the medians of finished runs: of a model from
   ) =>
     ({
       configuration: { model },
+      rule: { patterns: ["final.pth"], smallestBytes: 0, file: null },
       state,
       ends: { lastEnd: seconds === null ? null : "done", seconds },
       lock: startedAt === null ? null : { startedAt },

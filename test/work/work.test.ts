@@ -98,7 +98,7 @@ test("without a done rule, what ended with exit code 0 is not trained again", as
   expect(site.lines("ran")).toHaveLength(3);
   const plan = await trainlock(["plan", site.grid, "--root", site.root, "--scheduler", "none"]);
   expect(plan.stdout.match(/^free +s\d\/d\/m {2}last run exit 0, no done rule \(--done-when\)$/gm)).toHaveLength(3);
-  expect(plan.stdout).not.toContain("Next:");
+  expect(plan.stdout).toContain(`\n\nNext: trainlock plan ${site.grid} --done-when PATTERN\n`);
   writeFileSync(join(site.root, "sbatch"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
   const env = { PATH: `${site.root}:/usr/bin:/bin` };
   const call = ["submit", site.grid, "--root", site.root, "--scheduler", "slurm", "--", "true"];
