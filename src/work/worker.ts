@@ -112,11 +112,17 @@ export function pauseBeforeLook(pollMs: number, lookedMs: number): number {
   return Math.max(pollMs, Math.min(longestPauseMs, pollPerRefresh * lookedMs));
 }
 
+interface Running {
+  readonly process: RowProcess;
+  /** When its command was about to start. Null: its wrapper is not so far, which takes seconds on a busy machine. */
+  readonly sinceMs: number | null;
+}
+
 /** Trains one row after the other, or several at a time, until nothing is left that can be trained. */
 export class Worker {
   readonly #request: WorkRequest;
   readonly #remaining: RemainingRows;
-  readonly #running = new Set<{ readonly process: RowProcess; readonly sinceMs: number }>();
+  readonly #running = new Set<Running>();
   readonly #failed = new Map<string, number>();
   readonly #interrupted = new Map<string, number>();
   readonly #problems = new Map<string, string>();
@@ -203,7 +209,7 @@ export class Worker {
   /** Until a command has shown that it runs at all, no more of them are at risk than a typo may cost. */
   #maySetOut(): boolean {
     const now = performance.now();
-    this.#proven ||= [...this.#running].some(({ sinceMs }) => now - sinceMs > provenMs);
+    this.#proven ||= [...this.#running].some(({ sinceMs }) => sinceMs !== null && now - sinceMs > provenMs);
     return this.#proven || this.#busy() + this.#series.length < seriesLength;
   }
 
@@ -280,13 +286,13 @@ export class Worker {
   async #train(row: Row, slot: number): Promise<void> {
     const { nameOf, callOf, inheritsOutput, tell } = this.#request;
     const name = nameOf(row);
-    let startedMs: number | null = null;
+    const times: { sinceMs: number | null } = { sinceMs: null };
     let log: string | null = null;
     const runOf = (): RowRun => ({
       name,
       slot,
       log,
-      seconds: (performance.now() - (startedMs ?? performance.now())) / 1000,
+      seconds: (performance.now() - (times.sinceMs ?? performance.now())) / 1000,
     });
     let end: RowEnd;
     try {
@@ -294,13 +300,13 @@ export class Worker {
         ...(await callOf(row, slot)),
         inheritsOutput,
         onHeld: (_, path) => {
-          startedMs = performance.now();
+          times.sinceMs = performance.now();
           log = path;
           tell.started(runOf());
           tell.progress(this.#remaining, this.#running.size);
         },
       });
-      const running = { process, sinceMs: performance.now() };
+      const running = Object.assign(times, { process });
       this.#running.add(running);
       end = await process.ended;
       this.#running.delete(running);

@@ -50,6 +50,16 @@ test("a typo starts three trainings in one worker, ten over all of them, and say
   expect(exitCode).toBe(0);
 });
 
+test("workers that start at one moment risk three rows each, whatever the number of slots", async () => {
+  const site = await workSite(namesTo(30));
+  const typo = ["sh", "-c", `echo . >>"${site.root}/ran"; sleep 0.2; exit 2`];
+  const workers = await Promise.all([1, 2, 3, 4].map(() => site.work([...done, "--jobs", "4"], typo)));
+  const starts = workers.map(({ stdout }) => stdout.match(/ started /g)?.length ?? 0);
+  expect(Math.max(...starts)).toBeLessThanOrEqual(3);
+  expect(starts.reduce((sum, each) => sum + each)).toBe(site.lines("ran").length);
+  expect(workers.map(({ exitCode }) => exitCode)).toEqual([1, 1, 1, 1]);
+});
+
 test("a command that does not start stops the worker at once, and is no attempt of the row", async () => {
   for (const command of [
     ["/no/such/program"],
