@@ -1,3 +1,4 @@
+import { existsSync, utimesSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -50,4 +51,20 @@ test("what a holder writes does not count: run says locked, check says 1, and bo
   await holder.finished;
   expect(await trainlock(["run", ...of.args, ...rule, ...trained])).toMatchObject({ exitCode: 0, stdout: "" });
   expect(await trainlock(["check", ...of.args, ...rule])).toMatchObject({ exitCode: 4 });
+});
+
+test("writing a done file sweeps what killed runs have left of it, and nothing that is young or another's", async () => {
+  const of = configuration(await temporaryRoot());
+  const left = "trained.json.0123456789abcdef.tmp";
+  const stay = ["trained.json.fedcba9876543210.tmp", "trained.json.tmp", "iter_1.pth.0123456789abcdef.tmp"];
+  for (const name of [left, ...stay]) await writeCheckpoint(of, name, 1);
+  const longAgo = Date.now() / 1000 - 7200;
+  for (const name of [left, ...stay.slice(1)]) utimesSync(join(of.weightsDir, name), longAgo, longAgo);
+  const command = ["sh", "-c", 'echo > "$TRAINLOCK_WEIGHTS_DIR/out"'];
+  const run = await trainlock(["run", ...of.args, "--done-file", "trained.json", "--", ...command]);
+  expect(run).toMatchObject({ exitCode: 0 });
+  expect([left, ...stay, "trained.json"].filter((name) => existsSync(join(of.weightsDir, name)))).toEqual([
+    ...stay,
+    "trained.json",
+  ]);
 });
