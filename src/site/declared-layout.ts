@@ -75,8 +75,14 @@ export function declaredLayout(
 
 /** The templates in force: those of the site, else the one that every site has. */
 export function templatesOf(site: SiteConfig): readonly Template[] {
-  return site.weights.length === 0 ? [defaultTemplate(site)] : site.weights;
+  if (site.weights.length > 0) return site.weights;
+  // Asked for each row of a grid.
+  const made = defaultTemplates.get(site) ?? [defaultTemplate(site)];
+  defaultTemplates.set(site, made);
+  return made;
 }
+
+const defaultTemplates = new WeakMap<SiteConfig, readonly Template[]>();
 
 /** What protocol and Python script have, the site's dimensions at the end. */
 function defaultTemplate({ dimensions }: SiteConfig): Template {

@@ -24,6 +24,8 @@ export function requireWithin(bounds: Bounds, path: string): void {
 }
 
 function isBelowRoot(root: string, leadsTo: string): boolean {
+  // The beginning of a path without links has none either: a root that it begins with need not be looked at.
+  if (leadsTo.startsWith(`${root}/`)) return true;
   try {
     const real = realpathSync(root);
     return real === "/" || `${leadsTo}/`.startsWith(`${real}/`);
