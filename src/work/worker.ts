@@ -2,6 +2,7 @@ import type { Row } from "../grid/grid.ts";
 import { messageOf } from "../model/errors.ts";
 import type { RunStatus } from "../run/run-status.ts";
 import { sleepUnlessAborted } from "../system/clock/sleep.ts";
+import { signalNumber } from "../system/processes/signals.ts";
 import { type EndedRun, type EndedRuns, isQuickFailure } from "./ended-runs.ts";
 import type { ChosenRows } from "./grid-on-disk.ts";
 import type { RowLook } from "./look-at-row.ts";
@@ -347,6 +348,9 @@ export class Worker {
   /** How a run ended, by its wrapper's report and by what has come of it. */
   async #judge(row: Row, status: RowEnd["status"], ending: RowEnd["ending"]): Promise<RunEnd> {
     if (status === null) {
+      // A wrapper that has come so far as to start something takes signals, and reports.
+      if (this.#passed !== null && ending.kind === "signalled" && ending.signal === signalNumber(this.#passed))
+        return { kind: "interrupted", why: `${this.#passed} came before it started` };
       const how = ending.kind === "signalled" ? `signal ${ending.signal}` : `exit ${ending.code}`;
       return { kind: "interrupted", why: `its wrapper ended before it (${how})` };
     }
