@@ -8,6 +8,7 @@ import { asLiving } from "../system/processes/living-process.ts";
 import {
   type ProcessReading,
   pidNamespacesInUse,
+  pidsInsideContainers,
   processesWithToken,
   readProcess,
   seesAllProcesses,
@@ -29,6 +30,13 @@ export function recordedProcessEvidence(facts: LockFacts): Evidence[] {
   if (section.bootId === null || section.bootId !== host.bootId)
     return rebootEvidence(record, section, recordWrittenAtMs(facts));
   if (section.pidNamespace === null || section.pidNamespace !== host.pidNamespace) {
+    const wrapper = inContainer(record.pid, section.startTimeTicks);
+    if (wrapper !== null) {
+      const detail = `process ${wrapper} is ${record.pid} in its container, and runs since the recorded start`;
+      return [{ source: "process", says: "alive", detail }];
+    }
+    const goesOn = treeEvidence(section, weightsDir ?? section.weightsDir);
+    if (goesOn.length > 0) return goesOn;
     if (isLeft(section, record.user)) {
       const detail = `nobody is left in its container, PID namespace ${section.pidNamespace}`;
       return [{ source: "process", says: "dead", because: "PID not running", detail }];
@@ -38,6 +46,13 @@ export function recordedProcessEvidence(facts: LockFacts): Evidence[] {
   }
   const owner = ownerEvidence({ pid: record.pid, user: record.user }, section);
   return owner.says === "alive" ? [owner] : [owner, ...trainingEvidence(section, weightsDir ?? section.weightsDir)];
+}
+
+/** The number here of a process that has another in a container of this host; null: none that is seen has it. */
+function inContainer(pid: number, startTimeTicks: number | null): number | null {
+  const here = pidsInsideContainers().get(pid) ?? [];
+  const isIt = (found: ProcessReading) => found.kind === "alive" && found.facts.startTimeTicks === startTimeTicks;
+  return here.find((outer) => isIt(readOnce(outer))) ?? null;
 }
 
 /**
@@ -99,15 +114,17 @@ function ownerEvidence({ pid, user }: { pid: number; user: string | null }, sect
  */
 function trainingEvidence(section: TrainlockSection, weightsDir: string | null): Evidence[] {
   const { childPid } = section;
-  const alive = (detail: string, living: LivingProcess): Evidence => ({
-    source: "process",
-    says: "alive",
-    detail,
-    living,
-  });
   const child = childPid === null ? null : readOnce(childPid);
   if (childPid !== null && child?.kind === "alive" && isRecordedChild(section, child.facts.startTimeTicks))
     return [alive(`its command runs on as process ${childPid}`, asLiving(childPid))];
+  return treeEvidence(section, weightsDir);
+}
+
+function alive(detail: string, living: LivingProcess): Evidence {
+  return { source: "process", says: "alive", detail, living };
+}
+
+function treeEvidence(section: TrainlockSection, weightsDir: string | null): Evidence[] {
   return trainingProcesses(section, weightsDir)
     .slice(0, mostNamed)
     .map((found) =>

@@ -129,6 +129,12 @@ const leftByScripts: readonly Situation[] = [
     'chmod -R a+rwX "$R"; leave \'exec 7>"$M"; touch -d -1hour "$M"; : >"$S/open"; kill -STOP $$\'; settle test -e "$S/open"',
     { asks: stranger },
   ),
+  living(
+    "a worker with closed descriptors in a container whose wrapper and command were killed",
+    `printf '%s\\n' 'import os, subprocess, time' 'subprocess.Popen(["sleep", "600"], start_new_session=True)' \\
+      'open(os.environ["S"] + "/up", "w").close()' 'time.sleep(600)' >"$S/p.py"
+    container 'run "exec python3 $S/p.py"; settle test -e "$S/up"; die $wrapper $command; : >"$S/held"; sleep 600; :'; settle test -e "$S/held"`,
+  ),
   dead("an old empty marker that nobody has open", ': >"$M"; touch -d -1hour "$M"', { shown: "STALE - no PID" }),
   unknowable("a young empty marker", ': >"$M"', { shown: "UNKNOWN - being created" }),
   unknowable("a marker of two lines", 'printf "1\\n2\\n" >"$M"'),

@@ -1,7 +1,7 @@
 import type { SchedulerJob, TrainlockSection } from "../../model/owner-record.ts";
 import { readNotedTree } from "./noted-tree.ts";
-import { environmentOf, processesWithToken } from "./process-table.ts";
-import { ancestorsOf, commandLineOf, readTreeProcess, sameProcess, type TreeProcess } from "./process-tree.ts";
+import { environmentOf, pidsInsideContainers, processesWithToken } from "./process-table.ts";
+import { ancestorsOf, commandLineOf, readTreeProcess, type TreeProcess } from "./process-tree.ts";
 import { mayBeEqual, schedulerJob } from "./scheduler-job.ts";
 import { thisHost } from "./this-host.ts";
 
@@ -12,20 +12,23 @@ type Claimed = Pick<TrainlockSection, "token" | "bootId" | "pidNamespace" | "sch
  * The living processes of this host that belong to a claim's training, its wrapper aside: those that the wrapper noted beside
  * the record, and those that carry the claim's token and are of the same job. A variable alone proves nothing: jobs that a
  * training submits inherit it. The process that asks, what it started, and its ancestors never count: a job script that asks
- * again after its training was killed must not wait for itself. None where the claim was made on another boot or in another
- * PID namespace.
+ * again after its training was killed must not wait for itself. None where the claim was made on another boot. Of a container's
+ * claim those that are seen from here, by their numbers here.
  */
 export function trainingProcesses(section: Claimed, weightsDir: string | null): TreeProcess[] {
   const { token, bootId, pidNamespace } = section;
   const host = thisHost();
-  if (token === null || bootId === null || bootId !== host.bootId || pidNamespace !== host.pidNamespace) return [];
+  if (token === null || bootId === null || bootId !== host.bootId) return [];
   const noted = weightsDir === null ? [] : readNotedTree(weightsDir, { token, bootId, pidNamespace });
   const carriers = processesWithToken(token).filter((pid) => isOfJob(pid, section.scheduler));
   const own = ancestorsOf(process.pid);
   const found = new Map<number, TreeProcess>();
-  for (const identity of noted) {
-    const there = readTreeProcess(identity.pid);
-    if (there !== null && sameProcess(identity, there)) found.set(there.pid, there);
+  const inside = noted.length === 0 || pidNamespace === host.pidNamespace ? null : pidsInsideContainers();
+  for (const { pid, startTimeTicks } of noted) {
+    for (const here of inside === null ? [pid] : (inside.get(pid) ?? [])) {
+      const there = readTreeProcess(here);
+      if (there?.startTimeTicks === startTimeTicks) found.set(there.pid, there);
+    }
   }
   for (const pid of carriers) {
     const there = readTreeProcess(pid);
