@@ -31,7 +31,7 @@ export function admit({ method, path, host, origin, site }: Caller, token: strin
   return rest.length === 0 ? { status: 404, why: "the address ends with a slash" } : { path: `/${rest.join("/")}` };
 }
 
-/** In a time that tells nothing of where they differ. */
+/** Compares two texts. The time that this takes does not show where they differ. */
 function sameText(given: string, wanted: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(wanted)];
   return a.length === b.length && timingSafeEqual(a, b);

@@ -53,7 +53,7 @@ export function boardRow(row: PlannedRow, index: number, names: readonly string[
   };
 }
 
-/** Of 100; null where the end is not known. A step beyond it is all there is. */
+/** The progress in percent; null: the end is not known. A step beyond the end is 100. */
 export function percentOf({ step, of }: Pick<BoardRow, "step" | "of">): number | null {
   return step === null || of === null || of === 0 ? null : Math.min(100, Math.floor((100 * step) / of));
 }

@@ -15,7 +15,7 @@ export interface PageSettings {
   /** The root, or nothing where paths are left out. */
   readonly place: string;
   readonly standard: View;
-  /** In the page's head: how style and script get in. */
+  /** The part of the page's head that brings style and script. */
   readonly head: string;
   /** At the end of the body. */
   readonly foot: string;

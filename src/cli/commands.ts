@@ -44,7 +44,7 @@ export async function loadCommands(): Promise<ReadonlyMap<string, Command>> {
   return commands;
 }
 
-/** Of those that are meant for users. */
+/** The names of the commands that are meant for users. */
 export function commandNames(): readonly string[] {
   return Object.keys(loaders).filter((name) => !name.startsWith("_"));
 }

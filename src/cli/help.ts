@@ -59,7 +59,7 @@ export function programHelp(commands: ReadonlyMap<string, Command>): string {
 
 const helpRow = ["-h, --help", "show help: -h on one screen, --help all of it"] as const;
 
-/** Of a terminal of 24 lines, one is the prompt's. */
+/** A terminal has 24 lines, and one of them is for the prompt. */
 const screenLines = 23;
 
 /** What `trainlock NAME -h` prints: the options that come first, as many as fit on a screen. */

@@ -63,7 +63,7 @@ function realOf(file: string): string {
   }
 }
 
-/** In its own words. */
+/** Asks a copy for its version, and returns its own words. */
 async function versionOf(file: string, timeoutMs: number): Promise<string> {
   const answer = await runProgram({ argv: [file, "--version"], timeoutMs });
   if (answer.kind === "ended" && answer.exitCode === 0) return firstLine(answer.stdout);

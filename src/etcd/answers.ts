@@ -80,7 +80,7 @@ const failureAnswer = v.union([v.object({ error: failureDetails }), failureDetai
 
 export interface Failure {
   readonly message: string;
-  /** Of gRPC. */
+  /** The status code of gRPC. */
   readonly code: number | null;
 }
 

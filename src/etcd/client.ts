@@ -74,7 +74,7 @@ export interface CallLimits {
  */
 export interface EtcdClient {
   readonly endpoints: readonly string[];
-  /** Of the login in use; null: there was none. */
+  /** The token of the login in use; null: there was no login. */
   loginToken(): string | null;
   /** The same, asking this endpoint alone. */
   at(endpoint: string): EtcdClient;

@@ -2,7 +2,7 @@ import { isTrainable, type PlannedRow } from "./plan.ts";
 
 /** How much training is left, by how long it has taken until now. */
 export interface Estimate {
-  /** Of all rows together, one after the other. */
+  /** The time of all rows, one after the other. */
   readonly seconds: number;
   /** How many rows it is for. */
   readonly rows: number;

@@ -27,7 +27,7 @@ export interface PlannedRow {
   readonly ends: RowEnds;
   /** How many failed runs make it `failed`. */
   readonly maxAttempts: number;
-  /** Of its newest run under a worker; null: there is none. */
+  /** The log of its newest run under a worker; null: there is none. */
   readonly log: string | null;
   /** The file that shows it to be done, also where somebody holds the row; null: there is none. */
   readonly doneBy: string | null;

@@ -4,7 +4,7 @@ import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./field
 import { type BlockSettings, mostRows, noSettings, type Row } from "./grid.ts";
 import { readSettingsText } from "./yaml-grid.ts";
 
-/** Of a line of JSON, beside its fields. */
+/** The settings that a line of JSON may have beside its fields. */
 const rowSettings: readonly string[] = ["done", "needs", "submit", "max_attempts"];
 
 /**
@@ -54,7 +54,7 @@ export async function readTable(
   return rows;
 }
 
-/** Of a fault of csv-parse. */
+/** The line of an error of csv-parse. */
 function lineOf(error: unknown): string {
   const line = error instanceof Error && "lines" in error ? error.lines : null;
   return typeof line === "number" ? String(line) : "1";

@@ -21,7 +21,7 @@ export function ownEventFile(lockDir: string, at: Date): string {
   return join(historyFolder(lockDir), `${host}-${uid}`, `${month}-${(bootId ?? "00000000").slice(0, 8)}.jsonl`);
 }
 
-/** So far back a repeated event is looked for. */
+/** How far back a repeated event is looked for. */
 const tailBytes = 128 * 1024;
 
 /** Appends a line to a file that is opened for it alone. See {@link OwnEventFile}. */

@@ -7,7 +7,7 @@ import { type EventDetail, type EventSubject, eventLine } from "./event.ts";
 import { appendLine, OwnEventFile, ownEventFile } from "./event-file.ts";
 import { eventPlace } from "./event-place.ts";
 
-/** So long an event may take. Nobody waits longer for one, and nothing fails for it. */
+/** How long an event may take. Nobody waits longer, and a late event makes nothing fail. */
 const deadlineMs = 250;
 /** It is waited for in steps: time in which a busy machine does not let this process run is not the folder's. */
 const deadlineSteps = 10;

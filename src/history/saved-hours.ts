@@ -5,7 +5,7 @@ export interface SavedHours {
   readonly duplicates: number;
   /** What they would have cost, as far as it is known. */
   readonly gpuHours: number;
-  /** Of how many of them that is known. */
+  /** For how many of them this is known. */
   readonly known: number;
 }
 

@@ -22,7 +22,7 @@ export interface CheckResult {
   readonly lockedBy: LockReport | null;
   /** What lies there and keeps nobody away. */
   readonly stale: readonly LockReport[];
-  /** Of each kind, where there are any. */
+  /** The locks of each kind, where there are any. */
   readonly locks: readonly LockReport[];
 }
 

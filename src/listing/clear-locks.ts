@@ -19,7 +19,7 @@ import type { LockReport } from "./lock-report.ts";
 
 export interface ClearResult {
   readonly dryRun: boolean;
-  /** In a dry run: what would be removed. */
+  /** The locks that were removed, or in a dry run those that would be. */
   readonly removed: readonly LockReport[];
   readonly kept: readonly LockReport[];
   /** Those of `kept` that were to be removed and turned out to be alive, or another's, at the last look. */

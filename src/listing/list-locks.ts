@@ -16,7 +16,7 @@ export interface ListRequest {
   readonly verify: boolean;
   readonly examine: Examine;
   readonly onUnreadable: OnUnreadable;
-  /** Of a link that is not followed: what is behind it is not listed. */
+  /** Called for a link that is not followed. What is behind it is not listed. */
   readonly onLink?: WalkEvents["onLink"];
 }
 
@@ -69,7 +69,7 @@ function byKind(kind: LockKind): number {
   return { file: 0, fcntl: 1, etcd: 2 }[kind];
 }
 
-/** By code units, the same on every host whatever its locale. */
+/** Compares by code units: the same on every host, whatever its locale. */
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

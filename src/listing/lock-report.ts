@@ -18,7 +18,7 @@ export interface LockReport {
   readonly path: string;
   /** The path where it is no UTF-8, and `path` is escaped. */
   readonly pathBytes: Buffer | null;
-  /** By which this process reaches it. */
+  /** The path by which this process reaches it. */
   readonly place: string;
   readonly holder: Holder | null;
   /** Who trains: as recorded, else the owner of the marker. */
@@ -45,7 +45,7 @@ export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly 
   };
 }
 
-/** Of a bare PID nothing else is written, but it may have been found running. */
+/** A bare PID has no other facts, but its process may have been found running. */
 function holderOf({ kind, record, pid }: LockFacts, evidence: readonly Evidence[]): Holder | null {
   if (record !== null || kind === "fcntl") return holderFrom(record, pid, evidence);
   const where = evidence.flatMap((item) => (item.says === "alive" && item.where ? [item.where] : []))[0];

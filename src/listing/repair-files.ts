@@ -10,7 +10,7 @@ import { lookAtFiles } from "./check-configuration.ts";
 
 interface MovedAside {
   readonly path: string;
-  /** In a dry run: what it would be called, but for its last digits. */
+  /** Its new name. In a dry run: the name that it would get, but for its last digits. */
   readonly to: string;
 }
 

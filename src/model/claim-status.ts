@@ -4,7 +4,7 @@ import type { Holder } from "./holder.ts";
 export interface ClaimStatus {
   /** Null: it cannot be told from here. The caller must not go on as if it were held. */
   readonly held: boolean | null;
-  /** Of the claim that has the lock, or had it last, as far as anything says so. */
+  /** The generation of the claim that has the lock, or had it last, if anything says so. */
   readonly generation: number | null;
   /** One line: what was found. Strings of others may be in it: escape before showing. */
   readonly why: string;

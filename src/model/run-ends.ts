@@ -16,7 +16,7 @@ export const endFields = {
   interruptions: plain(v.fallback(natural, 0)),
   /** Interruptions in a row without a newer checkpoint, as far as they are no attempt yet. */
   fruitless: plain(v.fallback(natural, 0)),
-  /** Of the last run; null: none has ended. */
+  /** How the last run ended; null: none has ended. */
   lastEnd: orNull(plain(v.picklist(ends))),
   /** As a shell reports it; null: not known. */
   lastExit: orNull(plain(v.pipe(v.number(), v.safeInteger()))),
@@ -53,7 +53,7 @@ export const noRunEnds: RunEnds = {
   checkpointWritten: null,
 };
 
-/** So many interruptions in a row that have brought no newer checkpoint are one failed attempt. */
+/** This many interruptions in a row without a newer checkpoint are one failed attempt. */
 const fruitlessMost = 3;
 /** A command that cannot be executed, or is not found, has attempted nothing (126 and 127 of a shell). */
 const noAttempt: readonly (number | null)[] = [126, 127];

@@ -1,7 +1,7 @@
 import { escaped } from "../site/condition.ts";
 import { type Step, stepOf } from "./progress.ts";
 
-/** As many spaces as a writer's columns need, and no more: a file of nothing but spaces must not keep us busy. */
+/** The pattern takes as many spaces as columns need, and no more. A file that has only spaces must not keep us busy. */
 const spaces = { some: "[ \\t]{1,40}", any: "[ \\t]{0,40}" };
 
 /** The last step in the end of a log, in lines that look as the site says: texts around `{step}` and `{of}`. */

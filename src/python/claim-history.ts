@@ -12,7 +12,7 @@ import { readTreeProcess } from "../system/processes/process-tree.ts";
 import type { Answer } from "./answer.ts";
 import type { RequestOf } from "./messages.ts";
 
-/** So many characters of a command leave room for the rest of an event, which is one write. */
+/** A longer command is cut. This leaves room for the rest of an event, which is one write. */
 const longestCommand = 1000;
 
 /** The claim that an event is of. */

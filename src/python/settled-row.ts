@@ -9,7 +9,7 @@ import type { RequestOf } from "./messages.ts";
 /** Why a row of a grid is not to be trained. */
 export interface SettledRow {
   readonly state: "done" | "failed" | "unknown";
-  /** In words, where the state does not say it. */
+  /** The reason in words, where the state does not say it. */
   readonly why: string | null;
 }
 

@@ -12,7 +12,10 @@ export class RunCount {
   readonly #request: RunRequest;
   readonly #lock: HeldLock;
   readonly #beganAtMs = performance.now();
-  /** With a run that was killed with its wrapper, and with the newest checkpoint there is now. */
+  /**
+   * The ends before this run. A run that was killed with its wrapper counts, too, and so does the newest checkpoint there is
+   * now.
+   */
   readonly before: RunEnds;
 
   private constructor(request: RunRequest, lock: HeldLock, before: RunEnds) {
@@ -21,7 +24,7 @@ export class RunCount {
     this.before = request.forgetsAttempts === true ? { ...before, attempts: 0, fruitless: 0 } : before;
   }
 
-  /** To be made when the lock is held, before the command is started. */
+  /** Call this when the lock is held, before the command is started. */
   static async begin(request: RunRequest, lock: HeldLock): Promise<RunCount> {
     return new RunCount(request, lock, endsBefore(lock.earlier, await newestCheckpoint(request)));
   }

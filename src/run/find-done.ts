@@ -48,7 +48,7 @@ export async function findDone(
 export interface FolderSeen {
   readonly weightsDir: string;
   readonly names: readonly string[];
-  /** Of the record beside the marker. */
+  /** Reads the record beside the marker. */
   readonly record: () => RecordReading;
 }
 

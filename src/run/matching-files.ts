@@ -129,7 +129,7 @@ function isFile(path: string): boolean {
   }
 }
 
-/** With what the pattern library asks of an entry. */
+/** An entry with the methods that the pattern library calls. */
 function asFile({ name }: Dirent): Dirent {
   const kind = { isFile: () => true, isSymbolicLink: () => false, isDirectory: () => false };
   return { name, ...kind } as Dirent;

@@ -35,7 +35,7 @@ export async function newestCheckpoint({ layout, configuration, done }: Checkpoi
 
 type CheckpointSearch = Pick<RunRequest, "layout" | "configuration" | "done">;
 
-/** Of those with a usual name. */
+/** The last written of the checkpoints with a usual name. */
 export function lastWrittenCheckpoint(weightsDir: string): Checkpoint {
   let best: { readonly name: string; readonly writtenNs: bigint } | null = null;
   try {

@@ -37,7 +37,7 @@ function numbersOf(name: string): readonly bigint[] {
   return (name.match(/\d+/g) ?? []).map(BigInt);
 }
 
-/** By the first number that differs; a name without it is older. */
+/** Compares by the first number that differs. A name without that number is older. */
 function compare(a: readonly bigint[], b: readonly bigint[]): number {
   for (let index = 0; index < Math.max(a.length, b.length); index += 1) {
     const [one = -1n, other = -1n] = [a[index], b[index]];

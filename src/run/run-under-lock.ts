@@ -24,7 +24,7 @@ const dropCodeEveryMs = 2000;
 
 /** Until a process that was sent SIGKILL writes no more. */
 const killingTakesMs = 250;
-/** From the death of a command of a signal until we must have been sent the same. */
+/** How long we wait for the same signal ourselves after a command has died of it. */
 const signalPatienceMs = 200;
 
 export interface Surroundings {

@@ -102,7 +102,7 @@ async function walked(
 
 const leadsNowhere = "a link that leads nowhere on this host";
 
-/** Of folders behind links, those that are one: which of two configurations is trained there, nobody could tell. */
+/** Reports links of two configurations that lead to one folder. Nobody could know which of the two is trained there. */
 function tellShared(found: readonly string[], followed: readonly string[], onUnreadable: OnUnreadable): void {
   const first = new Map<string, string>();
   for (const folder of found) {

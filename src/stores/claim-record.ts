@@ -34,7 +34,7 @@ export function newOwnerRecord(claim: {
   /** Null: nobody can count on from it. */
   readonly generation: number | null;
   readonly weightsDir: string;
-  /** Of the lock file that is held; 0 where the file system has no locks, null where the lock is no file. */
+  /** The inode of the lock file that is held; 0: the file system has no locks; null: the lock is no file. */
   readonly lockInode: bigint | null;
   readonly command: readonly string[] | null;
   readonly owner?: ProcessIdentity;
@@ -206,7 +206,10 @@ export function lastRunRecord(
   return lastRecord(readings, (record) => isOf(record, layout, mine) || isOld(record));
 }
 
-/** Of what a remote store and the files say. Where locks were on the files alone until now, the store knows nothing of them. */
+/**
+ * Prefers what a remote store says to what the files say. If locks were only on the files until now, the store knows nothing
+ * of them.
+ */
 export function storeBeforeFiles(remote: EarlierRuns, files: EarlierRuns): EarlierRuns {
   return remote.ends.lastEnd === null && remote.killed === null ? files : remote;
 }

@@ -3,7 +3,7 @@ export const spawnCommandName = "__spawned";
 
 /** What a helper has from the program that started it, by descriptor. */
 export interface Inheritance {
-  /** At its end the program has given its claim back. */
+  /** When this descriptor ends, the program has released its claim. */
   readonly gate: number;
   /** The kernel lock, and files without a name that are to stay locked as long; none where it is not kept by a descriptor. */
   readonly locks: readonly number[];

@@ -33,7 +33,7 @@ const nothing: Memory = { runs: [], retriedAt: 0, seconds: {} };
 const [mostRuns, mostTimes, mostModels] = [40, 9, 200];
 const [mostBytes, mostFiles] = [256 * 1024, 2000];
 
-/** So many runs in a row that failed so quickly are a mistake in the command, not in the rows. */
+/** If this many runs in a row fail within this time, the mistake is in the command, not in the rows. */
 const brokenGrid = { runs: 10, seconds: 60 } as const;
 
 /**

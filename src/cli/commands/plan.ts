@@ -102,7 +102,7 @@ function isAllDone({ rows, counts }: Plan): boolean {
   return rows.length > 0 && counts.done === rows.length;
 }
 
-/** So many rows are one text: that of 100,000 at once would be megabytes, several times over. */
+/** The text is made for this many rows at a time. The text of 100,000 rows would be several copies of megabytes. */
 const rowsAtOnce = 5000;
 
 function* pieces(rows: readonly PlannedRow[]): Generator<readonly PlannedRow[]> {

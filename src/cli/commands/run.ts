@@ -156,7 +156,10 @@ async function runAndSettle(
   return { outcome, exitCode };
 }
 
-/** Of a job that is queued neither the lock nor a done file can say anything: the submission has ended before the job begins. */
+/**
+ * Refuses a command that only queues a job. Neither the lock nor a done file could say anything about the job: the submission
+ * ends before the job begins.
+ */
 function refuseSubmission({ argv, done }: RunRequest): void {
   const submitter = submitterIn(argv);
   if (submitter === null) return;

@@ -93,7 +93,7 @@ async function rowsFor(source: PlanSource, name: string | undefined, given: WhyO
   });
 }
 
-/** To compare a name with 100,000 others letter by letter takes a minute. */
+/** How many names a wrong name is compared with: 100,000 comparisons take a minute. */
 const mostNames = 2000;
 
 function named({ layout }: PlanSource, { grid, ...rest }: RowsInForce, name: string): RowsInForce | null {

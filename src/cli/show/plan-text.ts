@@ -46,7 +46,7 @@ export function planLines(
     .join("");
 }
 
-/** So many of its last runs. */
+/** How many of its last runs are shown. */
 const shownRuns = 3;
 
 /** One line a finding, as `list -v` prints them, where the row trains, how its last runs ended and where its log is. */

@@ -4,7 +4,7 @@ import { shellWord } from "../../model/shell-word.ts";
 import { listenToQuestions, type Question } from "../../system/questions.ts";
 import { say } from "../output.ts";
 
-/** Of an answer, which may be the jobs of a whole cluster. */
+/** How many lines of an answer are shown: it may list the jobs of a whole cluster. */
 const mostLines = 8;
 const mostCharacters = 300;
 

@@ -67,7 +67,7 @@ function compare(a: string | null, b: string | null): number {
 
 const gap = "  ";
 const heads = ["NAME", "STATE", "USER", "JOB", "HOST", "ELAPSED"];
-/** Of user, job and host: what most are, and what leaves a name its place in 80 columns. */
+/** The width of user, job and host. Most of them fit, and a name still has its place in 80 columns. */
 const mostShown = 14;
 
 /** One line a training, none longer than so many columns; a text that is cut ends in the middle, for its end tells it apart. */

@@ -118,7 +118,9 @@ function unreadableOf(rest: string): number[] {
   return pid !== undefined && pid === tgid && processOf(rest).length === 0 ? [Number(pid)] : [];
 }
 
-/** Of the boot by today's clock, and by the clock of then: the kernel made /dev/zero at boot. */
+/**
+ * Compares the time of the boot by today's clock with the time by the clock of then: the kernel made /dev/zero at boot.
+ */
 function clockMoved(bootedAt: string, madeAt: string): number | null {
   return /^\d{1,12}$/.test(bootedAt) && /^\d{1,12}$/.test(madeAt) ? Math.abs(Number(bootedAt) - Number(madeAt)) : null;
 }

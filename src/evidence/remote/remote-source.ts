@@ -77,7 +77,9 @@ function timed(batch: readonly Request[], onAsked: RemoteOptions["onAsked"]): Re
   }));
 }
 
-/** Of a claim that is newer than the last question. An answer that is older than a claim says nothing of it. */
+/**
+ * Evidence for a claim that is newer than the last question. An answer that is older than a claim says nothing of it.
+ */
 function notYetAsked(leftMs: number): Evidence {
   const detail = `others are asked once a minute, the next time in ${Math.ceil(leftMs / 1000)} s`;
   return { source: "ssh", says: "unknown", because: "remote process", detail };

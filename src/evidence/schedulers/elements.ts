@@ -4,7 +4,7 @@ import { slurmMeaning } from "./slurm.ts";
 
 /** One element of an array job as its scheduler lists it. */
 export interface ListedElement {
-  /** Of the whole array, its number alone. */
+  /** The number of the whole array. */
   readonly job: string;
   /** Null: it is no array. */
   readonly index: number | null;

@@ -14,10 +14,10 @@ export type JobMeaning = "alive" | "ended" | "unclear";
 export interface ListedJob {
   readonly id: string;
   readonly arrayIndex: string | null;
-  /** In the scheduler's own word. */
+  /** The state in the scheduler's own word. */
   readonly state: string;
   readonly means: JobMeaning;
-  /** In `alive`: waiting to run, which nothing of it does now. */
+  /** An `alive` job that waits to run: no process of it runs now. */
   readonly waits: boolean;
   readonly uid: number | null;
   readonly user: string | null;

@@ -71,7 +71,7 @@ function cannotWrite(folder: string): unknown {
   }
 }
 
-/** In a sticky folder only the owner of a file, or of the folder, takes its place. */
+/** In a sticky folder, only the owner of a file, or of the folder, may replace the file. */
 function requireReplaceable(path: string): void {
   const me = process.geteuid?.() ?? 0;
   const file = lstatSync(path, { throwIfNoEntry: false });

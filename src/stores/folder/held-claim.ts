@@ -46,7 +46,7 @@ export class HeldClaim implements HeldLock {
   #marker: PlacedMarker;
   #record: OwnerRecord;
   #released = false;
-  /** Of the record beside the marker, as this claim has written it. */
+  /** The inode of the record beside the marker, as this claim has written it. */
   #recordInode: bigint | null = null;
   /** Checks, changes of the record and the release come one after another: each changes the same two files. */
   #turn: Promise<void> = Promise.resolve();

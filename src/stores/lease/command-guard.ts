@@ -9,7 +9,7 @@ import type { GuardRules } from "./keeper-messages.ts";
 
 /** A running wrapper reports within this time that it stops its command itself. */
 const wrapperPatienceMs = 300;
-/** From the start of a process until its environment can be read. */
+/** How long after the start of a process its environment may be unreadable. */
 const startPatienceMs = 1000;
 /** A process that is ending has this long to be gone. */
 const endPatienceMs = 300;
