@@ -4,10 +4,10 @@
 set -uo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 
-# One line a package: its name, and a command that is there when it is installed.
+# One line a package: its name, and a command that is there when it is installed, or :MODULE of Debian's own Python.
 packages=(
   'python3     python3'
-  'python3-ipykernel ipython3'
+  'python3-ipykernel :ipykernel'
   'util-linux  flock'
   'strace      strace'
   'procps      pgrep'
@@ -42,7 +42,12 @@ find_missing() {
   missing=()
   for line in "${packages[@]}"; do
     read -r name command <<<"$line"
-    command -v "$command" >/dev/null || missing+=("$name")
+    if [[ $command == :* ]]; then
+      # Another Python may come first on the PATH.
+      /usr/bin/python3 -c "import ${command#:}" 2>/dev/null || missing+=("$name")
+    else
+      command -v "$command" >/dev/null || missing+=("$name")
+    fi
   done
 }
 

@@ -62,7 +62,7 @@ else {
       const { stdout, exitCode } = await tool("login", ["doctor", "--root", place, "--json", ...hosts]);
       const { findings } = JSON.parse(stdout) as { findings: Finding[] };
       expect(exitCode, stdout).toBe(0);
-      expect(findings[0]?.found).toContain("lock scope cluster");
+      expect(findings.filter(({ found }) => found.includes("lock scope cluster"))).not.toEqual([]);
       const between = findings.filter(({ check }) => check === "locks between hosts");
       expect(between.map(({ subject, level }) => [subject, level])).toEqual([
         ["node01", "ok"],

@@ -57,7 +57,7 @@ describe("the claim that a command runs under", () => {
     const claim = claimOf(holder.commandPid);
     holder.closeInput();
     await holder.finished;
-    expect(await held(claim)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/given back at 20/) });
+    expect(await held(claim)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/released at 20/) });
     const next = await holdWithRun(of.args);
     const { exitCode, stdout, stderr } = await held(claim);
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });

@@ -1,10 +1,11 @@
-import { type BigIntStats, linkSync, renameSync, statSync } from "node:fs";
+import { type BigIntStats, linkSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { inodeNumber } from "../../model/inode.ts";
 import type { KernelLockState } from "../../model/lock-facts.ts";
 import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { folderStats } from "../../system/files/folder-stats.ts";
 import { freshFlag } from "../../system/files/fresh-read.ts";
 import { type FileReading, readRegularFile } from "../../system/files/read-regular-file.ts";
 import { ownerOf } from "../../system/files/shared-permissions.ts";
@@ -57,7 +58,7 @@ function recordIn(path: string, file: FileReading): RecordReading {
 export function recordOfLockFile(path: string, stats: BigIntStats, bytes: Uint8Array): RecordReading {
   const reading = parseOwnerRecord(bytes);
   if (reading.kind !== "none" || bytes.length > 0 || !mayBeHeldUnseen(dirname(path))) return reading;
-  const folder = statSync(dirname(path), { bigint: true, throwIfNoEntry: false });
+  const folder = folderStats(dirname(path));
   if (folder !== undefined && isAsMade(stats, folder)) return reading;
   return { kind: "unreadable", reason: "emptied, as contenders of old jobs leave it while another holds it" };
 }

@@ -1,5 +1,6 @@
 import { type BigIntStats, existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { folderStats } from "../files/folder-stats.ts";
 import { sameFile } from "../files/same-file.ts";
 import { listedPids, readProcText } from "./proc-files.ts";
 
@@ -20,7 +21,7 @@ const deleted = / \(deleted\)$/;
 export function removedLocksIn(lockDir: string, name: string | null = null): RemovedLock[] {
   const holders = lockers();
   if (holders.length === 0) return [];
-  const folder = statSync(lockDir, { bigint: true, throwIfNoEntry: false });
+  const folder = folderStats(lockDir);
   if (folder === undefined) return [];
   // Who has taken a lock may have ended, as flock(1) in a script does: then anybody may have the file.
   const pids = holders.every((pid) => pid > 0 && existsSync(`/proc/${pid}`)) ? holders : listedPids();
