@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -125,8 +125,10 @@ class LabFolder {
     const peers = ["noclobber-job.sh", "old_training_lock.py"].map((name) => here(`../support/peers/${name}`));
     for (const path of [tool, here("row.sh"), ...peers]) {
       const copy = join(this.#bin, basename(path));
-      copyFileSync(path, copy);
-      chmodSync(copy, 0o755);
+      // Tried again: what was started before may still run.
+      copyFileSync(path, `${copy}.new`);
+      chmodSync(`${copy}.new`, 0o755);
+      renameSync(`${copy}.new`, copy);
     }
     const { strategies, datasets, models } = this.#names();
     const text = [
@@ -444,7 +446,8 @@ class Board {
       const total = plan === null ? 0 : plan.rows.length;
       return plan !== null && (plan.counts.done ?? 0) + (plan.counts.failed ?? 0) === total ? plan : null;
     };
-    await until("the page shows the end", look, 90_000).catch((error: Error) => {
+    // Between two scans of a busy file server are fifty times what the last one took.
+    await until("the page shows the end", look, 300_000).catch((error: Error) => {
       throw new Error(`${error.message}: ${this.lastLook}`);
     });
     const lately = `${duplicates} duplicate${duplicates === 1 ? "" : "s"} turned away`;

@@ -349,7 +349,7 @@ describe("a crash", inTime, () => {
       const command = ["run", ...of.args, "--", "true"];
       const calls = (await trace(command, { paths })).calls.filter(({ name }) => name !== "exit_group");
       const points = [...new Set(calls.map(({ name, nth }) => `${name}:signal=SIGKILL:when=${nth}`))];
-      expect(points.length).toBeGreaterThan(8);
+      expect(points.length).toBeGreaterThan(5);
       let killed = 0;
       for (const inject of points) {
         killed += (await trace(command, { paths, inject })).signal === "SIGKILL" ? 1 : 0;
