@@ -53,7 +53,11 @@ function requirePlainLockFile(path: string): void {
 /** A rename puts the record there, in place of anything but a folder. */
 export function requireRecordPlace(weightsDir: string): void {
   const path = markerRecordPath(weightsDir);
-  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return;
+  try {
+    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return;
+  } catch (error) {
+    throw asSystemError("write the owner record", path, error);
+  }
   throw systemError("write the owner record", path, "EISDIR", undefined, "a folder stands there", repairHint);
 }
 
