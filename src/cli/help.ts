@@ -1,5 +1,6 @@
 import { type Command, type Operand, type Option, optionGroups } from "./command.ts";
 import { flagsOf } from "./parse-call.ts";
+import { fill } from "./show/wrapped.ts";
 
 // Long lines are hard to read, so help does not use the whole of a wide terminal.
 const widestColumns = 80;
@@ -170,19 +171,7 @@ function rows(described: readonly (readonly [string, string])[], widest: number)
 }
 
 function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const paragraph of text.split("\n")) {
-    let line = "";
-    for (const word of paragraph.split(" ")) {
-      if (line !== "" && line.length + 1 + word.length > width) {
-        lines.push(line);
-        line = "";
-      }
-      line = line === "" ? word : `${line} ${word}`;
-    }
-    lines.push(line);
-  }
-  return lines;
+  return text.split("\n").flatMap((paragraph) => fill(paragraph, width));
 }
 
 function columns(): number {

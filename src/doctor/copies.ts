@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { isAbsolute } from "node:path";
 import { type Outcome, ok, warning } from "../model/finding.ts";
-import { canBeStarted } from "../system/processes/on-path.ts";
+import { canBeStarted, filesOnPath } from "../system/processes/on-path.ts";
 import { firstLine, runProgram } from "../system/processes/run-program.ts";
 
 export interface CopyFinding {
@@ -46,9 +46,8 @@ interface Copy {
 /** In the order in which a shell looks; each file once. Relative folders mean another place in each job. */
 function copiesOnPath(path: string): Copy[] {
   const copies = new Map<string, Copy>();
-  for (const folder of path.split(delimiter)) {
-    const file = join(folder, "trainlock");
-    if (!folder.startsWith("/") || !canBeStarted(file)) continue;
+  for (const file of filesOnPath("trainlock", path)) {
+    if (!isAbsolute(file) || !canBeStarted(file)) continue;
     const real = realOf(file);
     if (!copies.has(real)) copies.set(real, { file, real });
   }

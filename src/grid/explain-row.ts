@@ -7,7 +7,7 @@ import type { Layout } from "../site/layout.ts";
 import { earlierRuns, isReleased, lastRunRecord, storeBeforeFiles } from "../stores/claim-record.ts";
 import { readLockRecord } from "../stores/folder/lock-file.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
-import { openRemoteLocks } from "../stores/open-store.ts";
+import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
 import { configurationFlags } from "./next-command.ts";
 import type { PlannedRow } from "./plan.ts";
 
@@ -40,16 +40,21 @@ export interface Explanation {
 
 export interface Explaining {
   readonly layout: Layout;
+  /** Null: the site's locks are files. */
+  readonly store: RemoteLocks | null;
   readonly rule: DoneRule;
   readonly maxAttempts: number;
 }
 
 /** Looks at what lies beside a planned row, and puts it into words. Changes nothing. */
-export async function explainRow(row: PlannedRow, { layout, rule, maxAttempts }: Explaining): Promise<Explanation> {
+export async function explainRow(
+  row: PlannedRow,
+  { layout, store, rule, maxAttempts }: Explaining,
+): Promise<Explanation> {
   const { configuration, weightsDir } = row;
   const kernelLock = layout.kernelLockPath(configuration);
   const inFiles = [readMarkerRecord(weightsDir).reading, readLockRecord(kernelLock)];
-  const inStore = (await (await openRemoteLocks(layout))?.records([configuration])) ?? [];
+  const inStore = (await store?.records([configuration])) ?? [];
   const { ends } = storeBeforeFiles(
     earlierRuns(inStore, layout, configuration),
     earlierRuns(inFiles, layout, configuration),

@@ -11,7 +11,7 @@ import { belongsToAnother, configurationOf, type RecordReading } from "../model/
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
-import { followedLinks, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
+import { type FollowedLink, followedLinks, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
 import { earlierRuns, isReleased, noEarlierRuns, storeBeforeFiles } from "../stores/claim-record.ts";
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
@@ -79,7 +79,7 @@ function lookIntoFolder(
   layout: Layout,
   row: Row,
   rule: DoneRule,
-  links: readonly string[],
+  links: readonly FollowedLink[],
 ): FolderLook | Promise<FolderLook> {
   const weightsDir = layout.weightsDir(row.configuration);
   const nothing = { weightsDir, names: null, marker: null, record: null, doneBy: null, problem: null };

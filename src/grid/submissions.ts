@@ -7,6 +7,7 @@ import { namesIn } from "../system/files/names-in.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
+import { thisHost } from "../system/processes/this-host.ts";
 
 const shape = v.object({
   format: v.literal(1),
@@ -68,6 +69,21 @@ export function readSubmission(folder: string): Submission | null {
 
 export function dropSubmission(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** How many a call sweeps at most. */
+const mostSwept = 50;
+
+/** Drops those submissions that are this user's: others sweep theirs. */
+export function sweepSubmissions(over: readonly Submission[]): void {
+  const { user } = thisHost();
+  for (const { folder } of over.filter((each) => each.user === user).slice(0, mostSwept)) {
+    try {
+      dropSubmission(folder);
+    } catch {
+      // It covers nothing, wherever it stands.
+    }
+  }
 }
 
 /** An element of an array, in one of its runs: a requeued one begins anew. */

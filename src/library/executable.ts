@@ -1,7 +1,6 @@
-import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError } from "../model/errors.ts";
-import { canBeStarted } from "../system/processes/on-path.ts";
+import { canBeStarted, filesOnPath } from "../system/processes/on-path.ts";
 
 const binVariable = "TRAINLOCK_BIN";
 
@@ -10,8 +9,7 @@ export function executable(): string {
   const named = process.env[binVariable] ?? "";
   if (named !== "") return named;
   const beside = fileURLToPath(new URL("../../trainlock", import.meta.url));
-  const inPath = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "trainlock"));
-  const found = [beside, ...inPath].find(canBeStarted);
+  const found = [beside, ...filesOnPath("trainlock")].find(canBeStarted);
   if (found !== undefined) return found;
   throw new EnvironmentError(`there is no executable trainlock, neither ${beside} nor in PATH`, {
     code: "ERR_NO_EXECUTABLE",

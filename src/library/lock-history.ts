@@ -1,9 +1,7 @@
-import { takeoverEvent } from "../history/claim-events.ts";
-import { type EventDetail, eventHolder } from "../history/event.ts";
+import { claimEvents, Refusals, whenLost } from "../history/claim-events.ts";
+import type { EventDetail } from "../history/event.ts";
 import { type EventLog, openEventLog } from "../history/event-log.ts";
-import { asker } from "../history/event-place.ts";
 import type { Configuration } from "../model/configuration.ts";
-import { messageOf } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
 import { recordedCommand } from "../stores/claim-record.ts";
 import type { Busy, HeldLock } from "../stores/store.ts";
@@ -14,7 +12,7 @@ export class LockHistory {
   readonly #log: EventLog;
   readonly #name: string;
   readonly #command: readonly string[] | null;
-  readonly #refusedBy = new Set<string>();
+  readonly #refusals = new Refusals();
 
   constructor(layout: Layout, configuration: Configuration) {
     const onProblem = (text: string) => process.emitWarning(text, "TrainlockWarning");
@@ -25,21 +23,16 @@ export class LockHistory {
 
   /** Once for each holder, however often the program asks. */
   refused({ holder }: Busy): void {
-    const who = eventHolder(holder);
-    const key = JSON.stringify(who);
-    if (holder.pid === process.pid || this.#refusedBy.has(key)) return;
-    this.#refusedBy.add(key);
-    this.#add(null, { event: "refused", holder: who, asker: asker() });
+    const refusal = holder.pid === process.pid ? null : this.#refusals.eventOf(holder);
+    if (refusal === null) return;
+    this.#add(null, refusal);
     void this.#log.close();
   }
 
   claimed(lock: HeldLock): void {
-    const takeover = takeoverEvent(lock.earlier);
-    if (takeover !== null) this.#add(lock, takeover);
-    this.#add(lock, { event: "claimed", attempt: lock.earlier.ends.attempts + 1, command: this.#command });
-    const onLoss = () => this.#add(lock, { event: "lost", why: messageOf(lock.lost.reason) });
-    if (lock.lost.aborted) onLoss();
-    else lock.lost.addEventListener("abort", onLoss, { once: true });
+    const { earlier } = lock;
+    for (const detail of claimEvents(earlier, earlier.ends.attempts + 1, this.#command)) this.#add(lock, detail);
+    whenLost(lock, (detail) => this.#add(lock, detail));
   }
 
   /** Released by a program, which does not say how its training ended, or handed over to the command that goes on. */

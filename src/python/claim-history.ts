@@ -1,4 +1,4 @@
-import { takeoverEvent } from "../history/claim-events.ts";
+import { claimEvents } from "../history/claim-events.ts";
 import { cutList, type EventDetail, eventHolder } from "../history/event.ts";
 import { ownEventFile } from "../history/event-file.ts";
 import { type EventLog, keepsHistory, openEventLog } from "../history/event-log.ts";
@@ -54,10 +54,8 @@ export class ClaimHistory {
 
   claimed(claim: NotedClaim, earlier: EarlierRuns, before: RunEnds): void {
     this.#claim = claim;
-    const takeover = takeoverEvent(earlier);
-    if (takeover !== null) this.#add(takeover);
     this.#attempt = before.attempts + 1;
-    this.#add({ event: "claimed", attempt: this.#attempt, command: this.#command });
+    for (const detail of claimEvents(earlier, this.#attempt, this.#command)) this.#add(detail);
   }
 
   lost(why: string): void {

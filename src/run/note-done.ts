@@ -43,7 +43,7 @@ export class DoneNote {
         tell.warning(`${missing}; ${done.file} is not written`);
         return;
       }
-      const word = {
+      const content = {
         configuration,
         generation: this.#lock.generation,
         command: recordedCommand(layout.site, argv) ?? [],
@@ -52,7 +52,7 @@ export class DoneNote {
         endedAt: Date.now(),
       };
       const name = done.file;
-      beneath(layout, this.#weightsDir, (folder) => writeDoneFile(folder, name, word));
+      beneath(layout, this.#weightsDir, (folder) => writeDoneFile(folder, name, content));
     } catch (error) {
       tell.warning(`${done.file} could not be written: ${messageOf(error)}`);
     }

@@ -1,5 +1,5 @@
-import { takeoverEvent } from "../history/claim-events.ts";
-import { type EventDetail, eventHolder } from "../history/event.ts";
+import { claimEvents, Refusals, whenLost } from "../history/claim-events.ts";
+import type { EventDetail } from "../history/event.ts";
 import { type EventLog, noEvents } from "../history/event-log.ts";
 import { asker } from "../history/event-place.ts";
 import { messageOf } from "../model/errors.ts";
@@ -13,7 +13,7 @@ export class RunHistory {
   readonly #log: EventLog;
   readonly #name: string;
   readonly #command: readonly string[] | null;
-  readonly #refusedBy = new Set<string>();
+  readonly #refusals = new Refusals();
   #lock: HeldLock | null = null;
   #attempt = 1;
 
@@ -30,23 +30,16 @@ export class RunHistory {
   }
 
   refused({ holder }: Busy): void {
-    const who = eventHolder(holder);
-    const key = JSON.stringify(who);
-    if (this.#refusedBy.has(key)) return;
-    this.#refusedBy.add(key);
-    this.#add({ event: "refused", holder: who, asker: asker() });
+    const refusal = this.#refusals.eventOf(holder);
+    if (refusal !== null) this.#add(refusal);
   }
 
   /** The lock is held, and the command is about to start. */
   claimed(lock: HeldLock, before: RunEnds): void {
     this.#lock = lock;
-    const takeover = takeoverEvent(lock.earlier);
-    if (takeover !== null) this.#add(takeover);
     this.#attempt = before.attempts + 1;
-    this.#add({ event: "claimed", attempt: this.#attempt, command: this.#command });
-    const onLoss = () => this.#add({ event: "lost", why: messageOf(lock.lost.reason) });
-    if (lock.lost.aborted) onLoss();
-    else lock.lost.addEventListener("abort", onLoss, { once: true });
+    for (const detail of claimEvents(lock.earlier, this.#attempt, this.#command)) this.#add(detail);
+    whenLost(lock, (detail) => this.#add(detail));
   }
 
   ended({ ends }: ClaimOutcome): void {

@@ -32,15 +32,16 @@ export async function makeWay(
   const moved = [...paths].filter((path) => existsSync(path));
   let number = 1;
   while (moved.some((path) => existsSync(`${path}.before-${number}`))) number += 1;
-  if (moved.length === 0) return { kind: "not done" };
-  beneath(layout, weightsDir, (folder) => {
-    for (const path of moved.map((each) => join(folder, relative(weightsDir, each)))) {
-      try {
-        renameSync(path, `${path}.before-${number}`);
-      } catch (error) {
-        throw asSystemError("rename", path, error);
+  if (moved.length > 0) {
+    beneath(layout, weightsDir, (folder) => {
+      for (const path of moved.map((each) => join(folder, relative(weightsDir, each)))) {
+        try {
+          renameSync(path, `${path}.before-${number}`);
+        } catch (error) {
+          throw asSystemError("rename", path, error);
+        }
       }
-    }
-  });
+    });
+  }
   return { kind: "not done" };
 }

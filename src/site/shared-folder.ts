@@ -6,29 +6,36 @@ import { nearestExisting } from "../system/files/nearest-existing.ts";
 import type { Layout } from "./layout.ts";
 import { isWeightsPlace, weightsFolders } from "./weights-folders.ts";
 
-/** The links that a site allows and that lead somewhere here. */
-export async function followedLinks(layout: Layout): Promise<readonly string[]> {
+/** A link that a site allows, and the folder that it leads to here. */
+export interface FollowedLink {
+  readonly path: string;
+  /** Null: it leads nowhere any more. */
+  readonly folder: Stats | null;
+}
+
+/** The links that a site allows and that lead somewhere here. Each is looked at once, however many rows ask about them. */
+export async function followedLinks(layout: Layout): Promise<readonly FollowedLink[]> {
   if (layout.links.length === 0) return [];
   const ignore = () => undefined;
   const links = new Set<string>();
   await weightsFolders(layout, { onUnreadable: ignore, onLink: ignore, onFollowed: (path) => links.add(path) });
-  return [...links];
+  return [...links].map((path) => ({ path, folder: statOf(path) }));
 }
 
 /**
  * Another configuration's weights dir that is the same folder, for a link leads to it; null: there is none. Folders are told
  * apart by device and inode: one may be mounted in two places.
  */
-export function sameFolderAs(layout: Layout, links: readonly string[], weightsDir: string): string | null {
+export function sameFolderAs(layout: Layout, links: readonly FollowedLink[], weightsDir: string): string | null {
   const own = links.length === 0 ? null : allowedLinkOn(layout, weightsDir);
   if (own === null) return null;
-  const others = links.filter((link) => link !== own.path).map((link) => ({ link, folder: statOf(link) }));
+  const others = links.filter(({ path }) => path !== own.path);
   const { leadsTo } = nearestExisting(weightsDir);
   for (let above = leadsTo; above !== "/"; above = dirname(above)) {
     const stats = statOf(above);
     if (stats === null) continue;
-    for (const { link, folder } of others) {
-      const place = join(link, relative(above, leadsTo));
+    for (const { path, folder } of others) {
+      const place = join(path, relative(above, leadsTo));
       if (folder?.ino === stats.ino && folder.dev === stats.dev && isWeightsPlace(layout, place)) return place;
     }
   }

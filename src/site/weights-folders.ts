@@ -3,6 +3,7 @@ import { TrainlockError } from "../model/errors.ts";
 import { allowedLinkOn, linkToNowhere } from "../system/files/allowed-links.ts";
 import { foldersCalled, isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { callsFor, type FolderCalls } from "../system/files/folder-calls.ts";
+import { contains } from "../system/files/mount-table.ts";
 import { isWithin, requireWithin } from "../system/files/within.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
@@ -106,7 +107,7 @@ const leadsNowhere = "a link that leads nowhere on this host";
 function tellShared(found: readonly string[], followed: readonly string[], onUnreadable: OnUnreadable): void {
   const first = new Map<string, string>();
   for (const folder of found) {
-    if (!followed.some((link) => `${folder}/`.startsWith(`${link}/`))) continue;
+    if (!followed.some((link) => contains(link, folder))) continue;
     const stats = statSync(folder, { throwIfNoEntry: false });
     if (stats === undefined) continue;
     const key = `${stats.dev} ${stats.ino}`;

@@ -42,12 +42,15 @@ const codeOption =
  */
 export class CommandTemplate {
   readonly argv: readonly string[];
+  /** Of each argument, whether a shell or an interpreter reads it. */
+  readonly #isCode: readonly boolean[];
   readonly #names: readonly string[];
   readonly #fields: readonly string[];
 
   /** `fields`: those of the site's rows. Throws a UsageError for braces that are one letter off a name. */
   constructor(argv: readonly string[], fields: readonly string[]) {
     this.argv = argv;
+    this.#isCode = argv.map((_, index) => isReadAsCode(argv.slice(0, index)));
     this.#fields = [...new Set([...fixedFields, "seed", ...fields])];
     this.#names = [
       ...this.#fields,
@@ -71,16 +74,15 @@ export class CommandTemplate {
   /** The command for one row. Throws a UsageError that names the row where a value may not stand where it is asked for. */
   expand(row: RowValues): string[] {
     return this.argv.flatMap((argument, index) => {
-      const [whole] = [...argument.matchAll(braces)];
-      const isCode = isReadAsCode(this.argv.slice(0, index));
-      if (whole?.[0] === argument && whole[1] === "" && !isCode)
-        return this.#argumentsOf(whole[2] ?? "", row) ?? argument;
+      const isCode = this.#isCode[index] === true;
+      const whole = placeholderIn(argument);
+      if (whole !== null && !isCode) return this.#argumentsOf(whole, row) ?? argument;
       return argument.replaceAll(braces, (text, dollar: string, name: string) => {
         const values = dollar === "$" ? null : this.#argumentsOf(name, row);
         if (values === null) return text;
         requirePlain(name, row, values);
         // As an option it would be read by who reads the code, and the next argument be the code: `ssh -oProxyCommand=…`.
-        if (isCode && whole?.[0] === argument) requireNoOption(name, row, values.at(-1) ?? "");
+        if (isCode && whole !== null) requireNoOption(name, row, values.at(-1) ?? "");
         return values.join(" ");
       });
     });
@@ -116,14 +118,18 @@ function isReadAsCode(before: readonly string[]): boolean {
   const words = before.flatMap((argument) => argument.split(/[\s;|&()`"']+/));
   if (words.some((word) => joiners.has(baseName(word)))) return true;
   const isOption = (argument: string, at: number) =>
-    /^[-+]/.test(argument) || /^[-+]\w*[oO]$/.test(before[at - 1] ?? "") || isPlaceholder(argument);
+    /^[-+]/.test(argument) ||
+    /^[-+]\w*[oO]$/.test(before[at - 1] ?? "") ||
+    // The row may have an option there, or nothing.
+    placeholderIn(argument) !== null;
   const options = before.slice(before.findLastIndex((argument, at) => !isOption(argument, at)) + 1);
   return options.some((option) => codeOption.test(option));
 }
 
-/** The row may have an option there, or nothing. */
-function isPlaceholder(argument: string): boolean {
-  return /^\{-{0,2}[A-Za-z_][A-Za-z0-9_-]*\}$/.test(argument);
+/** The name of a placeholder that is a whole argument; null: it is none. */
+function placeholderIn(argument: string): string | null {
+  const [whole] = argument.matchAll(braces);
+  return whole?.[0] === argument && whole[1] === "" ? (whole[2] ?? null) : null;
 }
 
 function requirePlain(name: string, row: RowValues, values: readonly string[]): void {

@@ -116,7 +116,7 @@ export function pauseBeforeLook(pollMs: number, lookedMs: number): number {
 interface Running {
   readonly process: RowProcess;
   /** When its command was about to start. Null: its wrapper is not so far, which takes seconds on a busy machine. */
-  readonly sinceMs: number | null;
+  readonly sinceMs: () => number | null;
 }
 
 /** Trains one row after the other, or several at a time, until nothing is left that can be trained. */
@@ -210,7 +210,7 @@ export class Worker {
   /** Until a command has shown that it runs at all, no more of them are at risk than a typo may cost. */
   #maySetOut(): boolean {
     const now = performance.now();
-    this.#proven ||= [...this.#running].some(({ sinceMs }) => sinceMs !== null && now - sinceMs > provenMs);
+    this.#proven ||= [...this.#running].some(({ sinceMs }) => now - (sinceMs() ?? now) > provenMs);
     return this.#proven || this.#busy() + this.#series.length < seriesLength;
   }
 
@@ -287,13 +287,13 @@ export class Worker {
   async #train(row: Row, slot: number): Promise<void> {
     const { nameOf, callOf, inheritsOutput, tell } = this.#request;
     const name = nameOf(row);
-    const times: { sinceMs: number | null } = { sinceMs: null };
+    let startedMs: number | null = null;
     let log: string | null = null;
     const runOf = (): RowRun => ({
       name,
       slot,
       log,
-      seconds: (performance.now() - (times.sinceMs ?? performance.now())) / 1000,
+      seconds: (performance.now() - (startedMs ?? performance.now())) / 1000,
     });
     let end: RowEnd;
     try {
@@ -301,13 +301,13 @@ export class Worker {
         ...(await callOf(row, slot)),
         inheritsOutput,
         onHeld: (_, path) => {
-          times.sinceMs = performance.now();
+          startedMs = performance.now();
           log = path;
           tell.started(runOf());
           tell.progress(this.#remaining, this.#running.size);
         },
       });
-      const running = Object.assign(times, { process });
+      const running: Running = { process, sinceMs: () => startedMs };
       this.#running.add(running);
       end = await process.ended;
       this.#running.delete(running);

@@ -6,7 +6,7 @@ import { markQueued, schedulerFor, sortSubmissions } from "../../grid/covered-ro
 import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
 import { hasEndedWellWithoutRule, isTrainable, type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
-import { dropSubmission, readSubmissions, type Submission } from "../../grid/submissions.ts";
+import { dropSubmission, readSubmissions, sweepSubmissions } from "../../grid/submissions.ts";
 import { type EventLog, openEventLog } from "../../history/event-log.ts";
 import { EnvironmentError, exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
@@ -28,7 +28,6 @@ import {
   submitPart,
 } from "../../submit/submit-rows.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
-import { thisHost } from "../../system/processes/this-host.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
 import { rowValues } from "../../work/row-values.ts";
 import {
@@ -154,7 +153,7 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
   };
   return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
     const { plan, parts, over, left } = await count();
-    sweep(over);
+    sweepSubmissions(over);
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
     const history = openEventLog(layout, (text) => say(`trainlock: ${printable(text)}`));
     const wentIn = await submitParts(place, parts, history).finally(() => history.settled());
@@ -187,20 +186,6 @@ async function submitParts(place: SubmitPlace, parts: readonly Part[], history: 
     }
   }
   return true;
-}
-
-/** So many at once at most, and only one's own: others sweep theirs. */
-const mostSwept = 50;
-
-function sweep(over: readonly Submission[]): void {
-  const { user } = thisHost();
-  for (const { folder } of over.filter((each) => each.user === user).slice(0, mostSwept)) {
-    try {
-      dropSubmission(folder);
-    } catch {
-      // It covers nothing, wherever it stands.
-    }
-  }
 }
 
 /** Each array may run at least one element. */

@@ -2,6 +2,7 @@ import { explainRow } from "../../grid/explain-row.ts";
 import type { Row } from "../../grid/grid.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
+import { openRemoteLocks } from "../../stores/open-store.ts";
 import { defineCommand, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { maxAttemptsFor, rowRules } from "../grid-options.ts";
 import { print, printJson } from "../output.ts";
@@ -49,10 +50,11 @@ async function why(name: string | undefined, given: WhyOptions): Promise<number>
   const { layout } = source;
   const [ruleOf, maxAttempts] = [rowRules(layout, given), maxAttemptsFor(layout, given)];
   const planned = await source.look(inForce);
+  const store = await openRemoteLocks(layout);
   const explained = await Promise.all(
     planned.rows.map((row, index) => {
       const of = inForce.grid.rows[index] as Row;
-      return explainRow(row, { layout, rule: ruleOf(of), maxAttempts: maxAttempts(of) });
+      return explainRow(row, { layout, store, rule: ruleOf(of), maxAttempts: maxAttempts(of) });
     }),
   );
   const [only] = planned.rows.length === 1 ? planned.rows : [];

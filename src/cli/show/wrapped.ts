@@ -13,15 +13,18 @@ export function wrapped(line: string, columns: number | null): string {
   if (columns === null || line.length <= columns) return line;
   const indent = /^ */.exec(line)?.[0] ?? "";
   const at = line.search(/(?<=: )trainlock /);
-  if (at === -1) return fill(line, columns, "").join("\n");
+  if (at === -1) return fill(line, columns, { hanging }).join("\n");
   const command = `${indent}  ${line.slice(at)}`;
   // Within quotes a shell takes a broken line for what it is.
-  const lines = /['"\\]/.test(command) ? [command] : fill(command, columns, " \\");
-  return [...fill(line.slice(0, at).trimEnd(), columns, ""), ...lines].join("\n");
+  const lines = /['"\\]/.test(command) ? [command] : fill(command, columns, { hanging, end: " \\" });
+  return [...fill(line.slice(0, at).trimEnd(), columns, { hanging }), ...lines].join("\n");
 }
 
-/** `end`: what a line that goes on ends with. */
-function fill(line: string, columns: number, end: string): string[] {
+/** What the lines after the first are indented by. */
+const hanging = "  ";
+
+/** A line as lines of at most so many columns, broken at spaces. `end`: what a line that goes on ends with. */
+export function fill(line: string, columns: number, { hanging = "", end = "" } = {}): string[] {
   const indent = /^ */.exec(line)?.[0] ?? "";
   const [first = "", ...words] = line.slice(indent.length).split(" ");
   const lines: string[] = [];
@@ -30,7 +33,7 @@ function fill(line: string, columns: number, end: string): string[] {
     if (`${current} ${word}${end}`.length <= columns) current += ` ${word}`;
     else {
       lines.push(`${current}${end}`);
-      current = `${indent}  ${word}`;
+      current = `${indent}${hanging}${word}`;
     }
   }
   return [...lines, current];

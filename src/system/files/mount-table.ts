@@ -77,7 +77,8 @@ export function findMount(table: readonly MountEntry[], path: string, device: st
   return best;
 }
 
-function contains(folder: string, path: string): boolean {
+/** Whether a path is that folder or below it. Neither has links, `.` or `..`. */
+export function contains(folder: string, path: string): boolean {
   return folder === "/" || path === folder || path.startsWith(`${folder}/`);
 }
 

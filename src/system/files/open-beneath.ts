@@ -5,6 +5,7 @@ import { asSystemError, isErrno } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
 import { allowedLinkOn, descriptors, folderFlags as folder, openLinked } from "./allowed-links.ts";
 import { shownPath } from "./byte-names.ts";
+import { contains } from "./mount-table.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 import { type Bounds, outsideRoot } from "./outside-root.ts";
 import { makeSharedFolder, ownerOf, shareFolder } from "./shared-permissions.ts";
@@ -120,7 +121,7 @@ function walkBeneath(bounds: Bounds, path: string, step: Step): OpenedFolder {
   const { leadsTo } = nearestExisting(path);
   const { top, opened: first } = openTop(bounds.root);
   const prefix = top === "/" ? "/" : `${top}/`;
-  if (leadsTo === top || leadsTo.startsWith(prefix)) {
+  if (contains(top, leadsTo)) {
     return openedFolder(walk(first, prefix, leadsTo.slice(prefix.length).split("/"), step), path);
   }
   closeSync(first);

@@ -1,5 +1,6 @@
 import { realpathSync } from "node:fs";
 import { requireAllowed } from "./allowed-links.ts";
+import { contains } from "./mount-table.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 import { type Bounds, isOutsideRoot } from "./outside-root.ts";
 
@@ -28,7 +29,7 @@ function isBelowRoot(root: string, leadsTo: string): boolean {
   if (leadsTo.startsWith(`${root}/`)) return true;
   try {
     const real = realpathSync(root);
-    return real === "/" || `${leadsTo}/`.startsWith(`${real}/`);
+    return contains(real, leadsTo);
   } catch {
     return true;
   }
