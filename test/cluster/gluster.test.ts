@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
 import { withoutWhatItNeeds } from "../support/requirements.ts";
 import type { RunningProcess } from "../support/running-process.ts";
 import { executable } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
-import { type Cluster, type HostName, startCluster } from "./cluster.ts";
-import { glusterIsMissing, mountGluster } from "./gluster.ts";
+import type { HostName } from "./cluster.ts";
+import { glusterIsMissing, sharedGlusterCluster } from "./gluster.ts";
 import { trainWholeLab } from "./whole-lab.ts";
 
 const missing = glusterIsMissing();
@@ -23,13 +23,8 @@ interface Finding {
 if (missing !== null) withoutWhatItNeeds(missing)("on a network file system", () => {});
 else {
   describe("hosts that share a GlusterFS", () => {
-    let cluster: Cluster | undefined;
-    let folder = "";
-    const theCluster = (): Cluster => {
-      if (cluster === undefined) throw new Error("no cluster");
-      return cluster;
-    };
-    const root = (name: string) => join(folder, "gluster", name);
+    const theCluster = sharedGlusterCluster();
+    const root = (name: string) => join(theCluster().folder, "gluster", name);
     const newRoot = async (name: string) => {
       await theCluster().ask("login", ["mkdir", root(name)]);
       return root(name);
@@ -47,15 +42,6 @@ else {
       await holder.waitFor("HELD");
       return holder;
     };
-
-    beforeAll(async () => {
-      cluster = await startCluster();
-      folder = cluster.folder;
-      await mountGluster(cluster);
-    }, 120_000);
-    afterAll(async () => {
-      expect(await cluster?.stop()).toEqual([]);
-    }, 30_000);
 
     test("doctor finds cluster-wide locks, and proves them", async () => {
       const place = await newRoot("proved");
@@ -217,7 +203,7 @@ else {
       const holder = await holdOn("node01", of.args, { SLURM_JOB_ID: "4711", SLURM_RESTART_COUNT: "0" });
       expect((await tool("node02", ["run", ...of.args, "--", "true"])).exitCode).toBe(75);
       // Its first process: the kernel ends all others of the host with it, the file system's client among them.
-      process.kill(Number(readFileSync(join(folder, "node01.pid"), "utf8")), "SIGKILL");
+      process.kill(Number(readFileSync(join(theCluster().folder, "node01.pid"), "utf8")), "SIGKILL");
       await holder.finished;
       // It may be cut off from the file server alone, and train on.
       const other = await until(

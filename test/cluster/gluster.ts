@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect } from "vitest";
 import { finish } from "../support/running-process.ts";
-import { type Cluster, clusterIsMissing } from "./cluster.ts";
+import { type Cluster, clusterIsMissing, startCluster } from "./cluster.ts";
 
 const script = fileURLToPath(new URL("gluster.sh", import.meta.url));
 
@@ -15,4 +16,22 @@ export function glusterIsMissing(): string | null {
 export async function mountGluster({ folder }: Cluster): Promise<void> {
   const { exitCode, stdout, stderr } = await finish("bash", [script, folder], { timeoutMs: 60_000 });
   if (exitCode !== 0) throw new Error(`no GlusterFS: ${stdout}${stderr}`);
+}
+
+/** A cluster with a GlusterFS for the tests of a file or of a block. They fail where it cannot be started. */
+export function sharedGlusterCluster(): () => Cluster {
+  let cluster: Cluster | undefined;
+  beforeAll(async () => {
+    const missing = glusterIsMissing();
+    if (missing !== null) throw new Error(`missing here: ${missing}`);
+    cluster = await startCluster();
+    await mountGluster(cluster);
+  }, 120_000);
+  afterAll(async () => {
+    expect(await cluster?.stop()).toEqual([]);
+  }, 30_000);
+  return () => {
+    if (cluster === undefined) throw new Error("no cluster");
+    return cluster;
+  };
 }

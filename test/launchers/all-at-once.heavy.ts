@@ -1,12 +1,12 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Cluster, startCluster } from "../cluster/cluster.ts";
-import { mountGluster } from "../cluster/gluster.ts";
+import { expect, test } from "vitest";
+import type { Cluster } from "../cluster/cluster.ts";
+import { sharedGlusterCluster } from "../cluster/gluster.ts";
 import { tool } from "../cluster/jobs.ts";
 import type { RunningProcess } from "../support/running-process.ts";
-import { torchrun } from "./torchrun.ts";
+import { debianTorchrun } from "./recipes.ts";
 
 /** Each process of a training notes when it lived, by the clock that all hosts share and not by any lock. */
 const training = `
@@ -68,17 +68,10 @@ rule train:
     shell: "${run("{wildcards.row}", "--wait=20s")} ${train("snakemake")} && touch {output}"
 `;
 
-let cluster: Cluster;
-beforeAll(async () => {
-  cluster = await startCluster();
-  await mountGluster(cluster);
-}, 120_000);
-afterAll(async () => {
-  expect(await cluster?.stop()).toEqual([]);
-}, 30_000);
+const cluster = sharedGlusterCluster();
 
 test("36 trainings of torch by seven launchers at once, with kills at every level: each is trained once", async () => {
-  const grid = await prepare(cluster);
+  const grid = await prepare(cluster());
   const kills = new Kills();
   let over = false;
   const repeat = async (name: string, script: string) => {
@@ -134,7 +127,7 @@ async function prepare({ folder, ask, start }: Cluster): Promise<Grid> {
   copyFileSync(tool, join(bin, "trainlock"));
   const files = {
     "train.py": training,
-    torchrun,
+    torchrun: debianTorchrun,
     Makefile: makefile,
     Snakefile: snakefile,
     rows: `${rows.join("\n")}\n`,

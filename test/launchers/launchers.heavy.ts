@@ -5,8 +5,7 @@ import { describe, expect } from "vitest";
 import { requiresPrograms, withoutWhatItNeeds } from "../support/requirements.ts";
 import { holdWithRun } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
-import { type Desk, desk, namesOf, recipes } from "./recipes.ts";
-import { torchrun } from "./torchrun.ts";
+import { type Desk, debianTorchrun, desk, namesOf, recipes } from "./recipes.ts";
 
 const recipe = (name: string) => recipes.get(name) ?? "exit 99";
 const codesOf = (runs: readonly ReturnType<Desk["start"]>[]) =>
@@ -96,7 +95,7 @@ describe("torchrun", () => {
   ] as const)
     withTorch(`${name}: twice at once, one trains with all its workers; one after the other, both do`, async () => {
       const at = await desk();
-      await at.program("torchrun", torchrun);
+      await at.program("torchrun", debianTorchrun);
       const start = () => at.start(recipe(name), { LASTS: "8" });
       expect((await codesOf([start(), start()])).sort()).toEqual([0, code]);
       expect(await ranksOf(at)).toEqual(["0", "1"]);

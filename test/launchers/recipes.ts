@@ -17,6 +17,12 @@ export const recipes: ReadonlyMap<string, string> = new Map(
   ]),
 );
 
+/** The text of a torchrun that works with Debian's packages. */
+export const debianTorchrun = readFileSync(
+  fileURLToPath(new URL("../support/peers/debian_torchrun.py", import.meta.url)),
+  "utf8",
+);
+
 /** Notes its beginning and its end with its rank, waits to be let go where it is told so, and leaves a checkpoint. */
 const training = `
 import os, sys, time

@@ -74,6 +74,35 @@ const asks = [
   ],
 ] as const;
 
+/** Runs a command again and again while a folder is swapped for a link and back; `unchanged` fails if anything came of it outside. */
+async function raceSwaps(
+  swapped: { readonly folder: string; readonly link: string },
+  root: string,
+  as: readonly string[],
+  command: readonly string[],
+  unchanged: (after: string) => void,
+): Promise<void> {
+  const swapping = startProcess("python3", ["-c", exchanger, swapped.folder, swapped.link], {
+    env: environment(),
+    timeoutMs: 600_000,
+  });
+  await swapping.waitFor("SWAPPING");
+  const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
+  const [file = "", ...args] = [...as, executable, "run", ...of, "--", ...command];
+  const ends: (number | null)[] = [];
+  for (const untilMs = performance.now() + racedMs; performance.now() < untilMs; ) {
+    const { exitCode } = await finish(file, args, { env: environment(), timeoutMs: 60_000 });
+    ends.push(exitCode);
+    unchanged(`after ${ends.length} runs`);
+  }
+  swapping.closeInput();
+  await swapping.finished;
+  tally({ rounds: ends.length });
+  console.log(`${ends.length} runs, ${ends.filter((code) => code === 0).length} of them trained`);
+  // 74: at a check the marker was another's, or not to be found.
+  expect(ends.filter((code) => ![0, 3, 74, 75].includes(code ?? -1))).toEqual([]);
+}
+
 for (const [who, race, as] of asks) {
   race(
     `run as ${who} makes, changes and removes nothing outside the root, however fast folders become links`,
@@ -96,27 +125,9 @@ for (const [who, race, as] of asks) {
       writeFileSync(join(outside, "d_cd", "m", "iter_1.pth"), "");
       const tree = () => readdirSync(outside, { recursive: true }).sort();
       const before = tree();
-      const swapping = startProcess("python3", ["-c", exchanger, inside, link], {
-        env: environment(),
-        timeoutMs: 600_000,
-      });
-      await swapping.waitFor("SWAPPING");
-      const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
       // A grandchild, so that the process tree is noted beside the record.
-      const call = [executable, "run", ...of, "--", "sh", "-c", "sh -c 'sleep 0.2; :'; :"];
-      const [file = "", ...args] = [...as, ...call];
-      const ends: (number | null)[] = [];
-      for (const untilMs = performance.now() + racedMs; performance.now() < untilMs; ) {
-        const { exitCode } = await finish(file, args, { env: environment(), timeoutMs: 60_000 });
-        ends.push(exitCode);
-        expect(tree(), `after ${ends.length} runs`).toEqual(before);
-      }
-      swapping.closeInput();
-      await swapping.finished;
-      tally({ rounds: ends.length });
-      console.log(`${ends.length} runs, ${ends.filter((code) => code === 0).length} of them trained`);
-      // 74: at a check the marker was another's, or not to be found.
-      expect(ends.filter((code) => ![0, 3, 74, 75].includes(code ?? -1))).toEqual([]);
+      const command = ["sh", "-c", "sh -c 'sleep 0.2; :'; :"];
+      await raceSwaps({ folder: inside, link }, root, as, command, (after) => expect(tree(), after).toEqual(before));
     },
     600_000,
   );
@@ -132,24 +143,8 @@ for (const [who, race, as] of asks) {
       symlinkSync(outside, link);
       mkdirSync(lockDir);
       for (const folder of [root, lockDir, outside]) chmodSync(folder, 0o777);
-      const swapping = startProcess("python3", ["-c", exchanger, lockDir, link], {
-        env: environment(),
-        timeoutMs: 600_000,
-      });
-      await swapping.waitFor("SWAPPING");
-      const of = ["--root", root, "--strategy", "s", "--dataset", "D", "--model", "m", "--scheduler", "none"];
-      const [file = "", ...args] = [...as, executable, "run", ...of, "--", "true"];
-      const ends: (number | null)[] = [];
-      for (const untilMs = performance.now() + racedMs; performance.now() < untilMs; ) {
-        const { exitCode } = await finish(file, args, { env: environment(), timeoutMs: 60_000 });
-        ends.push(exitCode);
-        expect(readdirSync(outside), `after ${ends.length} runs`).toEqual([]);
-      }
-      swapping.closeInput();
-      await swapping.finished;
-      tally({ rounds: ends.length });
-      console.log(`${ends.length} runs, ${ends.filter((code) => code === 0).length} of them trained`);
-      expect(ends.filter((code) => ![0, 3, 74, 75].includes(code ?? -1))).toEqual([]);
+      const unchanged = (after: string) => expect(readdirSync(outside), after).toEqual([]);
+      await raceSwaps({ folder: lockDir, link }, root, as, ["true"], unchanged);
     },
     600_000,
   );

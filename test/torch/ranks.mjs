@@ -1,20 +1,11 @@
 // Two ranks of a real torchrun train one model by DistributedDataParallel, each inside `with TrainingLock(…)`, under `trainlock run`.
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-/** Debian's torchrun fails on its Python before it starts a worker: one function gets None where it expects a map. */
-const torchrun = `#!/usr/bin/python3
-import torch.distributed.elastic.multiprocessing as workers
-import torch.distributed.elastic.multiprocessing.api as api
-plain = api.to_map
-def to_map(given, size):
-    return plain(api.Std.NONE if given is None else given, size)
-api.to_map = workers.to_map = to_map
-from torch.distributed.run import main
-main()
-`;
+const torchrun = fileURLToPath(new URL("../support/peers/debian_torchrun.py", import.meta.url));
 
 const train = `
 import os, time
@@ -53,16 +44,14 @@ os._exit(0)
 export async function checkRanks({ trainlock, python, pythonFolder, named, until, fail, runs }) {
   for (const [number, how] of ["to the end", "killed"].entries()) {
     const root = mkdtempSync(join(tmpdir(), "trainlock-torch-"));
-    const [program, file, says, goOn] = ["torchrun", "train.py", "says", "go-on"].map((name) => join(root, name));
-    writeFileSync(program, torchrun);
-    chmodSync(program, 0o755);
+    const [file, says, goOn] = ["train.py", "says", "go-on"].map((name) => join(root, name));
     writeFileSync(file, train);
     const env = {
       ...{ PATH: process.env.PATH, TRAINLOCK_ROOT: root, TRAINLOCK_BIN: trainlock, OMP_NUM_THREADS: "1" },
       ...{ PYTHONPATH: pythonFolder, SAYS: says, GO_ON: goOn },
     };
     const launch = [
-      program,
+      torchrun,
       "--nproc_per_node",
       "2",
       "--master_port",
