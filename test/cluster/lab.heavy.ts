@@ -10,4 +10,4 @@ test("a lab trains a grid of 337, whatever happens, while its board is open", as
   const report = await trainWholeLab(cluster(), "lab", size);
   console.log(report);
   expect(report.livingRowsSeen).toBeGreaterThan(0);
-}, 2_400_000);
+}, 3_600_000);

@@ -57,15 +57,19 @@ async function trainAll(grid: LabFolder): Promise<LabReport> {
   const started = Date.now();
   const board = await grid.openBoard();
   const watching = board.watch();
+  await until("the first look at the page", () => watching.looked(), 60_000);
   await grid.submitTwiceAtOnce();
   const others = [grid.startLocalWorkers(), grid.submitOldJobs()];
+  // They are looked at below: what fails before that must not end the process.
+  for (const each of others) each.catch(() => undefined);
   const cron = grid.submitAgainAndAgain();
   try {
     await grid.preemptTwice();
     await grid.cutNodeOff();
     await grid.killSome();
     const turnedAway = await grid.startDuplicates();
-    await until("a look at the page while a row lives", () => watching.sawLiving(), 180_000);
+    // Between two scans of a busy file server are fifty times what the last one took.
+    await until("a look at the page while a row lives", () => watching.sawLiving(), 900_000);
     await grid.letLongRowsEnd();
     await Promise.race([
       grid.untilTrained(),
@@ -146,7 +150,7 @@ class LabFolder {
   }
 
   async openBoard(): Promise<Board> {
-    const board = this.#cluster.start("login", this.#call("board", "grid.yaml"), { user: "ada", timeoutMs: 1_800_000 });
+    const board = this.#cluster.start("login", this.#call("board", "grid.yaml"), { user: "ada", timeoutMs: 3_600_000 });
     await board.waitFor("Ctrl-C");
     const [, socket = ""] = /^Socket: (.*)$/m.exec(board.stdout()) ?? [];
     return new Board(`http://localhost:${await forward(socket)}/`, () => this.runs());
@@ -181,7 +185,7 @@ class LabFolder {
       ...this.#command(),
     );
     // 1: a row failed, by whomever.
-    expect([0, 1]).toContain((await this.#cluster.on("login", argv, { user: "ben", timeoutMs: 1_800_000 })).exitCode);
+    expect([0, 1]).toContain((await this.#cluster.on("login", argv, { user: "ben", timeoutMs: 3_600_000 })).exitCode);
   }
 
   /** Some rows of their own for each kind: they know nothing of each other. */
@@ -413,7 +417,11 @@ class Board {
   }
 
   /** Looks at the open page again and again: its numbers are those of its plan, and true by what the commands noted. */
-  watch(): { sawLiving(): Promise<true | null>; stop(): Promise<{ looks: number; living: number }> } {
+  watch(): {
+    looked(): Promise<true | null>;
+    sawLiving(): Promise<true | null>;
+    stop(): Promise<{ looks: number; living: number }>;
+  } {
     let over = false;
     const seen = { looks: 0, living: 0 };
     const loop = async () => {
@@ -430,8 +438,12 @@ class Board {
     const ended = loop();
     // It is looked at when stopped.
     ended.catch(() => undefined);
+    // A look that failed ends what waits for one.
+    const once = (isSo: () => boolean) => () =>
+      Promise.race([ended.then(() => null), sleep(0).then(() => (isSo() ? true : null))]);
     return {
-      sawLiving: () => Promise.race([ended.then(() => null), sleep(0).then(() => (seen.living > 0 ? true : null))]),
+      looked: once(() => seen.looks > 0),
+      sawLiving: once(() => seen.living > 0),
       stop: async () => {
         over = true;
         await ended;
@@ -446,8 +458,7 @@ class Board {
       const total = plan === null ? 0 : plan.rows.length;
       return plan !== null && (plan.counts.done ?? 0) + (plan.counts.failed ?? 0) === total ? plan : null;
     };
-    // Between two scans of a busy file server are fifty times what the last one took.
-    await until("the page shows the end", look, 300_000).catch((error: Error) => {
+    await until("the page shows the end", look, 1_500_000).catch((error: Error) => {
       throw new Error(`${error.message}: ${this.lastLook}`);
     });
     const lately = `${duplicates} duplicate${duplicates === 1 ? "" : "s"} turned away`;
