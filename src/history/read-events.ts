@@ -59,8 +59,8 @@ function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string)
 }
 
 /**
- * The events of a site since then, in no order; `of`: those of one configuration alone. A clock that was wrong by up to a day is
- * no matter for the choice of files.
+ * The events of a site since then, in no order; `of`: those of one configuration alone. A clock that was wrong by up to a day
+ * makes no file be missed.
  */
 export function readEvents(lockDir: string, sinceMs: number | null, of: string | null = null): EventReading {
   const unreadable = new Map<string, string>();

@@ -93,8 +93,8 @@ async function removeLock(layout: Layout, lock: LockReport, mayClear: MayClear):
 }
 
 /**
- * The file stays, as it does at every release; its record is signed off, so that it is a lock no more. Where nobody can lock
- * it, it was left from times when somebody could, and goes.
+ * The file stays, as it does at every release; its record is signed off, so that it is a lock no more. Where the file
+ * cannot be locked, it was left when it could be, and is removed.
  */
 async function clearKernelLock(layout: Layout, lock: LockReport, mayClear: MayClear): Promise<boolean> {
   const kernel = await acquireLockToClear(lock.path, layout.site.lockPrimitive);

@@ -105,7 +105,7 @@ function clearingRecord(kernel: KernelLock, weightsDir: string): OwnerRecord {
   return newOwnerRecord({ ...who, weightsDir });
 }
 
-/** Where no kernel lock keeps a takeover away, it is kept away as one takeover keeps away the next. */
+/** Without a kernel lock, `clear` first wins the right to take over, as a takeover does. */
 async function removeAsSuccessor(
   kernel: KernelLock,
   weightsDir: string,

@@ -5,8 +5,8 @@ export type HostName = string & { readonly [validated]: "host name" };
 const hostNameShape = /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$/;
 
 /**
- * The one check of host names: whether a text may be given to ssh as one. Letters, digits, `.`, `-` and `_`, as RFC 1123 and practice have it. Nothing
- * that could be an option, a user, a path or a word for a shell.
+ * The one check of host names: whether a text may be given to ssh as one. Letters, digits, `.`, `-` and `_`, as RFC 1123 and
+ * practice allow. Nothing that could be an option, a user, a path or a word for a shell.
  */
 export function isHostName(text: string): text is HostName {
   return hostNameShape.test(text) && !text.includes("..");

@@ -8,7 +8,7 @@ import {
 } from "../system/processes/process-tree.ts";
 import { becomeSubreaper, hasChildren } from "../system/processes/subreaper.ts";
 
-/** What a command is, for who waits for its end or brings it about. */
+/** What a command is, for the caller that waits for its end or brings it about. */
 export interface ProcessTree {
   /** Those of the tree that run, the command included. */
   living(): readonly TreeProcess[];

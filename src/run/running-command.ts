@@ -118,8 +118,8 @@ export class RunningCommand implements FollowedCommand {
     const byInterrupt = ending.kind === "signalled" && signalName(ending.signal) === "SIGINT";
     const hadTerminal = this.#terminal?.isLentTo(this.#pid) === true;
     this.#terminal?.reclaim(this.#pid);
-    const missed = hadTerminal ? "group" : this.#sawInterrupt ? "self" : null;
-    this.#finish({ ending, interrupted: byInterrupt ? missed : null, hadTerminal });
+    const interrupted = hadTerminal ? "group" : this.#sawInterrupt ? "self" : null;
+    this.#finish({ ending, interrupted: byInterrupt ? interrupted : null, hadTerminal });
   }
 
   #onStopped(signal: number): void {

@@ -113,7 +113,7 @@ export function withSection(record: OwnerRecord, change: SectionChange): OwnerRe
   return record.trainlock === null ? record : { ...record, trainlock: { ...record.trainlock, ...change } };
 }
 
-/** Notes the command, of which its start time makes a PID that one process. */
+/** Notes the command's PID and its start time: together they name one process. */
 export function withChild(record: OwnerRecord, pid: number, ends?: RunEnds): OwnerRecord {
   const counted = ends === undefined ? {} : { ends };
   return withSection(record, { childPid: pid, childStartTimeTicks: startTimeTicksOf(pid), ...counted });
@@ -196,7 +196,7 @@ function lastRecord(readings: readonly RecordReading[], isMeant: (record: OwnerR
     .reduce<OwnerRecord | null>((best, record) => (best === null || rank(record) > rank(best) ? record : best), null);
 }
 
-/** The record of the last run of a configuration, for people: an old job's, which says less of whose it is, counts, too. */
+/** The record of the last run of a configuration, for people. Records of old jobs count, too, though they name their configuration less exactly. */
 export function lastRunRecord(
   readings: readonly RecordReading[],
   layout: Layout,

@@ -90,7 +90,7 @@ export class RemainingRows {
     this.#enqueue([...this.#waiting, ...this.#window, ...this.#queued, ...again.map(({ entry }) => entry)]);
   }
 
-  /** A row to train; null: none is left that can be trained now. It is nobody else's here until it is settled. */
+  /** A row to train; null: none is left that can be trained now. Nobody else here gets it until `settle`. */
   take(): Promise<Row | null> {
     const row = this.#turn.then(() => this.#take());
     this.#turn = row;

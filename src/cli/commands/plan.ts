@@ -97,7 +97,7 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   return given.require === "done" && !isAllDone(planned) ? exitCodes.locked : exitCodes.ok;
 }
 
-/** That there are no rows, as of a wrong root, is no word for done. */
+/** No rows at all (a wrong root, for example) do not count as done. */
 function isAllDone({ rows, counts }: Plan): boolean {
   return rows.length > 0 && counts.done === rows.length;
 }

@@ -22,8 +22,8 @@ export function nameWidthOf(rows: readonly PlannedRow[]): number {
 }
 
 /**
- * One line for each row: state, name, detail. With `pastOf` the evidence follows. On a terminal the detail is cut after 80
- * characters; name and state are never cut.
+ * One line for each row: state, name, detail. With `pastOf` the evidence follows. On a terminal a line is cut after 80
+ * characters, but state and name are always whole.
  */
 export function planLines(
   rows: readonly PlannedRow[],
@@ -154,7 +154,7 @@ export function estimateText(rows: readonly PlannedRow[], nowMs: number = Date.n
   return `Left: about ${durationText(seconds * 1000)} of training${until} (medians of ${from} runs)${rest}\n`;
 }
 
-/** `36 configurations: 20 done, 4 running, 5 free   (14:02:11, 0.2 s)`: the counts that are not zero. */
+/** `29 configurations: 20 done, 4 running, 5 free   (14:02:11, 0.2 s)`: the counts that are not zero. */
 export function countsLine({ rows, counts }: Plan, at: Date, tookMs: number): string {
   const order: readonly RowState[] = ["done", "running", "queued", "stale", "unknown", "blocked", "failed", "free"];
   const parts = order.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));

@@ -16,7 +16,7 @@ type JobList = Extract<SchedulerAnswer, { kind: "jobs" }>;
 
 /**
  * A job runs on though its training is dead: its script has gone on to another. Where its only host was asked and has nothing of
- * the training, the job is no sign of life; nor is it where the claim was that of a step with no other host. Pure.
+ * the training, the job is no sign of life. The same holds where the claim is that of a job step on one host. Pure.
  */
 export function withoutIdleJob(
   job: RecordedJob,

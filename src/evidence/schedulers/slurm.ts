@@ -50,7 +50,7 @@ export const slurm: SchedulerProbe = {
     const lostHosts = question.allRunning || anyOver || anyRequeued ? await lostNodes(question.run) : [];
     const boots = anyRequeued ? await nodeBoots(question.run) : new Map<string, number>();
     const own = process.getuid?.() ?? 0;
-    // A list with somebody else's job in it shows that it hides nobody's; else the settings tell.
+    // If another user's job is listed, jobs are not hidden. Else the settings are asked.
     const alone = question.allRunning && own !== 0 && listed.every(({ uid }) => uid === own);
     const hides = alone ? await hidesOthers(question.run) : null;
     const shown = jobs.map((job) => doubtEnd(job, lostHosts));

@@ -11,7 +11,7 @@ import { readMarker, readMarkerAt } from "./read-marker.ts";
 import { discard, temporaryPath } from "./temporary-file.ts";
 
 const successorSuffix = ".next";
-/** Successors that died, too. More of them are no crashes: something goes on making them. */
+/** At most so many successors that died, too. More are no crashes: something goes on making them. */
 const mostSuccessors = 50;
 
 /** Takes over a stale marker: ours replaces it, and its path is never free. `changed`: it is not the marker that was judged. */

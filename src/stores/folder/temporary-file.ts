@@ -57,7 +57,7 @@ export function discard(path: string): boolean {
   }
 }
 
-/** Each loss takes a claim of another stage with the same weights dir that begins in the same instant. */
+/** A file is lost only to a claim of another stage with the same weights dir that begins in the same instant. */
 const mostLosses = 10;
 
 /** Does again what failed because its file had vanished. */
