@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, type Stats, unlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { EnvironmentError } from "../model/errors.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { sha256Hex } from "../system/sha256.ts";
 
 /** sun_path of unix(7) has 108 bytes, the last of them NUL. */
 const longestPath = 107;
@@ -15,7 +15,7 @@ const stickyBit = 0o1000;
  * Throws an EnvironmentError where somebody else made the folder, or could replace it.
  */
 export function socketPath(shows: string, env: Readonly<Record<string, string | undefined>> = process.env): string {
-  const name = `board-${createHash("sha256").update(shows).digest("hex").slice(0, 8)}.sock`;
+  const name = `board-${sha256Hex(shows).slice(0, 8)}.sock`;
   const path = join(runtimeFolder(env.XDG_RUNTIME_DIR) ?? privateFolder(), name);
   if (Buffer.byteLength(path) <= longestPath) return path;
   throw new EnvironmentError(`${path} is too long for a socket`, {

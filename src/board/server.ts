@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
+import { sha256Hex } from "../system/sha256.ts";
 import { type Admission, admit } from "./admit.ts";
 import script from "./browser/board.browser.js" with { type: "text" };
 import style from "./browser/board.css" with { type: "text" };
@@ -34,7 +34,7 @@ export interface BoardServer {
 }
 
 const heartbeatMs = 15_000;
-const versionOf = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 8);
+const versionOf = (text: string) => sha256Hex(text).slice(0, 8);
 const files = { style: versionOf(style), script: versionOf(script) };
 
 const guards = {

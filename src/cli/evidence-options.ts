@@ -6,7 +6,7 @@ import { type HostName, isHostName } from "../model/host-name.ts";
 import { printable } from "../model/printable.ts";
 import type { Layout } from "../site/layout.ts";
 import { schedulers } from "../site/site-config.ts";
-import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
+import { examineWithRanks } from "../stores/ranks/examine-with-ranks.ts";
 import { choice, grouped, type ValuesOf, value } from "./command.ts";
 import { say } from "./output.ts";
 import { parsePositiveDuration } from "./units.ts";
@@ -44,7 +44,7 @@ export function examineFrom(
     onNote: (text) => say(`trainlock: ${printable(text)}`),
     ...watching,
   });
-  return knowingRanks(examine, site.lockPrimitive);
+  return examineWithRanks(examine, site.lockPrimitive);
 }
 
 /** `node01,node02`, for `flag`. */

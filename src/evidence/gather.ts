@@ -1,8 +1,8 @@
 import { messageOf } from "../model/errors.ts";
 import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
+import { markerEvidence } from "./bare-pid.ts";
 import { kernelLockEvidence } from "./kernel-lock.ts";
-import { markerEvidence } from "./marker-process.ts";
 import { recordedProcessEvidence } from "./recorded-process.ts";
 
 /** One way to find out. Resolves with what it found, also when that is nothing; never rejects. */

@@ -9,7 +9,7 @@ import type { Examine } from "../model/examine.ts";
 import { isPid } from "../model/pid.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout, type Site } from "../site/open-site.ts";
-import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
+import { examineWithRanks } from "../stores/ranks/examine-with-ranks.ts";
 import { readProcess } from "../system/processes/process-table.ts";
 import type { TrainingLockOptions } from "./training-lock.ts";
 
@@ -79,7 +79,7 @@ export function isPidRunning(pid: number): boolean {
 }
 
 function examineOf(layout: Layout): Examine {
-  return knowingRanks(makeExamine(remoteOptionsOf(layout.site)), layout.site.lockPrimitive);
+  return examineWithRanks(makeExamine(remoteOptionsOf(layout.site)), layout.site.lockPrimitive);
 }
 
 const nobodyListens = () => undefined;

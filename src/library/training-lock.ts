@@ -10,7 +10,7 @@ import type { Holder } from "../model/holder.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, configVariable, openSite } from "../site/open-site.ts";
 import { openStore } from "../stores/open-store.ts";
-import { knowingRanks } from "../stores/ranks/knowing-ranks.ts";
+import { examineWithRanks } from "../stores/ranks/examine-with-ranks.ts";
 import type { Busy, HeldLock } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
 import { LockHistory } from "./lock-history.ts";
@@ -72,7 +72,7 @@ export class TrainingLock {
     this.#configuration = configurationFor(this.#layout, options);
     this.#history = new LockHistory(this.#layout, this.#configuration);
     const { site } = this.#layout;
-    this.#examine = knowingRanks(makeExamine(remoteOptionsOf(site)), site.lockPrimitive);
+    this.#examine = examineWithRanks(makeExamine(remoteOptionsOf(site)), site.lockPrimitive);
   }
 
   /**

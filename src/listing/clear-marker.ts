@@ -9,7 +9,7 @@ import { generationOf, newOwnerRecord, withSection } from "../stores/claim-recor
 import { acquireLockToClear, excludesAllHosts } from "../stores/folder/claim-lock.ts";
 import type { KernelLock } from "../stores/folder/kernel-lock.ts";
 import { interpretFreeLock, isOfAnotherClaim, readLockRecord } from "../stores/folder/lock-file.ts";
-import { electSuccessor, removeDeadMarker, removeMarker } from "../stores/folder/marker-takeover.ts";
+import { electSuccessor, removeByRename, removeUnderKernelLock } from "../stores/folder/marker-takeover.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 import { openBeneath } from "../system/files/open-beneath.ts";
@@ -92,7 +92,7 @@ function removeUnderLock(kernel: KernelLock, weightsDir: string, marker: MarkerF
     kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
   };
   try {
-    return removeMarker(weightsDir, marker, process.pid, announce);
+    return removeUnderKernelLock(weightsDir, marker, process.pid, announce);
   } finally {
     if (written) kernel.write(previous.kind === "record" ? serializeOwnerRecord(previous.record) : Buffer.alloc(0));
   }
@@ -121,7 +121,7 @@ async function removeAsSuccessor(
   const takeover = await electSuccessor(weightsDir, marker, process.pid, announce, judge);
   if (takeover === "changed" || "objection" in takeover) return "changed";
   try {
-    return removeDeadMarker(weightsDir, takeover);
+    return removeByRename(weightsDir, takeover);
   } finally {
     takeover.successor.remove();
   }

@@ -5,12 +5,11 @@ import type { OwnerRecord } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import { kernelLockStem, type Layout, markerPath, markerRecordPath } from "../site/layout.ts";
 import { discard } from "../stores/folder/temporary-file.ts";
-import { isOver, unreleasedRecord } from "../stores/nested/living-claim.ts";
+import { holdsItsLock, isAncestor, isOver, unreleasedRecord } from "../stores/nested/surrounding-claim.ts";
 import { launchFrom } from "../stores/ranks/launch.ts";
 import { makeHeldFolder } from "../system/files/open-beneath.ts";
-import { flockHolderPids, holdsFlock } from "../system/processes/flock-holders.ts";
-import { readTreeProcess } from "../system/processes/process-tree.ts";
-import { thisHost } from "../system/processes/this-host.ts";
+import { flockHolderPids } from "../system/processes/flock-holders.ts";
+import { ancestorsOf } from "../system/processes/process-tree.ts";
 import type { Answer } from "./answer.ts";
 
 /** A program inside a program inside a run is a level deeper; nobody nests deeper than this on purpose. */
@@ -31,7 +30,8 @@ export async function claimAround(layout: Layout, configuration: Configuration):
   const record = await unreleasedRecord(layout, configuration);
   if (record === null || record.trainlock?.token !== token || record.trainlock.generation === null) return null;
   // The variables alone prove nothing: jobs that a training submits inherit them.
-  if (!isAbove(record) && !callerHasLock(layout.kernelLockPath(configuration))) return null;
+  const caller = process.ppid;
+  if (!isAncestor(record, caller) && !holdsItsLock(layout, configuration, caller)) return null;
   return (await isOver(layout, configuration, record)) ? null : record;
 }
 
@@ -49,7 +49,7 @@ export function joinClaim(
   const branch = launch === null || (launch.size ?? 1) < 2 ? token : `${token}.rank${launch.rank}`;
   const stem = join(dirname(lockPath), `${kernelLockStem(lockPath)}.`);
   makeHeldFolder(dirname(lockPath)).close();
-  const own = ancestors();
+  const own = ancestorsOf(process.ppid);
   let path = "";
   for (let level = 1; level <= mostLevels; level += 1) {
     path = `${stem}${branch}.${level}${suffix}`;
@@ -76,26 +76,6 @@ export function joinClaim(
   const { pid, hostname, user, acquiredAt, jobId } = around;
   const holder = { pid, hostname, user, jobId, acquiredAt, generation: around.trainlock?.generation ?? null };
   return { say: "busy", holder, status: "active", label: "ACTIVE", path, wait_file: path, kernel_lock: true, evidence };
-}
-
-/** PIDs of the caller and of all above it. */
-function ancestors(): ReadonlySet<number> {
-  const chain = new Set<number>();
-  for (let at = process.ppid; at > 0 && !chain.has(at); at = readTreeProcess(at)?.parent ?? 0) chain.add(at);
-  return chain;
-}
-
-/** Whether the owner of a record has started the caller: the same process, and no later one with its PID. */
-function isAbove({ pid, trainlock }: OwnerRecord): boolean {
-  const { bootId, pidNamespace } = thisHost();
-  if (pid === null || pid === process.ppid || trainlock?.bootId !== bootId || trainlock.pidNamespace !== pidNamespace)
-    return false;
-  return ancestors().has(pid) && readTreeProcess(pid)?.startTimeTicks === trainlock.startTimeTicks;
-}
-
-function callerHasLock(path: string): boolean {
-  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return stats !== undefined && holdsFlock(process.ppid, { path, dev: stats.dev, ino: stats.ino });
 }
 
 /**

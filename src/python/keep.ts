@@ -11,6 +11,7 @@ import type { LineSocket } from "../system/processes/line-socket.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import { readLines } from "../system/processes/read-lines.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
+import { jobSignals } from "../system/processes/signals.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { trainingProcesses } from "../system/processes/training-processes.ts";
 import { busyAnswer, claimAnswer } from "./acquire.ts";
@@ -19,8 +20,6 @@ import { ClaimHistory } from "./claim-history.ts";
 import { parseRequest, protocolVersion, type RequestOf } from "./messages.ts";
 import { settledRow } from "./settled-row.ts";
 
-/** What ends a job ends its programs; a claim in a store has to outlast them. */
-const notOurs: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"];
 const lookAgainMs = 1000;
 
 /**
@@ -40,7 +39,7 @@ export function startPythonKeeper(): void {
 
 /** A keeper's whole life: one attempt at the claim, and then it keeps it for as long as the program's end of the socket is open. */
 export async function keepForPython(socket: LineSocket, version: string): Promise<void> {
-  for (const signal of notOurs) process.on(signal, () => undefined);
+  for (const signal of jobSignals) process.on(signal, () => undefined);
   const line = socket.receive()?.line ?? "";
   const request = parseRequest(line);
   if (request?.do !== "acquire") return;

@@ -22,9 +22,6 @@ export function guardTree(killAfterMs: number): Promise<void> {
   });
 }
 
-/** Signals for the terminal's users, or for the job's, are not for the guard: it ends when its wrapper does. */
-export const guardIgnores = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
-
 function identitiesIn(line: string): ProcessIdentity[] {
   return (JSON.parse(line) as [number, number][]).map(([pid, startTimeTicks]) => ({ pid, startTimeTicks }));
 }

@@ -88,7 +88,7 @@ const defaultTemplates = new WeakMap<SiteConfig, readonly Template[]>();
 function defaultTemplate({ dimensions }: SiteConfig): Template {
   const field = (name: string): Segment[number] => ({ kind: "field", field: name, filters: [] });
   return {
-    text: "WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}{dimensions}",
+    text: `WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}${dimensions.length === 0 ? "" : "{dimensions}"}`,
     segments: [
       [{ kind: "literal", text: "WEIGHTS" }],
       [field("strategy")],

@@ -6,6 +6,7 @@ import {
   type Filter,
   filterNames,
   fixedFields,
+  optionalFields,
   type Part,
   type Segment,
   type Template,
@@ -13,8 +14,6 @@ import {
 } from "./template.ts";
 import { conflictOf, faultOf } from "./template-faults.ts";
 import type { YamlValue } from "./yaml-reader.ts";
-
-const optionalFields: readonly string[] = ["ratio", "aux_loss", "stage"];
 
 /** The weights templates; refused here when folders could not be led back to configurations, or to more than one. */
 export function readWeights(value: YamlValue, vocabulary: Vocabulary): readonly Template[] {

@@ -1,3 +1,4 @@
+import { templatesOf } from "./declared-layout.ts";
 import { configVariable, openSite, type Site } from "./open-site.ts";
 import { rootVariables } from "./root.ts";
 import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
@@ -57,9 +58,7 @@ function storeSettings(store: StoreSettings | null, origins: StoreOrigins | null
 }
 
 function declaredSettings(config: SiteConfig): readonly (readonly [string, Setting["value"]])[] {
-  const { strategies, models, datasets, dimensions, weights, ssh, timeouts } = config;
-  const defaultWeights = "WEIGHTS/{strategy}/{dataset|lower}_cd/{model}{ratio}{aux_loss}";
-  const suffix = dimensions.length === 0 ? "" : "{dimensions}";
+  const { strategies, models, datasets, dimensions, ssh, timeouts } = config;
   const { progress } = config;
   return [
     ["lock_primitive", config.lockPrimitive],
@@ -67,7 +66,7 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ["models", models],
     ["datasets", datasets],
     ["dimensions", dimensions.map((d) => `${d.name} (${d.type}${d.optional ? ", optional" : ""}) as ${d.prefix}…`)],
-    ["weights", weights.length === 0 ? [defaultWeights + suffix] : weights.map(({ text }) => text)],
+    ["weights", templatesOf(config).map(({ text }) => text)],
     ["links", config.links],
     ["done.when", config.done?.when ?? []],
     ["done.min_size", config.done?.minBytes ?? null],

@@ -2,6 +2,7 @@ import { excludeEachOther, pinned } from "./condition.ts";
 import {
   affixes,
   closedTexts,
+  optionalFields,
   type Part,
   type Segment,
   segmentPattern,
@@ -82,7 +83,7 @@ function separates(open: Part & { kind: "field" }, between: string, vocabulary: 
 }
 
 function isOptional(part: Part & { kind: "field" }, { dimensions }: Vocabulary): boolean {
-  if (["ratio", "aux_loss", "stage"].includes(part.field)) return true;
+  if (optionalFields.includes(part.field)) return true;
   return dimensions.find(({ name }) => name === part.field)?.optional ?? false;
 }
 

@@ -34,6 +34,8 @@ export interface Vocabulary {
 }
 
 /** The fields that a template may contain, besides the site's dimensions. `template-faults.ts` says what is refused. */
+/** Those of the fixed fields that a configuration may leave out. */
+export const optionalFields: readonly string[] = ["ratio", "aux_loss", "stage"];
 export const fixedFields = ["strategy", "dataset", "model", "ratio", "aux_loss", "stage"] as const;
 
 export function filtered(text: string, filters: readonly Filter[]): string {
@@ -95,7 +97,7 @@ function fieldPattern(part: Part & { kind: "field" }, { dimensions, datasets }: 
             : part.field === "stage" && !part.filters.includes("bare")
               ? "([^/]+?_)"
               : free;
-  const optional = part.field === "ratio" || part.field === "aux_loss" || part.field === "stage" || dimension?.optional;
+  const optional = optionalFields.includes(part.field) || dimension?.optional;
   return `(?:${before}${value}${after})${optional ? "?" : ""}`;
 }
 

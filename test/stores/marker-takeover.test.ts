@@ -5,8 +5,8 @@ import type { MarkerFacts } from "../../src/model/lock-facts.ts";
 import { placeMarker } from "../../src/stores/folder/marker.ts";
 import {
   electSuccessor,
-  removeDeadMarker,
-  replaceDeadMarker,
+  removeByRename,
+  replaceAsSuccessor,
   sweepSuccessors,
   type Takeover,
 } from "../../src/stores/folder/marker-takeover.ts";
@@ -60,17 +60,17 @@ test("a successor who died after the exchange is taken over from where it stands
   renameSync(join(folder, ".training_lock"), first.successor.path);
   renameSync(join(folder, "its own"), join(folder, ".training_lock"));
   const next = takeoverOf(await electSuccessor(folder, markerIn(folder), 101, untold, everybodyIsDead));
-  expect(replaceDeadMarker(folder, next, false)).toMatchObject({ path: join(folder, ".training_lock") });
+  expect(replaceAsSuccessor(folder, next, false)).toMatchObject({ path: join(folder, ".training_lock") });
   expect(readFileSync(join(folder, ".training_lock"), "utf8")).toBe("101\n");
 });
 
 test("who judged the dead marker before it was replaced cannot replace what came after it", async () => {
   const { folder, dead } = await deadMarker();
   const first = takeoverOf(await electSuccessor(folder, dead, 100, untold, everybodyIsDead));
-  expect(typeof replaceDeadMarker(folder, first, false)).toBe("object");
+  expect(typeof replaceAsSuccessor(folder, first, false)).toBe("object");
   const late = takeoverOf(await electSuccessor(folder, dead, 101, untold, everybodyIsDead));
-  expect(replaceDeadMarker(folder, late, false)).toBe("changed");
-  expect(removeDeadMarker(folder, late)).toBe("changed");
+  expect(replaceAsSuccessor(folder, late, false)).toBe("changed");
+  expect(removeByRename(folder, late)).toBe("changed");
   late.successor.remove();
   expect(readFileSync(join(folder, ".training_lock"), "utf8")).toBe("100\n");
 });
@@ -79,7 +79,7 @@ test("a successor whose dead marker was removed by hand places nothing", async (
   const { folder, dead } = await deadMarker();
   const { successor, ...rest } = takeoverOf(await electSuccessor(folder, dead, 100, untold, everybodyIsDead));
   renameSync(join(folder, ".training_lock"), join(folder, "away"));
-  expect(replaceDeadMarker(folder, { successor, ...rest }, true)).toBe("changed");
+  expect(replaceAsSuccessor(folder, { successor, ...rest }, true)).toBe("changed");
   expect(existsSync(join(folder, ".training_lock"))).toBe(false);
   expect(placeMarker(folder, 7, untold)).not.toBe("occupied");
 });
@@ -88,7 +88,7 @@ test("what is moved away is gone with all that spoke of it", async () => {
   const { folder, dead } = await deadMarker();
   takeoverOf(await electSuccessor(folder, dead, 100, untold, everybodyIsDead));
   const second = takeoverOf(await electSuccessor(folder, dead, 101, untold, everybodyIsDead));
-  expect(removeDeadMarker(folder, second)).toBe("removed");
+  expect(removeByRename(folder, second)).toBe("removed");
   second.successor.remove();
   expect(readdirSync(folder)).toEqual([]);
 });

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Evidence } from "../../model/evidence.ts";
 import type { LivingProcess } from "../../model/holder.ts";
 import { type HostName, sameHost } from "../../model/host-name.ts";
+import { ticksPerSecond } from "../../system/processes/proc-files.ts";
 import { isOurFile, realFolderOf } from "../open-files.ts";
 import type { HostReply } from "./ask-host.ts";
 import { type HostAnswer, type HostProcess, livingOn } from "./host-answer.ts";
@@ -12,7 +13,6 @@ const doubt = (detail: string): Evidence => ({ source: "ssh", says: "unknown", b
 /** Processes this much younger than the lock are no writers of it; less may be clocks that differ. */
 const clockSlackSeconds = 2;
 const clockDoubtSeconds = 300;
-const ticksPerSecond = 100;
 /** The owner that NFS and user namespaces show for users they cannot name. */
 const nobody = 65_534;
 

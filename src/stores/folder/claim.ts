@@ -23,7 +23,7 @@ import {
   recordedCommand,
   withSection,
 } from "../claim-record.ts";
-import { knowingRanks } from "../ranks/knowing-ranks.ts";
+import { examineWithRanks } from "../ranks/examine-with-ranks.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { markerBehindLink } from "./behind-link.ts";
 import { steadyCheckMs } from "./check-schedule.ts";
@@ -65,7 +65,7 @@ export function claimStore(
   examineOthers: Examine,
   { checkEveryMs = steadyCheckMs, acquireLock = acquireClaimLock, owner, leftLock }: ClaimOptions = {},
 ): LockStore {
-  const examine = knowingRanks(examineOthers, layout.site.lockPrimitive);
+  const examine = examineWithRanks(examineOthers, layout.site.lockPrimitive);
   const context =
     leftLock === undefined
       ? { layout, examine, acquireLock }

@@ -14,7 +14,7 @@ import { CheckSchedule } from "./check-schedule.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
 import type { KernelLock } from "./kernel-lock.ts";
 import { type PlacedMarker, placeMarker } from "./marker.ts";
-import { replaceMarker } from "./marker-takeover.ts";
+import { replaceUnderKernelLock } from "./marker-takeover.ts";
 import { readMarker, readMarkerRecord } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
 
@@ -195,7 +195,7 @@ export class HeldClaim implements HeldLock {
     const isCopied = isOtherFile && this.#isOurs(readMarkerRecord(this.#weightsDir).reading);
     if (there === null || there.pid !== this.#pid() || !isCopied) return null;
     return this.#beneath((folder) => {
-      const replaced = replaceMarker(folder, there, this.#pid(), (inode) => this.#rememberMarker(inode));
+      const replaced = replaceUnderKernelLock(folder, there, this.#pid(), (inode) => this.#rememberMarker(inode));
       return replaced === "changed" ? null : replaced.knownAs(this.#marker.path);
     });
   }

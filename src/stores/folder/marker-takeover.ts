@@ -15,7 +15,7 @@ const successorSuffix = ".next";
 const mostSuccessors = 50;
 
 /** Takes over a stale marker: ours replaces it, and its path is never free. `changed`: it is not the marker that was judged. */
-export function replaceMarker(
+export function replaceUnderKernelLock(
   weightsDir: string,
   dead: MarkerFacts,
   pid: number,
@@ -46,21 +46,28 @@ function exchangeMarker(
   return withTemporaryMarker<"changed" | "unable">(path, pid, (temporary, own) => {
     if (!isMarker(path, dead)) return "changed";
     announce(own.ino);
-    const exchanged = exchangePaths(temporary, path);
-    if (exchanged === "unsupported") return "unable";
-    if (exchanged !== "exchanged") {
-      if (exchanged.errno === "ENOENT") return "changed";
-      const owners = `${ownerOf(path)}; ${ownerOf(weightsDir)}`;
-      throw systemError("replace the marker", path, exchanged.errno, undefined, owners);
-    }
-    let taken = false;
-    try {
-      taken = isMarker(temporary, dead);
-    } finally {
-      if (!taken) returnMarker(temporary, path);
-    }
-    return taken ? "placed" : "changed";
+    const exchanged = exchangeFor(temporary, dead, weightsDir);
+    return exchanged === "exchanged" ? "placed" : exchanged;
   });
+}
+
+/** Exchanges a file with the marker, and returns what came out if it is not the dead one. */
+function exchangeFor(ours: string, dead: MarkerFacts, weightsDir: string): "exchanged" | "changed" | "unable" {
+  const path = markerPath(weightsDir);
+  const exchanged = exchangePaths(ours, path);
+  if (exchanged === "unsupported") return "unable";
+  if (exchanged !== "exchanged") {
+    if (exchanged.errno === "ENOENT") return "changed";
+    const owners = `${ownerOf(path)}; ${ownerOf(weightsDir)}`;
+    throw systemError("replace the marker", path, exchanged.errno, undefined, owners);
+  }
+  let taken = false;
+  try {
+    taken = isMarker(ours, dead);
+  } finally {
+    if (!taken) returnMarker(ours, path);
+  }
+  return taken ? "exchanged" : "changed";
 }
 
 /**
@@ -77,7 +84,7 @@ export function returnMarker(living: string, path: string): void {
  * So the marker that is removed in the end is ours, and a job that placed its marker meanwhile gets it back. If files cannot
  * be exchanged, the marker is renamed and checked. If it is another's, a link returns it.
  */
-export function removeMarker(
+export function removeUnderKernelLock(
   weightsDir: string,
   judged: MarkerFacts,
   pid: number,
@@ -85,7 +92,7 @@ export function removeMarker(
 ): "removed" | "changed" {
   const placed = exchangeMarker(weightsDir, judged, pid, announce);
   if (placed === "changed") return "changed";
-  if (placed === "unable") return removeDeadMarker(weightsDir, { dead: [judged] });
+  if (placed === "unable") return removeByRename(weightsDir, { dead: [judged] });
   return placed.remove() ? "removed" : "changed";
 }
 
@@ -139,7 +146,7 @@ export async function electSuccessor<T>(
  * its place. Where files cannot be exchanged `mayRename` decides: by a rename after one more look, or `unable`, and nothing is
  * taken over.
  */
-export function replaceDeadMarker(
+export function replaceAsSuccessor(
   weightsDir: string,
   { dead, successor }: Takeover,
   mayRename: boolean,
@@ -147,30 +154,18 @@ export function replaceDeadMarker(
   const path = markerPath(weightsDir);
   const there = dead.find((marker) => isMarker(path, marker));
   if (there === undefined) return "changed";
-  const exchanged = exchangePaths(successor.path, path);
-  if (exchanged === "unsupported") {
-    if (!mayRename) return "unable";
+  const exchanged = exchangeFor(successor.path, there, weightsDir);
+  if (exchanged === "changed" || (exchanged === "unable" && !mayRename)) return exchanged;
+  if (exchanged === "exchanged") discard(successor.path);
+  else {
     if (!isMarker(path, there)) return "changed";
     renameSync(successor.path, path);
-    return successor.knownAs(path);
   }
-  if (exchanged !== "exchanged") {
-    if (exchanged.errno === "ENOENT") return "changed";
-    throw systemError("replace the marker", path, exchanged.errno);
-  }
-  let taken = false;
-  try {
-    taken = isMarker(successor.path, there);
-  } finally {
-    if (!taken) returnMarker(successor.path, path);
-  }
-  if (!taken) return "changed";
-  discard(successor.path);
   return successor.knownAs(path);
 }
 
 /** Removes the dead marker by a rename, and checks what was moved: a marker that was not judged is returned if its place is free. */
-export function removeDeadMarker(weightsDir: string, { dead }: Pick<Takeover, "dead">): "removed" | "changed" {
+export function removeByRename(weightsDir: string, { dead }: Pick<Takeover, "dead">): "removed" | "changed" {
   const path = markerPath(weightsDir);
   const there = dead.find((marker) => isMarker(path, marker));
   if (there === undefined) return "changed";

@@ -7,7 +7,7 @@ import type { Busy } from "../store.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
 import { busyMarker, judgeMarker, type MarkerContext, type MarkerOwner } from "./judge-owner.ts";
 import { type Announce, type PlacedMarker, placeMarker } from "./marker.ts";
-import { electSuccessor, replaceDeadMarker, replaceMarker } from "./marker-takeover.ts";
+import { electSuccessor, replaceAsSuccessor, replaceUnderKernelLock } from "./marker-takeover.ts";
 import { readMarker } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
 
@@ -61,7 +61,7 @@ async function takeOver(
     if (kernel.excludes && owner.record !== null && owner.onlyElsewhere)
       writeMarkerRecord(folder, serializeOwnerRecord(owner.record));
     if (!excludesAllHosts(kernel)) return await takeOverAsSuccessor(context, marker, owner, pid, announce);
-    return replaceMarker(folder, marker, pid, announce);
+    return replaceUnderKernelLock(folder, marker, pid, announce);
   } finally {
     owner.otherLock?.release();
   }
@@ -86,7 +86,7 @@ async function takeOverAsSuccessor(
   if ("objection" in takeover) return { busy: takeover.objection };
   let placed: PlacedMarker | "changed" | "unable" = "changed";
   try {
-    placed = replaceDeadMarker(folder, takeover, context.kernel.excludes);
+    placed = replaceAsSuccessor(folder, takeover, context.kernel.excludes);
   } finally {
     if (typeof placed === "string") takeover.successor.remove();
   }

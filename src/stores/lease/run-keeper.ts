@@ -4,29 +4,19 @@ import { openEtcd } from "../../etcd/open-etcd.ts";
 import { messageOf } from "../../model/errors.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
 import { readLines } from "../../system/processes/read-lines.ts";
+import { jobSignals } from "../../system/processes/signals.ts";
 import type { NewClaim } from "./claim-transactions.ts";
 import { CommandGuard } from "./command-guard.ts";
 import { type ClaimText, type FaultText, lineOf, type Report, type Request } from "./keeper-messages.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { leaseTimes } from "./lease-times.ts";
 
-/** These signals end a job's commands; the lease has to outlast the commands. */
-const ignoredSignals: readonly NodeJS.Signals[] = [
-  "SIGTERM",
-  "SIGINT",
-  "SIGHUP",
-  "SIGQUIT",
-  "SIGUSR1",
-  "SIGUSR2",
-  "SIGPIPE",
-];
-
 /**
  * A keeper's whole life: it keeps what its wrapper asks for, and renews the lease until the wrapper releases it. When the wrapper
  * is gone without that, it keeps the lease for as long as the command runs.
  */
 export async function runKeeper(): Promise<void> {
-  for (const signal of ignoredSignals) process.on(signal, () => undefined);
+  for (const signal of jobSignals) process.on(signal, () => undefined);
   nameProcess("lease-keeper");
   process.chdir("/");
   process.stdout.on("error", () => undefined);

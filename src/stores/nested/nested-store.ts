@@ -9,7 +9,7 @@ import { steadyCheckMs } from "../folder/check-schedule.ts";
 import { readMarkerRecord } from "../folder/read-marker.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { type InnerLock, rankAbove, takeInnerLock } from "./inner-lock.ts";
-import { holdsItsLock, isOurAncestor, isOver, isWhereItWasMade, unreleasedRecord } from "./living-claim.ts";
+import { holdsItsLock, isAncestor, isOver, isWhereItWasMade, unreleasedRecord } from "./surrounding-claim.ts";
 
 const pollMs = 500;
 
@@ -43,7 +43,7 @@ async function outerClaim({ layout, token }: Nesting, configuration: Configurati
   const record = await unreleasedRecord(layout, configuration);
   if (record === null || record.trainlock?.token !== token) return null;
   const isInside =
-    isOurAncestor(record) ||
+    isAncestor(record) ||
     holdsItsLock(layout, configuration) ||
     rankAbove(layout.kernelLockPath(configuration), token) !== null;
   // In another job, or on another host, the variables were only inherited.
@@ -118,7 +118,7 @@ function mayBeAncestor({ holder: { pid } }: Busy): boolean {
 async function refuseOwnAncestor({ layout, token }: Nesting, configuration: Configuration): Promise<void> {
   const beside = recordIn(readMarkerRecord(layout.weightsDir(configuration)).reading);
   for (const record of [await unreleasedRecord(layout, configuration), beside]) {
-    if (record === null || isReleased(record) || !isOurAncestor(record)) continue;
+    if (record === null || isReleased(record) || !isAncestor(record)) continue;
     const theirs = record.trainlock?.configuration ?? null;
     const isOther = theirs !== null && record.trainlock?.token === token;
     const why = isOther

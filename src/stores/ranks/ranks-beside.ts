@@ -1,4 +1,5 @@
 import { readlinkSync } from "node:fs";
+import { rootVariables } from "../../site/root.ts";
 import { listedPids, readProcText } from "../../system/processes/proc-files.ts";
 import { readTreeProcess } from "../../system/processes/process-tree.ts";
 import type { Launch } from "./launch.ts";
@@ -37,9 +38,6 @@ function ranksBeside(launch: Launch): RankBeside[] {
   return found.filter(({ parent }) => !pids.has(parent));
 }
 
-/** The variables that, with the arguments, decide which lock a wrapper asks for. */
-const rootVariables = ["TRAINLOCK_ROOT", "AWARE_DATA_ROOT", "PROVE_ROOT"] as const;
-
 function rankOf(pid: number, { variables, rankVariable }: Launch): RankBeside | null {
   if (!runsThisProgram(pid) || optionsOf(pid) !== optionsOf(process.pid)) return null;
   const theirs = new Map(
@@ -49,6 +47,7 @@ function rankOf(pid: number, { variables, rankVariable }: Launch): RankBeside | 
     }),
   );
   const rank = theirs.get(rankVariable);
+  // These, with the arguments, decide which lock a wrapper asks for.
   const own = { ...variables, ...Object.fromEntries(rootVariables.map((name) => [name, process.env[name]])) };
   const isAlike = Object.entries(own).every(([name, value]) => theirs.get(name) === value);
   const found = isAlike && rank !== undefined && /^\d{1,9}$/.test(rank) ? readTreeProcess(pid) : null;

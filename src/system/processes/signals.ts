@@ -57,6 +57,9 @@ export const stopSignals: ReadonlySet<string> = new Set([
   "SIGUSR2",
 ]);
 
+/** By these a scheduler or a terminal ends a job. What watches over a claim or a tree ignores them: it must outlast the job. */
+export const jobSignals = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"] as const;
+
 export function signalNumber(name: NodeJS.Signals): number {
   return constants.signals[name];
 }

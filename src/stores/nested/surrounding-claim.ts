@@ -43,21 +43,21 @@ export async function isOver(layout: Layout, configuration: Configuration, recor
   return (await claimStatusOf({ lockPath, weightsDir, token, generation, configuration: null })).held === false;
 }
 
-/** Whether the wrapper of a record is above this process: the same process, and no later one with its PID. */
-export function isOurAncestor({ pid, trainlock }: OwnerRecord): boolean {
+/** Whether the wrapper of a record is above a process: the same wrapper, and no later process with its PID. */
+export function isAncestor({ pid, trainlock }: OwnerRecord, of = process.pid): boolean {
   const { bootId, pidNamespace } = thisHost();
   if (pid === null || trainlock === null || trainlock.bootId === null || trainlock.startTimeTicks === null)
     return false;
   if (trainlock.bootId !== bootId || trainlock.pidNamespace !== pidNamespace) return false;
-  if (pid === process.pid || !ancestorsOf(process.pid).has(pid)) return false;
+  if (pid === of || !ancestorsOf(of).has(pid)) return false;
   return readTreeProcess(pid)?.startTimeTicks === trainlock.startTimeTicks;
 }
 
-/** Whether this process was handed the descriptor under which the kernel lock is held. */
-export function holdsItsLock(layout: Layout, configuration: Configuration): boolean {
+/** Whether a process was handed the descriptor under which the kernel lock is held. */
+export function holdsItsLock(layout: Layout, configuration: Configuration, pid = process.pid): boolean {
   const path = layout.kernelLockPath(configuration);
   const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return stats !== undefined && holdsFlock(process.pid, { path, dev: stats.dev, ino: stats.ino });
+  return stats !== undefined && holdsFlock(pid, { path, dev: stats.dev, ino: stats.ino });
 }
 
 /** Whether this process runs where a claim was made: in the same run of the same job; without a job, on the same boot. */

@@ -11,7 +11,7 @@ import { findStatuses, type JoinedRank, joinedRanks, locksWithLaunches } from ".
  * Other ranks of a launch may still run when rank 0 is dead. So a claim with a dead owner is not stale while a rank of its launch
  * runs, or may run.
  */
-export function knowingRanks(examine: Examine, primitive: LockPrimitive): Examine {
+export function examineWithRanks(examine: Examine, primitive: LockPrimitive): Examine {
   const mayHaveRanks = rememberingFolders();
   return async (facts) => {
     const examined = await examine(facts);
