@@ -1,12 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { configuration } from "../support/configuration.ts";
+import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { environment, executable } from "../support/trainlock.ts";
+import { leavesTrace, livingOf, readOrEmpty, treeProgram } from "./tree-processes.ts";
 
-const tree = fileURLToPath(new URL("tree.pl", import.meta.url));
 const steps = ["session", "group", "orphan", "daemon", "two", "close", "clear"] as const;
 const victims = [
   "nobody",
@@ -33,11 +32,29 @@ export interface Round {
   readonly where: string;
   readonly shape: readonly string[];
   readonly victim: Victim;
-  /** Seconds for which the first and the last pair of trainings ran at once. */
-  readonly overlaps: readonly number[];
+  /** The training whose wrapper was killed; null: no wrapper was. */
+  readonly killed: Killed | null;
+  readonly overlaps: readonly Overlap[];
   /** How many trainings wrote anything. */
   readonly trained: number;
   readonly exitCodes: readonly (number | null)[];
+}
+
+/** Times are seconds by CLOCK_MONOTONIC, as the workers write them. */
+export interface Killed {
+  readonly label: string;
+  /** How long it had trained by then. */
+  readonly trainedSeconds: number;
+  /** When a process of it was last seen that leaves a trace of its claim. */
+  readonly tracedUntil: number;
+}
+
+/** Two trainings had a moment in common. */
+export interface Overlap {
+  readonly labels: readonly [string, string];
+  /** When the later one had begun. */
+  readonly from: number;
+  readonly seconds: number;
 }
 
 /** Numbers that come again with the same seed. */
@@ -63,43 +80,65 @@ export async function playRound(root: string, number: number, where: Where, rand
   const shape = Array.from({ length: 1 + Math.floor(random() * 4) }, () => pick(steps));
   const victim = pick(victims);
   const deaf = random() < 0.3 ? ".deaf" : "";
-  const labels = ["a", "b", "c"].map((name) => `${number}.${name}${deaf}`);
-  const runs = labels.map((label) => {
-    const seconds = (0.2 + random() * 0.6).toFixed(2);
-    const command = ["perl", tree, journal, label, seconds, ...shape];
-    const options = ["--wait=25s", "--kill-after", "300ms", ...where.options];
+  // Some train for so long that their wrapper has noted every process of them.
+  const slower = random() < 0.1 ? 4 : 1;
+  const runs = ["a", "b", "c"].map((name) => {
+    const label = `${number}.${name}${deaf}`;
+    const seconds = (slower * (0.2 + random() * 0.6)).toFixed(2);
+    const command = ["perl", treeProgram, journal, label, seconds, ...shape];
+    const options = ["--wait=40s", "--kill-after", "300ms", ...where.options];
     const run = where.unlocked ? [] : [executable, "run", ...of.args, ...options, "--"];
-    const call = [...where.before, ...run, ...command];
-    return startQuietly(call, { ...where.env, TREE_ROUND: label });
+    return { label, ...startQuietly([...where.before, ...run, ...command], { ...where.env, TREE_ROUND: label }) };
   });
+  const labels = runs.map(({ label }) => label);
   const ended = Promise.all(runs.map(({ exitCode }) => exitCode));
-  if (victim !== "nobody") await killOne(journal, victim, random, ended);
+  let killed: Killed | null = null;
+  if (victim !== "nobody") {
+    const first = await firstToTrain(journal, ended);
+    await sleep(slower * random() * 400);
+    const wrapper = where.unlocked ? undefined : runs.find(({ label }) => label === first)?.pid;
+    killed = await killOne(of, journal, { label: first, wrapper }, victim, random);
+  }
   const exitCodes = await ended;
   const stillThere = () => livingOf(labels).length > 0;
   for (let looks = 0; stillThere() && looks < 200; looks += 1) await sleep(50);
-  return { where: where.name, shape, victim, ...judge(journal, labels), exitCodes };
+  return { where: where.name, shape, victim, killed, ...judge(journal, labels), exitCodes };
 }
 
 function startQuietly(call: readonly string[], env: Readonly<Record<string, string>>) {
   const [file = "", ...args] = call;
   const child: ChildProcess = spawn(file, args, { env: environment(env), stdio: "ignore" });
-  return { exitCode: new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code))) };
+  const exitCode = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
+  return { pid: child.pid, exitCode };
 }
 
-async function killOne(journal: string, victim: Victim, random: () => number, ended: Promise<unknown>): Promise<void> {
+/** The label of the training that began first; empty where all ended without one. */
+async function firstToTrain(journal: string, ended: Promise<unknown>): Promise<string> {
   let over = false;
   void ended.then(() => {
     over = true;
   });
-  let label = "";
-  while (label === "" && !over) {
-    label = readFileSync(journal, "utf8").split(" ")[0] ?? "";
+  for (;;) {
+    const label = readFileSync(journal, "utf8").split(" ")[0] ?? "";
+    if (label !== "" || over) return label;
     await sleep(5);
   }
-  await sleep(random() * 400);
+}
+
+interface Training {
+  readonly label: string;
+  readonly wrapper: number | undefined;
+}
+
+async function killOne(
+  of: TestConfiguration,
+  journal: string,
+  { label, wrapper }: Training,
+  victim: Victim,
+  random: () => number,
+): Promise<Killed | null> {
   const own = livingOf([label]);
-  const command = own.filter(({ parent }) => commandLine(parent).includes("trainlock"));
-  const wrapper = command[0]?.parent;
+  const command = own.filter(({ parent }) => parent === wrapper);
   const workers = own.filter(({ pid }) => !own.some(({ parent }) => parent === pid));
   const middle = own.filter((each) => !workers.includes(each) && !command.includes(each));
   const any = (from: readonly { pid: number }[]) => from.slice(Math.floor(random() * from.length)).slice(0, 1);
@@ -113,6 +152,28 @@ async function killOne(journal: string, victim: Victim, random: () => number, en
     "the wrapper and the command": [wrapper, command[0]?.pid],
   };
   for (const pid of chosen[victim]) if (pid !== undefined) killIfThere(pid);
+  if (wrapper === undefined || !chosen[victim].includes(wrapper)) return null;
+  const killedAt = monotonicSeconds();
+  const noted = [...notedBeside(of), ...command.map(({ pid }) => pid)];
+  const places = { lockFile: of.kernelLock, noted };
+  let tracedUntil = 0;
+  for (;;) {
+    const lookedAt = monotonicSeconds();
+    const living = livingOf([label]);
+    if (living.length === 0) break;
+    if (living.some(({ pid }) => leavesTrace(pid, places))) tracedUntil = lookedAt;
+    await sleep(10);
+  }
+  const begun = linesOf(journal).find((line) => line.label === label)?.at ?? killedAt;
+  return { label, trainedSeconds: killedAt - begun, tracedUntil };
+}
+
+const monotonicSeconds = () => Number(process.hrtime.bigint()) / 1e9;
+
+/** What the killed wrapper has noted. Read before the next one to train can have noted its own. */
+function notedBeside({ weightsDir }: TestConfiguration): number[] {
+  const text = readOrEmpty(join(weightsDir, ".training_lock.tree")) || "{}";
+  return (JSON.parse(text).processes ?? []).map(({ pid }: { pid: number }) => pid);
 }
 
 function killIfThere(pid: number): void {
@@ -123,40 +184,25 @@ function killIfThere(pid: number): void {
   }
 }
 
-/** The processes of trees with these labels, by their arguments. */
-function livingOf(labels: readonly string[]): { pid: number; parent: number }[] {
-  return readdirSync("/proc").flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    const args = commandLine(Number(name)).split("\0");
-    if (args[1] !== tree || !labels.includes(args[3] ?? "")) return [];
-    const parent = /^PPid:\t(\d+)$/m.exec(readOrEmpty(`/proc/${name}/status`))?.[1];
-    return [{ pid: Number(name), parent: Number(parent) }];
+function linesOf(journal: string): { label: string; at: number }[] {
+  const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").filter(Boolean) : [];
+  return lines.map((line) => {
+    const [label = "", , at] = line.split(" ");
+    return { label, at: Number(at) };
   });
 }
 
-const commandLine = (pid: number) => readOrEmpty(`/proc/${pid}/cmdline`);
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function judge(journal: string, labels: readonly string[]): { overlaps: number[]; trained: number } {
-  const times = new Map(labels.map((label) => [label, [] as number[]]));
-  for (const line of existsSync(journal) ? readFileSync(journal, "utf8").split("\n") : []) {
-    const [label = "", , at] = line.split(" ");
-    times.get(label)?.push(Number(at));
-  }
-  const spans = [...times.values()]
-    .filter((each) => each.length > 0)
-    .map((each) => [Math.min(...each), Math.max(...each)] as const);
-  const overlaps = spans.flatMap(([from, to], index) =>
-    spans.slice(index + 1).flatMap(([otherFrom, otherTo]) => {
-      const common = Math.min(to, otherTo) - Math.max(from, otherFrom);
-      return common > 0 ? [common] : [];
+function judge(journal: string, labels: readonly string[]): { overlaps: Overlap[]; trained: number } {
+  const lines = linesOf(journal);
+  const spans = labels.flatMap((label) => {
+    const times = lines.filter((line) => line.label === label).map(({ at }) => at);
+    return times.length === 0 ? [] : [{ label, from: Math.min(...times), to: Math.max(...times) }];
+  });
+  const overlaps = spans.flatMap((one, index) =>
+    spans.slice(index + 1).flatMap((other): Overlap[] => {
+      const from = Math.max(one.from, other.from);
+      const seconds = Math.min(one.to, other.to) - from;
+      return seconds > 0 ? [{ labels: [one.label, other.label], from, seconds }] : [];
     }),
   );
   return { overlaps, trained: spans.length };
