@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { durationText } from "../model/durations.ts";
+import { localDateTime } from "../model/local-time.ts";
 import script from "./browser/board.browser.js" with { type: "text" };
 import style from "./browser/board.css" with { type: "text" };
 import { pageHtml } from "./page.ts";
@@ -21,7 +22,7 @@ export function exportHtml(snapshot: Snapshot, { title, withNames, root, view, i
   const policy =
     `default-src 'none'; style-src '${hashOf(style)}'; script-src '${hashOf(script)}'; img-src data:; ` +
     "form-action 'none'; base-uri 'none'";
-  const until = new Date(snapshot.atMs + 2 * intervalMs).toLocaleString("sv");
+  const until = localDateTime(new Date(snapshot.atMs + 2 * intervalMs));
   return pageHtml(withNames ? snapshot : withoutNames(snapshot), view, {
     title,
     place: withNames ? root : "",

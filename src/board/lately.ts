@@ -1,5 +1,4 @@
-import { readEvents } from "../history/read-events.ts";
-import { type RunState, runsOf } from "../history/runs.ts";
+import { type RunState, readRuns } from "../history/runs.ts";
 import { savedHours } from "../history/saved-hours.ts";
 import { durationText } from "../model/durations.ts";
 import { lookUpUsers } from "../system/processes/users.ts";
@@ -28,7 +27,7 @@ const mostRuns = 10;
 
 /** Reads the history of the last days: who held what, and how many were turned away. */
 export async function readLately(lockDir: string, nowMs: number): Promise<Lately> {
-  const { runs, refusals } = runsOf(readEvents(lockDir, nowMs - days * 86_400_000).events);
+  const { runs, refusals } = readRuns(lockDir, { sinceMs: nowMs - days * 86_400_000 });
   const ended = runs.flatMap((run) => (run.endedMs === null ? [] : [{ ...run, endedMs: run.endedMs }]));
   const last = ended.sort((a, b) => b.endedMs - a.endedMs).slice(0, mostRuns);
   const users = await lookUpUsers([...new Set(last.map(({ uid }) => uid))], []);

@@ -1,4 +1,5 @@
 import { type RowState, rowStates } from "../grid/row-state.ts";
+import { localDateTime } from "../model/local-time.ts";
 import { stuckStates } from "./board-row.ts";
 import { escapeHtml } from "./html.ts";
 import { latelyHtml } from "./lately.ts";
@@ -37,7 +38,7 @@ export function pageHtml(snapshot: Snapshot, view: View, settings: PageSettings)
   const attributes = Object.entries({ ...data, version: snapshot.version, at: Math.round(atMs / 1000) })
     .map(([name, value]) => ` data-${name}="${escapeHtml(String(value))}"`)
     .join("");
-  const time = new Date(atMs).toLocaleString("sv");
+  const time = localDateTime(new Date(atMs));
   return `<!doctype html>
 <html lang=en${attributes}>
 <head><meta charset=utf-8>

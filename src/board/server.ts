@@ -1,4 +1,5 @@
 import { rmSync } from "node:fs";
+import { localDateTime } from "../model/local-time.ts";
 import { sha256Hex } from "../system/sha256.ts";
 import { type Admission, admit } from "./admit.ts";
 import script from "./browser/board.browser.js" with { type: "text" };
@@ -179,7 +180,7 @@ class Board implements BoardServer {
           }
         };
         const unwatch = scanner.watch(({ version, atMs }) => {
-          const news = { version, at: Math.round(atMs / 1000), time: new Date(atMs).toLocaleString("sv") };
+          const news = { version, at: Math.round(atMs / 1000), time: localDateTime(new Date(atMs)) };
           send(`event: scan\ndata: ${JSON.stringify(news)}\n\n`);
         });
         const heartbeat = setInterval(() => send(": \n\n"), heartbeatMs);

@@ -4,7 +4,10 @@ import { gridSource, readGrid } from "../grid/read-grid.ts";
 import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
 import { UsageError } from "../model/errors.ts";
 import { type DoneRule, doneRuleFor } from "../run/done-rule.ts";
+import type { DoneDeclaration } from "../site/done-declaration.ts";
+import { templateOf } from "../site/done-in-force.ts";
 import type { Layout } from "../site/layout.ts";
+import type { Template } from "../site/template.ts";
 import type { ChosenRows } from "../work/grid-on-disk.ts";
 import { repeatedValue, type ValuesOf, value } from "./command.ts";
 import { type DoneOptions, doneDeclarationFrom } from "./done-options.ts";
@@ -62,5 +65,13 @@ export async function givenGrid(
 /** The done rule of each row, key by key: what the call says, then the row's block, its template, the site. */
 export function rowRules(layout: Layout, given: DoneOptions): (row: Row) => DoneRule {
   const declared = doneDeclarationFrom(given);
-  return ({ configuration, settings }) => doneRuleFor(layout, configuration, declared, settings.done);
+  // Of a hundred thousand rows few blocks and templates differ.
+  const known = new Map<DoneDeclaration | null, Map<Template | undefined, DoneRule>>();
+  return ({ configuration, settings: { done } }) => {
+    const template = templateOf(layout.site, configuration);
+    const ofBlock = known.get(done) ?? new Map<Template | undefined, DoneRule>();
+    const rule = ofBlock.get(template) ?? doneRuleFor(layout, configuration, declared, done);
+    known.set(done, ofBlock.set(template, rule));
+    return rule;
+  };
 }

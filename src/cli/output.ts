@@ -62,7 +62,30 @@ export function sayInPlace(text: string): void {
 const unprintable = /[\u007f-\u009f\u2028\u2029\p{Cf}]/gu;
 
 export function printJson(value: unknown): void {
+  print(`${jsonText(value)}\n`);
+}
+
+function jsonText(value: unknown): string {
   const units = (text: string) =>
     text.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  print(`${JSON.stringify(value, null, 2).replace(unprintable, (text) => units(text).join(""))}\n`);
+  return JSON.stringify(value, null, 2).replace(unprintable, (text) => units(text).join(""));
+}
+
+/** The text of 100,000 rows is made for so many at a time: all of it, and what it is made of, would be several copies of 70 MB. */
+const rowsAtOnce = 1000;
+
+/** The same for a document with `rows` as its last key. */
+export function printJsonRows<T>(head: object, rows: readonly T[], jsonOf: (row: T) => unknown): void {
+  if (rows.length === 0) {
+    printJson({ ...head, rows: [] });
+    return;
+  }
+  print(jsonText({ ...head, rows: [] }).slice(0, -"]\n}".length));
+  for (let at = 0; at < rows.length; at += rowsAtOnce) {
+    // The lines between the brackets, one level deeper than an array has them by itself.
+    const lines = jsonText({ rows: rows.slice(at, at + rowsAtOnce).map(jsonOf) });
+    const text = lines.slice('{\n  "rows": ['.length, -"\n  ]\n}".length);
+    print(at + rowsAtOnce < rows.length ? `${text},` : text);
+  }
+  print("\n  ]\n}\n");
 }

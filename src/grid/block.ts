@@ -61,7 +61,8 @@ export function makeRow(
   values: ReadonlyMap<string, FieldValue>,
 ): Row {
   try {
-    return { configuration: reader.compose(values), settings, place };
+    const configuration = reader.compose(values);
+    return { configuration, weightsDir: reader.layout.weightsDir(configuration), settings, place };
   } catch (error) {
     throw atPlace(place, error);
   }

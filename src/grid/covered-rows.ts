@@ -112,10 +112,9 @@ async function rowsOfList(
     if (error instanceof TrainlockError) return [];
     throw error;
   }
-  const folderOf = (row: PlanRequest["rows"][number]) => reader.layout.weightsDir(row.configuration);
-  const unknown = rows.filter((row) => !known.has(folderOf(row)));
+  const unknown = rows.filter(({ weightsDir }) => !known.has(weightsDir));
   if (unknown.length > 0) {
     for (const row of (await planRows({ ...request, rows: unknown })).rows) known.set(row.weightsDir, row);
   }
-  return rows.flatMap((row) => known.get(folderOf(row)) ?? []);
+  return rows.flatMap(({ weightsDir }) => known.get(weightsDir) ?? []);
 }

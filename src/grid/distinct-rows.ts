@@ -12,7 +12,7 @@ export function distinctRows(layout: Layout, rows: readonly Row[]): Row[] {
   const byLock = new Map<string, Row>();
   const byFolder = new Map<string, Row>();
   for (const row of rows) {
-    const folder = placed(row, () => layout.weightsDir(row.configuration));
+    const { weightsDir: folder } = row;
     const sharer = byFolder.get(folder);
     if (sharer !== undefined) {
       if (!sameConfiguration(sharer.configuration, row.configuration)) throw sharedFolder(layout, sharer, row, folder);

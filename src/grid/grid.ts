@@ -22,6 +22,7 @@ export interface BlockSettings {
 /** One configuration of a grid. */
 export interface Row {
   readonly configuration: Configuration;
+  readonly weightsDir: string;
   readonly settings: BlockSettings;
   readonly place: Place;
 }

@@ -9,7 +9,7 @@ import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { belongsToAnother, configurationOf, type RecordReading } from "../model/owner-record.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
-import { findDone } from "../run/find-done.ts";
+import { type DoneFinding, lookForDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
 import { type FollowedLink, followedLinks, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
 import { earlierRuns, isReleased, noEarlierRuns, storeBeforeFiles } from "../stores/claim-record.ts";
@@ -19,7 +19,7 @@ import { openRemoteLocks } from "../stores/open-store.ts";
 import type { EarlierRuns } from "../stores/store.ts";
 import { callsFor } from "../system/files/folder-calls.ts";
 import { namesIn } from "../system/files/names-in.ts";
-import { requireWithin } from "../system/files/within.ts";
+import { BoundsChecker } from "../system/files/within.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
@@ -59,8 +59,9 @@ export async function lookAtRows(
 ): Promise<RowLook[]> {
   const lanes = callsFor(layout.weightsTrees[0]?.top ?? layout.root).lanes;
   const links = await followedLinks(layout);
+  const bounds = new BoundsChecker(layout);
   const folders: (FolderLook | RowLook | Promise<RowLook>)[] = await inLanes(rows, lanes, (row) =>
-    lookIntoFolder(layout, row, ruleOf(row), links),
+    lookIntoFolder(layout, row, ruleOf(row), { links, bounds }),
   );
   collectGarbageOf(rows.length);
   const site = await locksOfSite(layout, rows);
@@ -69,7 +70,20 @@ export async function lookAtRows(
   for (const [index, { configuration }] of rows.entries()) {
     folders[index] = withLocks(layout, configuration, folders[index] as FolderLook, site, examine);
   }
-  return Promise.all(folders as (RowLook | Promise<RowLook>)[]);
+  return settled(folders as (RowLook | Promise<RowLook>)[]);
+}
+
+/** In its own place: most looks are there already, and a promise for each of 100,000 would take longer than they did. */
+async function settled(looks: (RowLook | Promise<RowLook>)[]): Promise<RowLook[]> {
+  const open: number[] = [];
+  looks.forEach((look, index) => {
+    if (look instanceof Promise) open.push(index);
+  });
+  const found = await Promise.all(open.map((index) => looks[index]));
+  open.forEach((index, nth) => {
+    looks[index] = found[nth] as RowLook;
+  });
+  return looks as RowLook[];
 }
 
 const noLocks: readonly LockReport[] = [];
@@ -79,9 +93,9 @@ function lookIntoFolder(
   layout: Layout,
   row: Row,
   rule: DoneRule,
-  links: readonly FollowedLink[],
+  { links, bounds }: { readonly links: readonly FollowedLink[]; readonly bounds: BoundsChecker },
 ): FolderLook | Promise<FolderLook> {
-  const weightsDir = layout.weightsDir(row.configuration);
+  const { weightsDir } = row;
   const nothing = { weightsDir, names: null, marker: null, record: null, doneBy: null, problem: null };
   const failed = (error: unknown): FolderLook => ({ ...nothing, problem: problemWith(weightsDir, error) });
   try {
@@ -89,9 +103,11 @@ function lookIntoFolder(
     if (names === null)
       return layout.links.length === 0 ? nothing : { ...nothing, marker: unseenMarker(layout, row, weightsDir) };
     const other = sameFolderAs(layout, links, weightsDir);
-    return other !== null
-      ? { ...nothing, names, problem: sameFolderText(weightsDir, other) }
-      : lookAmong(layout, row, rule, { ...nothing, names }).catch(failed);
+    if (other !== null) return { ...nothing, names, problem: sameFolderText(weightsDir, other) };
+    bounds.requireWithin(weightsDir);
+    if (names.length === 0) return { ...nothing, names: noNames };
+    const look = lookAmong(layout, row, rule, { ...nothing, names });
+    return look instanceof Promise ? look.catch(failed) : look;
   } catch (error) {
     return failed(error);
   }
@@ -101,30 +117,36 @@ function unseenMarker(layout: Layout, { configuration }: Row, weightsDir: string
   return markerBehindLink(layout, weightsDir, layout.displayName(configuration), layout.kernelLockPath(configuration));
 }
 
-async function lookAmong(
+const notDone: DoneFinding = { kind: "not done" };
+
+function lookAmong(
   layout: Layout,
   { configuration }: Row,
   rule: DoneRule,
   folder: FolderLook & { readonly names: readonly string[] },
-): Promise<FolderLook> {
+): FolderLook | Promise<FolderLook> {
   const { weightsDir, names } = folder;
-  requireWithin(layout, weightsDir);
   let record: RecordReading | null = null;
   const readRecord = () => {
     record ??= names.includes(markerRecordName) ? requireMarkerRecord(weightsDir) : { kind: "none" };
     return record;
   };
+  const withMarker = (done: DoneFinding): FolderLook | Promise<FolderLook> => {
+    const shown = {
+      doneBy: done.kind === "done" ? done.path : null,
+      problem: done.kind === "another's" ? done.error.message : null,
+    };
+    const look = (marker: LockFacts | null): FolderLook => ({ weightsDir, names, record, marker, ...shown });
+    // A marker that has come while the files were looked at counts, too.
+    const mayBeHeld = names.includes(markerName) || (done.kind !== "not done" && existsSync(markerPath(weightsDir)));
+    return mayBeHeld
+      ? markerFacts(layout, weightsDir, true, layout.kernelLockPath(configuration)).then(look)
+      : look(folder.marker);
+  };
   const done = asksAnything(rule)
-    ? await findDone(layout, configuration, rule, { weightsDir, names, record: readRecord })
-    : ({ kind: "not done" } as const);
-  // A marker that has come while the files were looked at counts, too.
-  const mayBeHeld = names.includes(markerName) || (done.kind !== "not done" && existsSync(markerPath(weightsDir)));
-  const marker = mayBeHeld
-    ? await markerFacts(layout, weightsDir, true, layout.kernelLockPath(configuration))
-    : folder.marker;
-  const look = { ...folder, names: names.length === 0 ? noNames : names, record, marker };
-  if (done.kind === "another's") return { ...look, problem: done.error.message };
-  return { ...look, doneBy: done.kind === "done" ? done.path : null };
+    ? lookForDone(layout, configuration, rule, { weightsDir, names, record: readRecord })
+    : notDone;
+  return done instanceof Promise ? done.then(withMarker) : withMarker(done);
 }
 
 /** How the runs of a row ended, as the store says, else the record in its lock file, else that of its folder. */
@@ -210,10 +232,10 @@ function withLocks(
   } catch (error) {
     problem ??= problemWith(weightsDir, error);
   }
-  const look = { weightsDir, names, doneBy, ends, problem: problem ?? folder.problem };
+  problem ??= folder.problem;
+  const look = (locks: readonly LockReport[]): RowLook => ({ weightsDir, names, locks, ends, doneBy, problem });
   const all = marker === null ? facts : [...facts, marker];
-  if (all.length === 0) return { ...look, locks: noLocks };
-  return Promise.all(all.map((each) => judged(each, examine))).then((locks) => ({ ...look, locks }));
+  return all.length === 0 ? look(noLocks) : Promise.all(all.map((each) => judged(each, examine))).then(look);
 }
 
 /** What keeps a row from being looked at, in words. Throws what is a defect. */

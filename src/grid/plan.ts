@@ -128,7 +128,8 @@ function doneAmong({ reader, rows, examine, ruleOf }: PlanRequest, looks: readon
   let known: ReadonlyMap<string, RowLook> | null = null;
   const others = new Map<string, Promise<boolean>>();
   const lookAtOther = async (configuration: Configuration): Promise<boolean> => {
-    const row: Row = { configuration, settings: noSettings, place: "" };
+    const weightsDir = layout.weightsDir(configuration);
+    const row: Row = { configuration, weightsDir, settings: noSettings, place: "" };
     const [look] = await lookAtRows(layout, [row], examine, ruleOf);
     return look !== undefined && isDone(look);
   };

@@ -2,6 +2,7 @@ import { UsageError } from "../model/errors.ts";
 import { makeRow } from "./block.ts";
 import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
 import { type BlockSettings, mostRows, noSettings, type Row } from "./grid.ts";
+import { type TakeRecord, takePlainRecords } from "./table-records.ts";
 import { readSettingsText } from "./yaml-grid.ts";
 
 /** The settings that a line of JSON may have beside its fields. */
@@ -17,21 +18,29 @@ export async function readTable(
   text: string,
   delimiters: readonly string[],
 ): Promise<Row[]> {
-  // Loaded only where there is a table: most calls have none.
-  const { parse } = await import("csv-parse/sync");
   const rows: Row[] = [];
+  const values = new Map<string, FieldValue>();
   let columns: readonly string[] | null = null;
-  let wrong: UsageError | null = null;
-  const take = (record: readonly string[], line: number) => {
+  const take: TakeRecord = (record, line) => {
     const place = `${file}:${line}`;
     if (columns === null) columns = readHeader(reader, place, record);
-    else rows.push(rowOfCells(reader, place, columns, record));
+    else rows.push(rowOfCells(reader, place, columns, record, values));
     if (rows.length > mostRows) throw tooMany(place);
   };
+  const delimiter = delimiterOf(text, delimiters);
+  if (!takePlainRecords(text, delimiter, take)) await takeQuotedRecords(file, text, delimiter, take);
+  if (columns === null) throw new UsageError(`${file}: no header`, { code: "ERR_GRID", hint: "name the fields first" });
+  return rows;
+}
+
+async function takeQuotedRecords(file: string, text: string, delimiter: string, take: TakeRecord): Promise<void> {
+  // Loaded only where there is such a table: most calls have none.
+  const { parse } = await import("csv-parse/sync");
+  let wrong: UsageError | null = null;
   try {
     parse(text, {
       bom: true,
-      delimiter: delimiterOf(text, delimiters),
+      delimiter,
       relax_column_count: true,
       skip_empty_lines: true,
       trim: true,
@@ -50,8 +59,6 @@ export async function readTable(
     throw wrong ?? faulty(`${file}:${lineOf(error)}`, error);
   }
   if (wrong !== null) throw wrong;
-  if (columns === null) throw new UsageError(`${file}: no header`, { code: "ERR_GRID", hint: "name the fields first" });
-  return rows;
 }
 
 /** The line of an error of csv-parse. */
@@ -77,25 +84,42 @@ function readHeader({ names: fields }: FieldReader, place: string, header: reado
   return names;
 }
 
-function rowOfCells(reader: FieldReader, place: string, columns: readonly string[], record: readonly string[]): Row {
+/** `values`: of the row before, and then of this one; a map for each of 100,000 rows would be as many to throw away. */
+function rowOfCells(
+  reader: FieldReader,
+  place: string,
+  columns: readonly string[],
+  record: readonly string[],
+  values: Map<string, FieldValue>,
+): Row {
   if (record.length > columns.length) {
     throw new UsageError(`${place}: ${record.length} cells, but the header has ${columns.length}`, {
       code: "ERR_GRID",
       hint: 'put a value that contains the delimiter into quotes: "a,b"',
     });
   }
-  return rowOf(reader, place, new Map(columns.map((name, index) => [name, record[index] ?? ""])));
+  for (let index = 0; index < columns.length; index += 1)
+    readValue(reader, place, columns[index] ?? "", record[index] ?? "", values);
+  return makeRow(reader, { settings: noSettings, place }, values);
+}
+
+function readValue(
+  reader: FieldReader,
+  place: string,
+  field: string,
+  text: string,
+  values: Map<string, FieldValue>,
+): void {
+  try {
+    values.set(field, reader.parse(field, text));
+  } catch (error) {
+    throw atPlace(`${place}: ${field}`, error);
+  }
 }
 
 function rowOf(reader: FieldReader, place: string, texts: ReadonlyMap<string, string>): Row {
   const values = new Map<string, FieldValue>();
-  for (const [field, text] of texts) {
-    try {
-      values.set(field, reader.parse(field, text));
-    } catch (error) {
-      throw atPlace(`${place}: ${field}`, error);
-    }
-  }
+  for (const [field, text] of texts) readValue(reader, place, field, text, values);
   return makeRow(reader, { settings: noSettings, place }, values);
 }
 

@@ -1,5 +1,4 @@
-import { readEvents } from "./read-events.ts";
-import { type HistoryRun, type Refusal, runsOf } from "./runs.ts";
+import { type HistoryRun, type Refusal, readRuns } from "./runs.ts";
 
 /** What the history has of one configuration. */
 interface PastRuns {
@@ -17,8 +16,7 @@ export interface Past {
 
 /** The runs of a site by the names of their configurations; `of`: of this one alone. */
 export function readPast(lockDir: string, of: string | null = null): Past {
-  const { events, unreadable } = readEvents(lockDir, null, of);
-  const { runs, refusals } = runsOf(events);
+  const { runs, refusals, unreadable } = readRuns(lockDir, { sinceMs: null, of });
   const byName = new Map<string, { runs: HistoryRun[]; refusals: Refusal[] }>();
   const pastOf = (name: string) => {
     const past = byName.get(name) ?? { runs: [], refusals: [] };

@@ -6,18 +6,42 @@ import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { historyFolder } from "./event-file.ts";
 
 /** One event as it was found. Anybody may have written its text; its user is the file's owner. */
-export interface FoundEvent {
+export class FoundEvent {
   readonly atMs: number;
   readonly event: string;
   readonly token: string | null;
   readonly uid: number;
+  #line: string;
+  #values: Readonly<Record<string, unknown>> | null | undefined;
+
+  constructor(atMs: number, event: string, token: string | null, uid: number, line: string) {
+    this.atMs = atMs;
+    this.event = event;
+    this.token = token;
+    this.uid = uid;
+    this.#line = line;
+  }
+
   /** The rest, read when it is asked for; null: it makes no sense. */
-  readonly values: () => Readonly<Record<string, unknown>> | null;
+  values(): Readonly<Record<string, unknown>> | null {
+    if (this.#values === undefined) {
+      this.#values = objectIn(this.#line);
+      // A line is a part of its file's text, and keeps all of that.
+      this.#line = "";
+    }
+    return this.#values;
+  }
+}
+
+/** Takes the events of a site as they are read. */
+export interface EventTaker {
+  take(found: FoundEvent): void;
+  /** The events of one file have been taken: they must not keep its text. */
+  fileEnds(): void;
 }
 
 export interface EventReading {
-  readonly events: readonly FoundEvent[];
-  /** Lines that are none. */
+  /** Lines that are no events. */
   readonly torn: number;
   /** Files that could not be read, with the reason. */
   readonly unreadable: ReadonlyMap<string, string>;
@@ -33,7 +57,7 @@ export interface EventFile {
 const fileName = /^(\d{4}-\d{2})-[0-9a-f]{8}\.jsonl$/;
 /** As `eventLine` writes it: what is not wanted is passed over by this alone. */
 const lineHead =
-  /^\{"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)","event":"([a-z-]{1,20})","token":(?:"([0-9a-f]{32})"|null),/;
+  /\{"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)","event":"([a-z-]{1,20})","token":(?:"([0-9a-f]{32})"|null),/y;
 const largestFileBytes = 1024 * 1024 * 1024;
 const longestLine = 8192;
 const dayMs = 86_400_000;
@@ -59,12 +83,15 @@ function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string)
 }
 
 /**
- * The events of a site since then, in no order; `of`: those of one configuration alone. A clock that was wrong by up to a day
- * makes no file be missed.
+ * Reads the events of a site since then, in no order; `of`: those of one configuration alone. A clock that was wrong by up to
+ * a day makes no file be missed.
  */
-export function readEvents(lockDir: string, sinceMs: number | null, of: string | null = null): EventReading {
+export function readEvents(
+  lockDir: string,
+  taker: EventTaker,
+  { sinceMs, of = null }: { readonly sinceMs: number | null; readonly of?: string | null },
+): EventReading {
   const unreadable = new Map<string, string>();
-  const events: FoundEvent[] = [];
   let torn = 0;
   const named = of === null || !/^[ !#-[\]-~]*$/.test(of) ? null : `"name":"${of}"`;
   const firstMonth = sinceMs === null ? "" : new Date(sinceMs - dayMs).toISOString().slice(0, 7);
@@ -76,34 +103,33 @@ export function readEvents(lockDir: string, sinceMs: number | null, of: string |
       unreadable.set(path, file.why);
       continue;
     }
-    const uid = Number(file.stats.uid);
-    for (const line of file.bytes.toString("utf8").split("\n")) {
-      // A name that JSON may spell in several ways is no such filter.
-      if (line === "" || (named !== null && !line.includes(named))) continue;
-      const found = eventIn(line, uid);
-      if (found === null) torn += 1;
-      else if (sinceMs === null || found.atMs >= sinceMs) events.push(found);
-    }
+    torn += takeLines(file.bytes.toString("utf8"), Number(file.stats.uid), taker, { sinceMs, named });
+    taker.fileEnds();
   }
-  return { events, torn, unreadable };
+  return { torn, unreadable };
 }
 
-function eventIn(line: string, uid: number): FoundEvent | null {
-  const [, at, event, token = null] = lineHead.exec(line) ?? [];
-  if (at === undefined || event === undefined || line.length > longestLine || !line.endsWith("}")) return null;
-  const atMs = Date.parse(at);
-  if (Number.isNaN(atMs)) return null;
-  let values: Readonly<Record<string, unknown>> | null | undefined;
-  return {
-    atMs,
-    event,
-    token,
-    uid,
-    values: () => {
-      values ??= objectIn(line);
-      return values;
-    },
-  };
+/** Returns how many lines are no events. `named`: what a line that is meant has in it; null: all are. */
+function takeLines(
+  text: string,
+  uid: number,
+  taker: EventTaker,
+  { sinceMs, named }: { readonly sinceMs: number | null; readonly named: string | null },
+): number {
+  let torn = 0;
+  for (let at = 0, end = 0; at < text.length; at = end + 1) {
+    end = text.indexOf("\n", at);
+    if (end < 0) end = text.length;
+    // A name that JSON may spell in several ways is no such filter.
+    if (end === at || (named !== null && !text.slice(at, end).includes(named))) continue;
+    lineHead.lastIndex = at;
+    const [, time = "", event = "", token = null] = lineHead.exec(text) ?? [];
+    const atMs = Date.parse(time);
+    if (Number.isNaN(atMs) || end - at > longestLine || text[end - 1] !== "}") torn += 1;
+    else if (sinceMs === null || atMs >= sinceMs)
+      taker.take(new FoundEvent(atMs, event, token, uid, text.slice(at, end)));
+  }
+  return torn;
 }
 
 function objectIn(line: string): Readonly<Record<string, unknown>> | null {

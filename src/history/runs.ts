@@ -1,5 +1,5 @@
 import { type End, ends } from "../model/run-ends.ts";
-import type { FoundEvent } from "./read-events.ts";
+import { type EventTaker, type FoundEvent, readEvents } from "./read-events.ts";
 
 /** How a run stands: how it ended, or that nothing says so. That is no word for its death. */
 export type RunState = End | "no-end";
@@ -53,104 +53,196 @@ export interface HistoryOfRuns {
   readonly refusals: readonly Refusal[];
   /** By their time. */
   readonly arrays: readonly SubmittedArray[];
-  /** Lines that looked like events, and were none. */
+  /** Lines that are no events, or looked like some and were none. */
   readonly torn: number;
+  /** Files that could not be read, with the reason. */
+  readonly unreadable: ReadonlyMap<string, string>;
+}
+
+/** The runs of a site since then; `of`: those of one configuration alone. */
+export function readRuns(lockDir: string, since: Parameters<typeof readEvents>[2]): HistoryOfRuns {
+  const collector = new RunCollector();
+  const { torn, unreadable } = readEvents(lockDir, collector, since);
+  const found = collector.finish();
+  return { ...found, torn: torn + found.torn, unreadable };
 }
 
 /** What the events of one claim say. */
 interface Claim {
+  claimedMs: number | null;
+  /** Needed only while nobody has found its end, which says all of this and more. */
   claimed: FoundEvent | null;
-  ended: FoundEvent | null;
+  /** `not run`: the training goes on under the claim of its wrapper. `torn`: it makes no sense. */
+  ended: EndedRun | "not run" | "torn" | null;
   lost: FoundEvent | null;
   takenOver: FoundEvent | null;
 }
 
-/** Puts the events together to runs. */
-export function runsOf(events: readonly FoundEvent[]): HistoryOfRuns {
-  const claims = new Map<string, Claim>();
-  const refusals = new Map<string, Refusal>();
-  const arrays: SubmittedArray[] = [];
-  let torn = 0;
-  const claimOf = (token: string): Claim => {
-    const known = claims.get(token);
-    if (known !== undefined) return known;
-    const made: Claim = { claimed: null, ended: null, lost: null, takenOver: null };
-    claims.set(token, made);
-    return made;
-  };
-  for (const found of events) {
+/** A run of whose end its own event tells. What other events add to it comes last. */
+type EndedRun = { -readonly [Key in keyof HistoryRun]: HistoryRun[Key] };
+
+/**
+ * Puts the events together to runs. A lab has a hundred thousand of them: of each no more is kept than is shown, and nothing
+ * of the files' texts.
+ */
+class RunCollector implements EventTaker {
+  readonly #claims = new Map<string, Claim>();
+  readonly #refusals = new Map<string, Refusal>();
+  readonly #arrays: SubmittedArray[] = [];
+  readonly #names = new Map<string, string>();
+  /** Claims of which this file has told, and no end. */
+  #open: Claim[] = [];
+  #torn = 0;
+
+  take(found: FoundEvent): void {
     const { event, token } = found;
-    if (token !== null && (event === "claimed" || event === "ended" || event === "lost"))
-      claimOf(token)[event] ??= found;
-    else if (event === "taken-over") {
+    if (event === "claimed" || event === "ended" || event === "lost") {
+      if (token !== null) this.#takeOfClaim(this.#claimOf(token), event, found);
+    } else if (event === "taken-over") {
       const of = found.values()?.of;
-      if (typeof of === "string") claimOf(of).takenOver ??= found;
-    } else if (event === "refused") {
-      const refusal = refusalFrom(found);
-      if (refusal === null) {
-        torn += 1;
-        continue;
-      }
-      const key = JSON.stringify([refusal.name, refusal.uid, refusal.asker, refusal.holder]);
-      const before = refusals.get(key);
-      if (before === undefined || refusal.atMs < before.atMs) refusals.set(key, refusal);
-    } else if (event === "submitted") {
+      if (typeof of === "string") this.#claimOf(of).takenOver ??= found;
+    } else if (event === "refused") this.#takeRefusal(refusalFrom(found));
+    else if (event === "submitted") {
       const array = arrayFrom(found);
-      if (array === null) torn += 1;
-      else arrays.push(array);
+      if (array === null) this.#torn += 1;
+      else this.#arrays.push(array);
     }
   }
-  const runs: HistoryRun[] = [];
-  for (const claim of claims.values()) {
-    // The training goes on under the claim of its wrapper.
-    if (claim.ended?.values()?.handedOver === true) continue;
-    const run = runFrom(claim);
-    if (run === null) torn += 1;
-    else runs.push(run);
+
+  fileEnds(): void {
+    for (const { claimed } of this.#open) claimed?.values();
+    this.#open = [];
   }
-  arrays.sort((a, b) => a.atMs - b.atMs);
-  return { runs: inOrder(runs), refusals: [...refusals.values()], arrays, torn };
+
+  finish(): Omit<HistoryOfRuns, "unreadable"> {
+    const runs: HistoryRun[] = [];
+    for (const claim of this.#claims.values()) {
+      if (claim.ended === "not run") continue;
+      const run = runFrom(claim);
+      if (run === null) this.#torn += 1;
+      else runs.push(run);
+    }
+    const arrays = this.#arrays.sort((a, b) => a.atMs - b.atMs);
+    return { runs: inOrder(runs), refusals: [...this.#refusals.values()], arrays, torn: this.#torn };
+  }
+
+  #claimOf(token: string): Claim {
+    const known = this.#claims.get(token);
+    if (known !== undefined) return known;
+    const made: Claim = { claimedMs: null, claimed: null, ended: null, lost: null, takenOver: null };
+    this.#claims.set(token, made);
+    return made;
+  }
+
+  #takeOfClaim(claim: Claim, event: "claimed" | "ended" | "lost", found: FoundEvent): void {
+    if (event === "claimed") {
+      claim.claimedMs ??= found.atMs;
+      if (claim.ended !== null || claim.claimed !== null) return;
+      claim.claimed = found;
+      this.#open.push(claim);
+    } else if (event === "ended") {
+      claim.ended ??= this.#endOf(found);
+      claim.claimed = null;
+    } else {
+      claim.lost ??= found;
+      found.values();
+    }
+  }
+
+  #endOf(found: FoundEvent): NonNullable<Claim["ended"]> {
+    const values = found.values();
+    if (values?.handedOver === true) return "not run";
+    const run = values === null ? null : endedRun(found, values);
+    if (run === null) return "torn";
+    // Many runs have few names.
+    const name = this.#names.get(run.name) ?? run.name;
+    this.#names.set(name, name);
+    run.name = name;
+    return run;
+  }
+
+  #takeRefusal(refusal: Refusal | null): void {
+    if (refusal === null) {
+      this.#torn += 1;
+      return;
+    }
+    const key = JSON.stringify([refusal.name, refusal.uid, refusal.asker, refusal.holder]);
+    const before = this.#refusals.get(key);
+    if (before === undefined || refusal.atMs < before.atMs) this.#refusals.set(key, refusal);
+  }
 }
 
 /** Null: none of its events makes sense. */
-function runFrom({ claimed, ended, lost, takenOver }: Claim): HistoryRun | null {
-  // The end says all that the beginning does: that is read only where there is no end.
-  const main = ended ?? claimed ?? lost;
+function runFrom({ claimedMs, claimed, ended, lost, takenOver }: Claim): HistoryRun | null {
+  if (ended === "torn" || ended === "not run") return null;
+  if (ended !== null) {
+    ended.startedMs = claimedMs ?? ended.startedMs;
+    if (lost === null && takenOver === null) return ended;
+    if (ended.state === "no-end") ended.state = "interrupted";
+    ended.evidence = evidenceOf(ended.evidence, lost, takenOver);
+    return ended;
+  }
+  const main = claimed ?? lost;
   const values = (main ?? takenOver)?.values() ?? null;
   const name = text(values?.name);
   const uid = (main ?? takenOver)?.uid;
   if (values === null || name === null || uid === undefined) return null;
-  const from = main === null ? objectOr(values.from) : values;
-  const seconds = main === ended ? number(values.seconds) : null;
-  const end = main === ended ? (ends.find((known) => known === values.end) ?? null) : null;
-  const startedMs = claimed?.atMs ?? (ended !== null && seconds !== null ? ended.atMs - seconds * 1000 : null);
   return {
     name,
-    generation: number(from.generation),
-    state: end ?? (lost !== null || takenOver !== null ? "interrupted" : "no-end"),
-    startedMs,
-    endedMs: ended?.atMs ?? lost?.atMs ?? null,
-    seconds,
-    exit: main === ended ? number(values.exit) : null,
+    state: lost !== null || takenOver !== null ? "interrupted" : "no-end",
+    startedMs: claimedMs,
+    endedMs: lost?.atMs ?? null,
+    seconds: null,
+    exit: null,
     uid,
-    host: text(from.host),
-    pid: number(from.pid),
-    job: text(from.job),
+    ...placeOf(main === null ? objectOr(values.from) : values),
     gpus: main === null ? null : number(values.gpus),
     attempt: number(values.attempt),
-    checkpoint: main === ended ? text(values.checkpoint) : null,
+    checkpoint: null,
     command: main === null ? null : texts(values.command),
-    evidence: evidenceOf(main === ended ? ended : null, lost, takenOver),
+    evidence: evidenceOf(noEvidence, lost, takenOver),
   };
 }
 
+const noEvidence: readonly string[] = [];
+
 function evidenceOf(
-  ended: FoundEvent | null,
+  ofEnd: readonly string[],
   lost: FoundEvent | null,
   takenOver: FoundEvent | null,
 ): readonly string[] {
-  const reasons = [lost, ended].flatMap((found) => text(found?.values()?.why) ?? []);
-  return [...new Set(reasons), ...(texts(takenOver?.values()?.evidence) ?? [])];
+  return [...new Set([...reasonOf(lost), ...ofEnd]), ...(texts(takenOver?.values()?.evidence) ?? [])];
+}
+
+function endedRun(found: FoundEvent, values: Readonly<Record<string, unknown>>): EndedRun | null {
+  const name = text(values.name);
+  if (name === null) return null;
+  const seconds = number(values.seconds);
+  return {
+    name,
+    state: ends.find((known) => known === values.end) ?? "no-end",
+    startedMs: seconds === null ? null : found.atMs - seconds * 1000,
+    endedMs: found.atMs,
+    seconds,
+    exit: number(values.exit),
+    uid: found.uid,
+    ...placeOf(values),
+    gpus: number(values.gpus),
+    attempt: number(values.attempt),
+    checkpoint: text(values.checkpoint),
+    command: texts(values.command),
+    evidence: reasonOf(found),
+  };
+}
+
+function placeOf(values: Readonly<Record<string, unknown>>) {
+  const { generation, host, pid, job } = values;
+  return { generation: number(generation), host: text(host), pid: number(pid), job: text(job) };
+}
+
+function reasonOf(found: FoundEvent | null): readonly string[] {
+  const why = text(found?.values()?.why);
+  return why === null ? noEvidence : [why];
 }
 
 function refusalFrom(found: FoundEvent): Refusal | null {

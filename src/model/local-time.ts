@@ -2,9 +2,25 @@
 export function localIso(microsecondsSinceEpoch: number): string {
   const date = new Date(Math.floor(microsecondsSinceEpoch / 1000));
   const micros = String(Math.floor(microsecondsSinceEpoch) % 1_000_000).padStart(6, "0");
-  const two = (n: number) => String(n).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day}T${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${micros}`;
+  return `${localDay(date)}T${localTime(date)}.${micros}`;
+}
+
+/** Local time for people: `2026-01-12 16:49:29`. The runtime's own words for it take 9 ms to load. */
+export function localDateTime(date: Date): string {
+  return `${localDay(date)} ${localTime(date)}`;
+}
+
+/** `16:49:29`. */
+export function localTime(date: Date): string {
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function localDay(date: Date): string {
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : String(value);
 }
 
 /** Now in microseconds since the epoch. `Date.now` alone would leave the last three digits zero. */

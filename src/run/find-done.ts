@@ -30,18 +30,26 @@ const notDone: DoneFinding = { kind: "not done" };
  * Looks whether the done rule holds for a configuration. Changes nothing. Throws an EnvironmentError where the files that show
  * it cannot be looked at.
  */
-export async function findDone(
+export async function findDone(layout: Layout, configuration: Configuration, rule: DoneRule): Promise<DoneFinding> {
+  return lookForDone(layout, configuration, rule, null);
+}
+
+/** The same of a folder that was just looked into; at once unless a pattern has to walk through folders. */
+export function lookForDone(
   layout: Layout,
   configuration: Configuration,
   rule: DoneRule,
-  seen: FolderSeen | null = null,
-): Promise<DoneFinding> {
+  seen: FolderSeen | null,
+): DoneFinding | Promise<DoneFinding> {
   const weightsDir = seen?.weightsDir ?? layout.weightsDir(configuration);
   const mayHaveFile = rule.file !== null && (seen === null || seen.names.includes(rule.file));
   const file = rule.file === null || !mayHaveFile ? null : readDoneFile(weightsDir, rule.file);
-  const fileCounts = file !== null && rule.file !== null && countsByItself(file, rule.patterns);
-  const shown = fileCounts ? [doneFileAsProof(rule.file, file)] : await checkpointsOf(weightsDir, rule, seen?.names);
-  return shown.length === 0 ? notDone : judged(layout, configuration, shown, file, seen);
+  const judge = (shown: readonly Proof[]) => judged(layout, configuration, shown, file, seen);
+  if (file !== null && rule.file !== null && countsByItself(file, rule.patterns))
+    return judge([doneFileAsProof(rule.file, file)]);
+  const found = filesOf(weightsDir, rule.patterns, seen?.names);
+  const proofs = (files: readonly MatchingFile[]) => judge(largeEnough(files, rule));
+  return found instanceof Promise ? found.then(proofs) : proofs(found);
 }
 
 /** What somebody has just seen in the weights dir, so that it is looked at once. */
@@ -58,7 +66,8 @@ export async function findCheckpoint(
   configuration: Configuration,
   rule: Pick<DoneRule, "patterns" | "smallestBytes">,
 ): Promise<DoneFinding> {
-  return judged(layout, configuration, await checkpointsOf(layout.weightsDir(configuration), rule), null, null);
+  const found = await filesOf(layout.weightsDir(configuration), rule.patterns);
+  return judged(layout, configuration, largeEnough(found, rule), null, null);
 }
 
 function judged(
@@ -96,15 +105,30 @@ function doneFileAsProof(name: string, { configuration, modifiedNs }: FoundDoneF
   return { path: name, modifiedNs, isNamed: configuration !== null };
 }
 
-/** The checkpoints that the rule names and that are large enough. */
-async function checkpointsOf(
+/** What the patterns of a rule name, one after the other. */
+function filesOf(
   weightsDir: string,
-  { patterns, smallestBytes }: Pick<DoneRule, "patterns" | "smallestBytes">,
+  [pattern, ...others]: readonly string[],
   names?: readonly string[],
-): Promise<readonly Proof[]> {
-  const found: MatchingFile[] = [];
-  for (const pattern of patterns) found.push(...(await matchingFiles(weightsDir, pattern, { names })));
-  return found
+): readonly MatchingFile[] | Promise<readonly MatchingFile[]> {
+  if (pattern === undefined) return noFiles;
+  const found = matchingFiles(weightsDir, pattern, { names });
+  if (found instanceof Promise)
+    return found.then(async (files) => [...files, ...(await filesOf(weightsDir, others, names))]);
+  if (others.length === 0) return found;
+  const rest = filesOf(weightsDir, others, names);
+  return rest instanceof Promise ? rest.then((files) => [...found, ...files]) : [...found, ...rest];
+}
+
+const noFiles: readonly MatchingFile[] = [];
+const noProofs: readonly Proof[] = [];
+
+function largeEnough(
+  files: readonly MatchingFile[],
+  { smallestBytes }: Pick<DoneRule, "smallestBytes">,
+): readonly Proof[] {
+  if (files.length === 0) return noProofs;
+  return files
     .filter(({ bytes }) => bytes >= smallestBytes)
     .map(({ path, modifiedNs }) => ({ path, modifiedNs, isNamed: false }));
 }

@@ -22,20 +22,25 @@ export const runLogsFolder = "trainlock-logs";
  * what the pattern fits as a glob. Nothing outside the folder, and nothing of trainlock's own. Throws an EnvironmentError
  * where that cannot be known.
  */
-export async function matchingFiles(
+export function matchingFiles(
   weightsDir: string,
   pattern: string,
   { folders = false, names }: MatchingOptions = {},
-): Promise<readonly MatchingFile[]> {
+): readonly MatchingFile[] | Promise<readonly MatchingFile[]> {
   const isThere = names === undefined || pattern.includes("/") || names.includes(pattern);
   const literal = isThere ? fileAt(weightsDir, pattern, folders) : null;
   // A plain name costs one look; the pattern library is loaded for patterns alone.
-  if (!/[*?[\]{}()!]/.test(pattern)) return literal === null ? [] : [literal];
-  const paths = await fitting(weightsDir, pattern, folders, names);
-  const others = paths.filter((path) => path !== pattern).sort();
-  const found = [literal, ...others.map((path) => fileAt(weightsDir, path, folders))];
-  return found.filter((file) => file !== null);
+  if (!/[*?[\]{}()!]/.test(pattern)) return literal === null ? noFiles : [literal];
+  const filesAt = (paths: readonly string[]) => {
+    const others = paths.filter((path) => path !== pattern).sort();
+    const found = [literal, ...others.map((path) => fileAt(weightsDir, path, folders))];
+    return found.filter((file) => file !== null);
+  };
+  const paths = fitting(weightsDir, pattern, folders, names);
+  return paths instanceof Promise ? paths.then(filesAt) : filesAt(paths);
 }
+
+const noFiles: readonly MatchingFile[] = [];
 
 interface MatchingOptions {
   /** A folder counts as one file as large as all that is in it; else the files in it are what a pattern fits. */
@@ -45,12 +50,12 @@ interface MatchingOptions {
 }
 
 /** Paths within the weights dir that a glob fits. One folder and no more than `*` and `?` is the usual case, and a fast one. */
-async function fitting(
+function fitting(
   weightsDir: string,
   pattern: string,
   folders: boolean,
   names: readonly string[] | undefined,
-): Promise<readonly string[]> {
+): readonly string[] | Promise<readonly string[]> {
   if (!/^[^/[\]{}()!\\]+$/.test(pattern) || pattern.includes("**")) return globbed(weightsDir, pattern, folders);
   const body = pattern
     .replace(/[.+^$|]/g, "\\$&")
@@ -78,8 +83,7 @@ export function isOwnName(name: string): boolean {
 }
 
 function fileAt(weightsDir: string, name: string, folders: boolean): MatchingFile | null {
-  const path = resolve(weightsDir, name);
-  const [first = ""] = relative(weightsDir, path).split(sep);
+  const [path, first] = placeOf(weightsDir, name);
   if (first === "" || first === ".." || isOwnName(first) || setAside.test(name)) return null;
   try {
     const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
@@ -90,6 +94,14 @@ function fileAt(weightsDir: string, name: string, folders: boolean): MatchingFil
     if (isErrno(error, "ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP")) return null;
     throw asSystemError("look at", path, error);
   }
+}
+
+/** The path of a name or path in a weights dir, and the first folder or file on the way to it. */
+function placeOf(weightsDir: string, name: string): readonly [path: string, first: string] {
+  // Most are plain names, one for each of thousands of rows.
+  if (!name.includes("/") && name !== "." && name !== "..") return [`${weightsDir}/${name}`, name];
+  const path = resolve(weightsDir, name);
+  return [path, relative(weightsDir, path).split(sep)[0] ?? ""];
 }
 
 function bytesIn(folder: string): number {

@@ -25,6 +25,7 @@ function templateDone(site: SiteConfig, configuration: Configuration): DoneDecla
   return templateOf(site, configuration)?.done ?? null;
 }
 
-function templateOf(site: SiteConfig, configuration: Configuration) {
+/** The template in force for a configuration. */
+export function templateOf(site: SiteConfig, configuration: Configuration) {
   return templatesOf(site).find(({ conditions }) => holds(conditions, configuration));
 }

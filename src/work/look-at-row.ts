@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import type { FieldReader } from "../grid/fields.ts";
-import type { Row } from "../grid/grid.ts";
+import { noSettings, type Row } from "../grid/grid.ts";
 import { NeedChecker } from "../grid/needs.ts";
 import { kernelLockFactsOf } from "../listing/kernel-lock-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
@@ -75,7 +75,7 @@ export class RowLooker {
       // The files first: what is there while nobody holds the row was finished before.
       const isDone = await this.#isDone(row);
       if (await this.#isHeld(configuration)) return { kind: "held" };
-      if (isDone) return existsSync(markerPath(layout.weightsDir(configuration))) ? trainable : { kind: "done" };
+      if (isDone) return existsSync(markerPath(row.weightsDir)) ? trainable : { kind: "done" };
       const why = settings.needs.length === 0 ? null : await this.#needs.missing(configuration, settings.needs);
       if (why !== null) return { kind: "blocked", why };
       const most = this.#maxAttempts?.(row) ?? null;
@@ -105,7 +105,7 @@ export class RowLooker {
 
   async #isDone(row: Row): Promise<boolean> {
     const { layout } = this.#reader;
-    const weightsDir = layout.weightsDir(row.configuration);
+    const { weightsDir } = row;
     if (!existsSync(weightsDir)) return false;
     requireWithin(layout, weightsDir);
     const rule = this.#ruleOf(row);
@@ -118,7 +118,8 @@ export class RowLooker {
 
   #makeNeeds(): NeedChecker {
     const isDone = async (configuration: Configuration): Promise<boolean> => {
-      const row: Row = { configuration, settings: { done: null, needs: [], submit: [], maxAttempts: null }, place: "" };
+      const weightsDir = this.#reader.layout.weightsDir(configuration);
+      const row: Row = { configuration, weightsDir, settings: noSettings, place: "" };
       return !(await this.#isHeld(configuration)) && (await this.#isDone(row));
     };
     return new NeedChecker(this.#reader, isDone);

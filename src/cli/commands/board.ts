@@ -9,6 +9,7 @@ import type { Snapshot } from "../../board/snapshot.ts";
 import type { View } from "../../board/view.ts";
 import { durationText } from "../../model/durations.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
+import { localDateTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
 import { shellWord } from "../../model/shell-word.ts";
 import { writeByRename } from "../../system/files/write-by-rename.ts";
@@ -139,7 +140,7 @@ async function exportTo(
   writeByRename(resolve(file), Buffer.from(exportHtml(snapshot, settings)));
   for (const problem of snapshot.problems) say(`trainlock: ${printable(problem)}`);
   print(
-    `${printable(file)}: as of ${new Date(snapshot.atMs).toLocaleString("sv")}, old after ${durationText(2 * interval)}\n`,
+    `${printable(file)}: as of ${localDateTime(new Date(snapshot.atMs))}, old after ${durationText(2 * interval)}\n`,
   );
   return snapshot.problems.length === 0 ? exitCodes.ok : exitCodes.environment;
 }

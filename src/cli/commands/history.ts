@@ -1,6 +1,5 @@
 import { pruneHistory } from "../../history/prune.ts";
-import { readEvents } from "../../history/read-events.ts";
-import { type HistoryRun, type RunState, runStates, runsOf } from "../../history/runs.ts";
+import { type HistoryRun, type RunState, readRuns, runStates } from "../../history/runs.ts";
 import { savedHours } from "../../history/saved-hours.ts";
 import { durationForms, durationMs } from "../../model/durations.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
@@ -9,7 +8,7 @@ import { printable } from "../../model/printable.ts";
 import type { Layout } from "../../site/layout.ts";
 import { lookUpUsers } from "../../system/processes/users.ts";
 import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
-import { print, printJson, say } from "../output.ts";
+import { print, printJson, printJsonRows, say } from "../output.ts";
 import {
   arrayJson,
   arrayLine,
@@ -71,8 +70,8 @@ async function history(what: string | undefined, given: HistoryOptions): Promise
     });
   if (given.keep !== undefined)
     throw new UsageError("--keep is for history prune", { hint: "trainlock history prune --keep 12mo" });
-  const { events, torn: tornLines, unreadable } = readEvents(layout.lockDir, given.since ?? null);
-  const found = runsOf(events);
+  const found = readRuns(layout.lockDir, { sinceMs: given.since ?? null });
+  const { torn, unreadable } = found;
   const uids = [...new Set([...found.runs, ...found.refusals, ...found.arrays].map(({ uid }) => uid))];
   const users = await lookUpUsers(uids, []);
   const nameOf = (uid: number) => users.nameOf(uid) ?? String(uid);
@@ -83,19 +82,19 @@ async function history(what: string | undefined, given: HistoryOptions): Promise
   const arrays = found.arrays.filter(isMeant).map((array) => ({ ...array, user: nameOf(array.uid) }));
   const saved = savedHours(found.runs, found.refusals.filter(isMeant));
   const noEnd = runs.filter(({ state }) => state === "no-end").length;
-  const torn = tornLines + found.torn;
   if (given.json) {
     const counts = { runs: runs.length, withoutEnd: noEnd, duplicates: saved.duplicates, torn };
     const hours = { gpuHoursSaved: saved.gpuHours, gpuHoursKnownOf: saved.known };
-    printJson({ ...counts, ...hours, submitted: arrays.map(arrayJson), rows: runs.map(runJson) });
-  } else if (given.tsv) print(historyTsv(runs, given.output ?? usualFields));
+    printJsonRows({ ...counts, ...hours, submitted: arrays.map(arrayJson) }, runs, runJson);
+  } else if (given.tsv) for (const text of historyTsv(runs, given.output ?? usualFields)) print(text);
   else {
     const columns = given.output ?? (given.verbose ? [...usualFields, "evidence"] : usualFields);
     const rows = runs.length === 1 ? "1 run" : `${runs.length} runs`;
     const counts = `${rows}, ${noEnd} without an end; ${saved.duplicates} ${saved.duplicates === 1 ? "duplicate" : "duplicates"} turned away\n`;
     // Whoever chooses columns gets them.
     const table = historyLines(runs, columns, given.output === undefined ? terminalColumns() : null);
-    print(`${table}${given.verbose ? `${arrays.map(arrayLine).join("")}${savedText(saved)}` : ""}${counts}`);
+    for (const text of table) print(text);
+    print(`${given.verbose ? `${arrays.map(arrayLine).join("")}${savedText(saved)}` : ""}${counts}`);
   }
   if (torn > 0) say(`trainlock: ${torn} ${torn === 1 ? "line" : "lines"} of the history could not be read`);
   for (const [path, why] of unreadable) say(`trainlock: cannot read ${printable(path)}: ${printable(why)}`);

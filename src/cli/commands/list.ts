@@ -2,6 +2,7 @@ import { listLocks } from "../../listing/list-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import type { LockReport } from "../../listing/lock-report.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
+import { localTime } from "../../model/local-time.ts";
 import { sleep } from "../../system/clock/sleep.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { choice, defineCommand, flag, negatedFlag, requireChoice, type ValuesOf, value } from "../command.ts";
@@ -110,6 +111,6 @@ function parseStatuses(given: string, text: string): readonly string[] {
 }
 
 function watchHead(everyMs: number): string {
-  const head = `Every ${everyMs / 1000} s, ${new Date().toLocaleTimeString("sv")} (Ctrl-C ends)\n\n`;
+  const head = `Every ${everyMs / 1000} s, ${localTime(new Date())} (Ctrl-C ends)\n\n`;
   return isTerminal(1) ? overwriteScreen + head : head;
 }

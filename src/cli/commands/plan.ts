@@ -6,13 +6,13 @@ import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
 import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
-import { isTerminal, print, printJson } from "../output.ts";
+import { isTerminal, print, printJsonRows } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { failuresText } from "../show/failures-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
-import { formatRow, planJson, planTsv, tsvHeader } from "../show/plan-data.ts";
+import { formatRow, planHeadJson, planRowJson, planTsv, tsvHeader } from "../show/plan-data.ts";
 import { countsLine, estimateText, nameWidthOf, planLines } from "../show/plan-text.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
 import { terminalColumns, wrapped } from "../show/wrapped.ts";
@@ -87,7 +87,7 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   const planned = await source.look(inForce);
   const rows = states === null ? planned.rows : planned.rows.filter(({ state }) => states.includes(state));
   const shown = { rows, counts: countStates(rows.map(({ state }) => state)) };
-  if (given.json) printJson(planJson(shown, grid.file, new Date()));
+  if (given.json) printJsonRows(planHeadJson(shown, grid.file, new Date()), rows, planRowJson);
   else {
     const pastOf = given.verbose ? await shownPast(layout.lockDir) : null;
     for (const text of textOf(given, gridFile, reader, shown, { startedMs, pastOf })) print(text);

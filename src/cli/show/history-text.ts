@@ -1,5 +1,6 @@
 import type { HistoryRun, SubmittedArray } from "../../history/runs.ts";
 import { durationText } from "../../model/durations.ts";
+import { localDateTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
 import { wrapped } from "./wrapped.ts";
 
@@ -37,47 +38,60 @@ const fields: Readonly<
 export const historyFields = Object.keys(fields);
 export const usualFields = ["started", "user", "name", "host", "job", "elapsed", "state", "exit"];
 
+/** The text of a hundred thousand runs is made for so many at a time. */
+const runsAtOnce = 5000;
+
+function* inPieces<T>(items: readonly T[], lineOf: (item: T) => string): Generator<string> {
+  for (let at = 0; at < items.length; at += runsAtOnce)
+    yield items
+      .slice(at, at + runsAtOnce)
+      .map(lineOf)
+      .join("");
+}
+
 /** A line a run, each column as wide as its widest cell. */
-export function historyTable(runs: readonly ShownRun[], chosen: readonly string[]): string {
-  if (runs.length === 0) return "";
-  const rows = runs.map((run) => chosen.map((name) => shown(fields[name]?.of(run) ?? null)));
-  const header = chosen.map((name) => name.toUpperCase());
-  const widths = header.map((title, column) =>
-    rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), title.length),
-  );
-  return [header, ...rows]
-    .map(
-      (row) =>
-        `${row
-          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
+function* historyTable(runs: readonly ShownRun[], chosen: readonly string[]): Generator<string> {
+  if (runs.length === 0) return;
+  const cellsOf = chosen.map((name) => fields[name]?.of ?? (() => null));
+  const rows = [chosen.map((name) => name.toUpperCase()), ...runs.map((run) => cellsOf.map((of) => shown(of(run))))];
+  const widths = chosen.map((_, column) => rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0));
+  const lineOf = (row: readonly string[]) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ");
+  yield* inPieces(rows, (row) => `${lineOf(row).trimEnd()}\n`);
 }
 
 /** The same for a terminal: where the table is too wide for it, a run has lines of its own. Names are never cut. */
-export function historyLines(runs: readonly ShownRun[], chosen: readonly string[], columns: number | null): string {
+export function* historyLines(
+  runs: readonly ShownRun[],
+  chosen: readonly string[],
+  columns: number | null,
+): Generator<string> {
   const table = historyTable(runs, chosen);
-  if (columns === null || table.split("\n").every((line) => line.length <= columns)) return table;
-  return runs
-    .map((run) => {
-      const evidence = chosen.includes("evidence") ? run.evidence.map((each) => `    ${printable(each)}`) : [];
-      const lines = [`  ${runLine(run)}`, ...evidence].map((line) => `${wrapped(line, columns)}\n`);
-      return `${printable(run.name)}\n${lines.join("")}`;
-    })
-    .join("");
+  if (columns === null) {
+    yield* table;
+    return;
+  }
+  const pieces = [...table];
+  if (pieces.every((piece) => piece.split("\n").every((line) => line.length <= columns))) {
+    yield* pieces;
+    return;
+  }
+  yield* inPieces(runs, (run) => {
+    const evidence = chosen.includes("evidence") ? run.evidence.map((each) => `    ${printable(each)}`) : [];
+    const lines = [`  ${runLine(run)}`, ...evidence].map((line) => `${wrapped(line, columns)}\n`);
+    return `${printable(run.name)}\n${lines.join("")}`;
+  });
 }
 
 /** Cells between tabs, with a header: numbers and times as programs read them. */
-export function historyTsv(runs: readonly ShownRun[], chosen: readonly string[]): string {
-  const rows = runs.map((run) =>
-    chosen.map((name) => {
+export function* historyTsv(runs: readonly ShownRun[], chosen: readonly string[]): Generator<string> {
+  yield `${chosen.join("\t")}\n`;
+  yield* inPieces(runs, (run) => {
+    const cells = chosen.map((name) => {
       const field = fields[name];
       return printable(String((field?.raw ?? field?.of)?.(run) ?? "")).replaceAll("\t", "\\t");
-    }),
-  );
-  return [chosen, ...rows].map((row) => `${row.join("\t")}\n`).join("");
+    });
+    return `${cells.join("\t")}\n`;
+  });
 }
 
 /** A run in one line, for whoever has its name before them. */
@@ -121,10 +135,7 @@ function isoText(ms: number | null): string | null {
 
 function dateText(ms: number | null): string | null {
   if (ms === null || !isDate(ms)) return null;
-  const date = new Date(ms);
-  const two = (value: number) => String(value).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  return localDateTime(new Date(ms));
 }
 
 function isDate(ms: number): boolean {

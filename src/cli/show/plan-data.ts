@@ -3,11 +3,16 @@ import { lockJson } from "../../listing/lock-json.ts";
 import { fieldOf } from "../../site/condition.ts";
 
 /** The plan as one JSON document. The names are a contract. */
-export function planJson({ rows, counts }: Plan, grid: string | null, at: Date): unknown {
-  return { grid, at: at.toISOString(), counts, rows: rows.map(rowJson) };
+export function planJson(plan: Plan, grid: string | null, at: Date): unknown {
+  return { ...planHeadJson(plan, grid, at), rows: plan.rows.map(planRowJson) };
 }
 
-function rowJson(row: PlannedRow): unknown {
+/** All of it but its rows. */
+export function planHeadJson({ counts }: Plan, grid: string | null, at: Date) {
+  return { grid, at: at.toISOString(), counts };
+}
+
+export function planRowJson(row: PlannedRow): unknown {
   const { name, configuration, state, weightsDir, lock, progress, ends, rule, log } = row;
   return {
     name,

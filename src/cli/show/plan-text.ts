@@ -3,6 +3,7 @@ import { estimateOf } from "../../grid/estimate.ts";
 import { hasEndedWellWithoutRule, type Plan, type PlannedRow } from "../../grid/plan.ts";
 import { type RowState, rowStates } from "../../grid/row-state.ts";
 import { durationText } from "../../model/durations.ts";
+import { localDateTime, localTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
 import { quietMs } from "../../progress/progress.ts";
 import type { ShownPast } from "../shown-past.ts";
@@ -148,7 +149,7 @@ export function estimateText(rows: readonly PlannedRow[], nowMs: number = Date.n
   if (estimate === null) return "";
   const { seconds, unknown, from } = estimate;
   const running = rows.filter(({ state }) => state === "running").length;
-  const end = new Date(nowMs + (seconds * 1000) / Math.max(1, running)).toLocaleString("sv").slice(0, 16);
+  const end = localDateTime(new Date(nowMs + (seconds * 1000) / Math.max(1, running))).slice(0, 16);
   const until = running === 0 ? "" : `, until about ${end} with ${running} running`;
   const rest = unknown === 0 ? "" : `; ${unknown} rows are not counted, too few of their model have finished`;
   return `Left: about ${durationText(seconds * 1000)} of training${until} (medians of ${from} runs)${rest}\n`;
@@ -159,6 +160,6 @@ export function countsLine({ rows, counts }: Plan, at: Date, tookMs: number): st
   const order: readonly RowState[] = ["done", "running", "queued", "stale", "unknown", "blocked", "failed", "free"];
   const parts = order.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));
   const what = rows.length === 1 ? "1 configuration" : `${rows.length} configurations`;
-  const time = `(${at.toLocaleTimeString("sv")}, ${(tookMs / 1000).toFixed(1)} s)`;
+  const time = `(${localTime(at)}, ${(tookMs / 1000).toFixed(1)} s)`;
   return `${what}${parts.length === 0 ? "" : `: ${parts.join(", ")}`}   ${time}\n`;
 }

@@ -1,6 +1,7 @@
 import type { Explanation, LastRun } from "../../grid/explain-row.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { durationText } from "../../model/durations.ts";
+import { localDateTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
 import { shellWord } from "../../model/shell-word.ts";
 import { lastLines } from "../../work/row-log.ts";
@@ -69,7 +70,7 @@ function pastLines(name: string, { runs, refusals }: ShownPast): string[] {
   return [
     ...runs.slice(0, shownRuns).map(runLine),
     ...(more <= 0 ? [] : [`${more} earlier: trainlock history --match ${shellWord(name)}`]),
-    ...(newest === undefined ? [] : [`${jobs} ${new Date(newest.atMs).toLocaleString("sv")}, of ${newest.user}`]),
+    ...(newest === undefined ? [] : [`${jobs} ${localDateTime(new Date(newest.atMs))}, of ${newest.user}`]),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { durationText } from "../../model/durations.ts";
+import { localTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
 import type { RemainingRows } from "../../work/remaining-rows.ts";
 import { lastLines } from "../../work/row-log.ts";
@@ -33,7 +34,7 @@ export function showWork(options: {
     if (withBar && bar !== "") sayInPlace(bar);
   };
   const event = (word: string, name: string, detail: string, always = false) =>
-    line(`${new Date().toLocaleTimeString("sv")} ${word.padEnd(11)} ${printable(name)}${detail}`, always);
+    line(`${localTime(new Date())} ${word.padEnd(11)} ${printable(name)}${detail}`, always);
   return {
     started: ({ name, log }) => event("started", name, log === null ? "" : `, log ${printable(log)}`),
     ended: (run, end) => {

@@ -28,7 +28,7 @@ function readOnce(path: string, limit: number, extraFlags: number): FileReading 
   if (opening.kind !== "opened") return opening;
   const { fd, stats } = opening;
   try {
-    return { kind: "file", bytes: readUpTo(fd, limit + 1), stats };
+    return { kind: "file", bytes: readUpTo(fd, limit + 1, Number(stats.size)), stats };
   } catch (error) {
     return failed(error, true);
   } finally {
@@ -86,10 +86,18 @@ function failed(error: unknown, opened: boolean): Extract<FileReading, { kind: "
 /** Listings read ten thousand small files: one buffer for all of them. Nothing waits while it is in use. */
 const scratch = Buffer.alloc(16 * 1024);
 
-/** The first `limit` bytes of an open file, or fewer where it ends before. */
-export function readUpTo(fd: number, limit: number): Buffer {
+/** The first `limit` bytes of an open file, or fewer where it ends before. `size`: how large it is thought to be. */
+export function readUpTo(fd: number, limit: number, size = 0): Buffer {
   const pieces: Buffer[] = [];
   let collected = 0;
+  if (size > scratch.length) {
+    // One piece, and one byte more: else its end would be looked for by another.
+    const whole = Buffer.allocUnsafe(Math.min(limit, size + 1));
+    for (let read = -1; read !== 0 && collected < whole.length; collected += read)
+      read = readSync(fd, whole, collected, whole.length - collected, collected);
+    if (collected < whole.length) return whole.subarray(0, collected);
+    pieces.push(whole);
+  }
   while (collected < limit) {
     const read = readSync(fd, scratch, 0, Math.min(scratch.length, limit - collected), collected);
     if (read === 0) break;

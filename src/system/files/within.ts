@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { lstatSync, realpathSync } from "node:fs";
 import { requireAllowed } from "./allowed-links.ts";
 import { contains } from "./mount-table.ts";
 import { nearestExisting } from "./nearest-existing.ts";
@@ -22,6 +22,23 @@ export function isWithin(bounds: Bounds, path: string): boolean {
 export function requireWithin(bounds: Bounds, path: string): void {
   const { leadsTo } = nearestExisting(path);
   if (!isBelowRoot(bounds.root, leadsTo)) requireAllowed(bounds, path, leadsTo);
+}
+
+/** The same for many folders: of those that lie in one folder, the way to that one is followed once. */
+export class BoundsChecker {
+  readonly #bounds: Bounds;
+  #parent = "";
+
+  constructor(bounds: Bounds) {
+    this.#bounds = bounds;
+  }
+
+  requireWithin(path: string): void {
+    const parent = path.slice(0, path.lastIndexOf("/"));
+    if (parent !== this.#parent && isWithin(this.#bounds, parent)) this.#parent = parent;
+    const mayLeadElsewhere = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== false;
+    if (parent !== this.#parent || mayLeadElsewhere) requireWithin(this.#bounds, path);
+  }
 }
 
 function isBelowRoot(root: string, leadsTo: string): boolean {
