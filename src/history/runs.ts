@@ -72,8 +72,8 @@ interface Claim {
   claimedMs: number | null;
   /** Needed only while nobody has found its end, which says all of this and more. */
   claimed: FoundEvent | null;
-  /** `not run`: the training goes on under the claim of its wrapper. `torn`: it makes no sense. */
-  ended: EndedRun | "not run" | "torn" | null;
+  /** `handed-over`: the training goes on under the claim of its wrapper. `torn`: it makes no sense. */
+  ended: EndedRun | "handed-over" | "torn" | null;
   lost: FoundEvent | null;
   takenOver: FoundEvent | null;
 }
@@ -117,7 +117,7 @@ class RunCollector implements EventTaker {
   finish(): Omit<HistoryOfRuns, "unreadable"> {
     const runs: HistoryRun[] = [];
     for (const claim of this.#claims.values()) {
-      if (claim.ended === "not run") continue;
+      if (claim.ended === "handed-over") continue;
       const run = runFrom(claim);
       if (run === null) this.#torn += 1;
       else runs.push(run);
@@ -151,7 +151,7 @@ class RunCollector implements EventTaker {
 
   #endOf(found: FoundEvent): NonNullable<Claim["ended"]> {
     const values = found.values();
-    if (values?.handedOver === true) return "not run";
+    if (values?.handedOver === true) return "handed-over";
     const run = values === null ? null : endedRun(found, values);
     if (run === null) return "torn";
     // Many runs have few names.
@@ -174,7 +174,7 @@ class RunCollector implements EventTaker {
 
 /** Null: none of its events makes sense. */
 function runFrom({ claimedMs, claimed, ended, lost, takenOver }: Claim): HistoryRun | null {
-  if (ended === "torn" || ended === "not run") return null;
+  if (ended === "torn" || ended === "handed-over") return null;
   if (ended !== null) {
     ended.startedMs = claimedMs ?? ended.startedMs;
     if (lost === null && takenOver === null) return ended;
