@@ -3,7 +3,7 @@ import type { RunEnds } from "../model/run-ends.ts";
 import { environmentOfStore } from "../site/store-settings.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { sleep } from "../system/clock/sleep.ts";
-import { callerArguments, callerEnvironment, parentOpenFilesLimit } from "../system/processes/caller.ts";
+import { callerArguments, callerEnvironment, callerOpenFilesLimit } from "../system/processes/caller.ts";
 import type { Ending } from "../system/processes/command-process.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
@@ -50,7 +50,7 @@ export async function runUnderLock(
   if (lock.lost.aborted) throw lostBefore(lock);
   const keep = [...surroundings.inherited, ...lock.descriptors];
   const output = request.output?.open(lock, surroundings.weightsDir);
-  const guard = request.dieWithWrapper ? startGuard(killAfterMs, lock.descriptors) : null;
+  const guard = request.dieWithWrapper ? startGuard(killAfterMs, lock) : null;
   try {
     const note = new DoneNote(request, lock, surroundings.weightsDir, startedAt);
     const resume = await findResumePoints(request.layout, request.configuration, request.done.smallestBytes);
@@ -59,7 +59,7 @@ export async function runUnderLock(
       argv: callerArguments(request.argv),
       environment: callerEnvironment(commandVariables(request, lock, surroundings, resume)),
       keep,
-      openFilesLimit: parentOpenFilesLimit(),
+      openFilesLimit: callerOpenFilesLimit(),
       descriptors: (output ?? []).map((fd, index) => [fd, index + 1] as const),
     });
     if (started.kind === "failed") return { kind: "not started", errno: started.errno, startedAt: null };

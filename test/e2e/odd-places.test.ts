@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { sharedCluster } from "../etcd/cluster.ts";
 import { configuration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
@@ -34,6 +35,50 @@ test("in a working folder that was removed, each command works", async () => {
   expect(stdout).toBe(`FREE ${of.name}\n0\nNo active training locks\n0\n0\n`);
 });
 
+/** Where the folder goes away, or cannot be entered any more. `$T` is the executable, `$A` names the configuration, `$GONE` a folder. */
+const folders: Readonly<Record<string, readonly [script: string, stdout: string]>> = {
+  "while run waits for the lock": [
+    `$T run $A -- bash -c 'until [ -e go ]; do sleep 0.05; done' & until [ "$($T check $A 2>/dev/null; echo $?)" = 1 ]; do :; done
+    (cd $GONE; exec $T run $A --wait -- bash -c 'echo trained') & until grep -q Waiting err; do sleep 0.05; done
+    rmdir $GONE; touch go; wait`,
+    "trained\n",
+  ],
+  "under the command, which asks whether it holds its lock and runs another": [
+    `cd $GONE; $T run $A -- bash -c 'rmdir $GONE; $T held; echo held $?; $T run $A -- echo inner; $T check $A >/dev/null 2>&1; echo check $?'`,
+    "held 0\ninner\ncheck 1\n",
+  ],
+  "and came back under the same name": [
+    `cd $GONE; rmdir $GONE; mkdir $GONE; $T run $A -- echo trained; $T check $A; echo $?`,
+    "trained\nFREE baseline/idd-aw/deeplabv3plus_r50\n0\n",
+  ],
+  "of a worker with little memory, which starts itself again": [
+    `cd $GONE; rmdir $GONE; ulimit -v 1048576; $T run $A -- echo trained; $T held $A --generation 9; echo $?`,
+    "trained\n1\n",
+  ],
+};
+
+test.each(Object.entries(folders))("a working folder that goes away %s", async (_, [script, expected]) => {
+  const of = configuration(await temporaryRoot());
+  const gone = join(of.root, "gone");
+  mkdirSync(gone);
+  const env = environment({ T: executable, A: of.args.join(" "), GONE: gone });
+  const { stdout } = await finish("bash", ["-c", `exec 2>err; ${script}`], { cwd: of.root, env });
+  expect(stdout).toBe(expected);
+});
+
+requiresPrograms("setpriv as root")("in a working folder that its user may not enter, each command works", async () => {
+  const of = configuration(await temporaryRoot());
+  const closed = join(of.root, "closed");
+  mkdirSync(closed, { mode: 0o700 });
+  mkdirSync(of.lockDir);
+  for (const folder of [of.root, of.lockDir]) chmodSync(folder, 0o777);
+  const script = '"$T" check $A; echo $?; "$T" run $A -- echo trained; echo $?; "$T" list >/dev/null; echo $?';
+  const call = ["--reuid=65530", "--regid=65530", "--clear-groups", "bash", "-c", script];
+  const env = environment({ T: executable, A: of.args.join(" "), TRAINLOCK_ROOT: of.root });
+  const { stdout } = await finish("setpriv", call, { cwd: closed, env });
+  expect(stdout).toBe(`FREE ${of.name}\n0\ntrained\n0\n0\n`);
+});
+
 test.each([2048, 1024, 512])(
   "with %i MB of virtual memory, run and check work, and the command gets bytes and variables as given",
   async (megabytes) => {
@@ -46,6 +91,58 @@ test.each([2048, 1024, 512])(
     expect(stdout).toBe(` 63 61 66 e9 7c ff 7c 7c\n0\nFREE ${of.name}\n0\n1\n`);
   },
 );
+
+/** Ways in which little memory reaches more than one process of ours. `$T` is the executable, `$A` names the configuration. */
+const little: Readonly<Record<string, readonly [script: string, stdout: string]>> = {
+  "a limit that Python sets for its child": [
+    `python3 -c 'import os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29)); os.execvp(sys.argv[1], sys.argv[1:])' $T run $A -- echo trained`,
+    "trained\n",
+  ],
+  "a limit that the command sets, and a run inside of its run": [
+    `$T run $A -- bash -c 'ulimit -v 524288; $T run $A -- echo trained; $T held; echo held $?'`,
+    "trained\nheld 0\n",
+  ],
+  "a second that waits, and a third that is turned away": [
+    `ulimit -v 524288; $T run $A -- bash -c 'until [ -e go ]; do sleep 0.05; done' & until [ "$($T check $A 2>/dev/null; echo $?)" = 1 ]; do :; done
+    $T run $A --wait -- echo trained & $T run $A -- true; echo $?; touch go; wait`,
+    "75\ntrained\n",
+  ],
+  "a guard, which ends the tree of a killed wrapper": [
+    `ulimit -v 524288; $T run $A --die-with-wrapper --kill-after 0.2s -- bash -c 'setsid sleep 60 & echo $! >worker; wait' & run=$!
+    until [ -s worker ]; do sleep 0.05; done; kill -9 $run; wait $run; echo $?
+    while kill -0 $(cat worker); do sleep 0.05; done; $T run $A --wait -- echo trained`,
+    "137\ntrained\n",
+  ],
+};
+
+for (const [name, [script, expected]] of Object.entries(little))
+  requiresPrograms(
+    "python3",
+    "bash",
+    "setsid",
+  )(`with 512 MB of virtual memory: ${name}`, async () => {
+    const of = configuration(await temporaryRoot());
+    const env = environment({ T: executable, A: of.args.join(" ") });
+    const { stdout } = await finish("bash", ["-c", `exec 2>err; ${script}`], { cwd: of.root, env });
+    expect(stdout).toBe(expected);
+  });
+
+const cluster = sharedCluster();
+requiresPrograms(
+  "bash",
+  "etcd",
+  "etcdctl",
+)("with 512 MB of virtual memory: a lock on etcd, whose keeper has no more, outlasts its killed wrapper", async () => {
+  const { url, env: access } = await cluster();
+  const of = configuration(await temporaryRoot());
+  const script = `ulimit -v 524288; $T run $A --ttl 5s -- bash -c 'echo $PPID >wrapper; until [ -e go ]; do sleep 0.05; done' &
+      until [ -s wrapper ]; do sleep 0.05; done; kill -9 $(cat wrapper); sleep 6; $T run $A -- true; echo $?
+      touch go; $T run $A --wait -- echo trained; wait`;
+  const env = environment({ ...access, TRAINLOCK_STORE: url, T: executable, A: of.args.join(" ") });
+  const { stdout } = await finish("bash", ["-c", `exec 2>err; ${script}`], { cwd: of.root, env });
+  expect(stdout).toBe("75\ntrained\n");
+});
 
 // The runtime aborts there, before any of our code.
 test.runIf(process.arch === "x64").each([150, 300, 449])(

@@ -18,6 +18,7 @@ const trials = {
   mknod: ["sh", "-c", "d=$(mktemp -d) && mknod $d/x c 1 3; rc=$?; rm -r $d; exit $rc"],
   strace: ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=flock:error=ENOLCK:when=9", "true"],
   "unshare --pid": ["unshare", "--pid", "--fork", "--mount-proc", "true"],
+  "unshare --time": ["unshare", "--time", "--boottime", "1000", "--fork", "true"],
   "unshare --mount": ["unshare", "--mount", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"],
   "setpriv as root": ["setpriv", "--reuid=65530", "--regid=65530", "--clear-groups", "true"],
   "memory cgroup": ["sh", "-c", "d=/sys/fs/cgroup/memory/trainlock-$$ && mkdir $d && rmdir $d"],

@@ -6,8 +6,9 @@ import { configuration } from "../support/configuration.ts";
 import { untilNoted } from "../support/noted-tree.ts";
 import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
+import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { startTrainlock, trainlock } from "../support/trainlock.ts";
+import { environment, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { goFile, launcher, launcherNames, startedWorkers } from "./launchers.ts";
 
@@ -65,6 +66,41 @@ describe.each(launcherNames)("%s", (name) => {
       }
     }
   });
+});
+
+/** Two seconds on, when looks at the tree are rare: an orphan that has its claim's variables, and kills the wrapper at once. */
+const lateOrphan = `
+import os, signal, sys, time
+time.sleep(2)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while os.getppid() != int(os.environ["TRAINLOCK_PID"]): time.sleep(0.001)
+        os.kill(int(os.environ["TRAINLOCK_PID"]), signal.SIGKILL)
+        os.execvp(sys.argv[1], sys.argv[1:])
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+`;
+
+test("--die-with-wrapper ends an orphan of which the wrapper could not tell, and nothing that only has its variables", async () => {
+  const { of, folder } = await scene();
+  const script = `env >${folder}/variables; exec python3 -c "$LATE" sh -c 'echo $$ >${folder}/worker.$$; exec sleep 60'`;
+  const options = ["--die-with-wrapper", "--kill-after", "0.3s"];
+  const run = startTrainlock(["run", ...of.args, ...options, "--", "sh", "-c", script], { env: { LATE: lateOrphan } });
+  const variables = await until("the variables", async () => {
+    const text = await readFile(join(folder, "variables"), "utf8").catch(() => "");
+    const pairs = [...text.matchAll(/^(TRAINLOCK_(?:PID|TOKEN))=(.*)$/gm)].map(([, name = "", value = ""]) => [
+      name,
+      value,
+    ]);
+    return pairs.length === 2 ? Object.fromEntries(pairs) : null;
+  });
+  const submitted = startProcess("sleep", ["60"], { env: environment(variables) });
+  expect(await run.finished).toMatchObject({ signal: "SIGKILL" });
+  const workers = await startedWorkers(folder);
+  await until("the end of the orphan", () => (running(workers).length === 0 ? true : null));
+  expect(isRunning(submitted.pid)).toBe(true);
 });
 
 describe("a worker in a session of its own, whose command has ended with 0", () => {

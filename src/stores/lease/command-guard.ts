@@ -2,10 +2,17 @@ import { bootMs } from "../../system/clock/boot-time.ts";
 import { sleep } from "../../system/clock/sleep.ts";
 import { KnownTree } from "../../system/processes/known-tree.ts";
 import { groupMembers } from "../../system/processes/process-group.ts";
-import { processesWithToken } from "../../system/processes/process-table.ts";
-import { type ProcessIdentity, readTreeProcess, type TreeProcess } from "../../system/processes/process-tree.ts";
+import {
+  descendantsOf,
+  type ProcessIdentity,
+  readProcessTable,
+  readTreeProcess,
+  sameProcess,
+  type TreeProcess,
+} from "../../system/processes/process-tree.ts";
 import { stopTree } from "../../system/processes/stop-tree.ts";
-import type { GuardRules } from "./keeper-messages.ts";
+import { carriersOf } from "../../system/processes/training-processes.ts";
+import type { GuardRules, WrapperFacts } from "./keeper-messages.ts";
 
 /** A running wrapper reports within this time that it stops its command itself. */
 const wrapperPatienceMs = 300;
@@ -21,16 +28,20 @@ const lookEveryMs = 100;
  */
 export class CommandGuard {
   readonly #rules: GuardRules | null;
+  readonly #wrapper: WrapperFacts;
   readonly #tree = new KnownTree();
   #token: string | null = null;
   #group: number | null = null;
+  /** When the command was started, in clock ticks from boot. */
+  #begunTicks: number | null = null;
   #wrapperStopsIt = false;
   #wrapperIsGone = false;
   #commandHasEnded = false;
 
   /** `rules` null: there is no command, but a program that looks after itself. */
-  constructor(rules: GuardRules | null) {
+  constructor(rules: GuardRules | null, wrapper: WrapperFacts) {
     this.#rules = rules;
+    this.#wrapper = wrapper;
   }
 
   /** The claim's token stands in the environment of its command: that finds processes which were never noted. */
@@ -41,6 +52,7 @@ export class CommandGuard {
   /** The process group that the command was started as. */
   addGroup(group: number): void {
     this.#group = group;
+    this.#begunTicks ??= readTreeProcess(group)?.startTimeTicks ?? null;
   }
 
   /** The command's tree as its wrapper sees it now. */
@@ -59,7 +71,11 @@ export class CommandGuard {
     const killAtMs = Math.min(bootMs() + this.#rules.killAfterMs, stopByMs);
     const mayAsk = () => !this.#wrapperStopsIt;
     // Nothing may live on without the lock: a process that is stuck in the kernel is killed again when it returns.
-    while ((await stopTree(() => this.#living(), Math.max(0, killAtMs - bootMs()), mayAsk)).length > 0);
+    const living = () => {
+      this.#tree.learn(this.#belowWrapper());
+      return this.#living();
+    };
+    while ((await stopTree(living, Math.max(0, killAtMs - bootMs()), mayAsk)).length > 0);
   }
 
   /** The command has ended. Resolves with what still runs of it: daemons, workers in sessions of their own. */
@@ -85,9 +101,23 @@ export class CommandGuard {
     }
   }
 
+  /**
+   * What a wrapper that is stopped does not tell: the orphans of its command are its children. What it had started before the
+   * command, this process too, is no part of that.
+   */
+  #belowWrapper(): TreeProcess[] {
+    const [wrapper, begunTicks] = [this.#wrapper, this.#begunTicks];
+    const table = readProcessTable();
+    if (begunTicks === null || !sameProcess(wrapper, table.get(wrapper.pid))) return [];
+    return descendantsOf(wrapper.pid, table, ({ pid, parent, startTimeTicks }) => {
+      return pid === process.pid || (parent === wrapper.pid && startTimeTicks < begunTicks);
+    });
+  }
+
   #living(): TreeProcess[] {
     if (this.#rules === null) return [];
-    const carriers = this.#token === null ? [] : processesWithToken(this.#token).filter((pid) => pid !== process.pid);
+    const carriers =
+      this.#token === null ? [] : carriersOf(this.#token, this.#wrapper.job).filter((pid) => pid !== process.pid);
     this.#tree.learn(carriers.flatMap((pid) => readTreeProcess(pid) ?? []));
     if (this.#group !== null) this.#tree.learn(groupMembers(this.#group));
     return this.#tree.living();

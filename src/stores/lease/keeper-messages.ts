@@ -1,6 +1,7 @@
 import type { EtcdAccess, EtcdAddress } from "../../etcd/address.ts";
 import type { LeaseId } from "../../etcd/client.ts";
 import type { EtcdCause } from "../../etcd/errors.ts";
+import type { SchedulerJob } from "../../model/owner-record.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 
 /** A claim as it is written to a pipe: the owner record in base64. */
@@ -24,6 +25,7 @@ export type Request =
       /** The token of a login that was made already: a login is slow on purpose, against guessed passwords. */
       readonly loginToken: string | null;
       readonly ttlMs: number;
+      readonly wrapper: WrapperFacts;
       /** What to stop when a claim is lost; null: a program that looks after itself. */
       readonly guard: GuardRules | null;
       /** Other processes release the claim: when this process ends, the lease goes on. */
@@ -46,6 +48,11 @@ export type Request =
   | { readonly do: "stopping" }
   /** An `alive` has been read: another may be sent. A wrapper that is stopped reads none, and no pipe fills up. */
   | { readonly do: "seen" };
+
+export interface WrapperFacts extends ProcessIdentity {
+  /** The job that it runs in. A keeper has no environment. */
+  readonly job: SchedulerJob | null;
+}
 
 export interface GuardRules {
   /** False: the command goes on without its lock, as its user wishes. */

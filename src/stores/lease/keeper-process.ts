@@ -2,9 +2,11 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { noteOwnChild } from "../../system/processes/own-children.ts";
+import { startTimeTicksOf } from "../../system/processes/process-table.ts";
 import { readLines } from "../../system/processes/read-lines.ts";
+import { schedulerJob } from "../../system/processes/scheduler-job.ts";
 import { isExecutable } from "../../system/processes/this-program.ts";
-import { lineOf, type Report, type Request } from "./keeper-messages.ts";
+import { lineOf, type Report, type Request, type WrapperFacts } from "./keeper-messages.ts";
 
 export type ReportOf<K extends Report["say"]> = Extract<Report, { readonly say: K }>;
 /** Reports that are no answer to a request. */
@@ -117,4 +119,10 @@ function isAnswer<K extends Report["say"]>(
   if (!answers.some((say) => say === report.say)) return false;
   if ("id" in request) return "id" in report && report.id === request.id;
   return !("number" in request) || ("number" in report && report.number === request.number);
+}
+
+/** What a keeper is told of this process. */
+export function wrapperFacts(): WrapperFacts {
+  const { pid } = process;
+  return { pid, startTimeTicks: startTimeTicksOf(pid) ?? 0, job: schedulerJob(process.env) };
 }

@@ -8,7 +8,7 @@ import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
 import type { NewClaim } from "./claim-transactions.ts";
 import type { ClaimText, FaultText, GuardRules, LeaseOf } from "./keeper-messages.ts";
-import { KeeperProcess, type News, ownKeeperCommand } from "./keeper-process.ts";
+import { KeeperProcess, type News, ownKeeperCommand, wrapperFacts } from "./keeper-process.ts";
 import type { KeptClaim } from "./kept-claim.ts";
 import { type LeaseTimes, leaseTimes } from "./lease-times.ts";
 
@@ -256,7 +256,13 @@ export class LeaseSession {
     );
     this.#keeper = keeper;
     const claims = [...this.#held.values()].map(({ claim }) => ({ ...textOf(claim), revision: claim.revision }));
-    const rules = { ttlMs, guard, borrowed: this.#borrowed, resume: resume && { ...resume, claims } };
+    const rules = {
+      ttlMs,
+      wrapper: wrapperFacts(),
+      guard,
+      borrowed: this.#borrowed,
+      resume: resume && { ...resume, claims },
+    };
     keeper.send({ do: "begin", address, access, loginToken: loginToken(), ...rules });
     for (const { claim, group, tree } of this.#held.values()) {
       if (group === null) continue;

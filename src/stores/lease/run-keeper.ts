@@ -47,13 +47,13 @@ class RequestHandler {
   #mayReport = true;
 
   constructor(
-    { address, access, loginToken, ttlMs, guard, resume, borrowed }: Beginning,
+    { address, access, loginToken, ttlMs, wrapper, guard, resume, borrowed }: Beginning,
     say: (report: Report) => void,
   ) {
     const times = leaseTimes(ttlMs);
     this.#say = say;
     this.#borrowed = borrowed;
-    this.#guard = new CommandGuard(guard);
+    this.#guard = new CommandGuard(guard, wrapper);
     this.#keeper = new LeaseKeeper(openEtcd(address, access, loginToken), times, bootMs, resume, {
       reclaimed: (id, revision) => say({ say: "reclaimed", id, revision }),
       lost: (id, why, stopByMs) => {

@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { deviceText, mountTable } from "../files/mount-table.ts";
-import { readProcText, readStatLine, ticksPerSecond } from "../processes/proc-files.ts";
+import { bootClockAheadSeconds, readProcText, readStatLine, ticksPerSecond } from "../processes/proc-files.ts";
 
 let uptimeIsGenuine: boolean | undefined;
 
@@ -12,7 +12,7 @@ export function ticksSinceBoot(): number | null {
   uptimeIsGenuine ??= sameDevice("/proc/uptime", "/proc");
   if (uptimeIsGenuine) {
     const seconds = Number.parseFloat(readProcText("/proc/uptime") ?? "");
-    if (Number.isFinite(seconds)) return Math.round(seconds * ticksPerSecond);
+    if (Number.isFinite(seconds)) return Math.round((seconds - bootClockAheadSeconds()) * ticksPerSecond);
   }
   return ticksByOwnThreads();
 }
@@ -64,5 +64,5 @@ export function clockMovedSinceBootSeconds(): number | null {
 /** When this host booted, milliseconds since the epoch by today's clock: `btime` of proc_stat(5). Null: it cannot be known. */
 export function bootedAtMs(): number | null {
   const seconds = /^btime (\d+)$/m.exec(readProcText("/proc/stat") ?? "")?.[1];
-  return seconds === undefined ? null : Number(seconds) * 1000;
+  return seconds === undefined ? null : (Number(seconds) + bootClockAheadSeconds()) * 1000;
 }

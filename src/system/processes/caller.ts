@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { readProcText } from "./proc-files.ts";
+import { readTreeProcess } from "./process-tree.ts";
 
 /** Marks what a decoder could not read as UTF-8. */
 const unreadable = "�";
@@ -96,21 +97,40 @@ function splitAtNul(bytes: Buffer): Buffer[] {
 }
 
 /**
- * The soft limit of open files that our parent has (proc_pid_limits(5)): the runtime raises its own to the hard one before any
+ * The soft limit of open files that our caller has (proc_pid_limits(5)): the runtime raises its own to the hard one before any
  * of our code runs. Null: it cannot be known, or is unlimited.
  */
-export function parentOpenFilesLimit(): number | null {
-  const found = /^Max open files +(\d+)/m.exec(readProcText(`/proc/${process.ppid}/limits`) ?? "")?.[1];
+export function callerOpenFilesLimit(): number | null {
+  const found = /^Max open files +(\d+)/m.exec(readProcText(`/proc/${caller()}/limits`) ?? "")?.[1];
   return found === undefined ? null : Number(found);
 }
 
-/** These give their children the signals that they ignore themselves; Python and Node do not. */
-const shells = /^(?:ba|da|z|k|mk|a|c|tc|fi)?sh$/;
+/**
+ * These give their children the signals that they ignore themselves: shells, and programs that start one other. Python and Node
+ * do not.
+ */
+const passSignalsOn = /^(?:(?:ba|da|z|k|mk|a|c|tc|fi)?sh|timeout|setsid|time|xargs|make)$/;
 
 /** Whether our caller ignores a signal and passes that on: asked where the runtime ignores it for itself. */
-export function parentShellIgnores(signal: number): boolean {
-  const status = readProcText(`/proc/${process.ppid}/status`) ?? "";
-  if (!shells.test(/^Name:\t(.*)$/m.exec(status)?.[1] ?? "")) return false;
+export function callerIgnores(signal: number): boolean {
+  const status = readProcText(`/proc/${caller()}/status`) ?? "";
+  if (!passSignalsOn.test(/^Name:\t(.*)$/m.exec(status)?.[1] ?? "")) return false;
   const ignored = BigInt(`0x${/^SigIgn:\t([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
   return ((ignored >> BigInt(signal - 1)) & 1n) === 1n;
+}
+
+/** Our parent; above trainlock itself (a run inside of a run, a row of `work`) the one that started that. */
+function caller(): number {
+  const own = exeOf(process.pid);
+  let pid = process.ppid;
+  while (own !== null && exeOf(pid) === own) pid = readTreeProcess(pid)?.parent ?? 0;
+  return pid;
+}
+
+function exeOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return null;
+  }
 }

@@ -6,7 +6,7 @@ export interface StatLine {
   /** A thread of the kernel itself, PF_KTHREAD of linux/sched.h: it runs no program and writes no file of a user's. */
   readonly kernelThread: boolean;
   readonly threadCount: number;
-  /** Field 22: clock ticks from boot to the start of the process. */
+  /** Field 22: clock ticks from the host's boot to the start of the process. */
   readonly startTimeTicks: number;
 }
 
@@ -20,6 +20,22 @@ export function readProcText(path: string): string | null {
   } catch {
     return null;
   }
+}
+
+let aheadSeconds: number | undefined;
+
+/**
+ * How many seconds the clock since boot is ahead of the host's here: a container may have a clock of its own, and /proc then
+ * gives start times by that (time_namespaces(7)). Records hold them by the host's, so that each of its processes reads the same.
+ */
+export function bootClockAheadSeconds(): number {
+  aheadSeconds ??= Number(/^boottime +(-?\d+)/m.exec(readProcText("/proc/self/timens_offsets") ?? "")?.[1] ?? 0);
+  return aheadSeconds;
+}
+
+/** Field 22 of proc_pid_stat(5), by the host's clock. */
+export function startTicksFrom(field: string | undefined): number {
+  return Number(field) - bootClockAheadSeconds() * ticksPerSecond;
 }
 
 let sameNumbers: boolean | undefined;
@@ -56,7 +72,7 @@ export function readStatLine(pid: number | "self"): StatLine | null {
   const text = readProcText(`/proc/${pid}/stat`);
   if (text === null) return null;
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const [state, threadCount, startTimeTicks] = [fields[0], Number(fields[17]), Number(fields[19])];
+  const [state, threadCount, startTimeTicks] = [fields[0], Number(fields[17]), startTicksFrom(fields[19])];
   if (state === undefined || !Number.isFinite(threadCount) || !Number.isFinite(startTimeTicks)) return null;
   const kernelThread = (Number(fields[6]) & kernelThreadFlag) !== 0;
   return { state, kernelThread, threadCount, startTimeTicks };

@@ -1,4 +1,4 @@
-import { listedPids, readProcText } from "./proc-files.ts";
+import { listedPids, readProcText, startTicksFrom } from "./proc-files.ts";
 
 /** A process and no later one with its PID: proc_pid_stat(5), field 22. */
 export interface ProcessIdentity {
@@ -24,7 +24,7 @@ export function readTreeProcess(pid: number): TreeProcess | null {
   const [open, close] = [line.indexOf("("), line.lastIndexOf(")")];
   const fields = line.slice(close + 2).split(" ", 20);
   const [state = ""] = fields;
-  const [threads, startTimeTicks] = [Number(fields[17]), Number(fields[19])];
+  const [threads, startTimeTicks] = [Number(fields[17]), startTicksFrom(fields[19])];
   // A leader whose main thread has ended shows as Z while its other threads go on.
   const runs = !/^[ZXx]$/.test(state) || threads > 1;
   return {

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { parentShellIgnores } from "./caller.ts";
+import { callerIgnores } from "./caller.ts";
 import { readProcText } from "./proc-files.ts";
 
 /**
@@ -38,11 +38,11 @@ export function ignoredSignals(): ReadonlySet<number> {
 
 /**
  * The signals to set back to their default in a command. The runtime ignores SIGPIPE and SIGXFSZ before any of our code runs.
- * So only a shell above us shows whether the caller ignored them; without one, the default is taken. We ignore SIGTTOU for
+ * So only what a caller like a shell ignores itself shows what it wished; without one, the default is taken. We ignore SIGTTOU for
  * ourselves.
  */
 export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): readonly number[] {
-  const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber).filter((signal) => !parentShellIgnores(signal));
+  const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber).filter((signal) => !callerIgnores(signal));
   const byUs = [signalNumber("SIGTTOU"), ...internalSignals].filter((signal) => !ignoredAtStart.has(signal));
   return [...byRuntime, ...byUs];
 }

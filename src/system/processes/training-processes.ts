@@ -20,7 +20,7 @@ export function trainingProcesses(section: Claimed, weightsDir: string | null): 
   const host = thisHost();
   if (token === null || bootId === null || bootId !== host.bootId) return [];
   const noted = weightsDir === null ? [] : readNotedTree(weightsDir, { token, bootId, pidNamespace });
-  const carriers = processesWithToken(token).filter((pid) => isOfJob(pid, section.scheduler));
+  const carriers = carriersOf(token, section.scheduler);
   const own = ancestorsOf(process.pid);
   const found = new Map<number, TreeProcess>();
   const inside = noted.length === 0 || pidNamespace === host.pidNamespace ? null : pidsInsideContainers();
@@ -43,6 +43,11 @@ export function trainingProcesses(section: Claimed, weightsDir: string | null): 
 /** Python's multiprocessing starts it before any worker, and it ends after the last one: it is never the one to look at. */
 function isTracker(process: TreeProcess): boolean {
   return commandLineOf(process).includes("from multiprocessing.resource_tracker import main");
+}
+
+/** The processes that carry a claim's token and are of its job. A job that the training has submitted inherits the token, too. */
+export function carriersOf(token: string, job: SchedulerJob | null): number[] {
+  return processesWithToken(token).filter((pid) => isOfJob(pid, job));
 }
 
 /** Whether a process runs in this very job: the same element, and no other run of it. Null: outside of any job. */
