@@ -1,6 +1,7 @@
 import { fstatSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 
 /** All of `text`, at once: the process may exit right after. A reader that has gone (`| head`) is no fault of ours. */
 function writeAll(fd: number, text: string): void {
@@ -73,6 +74,7 @@ function jsonText(value: unknown): string {
 
 /** The text of 100,000 rows is made for so many at a time: all of it, and what it is made of, would be several copies of 70 MB. */
 const rowsAtOnce = 1000;
+const rowsBetweenCollections = 10_000;
 
 /** The same for a document with `rows` as its last key. */
 export function printJsonRows<T>(head: object, rows: readonly T[], jsonOf: (row: T) => unknown): void {
@@ -86,6 +88,7 @@ export function printJsonRows<T>(head: object, rows: readonly T[], jsonOf: (row:
     const lines = jsonText({ rows: rows.slice(at, at + rowsAtOnce).map(jsonOf) });
     const text = lines.slice('{\n  "rows": ['.length, -"\n  ]\n}".length);
     print(at + rowsAtOnce < rows.length ? `${text},` : text);
+    if ((at + rowsAtOnce) % rowsBetweenCollections === 0) collectGarbageOf(rows.length);
   }
   print("\n  ]\n}\n");
 }

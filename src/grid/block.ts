@@ -1,7 +1,7 @@
 import { UsageError } from "../model/errors.ts";
 import { accepts } from "../site/condition.ts";
 import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
-import { type BlockSettings, mostRows, type Place, type Row } from "./grid.ts";
+import { type BlockSettings, mostRows, type Place, placeOf, type Row } from "./grid.ts";
 
 /** One value of a list, where it stands. */
 export interface PlacedText {
@@ -37,12 +37,13 @@ export function expandBlock(reader: FieldReader, block: Block): Row[] {
     });
   }
   const excludes = makeExclusions(reader, block, lists);
+  const source = { settings: block.settings, source: block.place, line: null };
   const rows: Row[] = [];
   const row = new Map<string, FieldValue>();
   const descend = (depth: number): void => {
     const list = lists[depth];
     if (list === undefined) {
-      if (!excludes(row)) rows.push(makeRow(reader, block, row));
+      if (!excludes(row)) rows.push(makeRow(reader, source, row));
       return;
     }
     for (const value of list[1]) {
@@ -54,17 +55,18 @@ export function expandBlock(reader: FieldReader, block: Block): Row[] {
   return rows;
 }
 
-/** The row of a block that has these values. Throws a UsageError with the block's place. */
+/** The row that has these values. Throws a UsageError with its place. */
 export function makeRow(
   reader: FieldReader,
-  { settings, place }: Pick<Block, "settings" | "place">,
+  written: Pick<Row, "settings" | "source" | "line">,
   values: ReadonlyMap<string, FieldValue>,
 ): Row {
+  const { settings, source, line } = written;
   try {
     const configuration = reader.compose(values);
-    return { configuration, weightsDir: reader.layout.weightsDir(configuration), settings, place };
+    return { configuration, weightsDir: reader.layout.weightsDir(configuration), settings, source, line };
   } catch (error) {
-    throw atPlace(place, error);
+    throw atPlace(placeOf(written), error);
   }
 }
 

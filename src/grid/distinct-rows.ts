@@ -2,7 +2,7 @@ import { type Configuration, describeConfiguration } from "../model/configuratio
 import { UsageError } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
 import { partingTemplate } from "../site/parting-template.ts";
-import type { Row } from "./grid.ts";
+import { placeOf, type Row } from "./grid.ts";
 
 /**
  * Equal rows once, in the order written. Throws a UsageError that names both rows where two are given different settings, or
@@ -42,7 +42,7 @@ function placed<T>(row: Row, compute: () => T): T {
     return compute();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(`${row.place}: ${error.message}`, {
+    throw new UsageError(`${placeOf(row)}: ${error.message}`, {
       code: "ERR_GRID",
       ...(error.hint === undefined ? {} : { hint: error.hint }),
     });
@@ -53,7 +53,7 @@ function requireSameSettings(first: Row, second: Row): void {
   if (first.settings === second.settings) return;
   if (JSON.stringify(first.settings) === JSON.stringify(second.settings)) return;
   throw new UsageError(
-    `${second.place}: ${describeConfiguration(second.configuration)} stands at ${first.place}, too, with other settings`,
+    `${placeOf(second)}: ${describeConfiguration(second.configuration)} stands at ${placeOf(first)}, too, with other settings`,
     { code: "ERR_GRID", hint: "give it one `done`, `needs`, `submit` and `max_attempts`, or exclude it in one block" },
   );
 }
@@ -61,8 +61,8 @@ function requireSameSettings(first: Row, second: Row): void {
 function sharedFolder(layout: Layout, first: Row, second: Row, folder: string): UsageError {
   const line = partingTemplate(layout, first.configuration, second.configuration);
   return new UsageError(
-    `${second.place}: two rows have one weights dir, ${folder}: ${describeConfiguration(first.configuration)} ` +
-      `(${first.place}), and ${describeConfiguration(second.configuration)}`,
+    `${placeOf(second)}: two rows have one weights dir, ${folder}: ${describeConfiguration(first.configuration)} ` +
+      `(${placeOf(first)}), and ${describeConfiguration(second.configuration)}`,
     {
       code: "ERR_GRID",
       hint:
@@ -75,8 +75,8 @@ function sharedFolder(layout: Layout, first: Row, second: Row, folder: string): 
 
 function sharedLock(first: Row, second: Row, lock: string): UsageError {
   return new UsageError(
-    `${second.place}: two rows have one lock name, ${lock}: ${describeConfiguration(first.configuration)} ` +
-      `(${first.place}), and ${describeConfiguration(second.configuration)}`,
+    `${placeOf(second)}: two rows have one lock name, ${lock}: ${describeConfiguration(first.configuration)} ` +
+      `(${placeOf(first)}), and ${describeConfiguration(second.configuration)}`,
     { code: "ERR_GRID", hint: "rename one of them: other programs compute the same lock name" },
   );
 }

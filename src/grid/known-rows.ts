@@ -69,7 +69,7 @@ function folderHere(layout: Layout, configuration: Configuration): string | null
 }
 
 function rowOf(folder: string, configuration: Configuration): Row {
-  return { configuration, weightsDir: folder, settings: noSettings, place: folder };
+  return { configuration, weightsDir: folder, settings: noSettings, source: folder, line: null };
 }
 
 /** The configuration that trains in a folder: by the site's templates, its owner record, or the folder's own names. */

@@ -13,7 +13,7 @@ import type { FieldReader } from "./fields.ts";
 import { noSettings, type Row } from "./grid.ts";
 import { lookAtRows, type RowLook } from "./look-at-rows.ts";
 import { NeedChecker } from "./needs.ts";
-import { countStates, type Queued, type RowEnds, type RowFacts, type RowState, stateOf } from "./row-state.ts";
+import { countStates, type Queued, type RowEnds, type RowState, stateOf } from "./row-state.ts";
 
 /** One row of a plan: its configuration, the state that it is in, and what says so. */
 export interface PlannedRow {
@@ -66,31 +66,34 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
     const look = looks[index];
     if (look === undefined) continue;
     const missing = row.settings.needs.length === 0 ? null : await needs.missing(row.configuration, row.settings.needs);
-    planned.push(
-      plannedRow(request, row, look, { ...look, queued: null, missing, maxAttempts: request.maxAttempts(row) }),
-    );
+    planned.push(plannedRow(request, row, look, missing));
   }
+  // Nobody asks about needs any more, and the looks at 100,000 rows are 20 MB.
+  looks.length = 0;
   collectGarbageOf(rows.length);
   return { rows: planned, counts: countStates(planned.map(({ state }) => state)) };
 }
 
-function plannedRow({ reader, ruleOf, progress }: PlanRequest, row: Row, look: RowLook, facts: RowFacts): PlannedRow {
-  const state = stateOf(facts);
+function plannedRow(request: PlanRequest, row: Row, look: RowLook, missing: string | null): PlannedRow {
+  const { reader, ruleOf, progress } = request;
+  const { locks, problem, doneBy, ends } = look;
+  const maxAttempts = request.maxAttempts(row);
+  const state = stateOf({ locks, problem, doneBy, queued: null, missing, ends, maxAttempts });
   const names = look.names ?? [];
   return {
     name: reader.layout.displayName(row.configuration),
     configuration: row.configuration,
     state,
     weightsDir: look.weightsDir,
-    lock: decidingLock(look.locks),
+    lock: decidingLock(locks),
     progress: names.length === 0 ? null : progressOf(progress, state, look, ruleOf(row)),
-    ends: facts.ends,
-    maxAttempts: facts.maxAttempts,
+    ends,
+    maxAttempts,
     log: names.includes(runLogsFolder) ? newestLog(look.weightsDir) : null,
-    doneBy: facts.doneBy,
+    doneBy,
     rule: ruleOf(row),
-    queued: facts.queued,
-    reason: state === "unknown" ? facts.problem : state === "blocked" ? facts.missing : null,
+    queued: null,
+    reason: state === "unknown" ? problem : state === "blocked" ? missing : null,
   };
 }
 
@@ -129,7 +132,7 @@ function doneAmong({ reader, rows, examine, ruleOf }: PlanRequest, looks: readon
   const others = new Map<string, Promise<boolean>>();
   const lookAtOther = async (configuration: Configuration): Promise<boolean> => {
     const weightsDir = layout.weightsDir(configuration);
-    const row: Row = { configuration, weightsDir, settings: noSettings, place: "" };
+    const row: Row = { configuration, weightsDir, settings: noSettings, source: "", line: null };
     const [look] = await lookAtRows(layout, [row], examine, ruleOf);
     return look !== undefined && isDone(look);
   };

@@ -1,7 +1,7 @@
 import { UsageError } from "../model/errors.ts";
 import { makeRow } from "./block.ts";
 import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
-import { type BlockSettings, mostRows, noSettings, type Row } from "./grid.ts";
+import { type BlockSettings, mostRows, noSettings, placeOf, type Row } from "./grid.ts";
 import { type TakeRecord, takePlainRecords } from "./table-records.ts";
 import { readSettingsText } from "./yaml-grid.ts";
 
@@ -22,10 +22,10 @@ export async function readTable(
   const values = new Map<string, FieldValue>();
   let columns: readonly string[] | null = null;
   const take: TakeRecord = (record, line) => {
-    const place = `${file}:${line}`;
-    if (columns === null) columns = readHeader(reader, place, record);
+    const place = { source: file, line };
+    if (columns === null) columns = readHeader(reader, placeOf(place), record);
     else rows.push(rowOfCells(reader, place, columns, record, values));
-    if (rows.length > mostRows) throw tooMany(place);
+    if (rows.length > mostRows) throw tooMany(placeOf(place));
   };
   const delimiter = delimiterOf(text, delimiters);
   if (!takePlainRecords(text, delimiter, take)) await takeQuotedRecords(file, text, delimiter, take);
@@ -84,28 +84,30 @@ function readHeader({ names: fields }: FieldReader, place: string, header: reado
   return names;
 }
 
+type LinePlace = Pick<Row, "source" | "line">;
+
 /** `values`: of the row before, and then of this one; a map for each of 100,000 rows would be as many to throw away. */
 function rowOfCells(
   reader: FieldReader,
-  place: string,
+  place: LinePlace,
   columns: readonly string[],
   record: readonly string[],
   values: Map<string, FieldValue>,
 ): Row {
   if (record.length > columns.length) {
-    throw new UsageError(`${place}: ${record.length} cells, but the header has ${columns.length}`, {
+    throw new UsageError(`${placeOf(place)}: ${record.length} cells, but the header has ${columns.length}`, {
       code: "ERR_GRID",
       hint: 'put a value that contains the delimiter into quotes: "a,b"',
     });
   }
   for (let index = 0; index < columns.length; index += 1)
     readValue(reader, place, columns[index] ?? "", record[index] ?? "", values);
-  return makeRow(reader, { settings: noSettings, place }, values);
+  return makeRow(reader, { settings: noSettings, ...place }, values);
 }
 
 function readValue(
   reader: FieldReader,
-  place: string,
+  place: LinePlace,
   field: string,
   text: string,
   values: Map<string, FieldValue>,
@@ -113,14 +115,14 @@ function readValue(
   try {
     values.set(field, reader.parse(field, text));
   } catch (error) {
-    throw atPlace(`${place}: ${field}`, error);
+    throw atPlace(`${placeOf(place)}: ${field}`, error);
   }
 }
 
-function rowOf(reader: FieldReader, place: string, texts: ReadonlyMap<string, string>): Row {
+function rowOf(reader: FieldReader, place: LinePlace, texts: ReadonlyMap<string, string>): Row {
   const values = new Map<string, FieldValue>();
   for (const [field, text] of texts) readValue(reader, place, field, text, values);
-  return makeRow(reader, { settings: noSettings, place }, values);
+  return makeRow(reader, { settings: noSettings, ...place }, values);
 }
 
 /**
@@ -137,7 +139,7 @@ export function readJsonLines(reader: FieldReader, file: string, text: string): 
     if (content.trim() === "") continue;
     const place = `${file}:${index + 1}`;
     const { texts, settings } = readObject(place, content, reader.names);
-    const row = rowOf(reader, place, texts);
+    const row = rowOf(reader, { source: file, line: index + 1 }, texts);
     if (settings === null) rows.push(row);
     else {
       // Many rows have few settings, and reading them is slow.

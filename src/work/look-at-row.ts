@@ -119,7 +119,7 @@ export class RowLooker {
   #makeNeeds(): NeedChecker {
     const isDone = async (configuration: Configuration): Promise<boolean> => {
       const weightsDir = this.#reader.layout.weightsDir(configuration);
-      const row: Row = { configuration, weightsDir, settings: noSettings, place: "" };
+      const row: Row = { configuration, weightsDir, settings: noSettings, source: "", line: null };
       return !(await this.#isHeld(configuration)) && (await this.#isDone(row));
     };
     return new NeedChecker(this.#reader, isDone);

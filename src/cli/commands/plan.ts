@@ -5,6 +5,7 @@ import type { Plan, PlannedRow } from "../../grid/plan.ts";
 import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
+import { collectGarbageOf } from "../../system/processes/collect-garbage.ts";
 import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { isTerminal, print, printJsonRows } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
@@ -103,10 +104,13 @@ function isAllDone({ rows, counts }: Plan): boolean {
 }
 
 /** The text is made for this many rows at a time. The text of 100,000 rows would be several copies of megabytes. */
-const rowsAtOnce = 5000;
+const rowsAtOnce = 10_000;
 
 function* pieces(rows: readonly PlannedRow[]): Generator<readonly PlannedRow[]> {
-  for (let at = 0; at < rows.length; at += rowsAtOnce) yield rows.slice(at, at + rowsAtOnce);
+  for (let at = 0; at < rows.length; at += rowsAtOnce) {
+    yield rows.slice(at, at + rowsAtOnce);
+    collectGarbageOf(rows.length);
+  }
 }
 
 function* textOf(

@@ -4,7 +4,7 @@ import { askCluster } from "../../evidence/schedulers/cluster.ts";
 import { arrayNumber } from "../../evidence/schedulers/elements.ts";
 import { markQueued, schedulerFor, sortSubmissions } from "../../grid/covered-rows.ts";
 import { FieldReader } from "../../grid/fields.ts";
-import type { Row } from "../../grid/grid.ts";
+import { placeOf, type Row } from "../../grid/grid.ts";
 import { hasEndedWellWithoutRule, isTrainable, type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
 import { dropSubmission, readSubmissions, sweepSubmissions } from "../../grid/submissions.ts";
 import { type EventLog, openEventLog } from "../../history/event-log.ts";
@@ -114,7 +114,7 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     });
   }
   requireUsable(kind, given.with ?? [], "--with");
-  for (const { settings, place } of rows) requireUsable(kind, settings.submit, place);
+  for (const row of rows) requireUsable(kind, row.settings.submit, placeOf(row));
   const timeoutMs = layout.site.timeouts.schedulerMs;
   const run = (call: readonly [string, ...string[]]) => runProgram({ argv: call, timeoutMs });
   const { name, mostElements } = await askCluster(kind, run);

@@ -9,8 +9,6 @@ export interface ShownRun extends HistoryRun {
   readonly user: string;
 }
 
-const plain = /^[ -~]*$/;
-
 type Cell = string | number | null;
 
 /** What can be shown of a run; `raw` where another form is for people. */
@@ -124,9 +122,7 @@ export function arrayJson({ atMs, rows, job, name, user }: ShownArray): unknown 
 
 function shown(cell: Cell): string {
   if (cell === null) return "-";
-  const text = String(cell);
-  // Most are, of a hundred thousand.
-  return plain.test(text) ? text : printable(text);
+  return printable(String(cell));
 }
 
 function isoText(ms: number | null): string | null {
