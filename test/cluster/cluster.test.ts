@@ -4,6 +4,7 @@ import { type Cluster, clusterIsMissing, startCluster } from "./cluster.ts";
 import { contentionSuite } from "./contention.ts";
 import { cutOffSuite } from "./cut-off.ts";
 import { endingsSuite } from "./endings.ts";
+import { livingRowsSuite } from "./living-rows.ts";
 import { openFilesSuite } from "./open-files.ts";
 import { requeuedSuite } from "./requeued.ts";
 import { runningSuite } from "./running.ts";
@@ -38,5 +39,6 @@ else {
     runningSuite(theCluster);
     silenceSuite(theCluster);
     submitSuite(theCluster);
+    livingRowsSuite(theCluster);
   });
 }
