@@ -78,9 +78,13 @@ function cannotWrite(folder: string): unknown {
 /** In a sticky folder, only the owner of a file, or of the folder, may replace the file. */
 function requireReplaceable(path: string): void {
   const me = process.geteuid?.() ?? 0;
-  const file = lstatSync(path, { throwIfNoEntry: false });
-  if (file === undefined || me === 0 || file.uid === me) return;
-  const folder = statSync(dirname(path));
-  if ((folder.mode & stickyBit) !== 0 && folder.uid !== me)
-    throw systemError("replace", path, "EPERM", undefined, ownerOf(path));
+  try {
+    const file = lstatSync(path, { throwIfNoEntry: false });
+    if (file === undefined || me === 0 || file.uid === me) return;
+    const folder = statSync(dirname(path));
+    if ((folder.mode & stickyBit) !== 0 && folder.uid !== me)
+      throw systemError("replace", path, "EPERM", undefined, ownerOf(path));
+  } catch (error) {
+    throw asSystemError("look at", path, error, ownerOf(dirname(path)));
+  }
 }
