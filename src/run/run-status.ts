@@ -1,12 +1,12 @@
-import { accessSync, closeSync, constants, openSync, statSync, writeSync } from "node:fs";
+import { accessSync, constants, lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
-import { LockLostError, type TrainlockError } from "../model/errors.ts";
+import { LockLostError, type TrainlockError, UsageError } from "../model/errors.ts";
 import type { Holder } from "../model/holder.ts";
 import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { withoutSecrets } from "../model/secrets.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
-import { asSystemError } from "../system/libc/errno.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 import { commandLineOf } from "../system/processes/process-tree.ts";
 import { signalName } from "../system/processes/signals.ts";
 import type { RunOutcome } from "./run-request.ts";
@@ -84,37 +84,40 @@ export function statusOf(of: RunOf, outcome: RunOutcome | TrainlockError, exitCo
   }
 }
 
-/** Replaces a file whole, and writes into what is none: a device or a pipe stays what it is. */
+/** Replaces a file whole. What has come in its place since the start, and is none, stays what it is. */
 export function writeStatus(path: string, status: RunStatus): void {
-  const text = Buffer.from(`${JSON.stringify(status, null, 2)}\n`);
-  if (!isSpecial(path)) {
-    writeByRename(path, text);
-    return;
-  }
-  try {
-    // A pipe that nobody reads would keep us for ever.
-    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    try {
-      writeSync(fd, text);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw asSystemError("write the status into", path, error);
-  }
+  requireFilePlace("--status", path);
+  writeByRename(path, Buffer.from(`${JSON.stringify(status, null, 2)}\n`));
 }
 
 /** Fails before a training begins rather than after it has ended. */
 export function requireWritableStatus(path: string): void {
-  const place = isSpecial(path) ? path : dirname(path);
+  requireFilePlace("--status", path);
   try {
-    accessSync(place, isSpecial(path) ? constants.W_OK : constants.W_OK | constants.X_OK);
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw asSystemError("write the status into", place, error);
+    throw asSystemError("write the status into", dirname(path), error);
   }
 }
 
-function isSpecial(path: string): boolean {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found !== undefined && !found.isFile() && !found.isDirectory();
+/** Throws a UsageError where something else than a regular file stands: a rename would replace a device, a pipe or a link. */
+export function requireFilePlace(option: string, path: string): void {
+  const what = whatStandsAt(path);
+  if (what === null) return;
+  throw new UsageError(`${option} writes regular files only, and ${path} is ${what}`, {
+    hint: "name a file, or a place where nothing is yet",
+  });
+}
+
+function whatStandsAt(path: string): string | null {
+  try {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined || found.isFile()) return null;
+    if (found.isDirectory()) return "a folder";
+    return found.isSymbolicLink() ? "a link" : "a device, a pipe or a socket";
+  } catch (error) {
+    // A file on the way: what is to be written there fails by itself.
+    if (isErrno(error, "ENOTDIR")) return null;
+    throw asSystemError("look at", path, error);
+  }
 }

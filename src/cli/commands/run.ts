@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { openEventLog } from "../../history/event-log.ts";
 import { livingText, skipHolderText } from "../../listing/holder-text.ts";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
@@ -9,7 +9,14 @@ import { doneRuleFor } from "../../run/done-rule.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { runCommand } from "../../run/run-command.ts";
 import type { CommandOutput, RunOutcome, RunRequest } from "../../run/run-request.ts";
-import { type RunOf, type RunStatus, requireWritableStatus, statusOf, writeStatus } from "../../run/run-status.ts";
+import {
+  type RunOf,
+  type RunStatus,
+  requireFilePlace,
+  requireWritableStatus,
+  statusOf,
+  writeStatus,
+} from "../../run/run-status.ts";
 import { submitterIn } from "../../run/submission.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
@@ -146,6 +153,8 @@ async function runAndSettle(
     },
   };
   refuseSubmission(request);
+  const { file } = request.done;
+  if (file !== null) requireFilePlace("--done-file", join(layout.weightsDir(configuration), file));
   const launch = launchFrom(process.env);
   if (launch !== null && options.ranks === undefined) warnOfRanks(launch);
   // One process a job is the usual case, and does not load this.
