@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import type { Evidence } from "../model/evidence.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { clockMovedSinceBootSeconds } from "../system/clock/boot-clock.ts";
-import { type MountFacts, mountOf } from "../system/files/mounts.ts";
+import { type MountFacts, mapsOwners, mountOf } from "../system/files/mounts.ts";
 import { openFilesIn } from "../system/processes/open-files.ts";
 import {
   type ProcessFacts,
@@ -12,7 +12,7 @@ import {
 } from "../system/processes/process-table.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { isExecutable } from "../system/processes/this-program.ts";
-import { openFilesEvidence } from "./open-files.ts";
+import { openFilesEvidence, worksIn } from "./open-files.ts";
 
 /** A shell creates its marker and writes the PID a moment later; one that is still empty after this long never will. */
 const creationSeconds = 60;
@@ -28,7 +28,12 @@ const dead = (detail: string): Evidence => ({ source: "process", says: "dead", b
 export function markerEvidence(path: string, marker: MarkerFacts): Evidence[] {
   const found = writtenEvidence(path, marker);
   if (found.some(({ says }) => says === "alive")) return found;
-  return [...found, ...openFilesEvidence(dirname(path), marker.uid)];
+  return [...found, ...openFilesEvidence(dirname(path), (uid) => mayBeOf(path, marker, uid))];
+}
+
+/** Whether a marker may be that user's: by its owner, where the file system shows real ones. */
+function mayBeOf(path: string, marker: MarkerFacts, uid: number): boolean {
+  return marker.uid === uid || mapsOwners(mountOf(path));
 }
 
 function writtenEvidence(path: string, marker: MarkerFacts): Evidence[] {
@@ -47,7 +52,7 @@ function emptyEvidence(path: string, marker: MarkerFacts, what: string): Evidenc
   const hidden = outOfSight(path, marker);
   if (hidden !== null) return unknown(hidden.because, `${what}; ${hidden.why}`);
   const { uid } = thisHost();
-  if (uid !== 0 && uid !== marker.uid)
+  if (uid !== 0 && !isOurs(path, marker))
     return unknown("being created", `${what}, and what its owner's processes have open cannot be seen from here`);
   return { source: "marker", says: "dead", because: "no PID", detail: `${what}, and nobody here has it open` };
 }
@@ -60,12 +65,12 @@ function ageSeconds(modifiedNs: bigint): number {
 const initPid = 1;
 
 function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Evidence[] {
-  const inContainer = writerInContainer(marker, pid);
+  const inContainer = writerInContainer(path, marker, pid);
   if (inContainer !== null) return [inContainer];
   if (pid === initPid) return [unknown("other container", "PID 1 is the first process of any container")];
   const process = readProcess(pid);
   if (process.kind === "hidden") {
-    if (isOurs(marker) && !process.takesSignals)
+    if (isOurs(path, marker) && !process.takesSignals)
       return [absentHere(path, marker, pid, `process ${pid} here is another user's`)];
     return [unknown("other container", `process ${pid} exists, but may not be looked at`)];
   }
@@ -73,7 +78,7 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
     // The call that asks may have got the number of a job that has ended a moment ago.
     if (isExecutable && pid === thisHost().pid)
       return [absentHere(path, marker, pid, `process ${pid} is this very call`)];
-    const match = matchWriter(process.facts, marker, pid);
+    const match = matchWriter(path, process.facts, marker, pid);
     if (match.kind === "writer")
       return [{ source: "process", says: "alive", detail: `${match.why}${orAnothers(path, marker)}` }];
     if (match.kind === "doubt") return [unknown("remote process", match.why)];
@@ -84,9 +89,9 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
 }
 
 /** Hidden processes are other users': what is ours to signal, and what has a number of ours in a container, we see. */
-function isOurs({ uid }: MarkerFacts): boolean {
+function isOurs(path: string, { uid }: MarkerFacts): boolean {
   const ours = thisHost().uid;
-  return ours !== 0 && ours === uid;
+  return ours !== 0 && ours === uid && !mapsOwners(mountOf(path));
 }
 
 /** Where a process out of sight could have written the marker, one that fits may have its number by chance. */
@@ -95,10 +100,10 @@ function orAnothers(path: string, marker: MarkerFacts): string {
 }
 
 /** A process that has this PID inside a container of this host, is the marker's owner's, and older than the marker. */
-function writerInContainer(marker: MarkerFacts, pid: number): Evidence | null {
+function writerInContainer(path: string, marker: MarkerFacts, pid: number): Evidence | null {
   for (const outer of pidsInside(pid, marker)) {
     const found = readProcess(outer);
-    if (found.kind !== "alive" || matchWriter(found.facts, marker, outer).kind !== "writer") continue;
+    if (found.kind !== "alive" || matchWriter(path, found.facts, marker, outer).kind !== "writer") continue;
     const detail = `process ${outer} is ${pid} inside a container of this host, and is older than the marker`;
     return { source: "process", says: "alive", detail };
   }
@@ -122,9 +127,11 @@ function pidsInside(pid: number, marker: MarkerFacts): readonly number[] {
 /**
  * Whether a running process can have written the marker: it is the file owner's, and older than the file. The age of the
  * process comes from the boot clock, that of the file from the wall clock. So the two are compared only as far as the wall
- * clock was not set.
+ * clock was not set. A script that root has started may have given up root's rights since: then it is another user's, and what it
+ * does is in the marker's folder.
  */
 function matchWriter(
+  path: string,
   facts: ProcessFacts,
   marker: MarkerFacts,
   pid: number,
@@ -134,8 +141,10 @@ function matchWriter(
   const touched = wasTouchedSince(marker, facts.startedBeforeSeconds)
     ? `process ${pid} here is older than the last change of the marker's owner, mode or times, so these prove nothing`
     : null;
-  if (facts.uid !== marker.uid) {
+  if (!mayBeOf(path, marker, facts.uid)) {
     if (touched !== null) return { kind: "doubt", why: touched };
+    if (youngerBy <= clockSlackSeconds && worksIn(dirname(path), pid))
+      return { kind: "writer", why: `process ${pid} runs on this host as uid ${facts.uid}, and works in that folder` };
     return { kind: "other", why: `process ${pid} here is of uid ${facts.uid}, the marker of uid ${marker.uid}` };
   }
   if (youngerBy <= clockSlackSeconds)
@@ -175,6 +184,7 @@ function outOfSight(path: string, marker: MarkerFacts): { readonly because: Doub
   if (mount.shared !== false) return { because: "remote process", why: mount.why };
   if (!thisHost().inInitialPidNamespace)
     return { because: "other container", why: "this is what a container sees, and no more" };
-  if (!seesAllProcesses() && !isOurs(marker)) return { because: "other container", why: "/proc hides processes here" };
+  if (!seesAllProcesses() && !isOurs(path, marker))
+    return { because: "other container", why: "/proc hides processes here" };
   return null;
 }

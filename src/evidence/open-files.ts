@@ -24,16 +24,27 @@ export function realFolderOf(path: string): string {
  * A script may be gone while its training lives: a process of the marker's owner that writes into the weights dir is alive. Not
  * the call that asks, nor what belongs to its own job; no reader.
  */
-export function openFilesEvidence(weightsDir: string, uid: number): Evidence[] {
+export function openFilesEvidence(weightsDir: string, isOwner: (uid: number) => boolean): Evidence[] {
   for (const { pid, path, writes, isOurs } of openFilesIn(weightsDir)) {
     if (!writes || isOurs || isOurFile(path)) continue;
     const found = readProcess(pid);
-    if (found.kind !== "alive" || found.facts.uid !== uid) continue;
+    if (found.kind !== "alive" || !isOwner(found.facts.uid)) continue;
     const living = asLiving(pid);
     const detail = `process ${pid} has ${basename(path)} open for writing: ${living.command.join(" ")}`;
     return [{ source: "process", says: "alive", detail, living }];
   }
   return [];
+}
+
+/** Whether an argument of a command names one of the folders, or what is in it. */
+export function namesFolder(command: readonly string[], folders: readonly string[]): boolean {
+  return command.some((argument) => folders.some((folder) => `${argument}/`.includes(`${folder}/`)));
+}
+
+/** Whether a process has a file in a folder open, or was told of the folder. */
+export function worksIn(folder: string, pid: number): boolean {
+  if (namesFolder(asLiving(pid).command, [folder, realFolderOf(`${folder}/x`)])) return true;
+  return openFilesIn(folder).some((file) => file.pid === pid && !isOurFile(file.path));
 }
 
 /** A training that has not written for so long is taken for what its locks say. */

@@ -1,3 +1,5 @@
+import { claims } from "./claims.ts";
+import { containers, hiddenProcesses } from "./out-of-sight.ts";
 import { type Situation, situation } from "./situation.ts";
 
 const living = situation("living");
@@ -7,18 +9,6 @@ const over = situation("over");
 
 /** Where asking is done from. */
 const stranger = ["setpriv", "--reuid=65530", "--regid=65530", "--clear-groups"];
-const container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
-const hidden = (as: readonly string[]) => [
-  "unshare",
-  "--mount",
-  "sh",
-  "-c",
-  `mount -t proc -o hidepid=2 proc /proc && exec setpriv ${as.join(" ")} --clear-groups "$@"`,
-  "sh",
-];
-const hiddenFromNobody = hidden(["--reuid=65534", "--regid=65534"]);
-const hiddenFromStranger = hidden(["--reuid=65530", "--regid=65530"]);
-
 /** Job scripts that leave a PID in the marker, and nothing else. */
 const bareMarkers: readonly Situation[] = [
   living("a bash job trains", "noclobber", { shown: "ACTIVE" }),
@@ -87,6 +77,38 @@ if pid == 0: os._exit(0)
 open(os.environ[\\"M\\"], \\"w\\").write(str(pid) + chr(10))
 time.sleep(600)"'; settle test -s "$M"`,
   ),
+  living(
+    "a job that has become another program",
+    `leave 'echo $$ >"$M"; exec bash -c "exec -a worker tail -f /dev/null"'; settle test -s "$M"; settle grep -q worker /proc/$left/cmdline`,
+    { shown: "ACTIVE" },
+  ),
+  living(
+    "a job that has given up root's rights, and trains in that folder",
+    `leave 'echo $$ >"$M"; exec 7>>"$W/log"; exec setpriv --reuid=65534 --clear-groups tail -f /dev/null'; settle grep -q "^Uid:.65534" /proc/$left/status; settle grep -q tail /proc/$left/comm`,
+  ),
+  living(
+    "a job that has given up root's rights, and was told of that folder",
+    'leave \'echo $$ >"$M"; exec setpriv --reuid=65534 --clear-groups sh -c "while sleep 1; do :; done" sh --work-dir "$W/"\'; settle grep -q "^Uid:.65534" /proc/$left/status; settle grep -q work-dir /proc/$left/cmdline',
+  ),
+  living(
+    "a job that has changed its root",
+    'mkdir "$S/jail"; leave \'echo $$ >"$M"; exec python3 -c "import os, sys, time; os.chroot(sys.argv[1]); open(sys.argv[2], \\"w\\"); time.sleep(600)" "$S/jail" /in\'; settle test -e "$S/jail/in"',
+    {
+      shown: "ACTIVE",
+    },
+  ),
+  living("a job whose marker is of tomorrow: the clock was set back since", 'noclobber; touch -d +1day "$M"', {
+    shown: "ACTIVE",
+  }),
+  dead("a job that was killed, whose marker is of tomorrow", 'noclobber; die $job; touch -d +1day "$M"'),
+  dead(
+    "a job that was killed, in a folder that was put back from a copy",
+    'noclobber; die $job; cp -r "$W" "$S/copy"; rm -r "$W"; cp -r "$S/copy" "$W"',
+  ),
+  living(
+    "a job whose folder is a link to another name within the root",
+    'mv "$R/WEIGHTS/baseline" "$R/WEIGHTS/other"; ln -s other "$R/WEIGHTS/baseline"; noclobber',
+  ),
   over("a bash job that has ended", 'noclobber; kill $job; settle gone_or_zombie $job; rm -f "$M"'),
 ];
 
@@ -148,81 +170,6 @@ const leftByScripts: readonly Situation[] = [
   unknowable("a pipe in the marker's place", 'mkfifo "$M"'),
 ];
 
-/** PIDs mean another process on the other side. */
-const containers: readonly Situation[] = [
-  living(
-    "a job in a container",
-    'container \'echo 31000 >/proc/sys/kernel/ns_last_pid; bash -c "echo \\$\\$ >\\"$M\\"; exec sleep 600; :"; :\'; settle test -s "$M"',
-    { evidence: /inside a container/ },
-  ),
-  living(
-    "a job that is the first process of a container",
-    'container \'echo $$ >"$M"; exec sleep 600\'; settle test -s "$M"',
-  ),
-  dead(
-    "a job in a container that has ended",
-    'container \'echo 31500 >/proc/sys/kernel/ns_last_pid; bash -c "echo \\$\\$ >\\"$M\\"; exec sleep 600; :"; :\'; settle test -s "$M"; die $inside',
-  ),
-  unknowable(
-    "the first process of a container that has ended",
-    'touch -d 2001-01-01 "$M"; echo 1 >"$M"; touch -d 2001-01-01 "$M"',
-    { shown: "UNKNOWN - other container" },
-  ),
-  living("a job outside, asked about from a container", "noclobber", { asks: container }),
-  unknowable("a job outside that was killed, asked about from a container", "noclobber; die $job", {
-    asks: container,
-    shown: "UNKNOWN - other container",
-  }),
-  living("a run in a container", 'container \'run; : >"$S/held"; sleep 600; :\'; settle test -e "$S/held"'),
-  living("a run outside, asked about from a container", "run", { asks: container }),
-  dead(
-    "a run in a container that has ended",
-    'container \'run; : >"$S/held"; sleep 600; :\'; settle test -e "$S/held"; die $inside',
-  ),
-  dead(
-    "a run in a container that has ended, and its lock file is gone",
-    'container \'run; : >"$S/held"; sleep 600; :\'; settle test -e "$S/held"; die $inside; rm "$L"',
-    { evidence: /nobody is left in its container/ },
-  ),
-  living(
-    "a run in a container whose lock file and wrapper are gone",
-    'container \'run; : >"$S/held"; settle test -e "$S/go"; kill -9 $wrapper; rm -f "$L"; : >"$S/gone"; sleep 600; :\'; settle test -e "$S/held"; : >"$S/go"; settle test -e "$S/gone"',
-  ),
-  living(
-    "a job under another clock of boot",
-    'unshare --time --boottime 864000 --fork --kill-child bash -c "echo \\$\\$ >\\"$M\\"; exec sleep 600" & also $!; settle test -s "$M"; also $(<"$M")',
-  ),
-  living("a job, asked about under another clock of boot", "noclobber", {
-    asks: ["unshare", "--time", "--boottime", "864000", "--fork"],
-  }),
-  living("a run, asked about under another clock of boot", "run", {
-    asks: ["unshare", "--time", "--boottime", "864000", "--fork"],
-  }),
-];
-
-/** /proc shows users their own processes only. */
-const hiddenProcesses: readonly Situation[] = [
-  living(
-    "one's own job",
-    'chmod -R a+rwX "$R"; chown 65534 "$W"; leave \'exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "echo \\$\\$ >\\"$M\\"; exec sleep 600"\'; settle test -s "$M"',
-    { asks: hiddenFromNobody },
-  ),
-  dead("one's own job that has ended", 'echo $never >"$M"; chmod -R a+rwX "$R"; chown 65534:65534 "$W" "$M"', {
-    asks: hiddenFromNobody,
-  }),
-  dead(
-    "one's own job, whose number is another user's now",
-    'leave "exec sleep 600"; echo $left >"$M"; chmod -R a+rwX "$R"; chown 65534:65534 "$W" "$M"',
-    { asks: hiddenFromNobody },
-  ),
-  living(
-    "another user's job",
-    'chmod -R a+rwX "$R"; chown 65534 "$W"; leave \'exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "echo \\$\\$ >\\"$M\\"; exec sleep 600"\'; settle test -s "$M"',
-    { asks: hiddenFromStranger },
-  ),
-  living("another user's run", 'chmod -R a+rwX "$R"; run; chmod -R a+rwX "$R"', { asks: hiddenFromStranger }),
-];
-
 /** Kernel locks of the old writers. */
 const kernelLocks: readonly Situation[] = [
   living("a Python job holds", "python", { shown: "ACTIVE" }),
@@ -254,64 +201,6 @@ const kernelLocks: readonly Situation[] = [
     "bytes for a record, and held",
     'leave \'exec 9>>"$L"; flock -n 9; head -c 300 /dev/urandom >"$L"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',
   ),
-];
-
-/** Claims of trainlock. */
-const claims: readonly Situation[] = [
-  living("a run trains", "run", { shown: "ACTIVE" }),
-  living("a run that was stopped", "run; kill -STOP $wrapper $command"),
-  living("its wrapper was killed", "run; die $wrapper"),
-  dead("wrapper and command were killed", "run; die $wrapper $command", { shown: "STALE - PID not running" }),
-  living(
-    "both were killed, and a daemon of its tree lives",
-    'run \'setsid sleep 600 & echo $! >"$S/daemon"; exec sleep 600\'; settle test -s "$S/daemon"; also $(<"$S/daemon"); die $wrapper $command',
-  ),
-  living(
-    "both were killed, and a daemon without its environment lives",
-    'run \'setsid env -i sleep 600 & echo $! >"$S/daemon"; exec sleep 600\'; settle test -s "$S/daemon"; also $(<"$S/daemon"); settle grep -qs ":$(<"$S/daemon")," "$W/.training_lock.tree"; die $wrapper $command',
-  ),
-  over("a run has ended", '"$T" run $A --scheduler none -- true'),
-  over("a run has failed", '"$T" run $A --scheduler none -- false || true'),
-  living(
-    "its lock file was removed and made again by somebody, then its wrapper killed",
-    'run; rm "$L"; : >"$L"; die $wrapper',
-  ),
-  living("its wrapper was killed, then its lock file removed", 'run; die $wrapper; rm "$L"'),
-  dead("both were killed, and its lock file removed", 'run; die $wrapper $command; rm "$L"'),
-  living("its marker was removed, and it has put it back", 'run; rm "$M"; settle test -s "$M"'),
-  living("its record was emptied by a contender", 'run; : >"$L"'),
-  living("its lock file is empty, and its wrapper killed", 'run; die $wrapper; : >"$L"'),
-  living(
-    "its folder was put back from a copy while it trains",
-    'run; cp -a "$W" "$S/copy"; rm -r "$W"; cp -a "$S/copy" "$W"',
-  ),
-  dead(
-    "its folder was put back from a copy after its end",
-    'run; die $wrapper $command; cp -a "$W" "$S/copy"; rm -r "$W"; cp -a "$S/copy" "$W"',
-  ),
-  living(
-    "a stranger's record lies beside a job's marker",
-    'run; die $wrapper $command; rm "$L"; leave \'echo $$ >"$M"; exec sleep 600\'; settle grep -qx $left "$M"; sed -i "s/\\"pid\\": [0-9]*/\\"pid\\": $left/; s/\\"marker_inode\\": [0-9]*/\\"marker_inode\\": $(stat -c %i "$M")/" "$J"; chown 65530 "$J"',
-  ),
-  living(
-    "a record of before lies beside a job's marker of the same inode",
-    'run; die $wrapper $command; rm "$L"; leave \'echo $$ >"$M"; exec sleep 600\'; settle grep -qx $left "$M"; sed -i "s/\\"pid\\": [0-9]*/\\"pid\\": $left/; s/\\"marker_inode\\": [0-9]*/\\"marker_inode\\": $(stat -c %i "$M")/" "$J"; touch -d -1day "$J"',
-  ),
-  dead(
-    "its host has booted since",
-    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J" "$L"; rm "$L"; touch -d -90days "$M"; touch -d -89days "$J"',
-    { shown: "STALE - host rebooted" },
-  ),
-  unknowable(
-    "a copy of its host took it: same name and machine id, other boot, younger than this boot",
-    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J"; rm "$L"',
-  ),
-  unknowable(
-    "a newer trainlock's, not released",
-    'run; die $wrapper $command; sed -i "s/\\"format\\": 1/\\"format\\": 2/" "$J" "$L"',
-    { shown: "UNKNOWN - newer trainlock" },
-  ),
-  living("a newer trainlock's, held", 'run; sed -i "s/\\"format\\": 1/\\"format\\": 2/" "$J"'),
 ];
 
 /** What one machine can stage: a local file system, users, containers, clocks. */

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readlinkSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
 import { test } from "vitest";
 
 const localFileSystems = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x2fc12fc1]);
@@ -20,6 +21,10 @@ const trials = {
   "unshare --pid": ["unshare", "--pid", "--fork", "--mount-proc", "true"],
   "unshare --time": ["unshare", "--time", "--boottime", "1000", "--fork", "true"],
   "unshare --mount": ["unshare", "--mount", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"],
+  "idmapped mounts": [
+    ...["sh", "-c", 'd=$(mktemp -d) && unshare --mount python3 "$1" $d true; rc=$?; rm -r $d; exit $rc', "sh"],
+    fileURLToPath(new URL("idmapped.py", import.meta.url)),
+  ],
   "setpriv as root": ["setpriv", "--reuid=65530", "--regid=65530", "--clear-groups", "true"],
   "memory cgroup": ["sh", "-c", "d=/sys/fs/cgroup/memory/trainlock-$$ && mkdir $d && rmdir $d"],
   prlimit: ["prlimit", "--fsize=4096", "true"],

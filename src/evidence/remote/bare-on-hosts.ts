@@ -1,9 +1,9 @@
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Evidence } from "../../model/evidence.ts";
 import type { LivingProcess } from "../../model/holder.ts";
 import { type HostName, sameHost } from "../../model/host-name.ts";
 import { ticksPerSecond } from "../../system/processes/proc-files.ts";
-import { isOurFile, realFolderOf } from "../open-files.ts";
+import { isOurFile, namesFolder, realFolderOf } from "../open-files.ts";
 import type { HostReply } from "./ask-host.ts";
 import { type HostAnswer, type HostProcess, livingOn } from "./host-answer.ts";
 import type { BareOwner } from "./owner.ts";
@@ -72,8 +72,8 @@ function trainingOn({ marker, uid }: BareOwner, host: string, answer: HostAnswer
   for (const { pid, writes, path } of answer.opened ?? []) {
     const found = answer.processes.get(pid);
     if (folder === null || !path.startsWith(folder) || !writes || isOurFile(path)) continue;
-    if (found === undefined || found.zombie || found.uid !== uid || found.ageTicks <= 0 || answer.own.has(pid))
-      continue;
+    if (found === undefined || found.zombie || found.ageTicks <= 0 || answer.own.has(pid)) continue;
+    if (uid !== null && found.uid !== uid) continue;
     const living = livingOn(host, pid, answer);
     const detail = `process ${pid} on ${host} has ${basename(path)} open for writing: ${living.command.join(" ")}`;
     return { kind: "writer", why: detail, living };
@@ -109,7 +109,7 @@ function numberOn(owner: BareOwner, pid: number, host: string, reply: Answered):
 
 /** Whether a process of a host can have taken the lock: by its user, and by its age. */
 function match(
-  { uid, since, changedAt }: BareOwner,
+  { uid, since, changedAt, marker }: BareOwner,
   pid: number,
   found: HostProcess,
   host: string,
@@ -125,10 +125,15 @@ function match(
     const why = `process ${pid} on ${host} is older than the last change of the marker's owner, mode or times`;
     return { kind: "doubt", why };
   }
-  if (found.uid !== uid) return { kind: "other", why: `process ${pid} on ${host} is of uid ${found.uid}` };
   // By our clock at the question, so that a slow answer makes nobody look younger.
   const lockAge = reply.askedAt / 1000 - since;
   const youngerBy = lockAge - age;
+  if (found.uid !== uid) {
+    const why = `process ${pid} on ${host} is of uid ${found.uid}`;
+    // A script that root has started may have given up root's rights since.
+    if (youngerBy > clockSlackSeconds || !worksIn(marker, pid, reply.answer)) return { kind: "other", why };
+    return { kind: "writer", why: `${why}, and works in that folder` };
+  }
   if (youngerBy <= clockSlackSeconds) return { kind: "writer", why: `process ${pid} runs on ${host}` };
   if (youngerBy <= clockDoubtSeconds)
     return { kind: "doubt", why: `process ${pid} on ${host} looks a little younger than the lock` };
@@ -139,6 +144,15 @@ function match(
     return { kind: "doubt", why };
   }
   return { kind: "other", why: `process ${pid} on ${host} was started after the lock was taken` };
+}
+
+/** Whether a process has a file in the marker's folder open, or was told of the folder. */
+function worksIn(marker: string | null, pid: number, { commands, opened }: HostAnswer): boolean {
+  if (marker === null) return false;
+  const folder = realFolderOf(marker);
+  const isThere = (path: string) => path.startsWith(`${folder}/`) && !isOurFile(path);
+  if ((opened ?? []).some((file) => file.pid === pid && isThere(file.path))) return true;
+  return namesFolder(commands.get(pid) ?? [], [dirname(marker), folder]);
 }
 
 /**

@@ -98,7 +98,8 @@ function whyIncomplete(
   const { probe, answer } = installed;
   if (answer.kind === "no answer") return `${probe.title} gives no evidence: ${answer.why}`;
   if (answer.lostHosts === null) return `${probe.title} gives no evidence: it does not say which hosts it has lost`;
-  const whose = user ?? (uid === null ? "somebody unknown" : `uid ${uid}`);
+  if (uid === null) return `${probe.title} gives no evidence: whose the marker is cannot be seen there`;
+  const whose = user ?? `uid ${uid}`;
   // Where other users' jobs are private, none of them is listed, and that says nothing.
   const isAnothers = (job: ListedJob) =>
     job.uid === null ? job.user !== null && job.user !== asker.user : job.uid !== asker.uid;

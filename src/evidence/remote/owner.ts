@@ -2,6 +2,7 @@ import { type HostName, isHostName } from "../../model/host-name.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import { largestRecordBytes, type OwnerRecord, recordIn, type TrainlockSection } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
+import { mapsOwners, mountOf } from "../../system/files/mounts.ts";
 import { readRegularFile } from "../../system/files/read-regular-file.ts";
 import { readNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
@@ -40,7 +41,7 @@ export interface BareOwner {
   readonly pid: number | null;
   /** The marker, beside which its owner's training writes; null for a kernel lock. */
   readonly marker: string | null;
-  /** Null: only the name is known. */
+  /** Null: only the name is known, or the file system shows no real owners. */
   readonly uid: number | null;
   readonly user: string | null;
   /** When the lock was taken, seconds since the epoch. */
@@ -61,7 +62,8 @@ export function ownerOf(facts: LockFacts): Owner {
   if (kind !== "file" || marker === null || marker.content === "foreign") return { process: null, job: null };
   const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
   const changedAt = Math.max(since, Number(marker.changedNs / 1_000_000n) / 1000);
-  const { pid, uid } = marker;
+  const { pid } = marker;
+  const uid = mapsOwners(mountOf(facts.path)) ? null : marker.uid;
   return {
     process: { kind: "bare", host: null, pid, marker: facts.path, uid, user: null, since, changedAt },
     job: null,

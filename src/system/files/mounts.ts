@@ -60,6 +60,13 @@ export function scopeOf(entry: Pick<MountEntry, "fileSystem" | "options">): Moun
   };
 }
 
+const ownerless = new Set("cifs exfat fuse.sshfs fuseblk hfs hfsplus msdos ntfs ntfs3 smb3 vboxsf vfat".split(" "));
+
+/** Whether the owners that a mount shows are of its own making: its files may be of any user. */
+export function mapsOwners({ fileSystem, options }: Pick<MountEntry, "fileSystem" | "options">): boolean {
+  return ownerless.has(fileSystem) || options.includes("idmapped");
+}
+
 function nfsScope(options: readonly string[]): MountScope {
   const keptLocal = ["nolock", "local_lock=flock", "local_lock=all"].find((option) => options.includes(option));
   return keptLocal === undefined
