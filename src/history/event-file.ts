@@ -2,8 +2,8 @@ import { close, constants, fstat, open, openSync, read, type Stats, write } from
 import { basename, dirname, join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
-import { beneath, makeBeneath } from "../system/files/open-beneath.ts";
-import { keepToOwner, makeOwnFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { beneath, boundsOf } from "../system/files/open-beneath.ts";
+import { keepToOwner, makeOwnFolder, makeSharedFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { isErrno, systemError } from "../system/libc/errno.ts";
 import { tryFlock, unlock } from "../system/libc/flock.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -120,12 +120,16 @@ async function openToAppend(path: string): Promise<number> {
   }
 }
 
-/** Through descriptors: a lock dir that is swapped for a link meanwhile leads nowhere. */
+/**
+ * Through descriptors: a lock dir that is swapped for a link meanwhile leads nowhere. One that is away is not made: it may come
+ * back as it was, and until then others would find free locks in the new one.
+ */
 function createFile(path: string, flags: number): number {
   const own = dirname(path);
   const history = dirname(own);
-  const bounds = { root: dirname(dirname(history)), links: [] };
-  makeBeneath(bounds, history).close();
+  const lockDir = dirname(history);
+  const bounds = boundsOf(history, dirname(lockDir));
+  beneath(bounds, lockDir, (folder) => makeSharedFolder(join(folder, basename(history))));
   beneath(bounds, history, (folder) => makeOwnFolder(join(folder, basename(own))));
   return beneath(bounds, own, (folder) => {
     const held = join(folder, basename(path));

@@ -5,6 +5,7 @@ import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { markerPath, markerRecordPath } from "../../site/layout.ts";
+import { sleep } from "../../system/clock/sleep.ts";
 import { beneath } from "../../system/files/open-beneath.ts";
 import { type Bounds, isOutsideRoot } from "../../system/files/outside-root.ts";
 import { errnoOf, systemError } from "../../system/libc/errno.ts";
@@ -28,6 +29,11 @@ export interface TakenClaim {
   readonly earlier: EarlierRuns;
 }
 
+/** How long a marker may lie there before the record that is copied with it. */
+const copyMs = 300;
+/** Folders come and go a few times at most; each that is away costs a descriptor. */
+const mostAway = 4;
+
 /** A claim of the folder's store: looks after kernel lock, marker and records, reports a loss, and releases all of it. */
 export class HeldClaim implements HeldLock {
   readonly token: string;
@@ -42,12 +48,14 @@ export class HeldClaim implements HeldLock {
   readonly #checks: CheckSchedule;
   /** Lock files that were unlinked under this claim. They stay locked: see `#keepKernelLock`. */
   readonly #orphans: KernelLock[] = [];
+  /** Markers that were away when this claim placed another. They stay open, so that each is known by its inode. */
+  readonly #away: PlacedMarker[] = [];
   #kernel: KernelLock;
   #marker: PlacedMarker;
   #record: OwnerRecord;
   #released = false;
-  /** The inode of the record beside the marker, as this claim has written it. */
-  #recordInode: bigint | null = null;
+  /** Which file the record beside the marker is, as this claim has written it. */
+  #recordFile: string | null = null;
   /** Checks, changes of the record and the release come one after another: each changes the same two files. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -130,7 +138,7 @@ export class HeldClaim implements HeldLock {
 
   async #look(): Promise<void> {
     if (!(await this.#keepKernelLock())) return;
-    this.#keepMarker();
+    await this.#keepMarker();
     if (!this.lost.aborted) this.#keepRecords();
   }
 
@@ -165,16 +173,30 @@ export class HeldClaim implements HeldLock {
     return true;
   }
 
-  #keepMarker(): void {
+  async #keepMarker(): Promise<void> {
     const where = this.#marker.where();
     if (where === "in place") return;
-    const again = where === "gone" ? this.#placeAgain() : this.#replaceCopy();
+    let again = where === "gone" ? this.#placeAgain() : (this.#isBack() ?? this.#replaceCopy());
+    if (again === null && readMarker(this.#weightsDir)?.pid === this.#pid()) {
+      // A folder that is being copied may have the marker already, and not its record yet.
+      await sleep(copyMs);
+      again = this.#replaceCopy();
+    }
     if (again === null) {
       this.#lose(`${this.#marker.path} is another's`);
       return;
     }
-    this.#marker.close();
+    this.#away.push(this.#marker);
+    if (this.#away.length > mostAway) this.#away.shift()?.close();
     this.#marker = again;
+  }
+
+  /** A folder that was away has come back with the marker that was placed in it before. */
+  #isBack(): PlacedMarker | null {
+    const at = this.#away.findIndex((marker) => marker.where() === "in place");
+    const [back] = at < 0 ? [] : this.#away.splice(at, 1);
+    if (back !== undefined) this.#rememberMarker(back.inode);
+    return back ?? null;
   }
 
   #placeAgain(): PlacedMarker | null {
@@ -191,7 +213,7 @@ export class HeldClaim implements HeldLock {
    */
   #replaceCopy(): PlacedMarker | null {
     const there = readMarker(this.#weightsDir);
-    const isOtherFile = this.#recordInode !== null && this.#inodeBeside() !== this.#recordInode;
+    const isOtherFile = this.#recordFile !== null && this.#fileBeside() !== this.#recordFile;
     const isCopied = isOtherFile && this.#isOurs(readMarkerRecord(this.#weightsDir).reading);
     if (there === null || there.pid !== this.#pid() || !isCopied) return null;
     return this.#beneath((folder) => {
@@ -213,15 +235,17 @@ export class HeldClaim implements HeldLock {
     const record = serializeOwnerRecord(this.#record);
     if (!this.#isComplete(this.#kernel.read())) this.#kernel.write(record);
     if (this.#isComplete(readMarkerRecord(this.#weightsDir).reading)) {
-      this.#recordInode ??= this.#inodeBeside();
+      this.#recordFile ??= this.#fileBeside();
       return;
     }
     this.#beneath((folder) => writeMarkerRecord(folder, record));
-    this.#recordInode = this.#inodeBeside();
+    this.#recordFile = this.#fileBeside();
   }
 
-  #inodeBeside(): bigint | null {
-    return lstatSync(markerRecordPath(this.#weightsDir), { bigint: true, throwIfNoEntry: false })?.ino ?? null;
+  /** A removed file's inode number is given to the next one: when it was made tells them apart. */
+  #fileBeside(): string | null {
+    const found = lstatSync(markerRecordPath(this.#weightsDir), { bigint: true, throwIfNoEntry: false });
+    return found === undefined ? null : `${found.ino} ${found.birthtimeNs}`;
   }
 
   #isOurs(reading: RecordReading): boolean {
@@ -256,6 +280,7 @@ export class HeldClaim implements HeldLock {
       });
     }
     if (!isGone && !this.#excludesAll) attempt(() => this.#writeBeside(closing));
+    for (const marker of this.#away.splice(0)) attempt(() => marker.close());
     attempt(() => this.#kernel.write(closing));
     for (const held of [this.#kernel, ...this.#orphans]) attempt(() => (handsOver ? held.leave() : held.release()));
   }
