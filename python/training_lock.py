@@ -22,6 +22,7 @@ is started by ``subprocess`` or by multiprocessing's ``spawn`` counts while it l
 
 import array
 import atexit
+import contextlib
 import errno
 import fcntl
 import functools
@@ -223,6 +224,7 @@ def _converse(ours, request, token, on_lock):
             # The process that keeps a claim in a store has come in the first one's place.
             _send(ours, request)
             continue
+        _learn_ways(message)
         if message['say'] != 'lock':
             return message if message['token'] == token else None
         reply, fd = on_lock(message['path'], message['primitive'])
@@ -380,8 +382,61 @@ def _give_up(fd, primitive):
         os.close(fd)
 
 
+# From which folder on a folder is to be opened, and by which names: what the executable has said of it.
+_ways = globals().get('_ways') or {}
+
+
+def _learn_ways(message):
+    for way in message.get('ways') or ():
+        _ways[way['folder']] = (way['root'], way['names'])
+
+
+@contextlib.contextmanager
+def _held(folder):
+    """The path of a folder that is held open, each folder on the way in the one before: who swaps one for a link gains nothing."""
+    above, names = folder, []
+    while above not in _ways and os.path.dirname(above) != above:
+        above, name = os.path.split(above)
+        names.insert(0, name)
+    if above not in _ways or not os.path.isdir('/proc/self/fd'):
+        yield folder
+        return
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    root, first = _ways[above]
+    fd = os.open(root, flags)
+    try:
+        for name in first + names:
+            try:
+                below = os.open(name, flags | os.O_NOFOLLOW, dir_fd=fd)
+            except OSError as error:
+                raise OSError(error.errno, os.strerror(error.errno), folder)
+            os.close(fd)
+            fd = below
+        held = '/proc/self/fd/{}'.format(fd)
+        try:
+            yield held
+        except OSError as error:
+            if str(error.filename).startswith(held):
+                error.filename = folder + error.filename[len(held):]
+            raise
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _held_file(path):
+    folder, name = os.path.split(path)
+    with _held(folder) as held:
+        yield os.path.join(held, name)
+
+
 def _open_lock_file(path, create=True):
     """Descriptor, and whether the file was made by this call. Raises OSError."""
+    with _held_file(path) as held:
+        return _open_held_lock_file(held, create)
+
+
+def _open_held_lock_file(path, create):
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     while True:
         found = _stat_or_none(path)
@@ -508,32 +563,27 @@ def _share(fd, like):
 
 def _discard(path):
     try:
-        os.unlink(path)
+        with _held_file(path) as held:
+            os.unlink(held)
     except OSError:
         pass
 
 
 def _write_by_rename(path, data, like=None):
-    temporary, fd = _temporary(os.path.dirname(path), data, like)
-    os.close(fd)
-    try:
-        os.rename(temporary, path)
-    except OSError:
-        _discard(temporary)
-        raise
+    with _held_file(path) as held:
+        temporary, fd = _temporary(os.path.dirname(held), data, like)
+        os.close(fd)
+        try:
+            os.rename(temporary, held)
+        except OSError:
+            _discard(temporary)
+            raise
 
 
 def _append_event(path, line):
     """One write under a lock of this host, after a line end where the last line was torn. Raises OSError."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    try:
-        fd = os.open(path, flags)
-    except FileNotFoundError:
-        fd = os.open(path, flags | os.O_CREAT, 0o600)
-        # The first of a month. Only its owner writes it, and who may read its folder reads it.
-        folder = os.stat(os.path.dirname(path))
-        _attempt(os.fchown, fd, -1, folder.st_gid)
-        _attempt(os.fchmod, fd, 0o600 | (folder.st_mode & 0o044))
+    with _held_file(path) as held:
+        fd = _open_event_file(held)
     try:
         give_up_at = time.monotonic() + _EVENT_DEADLINE
         while not _lock_event_file(fd):
@@ -547,6 +597,19 @@ def _append_event(path, line):
         os.write(fd, (b'\n' if torn else b'') + line + b'\n')
     finally:
         os.close(fd)
+
+
+def _open_event_file(path):
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        fd = os.open(path, flags | os.O_CREAT, 0o600)
+        # The first of a month. Only its owner writes it, and who may read its folder reads it.
+        folder = os.stat(os.path.dirname(path))
+        _attempt(os.fchown, fd, -1, folder.st_gid)
+        _attempt(os.fchmod, fd, 0o600 | (folder.st_mode & 0o044))
+    return fd
 
 
 def _lock_event_file(fd):
@@ -800,10 +863,10 @@ class _Claim(object):
         if there is not None and there.st_ino == self._marker_inode:
             return
         if there is None:
-            self._place_marker(lambda temporary: os.link(temporary, self.marker))
+            self._place_marker(os.link)
         elif self._is_copied():
             # A folder that was copied has copies of the marker and of the record.
-            self._place_marker(lambda temporary: os.rename(temporary, self.marker))
+            self._place_marker(os.rename)
         if not self.lost.is_set():
             there = _stat_or_none(self.marker)
             if there is None or there.st_ino != self._marker_inode:
@@ -821,7 +884,11 @@ class _Claim(object):
         return same_pid and _section(_read_record(self.record_beside)).get('token') == self.token
 
     def _place_marker(self, put):
-        temporary, fd = _temporary(self.weights_dir, b'%d\n' % self.pid, os.fstat(self.fd) if self.fd is not None else None)
+        with _held_file(self.marker) as held:
+            self._place_held_marker(put, held)
+
+    def _place_held_marker(self, put, marker):
+        temporary, fd = _temporary(os.path.dirname(marker), b'%d\n' % self.pid, self._like())
         placed = False
         before = self._marker_inode
         try:
@@ -829,10 +896,10 @@ class _Claim(object):
             # Written before the marker can be seen: no crash leaves a marker that no record describes.
             self._set_marker_inode(own.st_ino)
             try:
-                put(temporary)
+                put(temporary, marker)
             except FileExistsError:
                 pass
-            there = _stat_or_none(self.marker)
+            there = _stat_or_none(marker)
             placed = there is not None and _same_file(own, there)
         finally:
             _discard(temporary)
@@ -854,7 +921,8 @@ class _Claim(object):
         if self.fd is not None:
             _write_whole(self.fd, data)
             return
-        fd = os.open(self.record_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
+        with _held_file(self.record_file) as held:
+            fd = os.open(held, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
         try:
             _write_whole(fd, data)
         finally:
@@ -1003,11 +1071,13 @@ class _Claim(object):
             _write_by_rename(self.record_beside, data, self._like())
 
     def _remove_marker(self):
-        there = _stat_or_none(self.marker)
         try:
-            if there is None or there.st_ino != self._marker_inode:
-                return True
-            os.unlink(self.marker)
+            with _held_file(self.marker) as held:
+                there = _stat_or_none(held)
+                if there is not None and there.st_ino == self._marker_inode:
+                    os.unlink(held)
+            return True
+        except FileNotFoundError:
             return True
         finally:
             if self._marker_fd is not None:

@@ -4,6 +4,8 @@ import * as v from "valibot";
 import { arrayNumber, type ListedElement } from "../evidence/schedulers/elements.ts";
 import { parseJson } from "../model/parse-json.ts";
 import { namesIn } from "../system/files/names-in.ts";
+import { beneath, boundsOf, makeBeneath } from "../system/files/open-beneath.ts";
+import type { Bounds } from "../system/files/outside-root.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
@@ -44,8 +46,31 @@ export function listOf(folder: string): string {
   return join(folder, listName);
 }
 
+/** Makes the folder of a submission, of a script and the rows that its elements choose from. */
+export function makeSubmission(folder: string, script: string, rows: readonly string[]): void {
+  const made = makeBeneath(boundsOfSubmission(folder), folder);
+  try {
+    // Everybody who counts must be able to read it, whatever umask we have.
+    writeByRename(join(made.path, "script.sh"), Buffer.from(script));
+    writeByRename(listOf(made.path), Buffer.from(rows.map((row) => `${row}\n`).join("")));
+  } catch (error) {
+    throw made.named(error);
+  } finally {
+    made.close();
+  }
+}
+
 export function writeSubmission(folder: string, submitted: Submitted): void {
-  writeByRename(join(folder, recordName), Buffer.from(`${JSON.stringify(submitted, null, 2)}\n`));
+  writeInSubmission(folder, recordName, `${JSON.stringify(submitted, null, 2)}\n`);
+}
+
+function writeInSubmission(folder: string, name: string, text: string): void {
+  beneath(boundsOfSubmission(folder), folder, (held) => writeByRename(join(held, name), Buffer.from(text)));
+}
+
+/** It lies in a folder of a site's lock dir. */
+function boundsOfSubmission(folder: string): Bounds {
+  return boundsOf(folder, dirname(dirname(dirname(folder))));
 }
 
 /** The submissions of a site, the oldest first. What has another shape is none: another user may have written it. */
@@ -68,7 +93,10 @@ export function readSubmission(folder: string): Submission | null {
 }
 
 export function dropSubmission(folder: string): void {
-  rmSync(folder, { recursive: true, force: true });
+  const above = dirname(folder);
+  beneath(boundsOfSubmission(folder), above, (held) =>
+    rmSync(join(held, basename(folder)), { recursive: true, force: true }),
+  );
 }
 
 /** How many a call sweeps at most. */
@@ -105,7 +133,7 @@ export function elementHere(
 
 /** Notes that an element has a row by now, or found none: from then on it covers nothing. */
 export function noteTaken(folder: string, { index, restarts }: ElementRun): void {
-  writeByRename(join(folder, `${notePrefix}${index}.${restarts}`), Buffer.from(""));
+  writeInSubmission(folder, `${notePrefix}${index}.${restarts}`, "");
 }
 
 function readNotes(folder: string): ElementRun[] {

@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { historyFolder } from "../history/event-file.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import { inodeNumber } from "../model/inode.ts";
@@ -21,7 +22,7 @@ import type { TakenClaim } from "../stores/folder/held-claim.ts";
 import { type LockedElsewhere, shareKernelLock } from "../stores/folder/kernel-lock.ts";
 import type { Busy, HeldLock } from "../stores/store.ts";
 import { mountOf } from "../system/files/mounts.ts";
-import { makeHeldFolder } from "../system/files/open-beneath.ts";
+import { boundsOf, makeHeldFolder, type Way, wayTo } from "../system/files/open-beneath.ts";
 import { ownerOf } from "../system/files/shared-permissions.ts";
 import { systemError } from "../system/libc/errno.ts";
 import type { LockPrimitive } from "../system/libc/flock.ts";
@@ -82,7 +83,13 @@ export async function acquireForPython(
     await history.written();
   }
   const held = { ...heldAnswer(taken, weightsDir, before), ...doneOf(taken), ...place };
-  return { ...held, settled, history: history.forProgram() };
+  return { ...held, settled, history: history.forProgram(), ways: waysOf(layout, weightsDir) };
+}
+
+/** To what the program writes by itself while it holds the claim. */
+function waysOf(layout: Layout, weightsDir: string): readonly Way[] {
+  const history = historyFolder(layout.lockDir);
+  return [wayTo(layout, weightsDir), wayTo(boundsOf(history, dirname(layout.lockDir)), history)];
 }
 
 /** The caller says whether it holds this lock already; else a keeper claims it, which outlives this process. */
@@ -134,7 +141,8 @@ function askCaller(
   path: string,
   primitive: LockPrimitive | "none",
 ): LockedElsewhere | "busy" | "unlocked" {
-  writeLine({ say: "lock", path, primitive });
+  const folder = dirname(path);
+  writeLine({ say: "lock", path, primitive, ways: [wayTo(boundsOf(folder), folder)] });
   const received = socket.receive();
   const answer = received === null ? null : parseLockAnswer(received.line);
   if (received === null || answer === null) {

@@ -4,6 +4,7 @@ import type { RunEnds } from "../model/run-ends.ts";
 import type { Layout } from "../site/layout.ts";
 import type { Launch } from "../stores/ranks/launch.ts";
 import type { Busy, HeldLock, LockStore } from "../stores/store.ts";
+import type { Bounds } from "../system/files/outside-root.ts";
 import type { TreeProcess } from "../system/processes/process-tree.ts";
 import type { DoneRule } from "./done-rule.ts";
 import type { LeftoverPolicy } from "./leftovers.ts";
@@ -48,8 +49,8 @@ export interface RunRequest {
 export interface CommandOutput {
   /** Descriptors that we were started with for this alone: the command does not keep them under their numbers. */
   readonly reserved: readonly number[];
-  /** Opens it, once the lock is held: descriptors that become standard output and standard error. */
-  open(lock: HeldLock, weightsDir: string): readonly [output: number, errors: number];
+  /** Opens it, once the lock is held: descriptors that become standard output and standard error. `site`: see {@link Bounds}. */
+  open(lock: HeldLock, weightsDir: string, site: Bounds): readonly [output: number, errors: number];
 }
 
 /** What happens on the way, for the code that shows it. */

@@ -49,7 +49,7 @@ export async function runUnderLock(
   const startedAt = Date.now();
   if (lock.lost.aborted) throw lostBefore(lock);
   const keep = [...surroundings.inherited, ...lock.descriptors];
-  const output = request.output?.open(lock, surroundings.weightsDir);
+  const output = request.output?.open(lock, surroundings.weightsDir, request.layout);
   const guard = request.dieWithWrapper ? startGuard(killAfterMs, lock) : null;
   try {
     const note = new DoneNote(request, lock, surroundings.weightsDir, startedAt);

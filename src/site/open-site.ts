@@ -5,6 +5,7 @@ import { type DimensionValue, parseDimensions } from "../model/dimensions.ts";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
 import { nearestExisting } from "../system/files/nearest-existing.ts";
+import { declareRootOf } from "../system/files/open-beneath.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { declarePermissions, ownerOf } from "../system/files/shared-permissions.ts";
 import { requireWithin } from "../system/files/within.ts";
@@ -59,7 +60,10 @@ export function openSite(site: Site & StoreChoice, env: Environment = process.en
       ? join(root, declared?.config.lockDir ?? defaultLockDir)
       : withoutLink(resolve(site.lockDir));
   // A lock dir that the caller names may be anywhere; one within the root must stay there.
-  if (site.lockDir === undefined) requireWithin({ root, links: [] }, lockDir);
+  if (site.lockDir === undefined) {
+    requireWithin({ root, links: [] }, lockDir);
+    declareRootOf(lockDir, root);
+  }
   if (declared === null) {
     const store = storeInForce(site, env, null);
     const layout = defaultLayout(root, lockDir, emptySiteConfig, store?.settings);

@@ -7,7 +7,7 @@ import type { Layout } from "../site/layout.ts";
 import { openStore } from "../stores/open-store.ts";
 import type { Busy } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
-import { makeSharedFolder } from "../system/files/shared-permissions.ts";
+import { makeHeldFolder } from "../system/files/open-beneath.ts";
 
 /** Nobody trains it: it stands for the right to count and to submit. */
 const counting: Configuration = {
@@ -34,7 +34,7 @@ export async function whileNobodySubmits<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const folder = submitFolder(layout.lockDir);
-  makeSharedFolder(folder);
+  makeHeldFolder(folder).close();
   const apart: Layout = {
     ...layout,
     weightsDir: () => join(folder, "lock"),

@@ -1,12 +1,10 @@
 import { join } from "node:path";
 import type { SchedulerKind } from "../evidence/schedulers/listed-job.ts";
 import type { Row } from "../grid/grid.ts";
-import { dropSubmission, listOf, submitFolder, writeSubmission } from "../grid/submissions.ts";
+import { dropSubmission, listOf, makeSubmission, submitFolder, writeSubmission } from "../grid/submissions.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import { fieldOf } from "../site/condition.ts";
 import { fixedFields } from "../site/template.ts";
-import { makeSharedFolder } from "../system/files/shared-permissions.ts";
-import { writeByRename } from "../system/files/write-by-rename.ts";
 import { runProgram } from "../system/processes/run-program.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { randomHex } from "../system/random.ts";
@@ -109,10 +107,8 @@ export async function submitPart(place: SubmitPlace, part: Part): Promise<string
     submittedAt: Date.now(),
     elements: part.job.elements,
   };
-  makeSharedFolder(folder);
-  // Everybody who counts must be able to read it, whatever umask we have.
-  writeByRename(join(folder, "script.sh"), Buffer.from(script));
-  writeByRename(listOf(folder), Buffer.from(part.list.map((row) => `${JSON.stringify(lineOf(row))}\n`).join("")));
+  const rows = part.list.map((row) => JSON.stringify(lineOf(row)));
+  makeSubmission(folder, script, rows);
   writeSubmission(folder, submitted);
   const { command, jobOf } = dialects[kind];
   const answer = await runProgram({ argv: command, input: script, timeoutMs: patienceMs });

@@ -1,8 +1,10 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { EnvironmentError } from "../model/errors.ts";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { runLogsFolder } from "../run/matching-files.ts";
-import { makeSharedFolder, shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { contains } from "../system/files/mount-table.ts";
+import { makeBeneath, makeHeldFolder } from "../system/files/open-beneath.ts";
+import type { Bounds } from "../system/files/outside-root.ts";
+import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 
 /** Where the output of one run goes: each claim has a number of its own. */
@@ -10,21 +12,24 @@ export function rowLogPath(weightsDir: string, generation: number): string {
   return join(weightsDir, runLogsFolder, `${generation}.log`);
 }
 
-/** Opens a log for appending, its folders made. Anybody who can write the weights dir can plant a link there: none is followed. */
-export function openRowLog(path: string): number {
+/**
+ * Opens a log for appending, its folders made. Anybody who can write the weights dir can plant a link there, or put one in the
+ * place of a folder meanwhile: none leads out of the site. A path that the user names may lie anywhere else.
+ */
+export function openRowLog(site: Bounds, path: string): number {
   const folder = dirname(path);
-  makeSharedFolder(folder);
-  if (!lstatSync(folder).isDirectory()) {
-    throw new EnvironmentError(`${folder} is not a folder`, { code: "ENOTDIR", hint: "remove it, or give --log" });
-  }
+  const opened = contains(site.root, folder) ? makeBeneath(site, folder) : makeHeldFolder(folder);
   try {
+    const held = join(opened.path, basename(path));
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
-    const fd = openSync(path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, 0o664);
+    const fd = openSync(held, flags | constants.O_NONBLOCK | constants.O_NOCTTY, 0o664);
     const stats = fstatSync(fd);
-    if (stats.isFile() && stats.size === 0) shareAsFolderAsks(fd, path);
+    if (stats.isFile() && stats.size === 0) shareAsFolderAsks(fd, held);
     return fd;
   } catch (error) {
     throw asSystemError("write the log", path, error);
+  } finally {
+    opened.close();
   }
 }
 

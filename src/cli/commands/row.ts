@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { reportEvent } from "../../work/row-events.ts";
 import { openRowLog, rowLogPath } from "../../work/row-log.ts";
 import { inheritedOutput } from "../../work/row-process.ts";
@@ -43,13 +44,13 @@ function followerFor(inherits: boolean, pattern: string | undefined): RunFollowe
   return {
     output: {
       reserved: inherits ? inheritedOutput : [],
-      open: ({ generation }, weightsDir) => {
+      open: ({ generation }, weightsDir, site) => {
         if (inherits) {
           reportEvent(events, { kind: "held", generation, log: null });
           return inheritedOutput;
         }
         const path = pattern?.replaceAll("{generation}", String(generation)) ?? rowLogPath(weightsDir, generation);
-        const fd = openRowLog(path);
+        const fd = openRowLog(site, resolve(path));
         reportEvent(events, { kind: "held", generation, log: path });
         return [fd, fd];
       },

@@ -88,21 +88,31 @@ function makeIn(path: string): boolean {
 
 /** Makes a folder where it is missing, and holds it open. A link that was put in its place and leads elsewhere is not followed. */
 export function makeHeldFolder(folder: string): OpenedFolder {
-  makeSharedFolder(dirname(folder));
-  return makeBeneath(around(folder), folder);
+  const bounds = boundsOf(folder);
+  makeSharedFolder(bounds.root);
+  return makeBeneath(bounds, folder);
 }
 
 /** Calls `work` with the path of a file, while the file's folder is held open and is no link. */
 export function inHeldFolder<T>(path: string, work: (held: string) => T): T {
   const folder = dirname(path);
-  return beneath(around(folder), folder, (held) => work(join(held, basename(path))));
+  return beneath(boundsOf(folder), folder, (held) => work(join(held, basename(path))));
+}
+
+const rootsOf = new Map<string, string>();
+
+/** Says from which folder on nobody is trusted with the way to a folder and to what is below it: that of a site's lock dir. */
+export function declareRootOf(folder: string, root: string): void {
+  rootsOf.set(folder, root);
 }
 
 /**
- * The path above a folder is trusted. The folder itself is not: somebody who may write in its parent may swap it for a link.
+ * The bounds of a folder beside which nobody is trusted: who may write in its parent may swap it for a link. The path of `trusted`
+ * is, unless one further up was declared.
  */
-function around(folder: string): Bounds {
-  return { root: dirname(folder), links: [] };
+export function boundsOf(folder: string, trusted: string = dirname(folder)): Bounds {
+  for (const [top, root] of rootsOf) if (contains(top, folder)) return { root, links: [] };
+  return { root: trusted, links: [] };
 }
 
 /** Does something in a folder that is held open for that; errors name it as people know it. */
@@ -146,6 +156,27 @@ function walk(start: number, reached: string, names: readonly string[], step: St
     fd = next;
   }
   return fd;
+}
+
+/** The way to a folder for a program that opens it by itself: from `root` on, each name in the folder before, and no link. */
+export interface Way {
+  readonly folder: string;
+  readonly root: string;
+  readonly names: readonly string[];
+}
+
+/** Of a folder below the root. A link that leads out of bounds just now is on that way, too: to open it fails. */
+export function wayTo(bounds: Bounds, folder: string): Way {
+  const { leadsTo } = nearestExisting(folder);
+  const top = realpathSync(bounds.root);
+  if (contains(top, leadsTo)) return { folder, root: top, names: namesOf(leadsTo.slice(top.length)) };
+  const link = allowedLinkOn(bounds, folder);
+  if (link === null) return { folder, root: top, names: namesOf(folder.slice(bounds.root.length)) };
+  return { folder, root: link.into, names: [...link.through, ...link.rest] };
+}
+
+function namesOf(path: string): readonly string[] {
+  return path.split("/").filter((name) => name !== "");
 }
 
 function openedFolder(opened: number, path: string): OpenedFolder {
