@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { markerEvidence } from "../../src/evidence/marker-process.ts";
+import { markerEvidence } from "../../src/evidence/bare-pid.ts";
 import type { MarkerFacts } from "../../src/model/lock-facts.ts";
 import { deadPid } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
