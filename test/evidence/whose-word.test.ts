@@ -2,6 +2,7 @@ import {
   chownSync,
   cpSync,
   existsSync,
+  mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -82,6 +83,15 @@ describe("a record that does not belong to a marker", () => {
       // The marker stays the asker's own; its record is neither its owner's nor root's.
       chownSync(markerRecord, 65_534, 65_534);
       expect(statSync(marker).uid).toBe(0);
+    });
+    expect(found).toEqual({ [ownName]: "ACTIVE" });
+  });
+
+  requiresPrograms("root")("because a stranger wrote it into the lock file", async () => {
+    const found = await withRecord(({ markerRecord, kernelLock, lockDir }) => {
+      mkdirSync(lockDir, { recursive: true });
+      renameSync(markerRecord, kernelLock);
+      chownSync(kernelLock, 65_534, 65_534);
     });
     expect(found).toEqual({ [ownName]: "ACTIVE" });
   });

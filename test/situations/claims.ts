@@ -63,6 +63,10 @@ export const claims: readonly Situation[] = [
     "a record of before lies beside a job's marker of the same inode",
     'run; die $wrapper $command; rm "$L"; leave \'echo $$ >"$M"; exec sleep 600\'; settle grep -qx $left "$M"; sed -i "s/\\"pid\\": [0-9]*/\\"pid\\": $left/; s/\\"marker_inode\\": [0-9]*/\\"marker_inode\\": $(stat -c %i "$M")/" "$J"; touch -d -1day "$J"',
   ),
+  living(
+    "a record of before lies beside another user's job, whose marker got its inode",
+    'run; die $wrapper $command; rm "$L" "$M"; chmod 777 "$W"; leave \'exec setpriv --reuid=65534 --clear-groups sh -c "echo \\$\\$ >\\"$M\\"; exec sleep 600"\'; settle grep -qx $left "$M"; sed -i "s/\\"pid\\": [0-9]*/\\"pid\\": $left/; s/\\"marker_inode\\": [0-9]*/\\"marker_inode\\": $(stat -c %i "$M")/" "$J"; touch -d -1day "$J"',
+  ),
   dead(
     "its host has booted since",
     'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J" "$L"; rm "$L"; touch -d -90days "$M"; touch -d -89days "$J"',

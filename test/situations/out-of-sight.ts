@@ -57,6 +57,15 @@ export const containers: readonly Situation[] = [
     "a run that knows the root by another path",
     `mkdir "$S/mnt"; export A="\${A//$R/$S/mnt}"; unshare --mount bash -c 'mount --bind "$R" "$S/mnt"; . "$STAGING"; run; : >"$S/held"; sleep 600; :' </dev/null >/dev/null 2>&1 & also $!; settle test -e "$S/held"`,
   ),
+  unknowable(
+    "a run outside from before a boot of this host, asked about from a container",
+    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J" "$L"; rm "$L"; touch -d -90days "$M"; touch -d -89days "$J"',
+    { asks: container },
+  ),
+  living(
+    "a job in a container, beside the record of a run that ended in another with its number, and got its inode",
+    '"$T" run $A --scheduler none -- true; rm "$L"; container \'echo $$ >"$M"; exec sleep 600\'; settle test -s "$M"; sed -i "s/\\"pid\\": [0-9]*/\\"pid\\": 1/; s/\\"marker_inode\\": [a-z0-9]*/\\"marker_inode\\": $(stat -c %i "$M")/" "$J"; touch -d -1min "$J"',
+  ),
   living("a job outside, asked about from a container", "noclobber", { asks: container }),
   unknowable("a job outside that was killed, asked about from a container", "noclobber; die $job", {
     asks: container,
@@ -104,10 +113,10 @@ export const hiddenProcesses: readonly Situation[] = [
     'leave "exec sleep 600"; echo $left >"$M"; chmod -R a+rwX "$R"; chown 65534:65534 "$W" "$M"',
     { asks: hiddenFromNobody },
   ),
+  living("another user's run", 'chmod -R a+rwX "$R"; run; chmod -R a+rwX "$R"', { asks: hiddenFromStranger }),
   living(
     "another user's job",
     'chmod -R a+rwX "$R"; chown 65534 "$W"; leave \'exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "echo \\$\\$ >\\"$M\\"; exec sleep 600"\'; settle test -s "$M"',
     { asks: hiddenFromStranger },
   ),
-  living("another user's run", 'chmod -R a+rwX "$R"; run; chmod -R a+rwX "$R"', { asks: hiddenFromStranger }),
 ];
