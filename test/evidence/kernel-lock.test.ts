@@ -59,6 +59,30 @@ describe("a free kernel lock on a disk of this host", () => {
   });
 });
 
+test("a free lock on a file system that others may lock says nothing, wherever its weights dir is", async () => {
+  const lockPath = "/proc/self/a.lock";
+  const facts = { ...(await freeLock(ofAnotherBoot)), lockPath };
+  expect(judge(kernelLockEvidence(facts)).status).toBe("unknown");
+  const marker = { ...(await freeLock(ofAnotherBoot, join(await temporaryRoot(), ".training_lock"))), lockPath };
+  expect(judge(kernelLockEvidence(marker)).status).toBe("unknown");
+});
+
+test("a held lock is alive for a marker with a record and for itself, and no matter of a key in a store", async () => {
+  const held = { kernelLock: { state: "held" } } as const;
+  const marker = join(await temporaryRoot(), ".training_lock");
+  expect(judge(kernelLockEvidence({ ...(await freeLock(ours)), ...held })).status).toBe("active");
+  expect(judge(kernelLockEvidence({ ...(await freeLock(null)), ...held })).status).toBe("active");
+  expect(judge(kernelLockEvidence({ ...(await freeLock(ours, marker)), ...held })).status).toBe("active");
+  expect(kernelLockEvidence({ ...(await freeLock(null, marker)), ...held })).toEqual([]);
+  expect(kernelLockEvidence({ ...(await freeLock(ours)), kind: "etcd", ...held })).toEqual([]);
+});
+
+test("why a lock is stale is said by its kind", async () => {
+  expect(judge(kernelLockEvidence(await freeLock(ours))).label).toBe("STALE - lock not held");
+  const marker = join(await temporaryRoot(), ".training_lock");
+  expect(judge(kernelLockEvidence(await freeLock(ours, marker))).label).toBe("STALE - PID not running");
+});
+
 test.each(["absent", "none"] as const)("a lock that is %s proves nothing", async (state) => {
   expect(judge(kernelLockEvidence({ ...(await freeLock(ours)), kernelLock: { state } })).status).toBe("unknown");
 });

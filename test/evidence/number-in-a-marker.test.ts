@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { markerEvidence } from "../../src/evidence/bare-pid.ts";
 import type { MarkerFacts } from "../../src/model/lock-facts.ts";
+import { clockMovedSinceBootSeconds } from "../../src/system/clock/boot-clock.ts";
 import { deadPid } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -84,11 +85,23 @@ describe("a number in a marker", () => {
   asRoot("proves nothing where owner or times were changed since that process began", async () => {
     const pid = await started("sleep", "60");
     const touched = { modifiedNs: agoNs(86_400), changedNs: nowNs() };
-    expect(await says(pid, touched)).toEqual(["unknown"]);
-    expect(await says(pid, { ...touched, uid: 65_534 })).toEqual(["unknown"]);
+    const why = async (change: Partial<MarkerFacts>) => markerEvidence(...(await marker(pid, change)))[0];
+    const changed = { says: "unknown", detail: expect.stringContaining("is older than the last change") };
+    expect(await why(touched)).toMatchObject(changed);
+    expect(await why({ ...touched, uid: 65_534 })).toMatchObject(changed);
     expect(await says(deadPid, touched)).toEqual(["dead"]);
     // Changed before it began: then it cannot be the writer.
-    expect((await says(pid, { modifiedNs: agoNs(90_000), changedNs: agoNs(86_400) }))[0]).not.toBe("alive");
+    const before = { modifiedNs: agoNs(90_000), changedNs: agoNs(86_400) };
+    expect(await why(before)).not.toMatchObject({ detail: changed.detail });
+    expect(await why({ ...before, uid: 65_534 })).toMatchObject({ says: "dead" });
+  });
+
+  here("of a process that looks younger is as certain as the clock, which may have been set since boot", async () => {
+    const pid = await started("sleep", "60");
+    const moved = clockMovedSinceBootSeconds();
+    expect(await says(pid, written(5))).toEqual([moved !== null && moved < 2 ? "dead" : "unknown"]);
+    const farOff = Math.ceil((moved ?? 0) + 3600);
+    expect(await says(pid, written(farOff))).toEqual([moved === null ? "unknown" : "dead"]);
   });
 
   test("proves nothing where it is 1, or where others may write the folder", async () => {

@@ -68,6 +68,17 @@ describe("a requeued job whose last host does not answer", () => {
     expect(says(run(0), down)).toBeNull();
     expect(says({ ...run(1), jobId: "8" }, down)).toBeNull();
     expect(says(null, down)).toBeNull();
+    expect(says(run(1), { kind: "jobs", jobs: [], boots: new Map([["node02", recordedAt + 3600]]) })).toBeNull();
+    // Nobody knows whether the lock was taken before that boot.
+    expect(requeuedFrom(owner(null), { ...job, lockedAt: null }, run(1), booted(recordedAt + 3600))).toBeNull();
+  });
+  test("knows it by its own last run alone, and says which", () => {
+    const unsaid = { ...owner(null), section: { scheduler: null } } as unknown as RecordedOwner;
+    expect(requeuedFrom(unsaid, job, run(1), down)).toBeNull();
+    expect(requeuedFrom(owner(null), job, run(1), down)?.detail).toBe(
+      "left by run 0 of this job on node01, which is down",
+    );
+    expect(requeuedFrom(owner(null), job, run(1), booted(recordedAt + 3600))?.detail).toMatch(/has booted since$/);
   });
   test("waits while somebody writes there", async () => {
     const folder = await temporaryRoot();
@@ -96,6 +107,9 @@ describe("a job that runs on without its training", () => {
   test("is one where it has other hosts, too, or where its host says nothing", () => {
     expect(withoutIdleJob(job, answer(["node01", "node02"]), [alive], dead)).toEqual([alive]);
     expect(withoutIdleJob(job, answer(["node02"]), [alive], dead)).toEqual([alive]);
+    // Where it runs is not said: somewhere.
+    expect(withoutIdleJob(job, answer([]), [alive], dead)).toEqual([alive]);
+    expect(withoutIdleJob({ ...job, host: null }, answer(["node01"]), [alive], dead)).toEqual([alive]);
     const ofStep = { ...job, isOfOneHost: true };
     expect(withoutIdleJob(ofStep, answer(["node01", "node02"]), [alive], doubt("remote process"))).toEqual([alive]);
     expect(withoutIdleJob(job, answer(["node01"]), [alive], doubt("remote process"))).toEqual([alive]);

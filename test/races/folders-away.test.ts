@@ -100,9 +100,11 @@ for (const [who, hold] of holders) {
         (of) => {
           const archive = join(dirname(of.root), "archive.tar");
           execFileSync("tar", ["-C", of.weightsDir, "-cf", archive, "."]);
+          const unpacked = `${of.weightsDir}.new`;
+          mkdirSync(unpacked);
+          execFileSync("tar", ["-C", unpacked, "-xf", archive]);
           rmSync(of.weightsDir, { recursive: true });
-          mkdirSync(of.weightsDir);
-          execFileSync("tar", ["-C", of.weightsDir, "-xf", archive]);
+          renameSync(unpacked, of.weightsDir);
         },
       ],
       [
