@@ -1,4 +1,17 @@
-import { close, constants, fstat, open, openSync, read, type Stats, write } from "node:fs";
+import {
+  close,
+  closeSync,
+  constants,
+  fstat,
+  fstatSync,
+  open,
+  openSync,
+  read,
+  readSync,
+  type Stats,
+  write,
+  writeSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
 import { sleep, withJitter } from "../system/clock/sleep.ts";
@@ -24,14 +37,44 @@ export function ownEventFile(lockDir: string, at: Date): string {
 /** How far back a repeated event is looked for. */
 const tailBytes = 128 * 1024;
 
+type Now<T> = T | Promise<T>;
+
+/** The calls that write an event. */
+export interface EventFileCalls {
+  open(path: string, flags: number): Now<number>;
+  fstat(fd: number): Now<Stats>;
+  read(fd: number, bytes: Buffer, from: number): Now<number>;
+  write(fd: number, bytes: Buffer): Now<number>;
+  close(fd: number): Now<void>;
+}
+
+/** For this host's own disk, which has answered before another thread would have been there: two threads cost a run 2 ms. */
+export const callsAtOnce: EventFileCalls = {
+  open: openSync,
+  fstat: fstatSync,
+  read: (fd, bytes, from) => readSync(fd, bytes, 0, bytes.length, from),
+  write: (fd, bytes) => writeSync(fd, bytes, 0, bytes.length, null),
+  close: closeSync,
+};
+
+/** For a file server, which may not answer: a timer goes on meanwhile. */
+export const callsBeside: EventFileCalls = {
+  open: (path, flags) => settle((done) => open(path, flags, done)),
+  fstat: (fd) => settle((done) => fstat(fd, done)),
+  read: (fd, bytes, from) => settle((done) => read(fd, bytes, 0, bytes.length, from, done)),
+  write: (fd, bytes) => settle((done) => write(fd, bytes, 0, bytes.length, null, done)),
+  close: (fd) => settle((done) => close(fd, done)),
+};
+
 /** Appends a line to a file that is opened for it alone. See {@link OwnEventFile}. */
 export async function appendLine(
   path: string,
+  calls: EventFileCalls,
   line: string,
   once: readonly string[] | null,
   giveUp: AbortSignal,
 ): Promise<"gone" | "done" | "given up"> {
-  const file = await OwnEventFile.open(path);
+  const file = await OwnEventFile.open(path, calls);
   try {
     return await file.append(line, once, giveUp);
   } finally {
@@ -43,20 +86,22 @@ export async function appendLine(
 export class OwnEventFile {
   readonly path: string;
   readonly #fd: number;
+  readonly #calls: EventFileCalls;
   /** Its size after our own last line, which then is its last one. */
   #ownEnd = 0;
 
-  private constructor(path: string, fd: number) {
+  private constructor(path: string, fd: number, calls: EventFileCalls) {
     this.path = path;
     this.#fd = fd;
+    this.#calls = calls;
   }
 
-  static async open(path: string): Promise<OwnEventFile> {
-    return new OwnEventFile(path, await openToAppend(path));
+  static async open(path: string, calls: EventFileCalls): Promise<OwnEventFile> {
+    return new OwnEventFile(path, await openToAppend(path, calls), calls);
   }
 
-  close(): Promise<void> {
-    return settle((done) => close(this.#fd, done));
+  async close(): Promise<void> {
+    await this.#calls.close(this.#fd);
   }
 
   /**
@@ -70,21 +115,21 @@ export class OwnEventFile {
     giveUp: AbortSignal,
   ): Promise<"gone" | "done" | "given up"> {
     const { path } = this;
-    const fd = this.#fd;
+    const [fd, calls] = [this.#fd, this.#calls];
     while (isLockedByAnother(fd, path)) {
       if (giveUp.aborted) return "given up";
       await sleep(withJitter(5));
     }
     try {
-      const stats = await settle<Stats>((done) => fstat(fd, done));
+      const stats = await calls.fstat(fd);
       if (stats.nlink === 0) return "gone";
       if (!stats.isFile() || stats.nlink > 1 || stats.uid !== process.geteuid?.())
         throw systemError("append to", path, "EPERM");
       const isOwnEnd = once === null && stats.size > 0 && stats.size === this.#ownEnd;
-      const tail = isOwnEnd ? Buffer.from("\n") : await tailOf(fd, once === null ? 1 : tailBytes, stats.size);
+      const tail = isOwnEnd ? Buffer.from("\n") : await tailOf(fd, calls, once === null ? 1 : tailBytes, stats.size);
       if (once !== null && hasLine(tail, once)) return "done";
       const bytes = Buffer.from(`${tail.length === 0 || tail.at(-1) === newline ? "" : "\n"}${line}\n`);
-      const bytesWritten = await settle<number>((done) => write(fd, bytes, 0, bytes.length, null, done));
+      const bytesWritten = await calls.write(fd, bytes);
       if (bytesWritten < bytes.length) throw systemError("append to", path, "ENOSPC");
       this.#ownEnd = stats.size + bytes.length;
       return "done";
@@ -103,12 +148,12 @@ function hasLine(tail: Buffer, texts: readonly string[]): boolean {
     .some((line) => texts.every((text) => line.includes(text)));
 }
 
-async function openToAppend(path: string): Promise<number> {
+async function openToAppend(path: string, calls: EventFileCalls): Promise<number> {
   const flags =
     constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
   for (let made = false; ; made = true) {
     try {
-      return await settle<number>((done) => open(path, flags, done));
+      return await calls.open(path, flags);
     } catch (error) {
       if (!isErrno(error, "ENOENT") || made) throw error;
     }
@@ -150,10 +195,10 @@ function isLockedByAnother(fd: number, path: string): boolean {
   }
 }
 
-async function tailOf(fd: number, most: number, size: number): Promise<Buffer> {
+async function tailOf(fd: number, calls: EventFileCalls, most: number, size: number): Promise<Buffer> {
   const length = Math.min(most, size);
   const buffer = Buffer.alloc(length);
-  const bytesRead = length === 0 ? 0 : await settle<number>((done) => read(fd, buffer, 0, length, size - length, done));
+  const bytesRead = length === 0 ? 0 : await calls.read(fd, buffer, size - length);
   return buffer.subarray(0, bytesRead);
 }
 

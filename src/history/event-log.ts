@@ -4,7 +4,7 @@ import type { Layout } from "../site/layout.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { appendApart, isOnOwnDisk } from "./append-apart.ts";
 import { type EventDetail, type EventSubject, eventLine } from "./event.ts";
-import { appendLine, OwnEventFile, ownEventFile } from "./event-file.ts";
+import { appendLine, callsAtOnce, OwnEventFile, ownEventFile } from "./event-file.ts";
 import { eventPlace } from "./event-place.ts";
 
 /** How long an event may take. Nobody waits longer, and a late event makes nothing fail. */
@@ -110,7 +110,7 @@ class FileEventLog implements EventLog {
     const outcome = await file.append(line, note.once, giveUp);
     if (outcome !== "gone") return outcome;
     this.#file = null;
-    return appendLine(note.path, line, note.once, giveUp);
+    return appendLine(note.path, callsAtOnce, line, note.once, giveUp);
   }
 
   async #opened(path: string): Promise<OwnEventFile> {
@@ -118,7 +118,7 @@ class FileEventLog implements EventLog {
     if (before !== null && before.path === path) return before;
     this.#file = null;
     await before?.close();
-    this.#file = await OwnEventFile.open(path);
+    this.#file = await OwnEventFile.open(path, callsAtOnce);
     return this.#file;
   }
 

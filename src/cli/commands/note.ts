@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { type Note, writerLifeMs } from "../../history/append-apart.ts";
-import { appendLine } from "../../history/event-file.ts";
+import { appendLine, callsBeside } from "../../history/event-file.ts";
 import { TrainlockError } from "../../model/errors.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import { defineCommand } from "../command.ts";
@@ -16,7 +16,7 @@ export const command = defineCommand({
     setTimeout(() => process.exit(constants.errno.ETIMEDOUT), writerLifeMs).unref();
     const { path, line, once }: Note = JSON.parse(readFileSync(0, "utf8"));
     try {
-      const outcome = await appendLine(path, line, once, new AbortController().signal);
+      const outcome = await appendLine(path, callsBeside, line, once, new AbortController().signal);
       return outcome === "done" ? 0 : constants.errno.ESTALE;
     } catch (error) {
       const code = error instanceof TrainlockError ? error.code : (errnoOf(error) ?? "EIO");
