@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { durationText } from "../model/durations.ts";
-import { localDateTime } from "../model/local-time.ts";
+import { localDateTime } from "../system/clock/local-time.ts";
 import script from "./browser/board.browser.js" with { type: "text" };
 import style from "./browser/board.css" with { type: "text" };
 import { pageHtml } from "./page.ts";

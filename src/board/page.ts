@@ -1,5 +1,5 @@
 import { type RowState, rowStates } from "../grid/row-state.ts";
-import { localDateTime } from "../model/local-time.ts";
+import { localDateTime } from "../system/clock/local-time.ts";
 import { stuckStates } from "./board-row.ts";
 import { escapeHtml } from "./html.ts";
 import { latelyHtml } from "./lately.ts";

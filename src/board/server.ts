@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { localDateTime } from "../model/local-time.ts";
+import { localDateTime } from "../system/clock/local-time.ts";
 import { sha256Hex } from "../system/sha256.ts";
 import { type Admission, admit } from "./admit.ts";
 import script from "./browser/board.browser.js" with { type: "text" };

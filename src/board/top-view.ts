@@ -1,7 +1,7 @@
 import { durationText } from "../model/durations.ts";
-import { localTime } from "../model/local-time.ts";
 import { printable } from "../model/printable.ts";
 import { quietMs } from "../progress/progress.ts";
+import { localTime } from "../system/clock/local-time.ts";
 import { type BoardRow, percentOf } from "./board-row.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { ageText, clockText } from "./times.ts";

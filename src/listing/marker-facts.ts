@@ -1,5 +1,4 @@
 import { dirname } from "node:path";
-import { localIso } from "../model/local-time.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
@@ -13,6 +12,7 @@ import {
   type WrittenRecord,
 } from "../stores/folder/lock-file.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
+import { localIso } from "../system/clock/local-time.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 
 /** The marker of a weights dir with all that is written about it; null where there is none. Behind a link that leads nowhere here it may be. */

@@ -1,8 +1,8 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { localIso } from "../model/local-time.ts";
 import { escaped } from "../site/condition.ts";
 import type { ProgressDeclaration } from "../site/progress-declaration.ts";
+import { localIso } from "../system/clock/local-time.ts";
 import { isFolder } from "../system/files/look-into.ts";
 import { type FileEnds, readEnds } from "../system/files/read-ends.ts";
 import { checkpointProgress, lastCheckpointStep, lastStepOf } from "./checkpoints.ts";

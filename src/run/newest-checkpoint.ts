@@ -1,9 +1,9 @@
 import { readdirSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import { TrainlockError } from "../model/errors.ts";
-import { localIso } from "../model/local-time.ts";
 import type { Checkpoint } from "../model/run-ends.ts";
 import { declaredCheckpoint } from "../site/done-in-force.ts";
+import { localIso } from "../system/clock/local-time.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { findResumePoints } from "./resume.ts";
 import type { RunRequest } from "./run-request.ts";

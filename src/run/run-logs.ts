@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { localIso } from "../model/local-time.ts";
+import { localIso } from "../system/clock/local-time.ts";
 import { runLogsFolder } from "./matching-files.ts";
 
 /** A log of a run, in the weights dir. */

@@ -3,7 +3,6 @@ import { EnvironmentError } from "../model/errors.ts";
 import { type Evidence, livingIn } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
 import { inodeNumber } from "../model/inode.ts";
-import { localIso, nowMicroseconds } from "../model/local-time.ts";
 import { normalizeDataset } from "../model/name-parts.ts";
 import {
   belongsToAnother,
@@ -20,6 +19,7 @@ import { afterKill, noRunEnds, type RunEnds } from "../model/run-ends.ts";
 import { withoutSecrets } from "../model/secrets.ts";
 import type { Layout } from "../site/layout.ts";
 import type { SiteConfig } from "../site/site-config.ts";
+import { localIso, nowMicroseconds } from "../system/clock/local-time.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import type { ProcessIdentity } from "../system/processes/process-tree.ts";
 import { oneHostStep, otherHostsOf, schedulerJob } from "../system/processes/scheduler-job.ts";

@@ -2,7 +2,7 @@ import { listLocks } from "../../listing/list-locks.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import type { LockReport } from "../../listing/lock-report.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
-import { localTime } from "../../model/local-time.ts";
+import { localTime } from "../../system/clock/local-time.ts";
 import { sleep } from "../../system/clock/sleep.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { choice, defineCommand, flag, negatedFlag, requireChoice, type ValuesOf, value } from "../command.ts";

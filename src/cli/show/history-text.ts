@@ -1,7 +1,7 @@
 import type { HistoryRun, SubmittedArray } from "../../history/runs.ts";
 import { durationText } from "../../model/durations.ts";
-import { localDateTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
+import { localDateTime } from "../../system/clock/local-time.ts";
 import { wrapped } from "./wrapped.ts";
 
 /** A run with the name of its user. */

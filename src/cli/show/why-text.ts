@@ -1,9 +1,9 @@
 import type { Explanation, LastRun } from "../../grid/explain-row.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { durationText } from "../../model/durations.ts";
-import { localDateTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
 import { shellWord } from "../../model/shell-word.ts";
+import { localDateTime } from "../../system/clock/local-time.ts";
 import { lastLines } from "../../work/row-log.ts";
 import type { ShownPast } from "../shown-past.ts";
 import { runJson, runLine } from "./history-text.ts";

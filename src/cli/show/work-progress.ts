@@ -1,6 +1,6 @@
 import { durationText } from "../../model/durations.ts";
-import { localTime } from "../../model/local-time.ts";
 import { printable } from "../../model/printable.ts";
+import { localTime } from "../../system/clock/local-time.ts";
 import type { RemainingRows } from "../../work/remaining-rows.ts";
 import { lastLines } from "../../work/row-log.ts";
 import { isWarning } from "../../work/work-signals.ts";

@@ -1,5 +1,13 @@
 import { createRequire } from "node:module";
-import { type Libc, openat2Number, openHow, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
+import {
+  type Libc,
+  openat2Number,
+  openHow,
+  renameat2Number,
+  timespecMs,
+  tmInts,
+  workingDirectory,
+} from "./libc-calls.ts";
 
 /** Bun's own module, required at run time so that Node never looks for it. */
 export function bunFfi(): typeof import("bun:ffi") {
@@ -15,6 +23,7 @@ export function bunLibc(): Libc {
     syscall: { args: ["i64", "i32", "ptr", "i64", "i64", "u32"], returns: "i64" },
     getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
     clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+    localtime_r: { args: ["ptr", "ptr"], returns: "ptr" },
     __errno_location: { args: [], returns: "ptr" },
   });
   const time = new BigInt64Array(2);
@@ -34,6 +43,10 @@ export function bunLibc(): Libc {
       return settle(symbols.syscall(openat2Number, fd, text(path), ffi.ptr(how), how.byteLength, 0));
     },
     getxattrLength: (path, name) => settle(symbols.getxattr(text(path), text(name), null, 0)),
+    localTime: (seconds) => {
+      const [since, tm] = [new BigInt64Array([BigInt(seconds)]), new Int32Array(tmInts)];
+      return symbols.localtime_r(ffi.ptr(since), ffi.ptr(tm)) === null ? null : tm;
+    },
     clockMs: (clock) => {
       symbols.clock_gettime(clock, ffi.ptr(time));
       return timespecMs(time);

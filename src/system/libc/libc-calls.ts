@@ -10,6 +10,8 @@ export interface Libc {
   openBeneath(fd: number, path: string, flags: number): number;
   /** Length of an extended attribute, getxattr(2) with size 0. */
   getxattrLength(path: string, name: string): number;
+  /** localtime_r(3): seconds, minutes, hours, day, month from 0, years since 1900, as in a struct tm; null: no such time. */
+  localTime(secondsSinceEpoch: number): Int32Array | null;
   /** clock_gettime(2), milliseconds. */
   clockMs(clock: number): number;
 }
@@ -28,6 +30,9 @@ export function openHow(flags: number): BigUint64Array {
 
 /** AT_FDCWD of fcntl.h. */
 export const workingDirectory = -100;
+
+/** Room for a struct tm: nine ints, the offset and the name of the zone. */
+export const tmInts = 14;
 
 /** A struct timespec in milliseconds. */
 export function timespecMs(time: BigInt64Array): number {

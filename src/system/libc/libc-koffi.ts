@@ -1,5 +1,13 @@
 import { createRequire } from "node:module";
-import { type Libc, openat2Number, openHow, renameat2Number, timespecMs, workingDirectory } from "./libc-calls.ts";
+import {
+  type Libc,
+  openat2Number,
+  openHow,
+  renameat2Number,
+  timespecMs,
+  tmInts,
+  workingDirectory,
+} from "./libc-calls.ts";
 
 /** The library on Node. koffi ships its binaries inside npm packages, so nothing is compiled at installation. */
 export function koffiLibc(): Libc {
@@ -11,6 +19,7 @@ export function koffiLibc(): Libc {
   const openat2 = library.func("syscall", "long", ["long", "int", "str", "void *", "size_t"]);
   const getxattr = library.func("long getxattr(str, str, void *, size_t)");
   const clockGettime = library.func("int clock_gettime(int, void *)");
+  const localtime = library.func("void *localtime_r(void *, void *)");
   const time = new BigInt64Array(2);
   const settle = (result: number): number => (result >= 0 ? Number(result) : -koffi.errno());
   return {
@@ -23,6 +32,10 @@ export function koffiLibc(): Libc {
       return settle(openat2(openat2Number, fd, path, how, how.byteLength));
     },
     getxattrLength: (path, name) => settle(getxattr(path, name, null, 0)),
+    localTime: (seconds) => {
+      const tm = new Int32Array(tmInts);
+      return localtime(new BigInt64Array([BigInt(seconds)]), tm) === null ? null : tm;
+    },
     clockMs: (clock) => {
       clockGettime(clock, time);
       return timespecMs(time);

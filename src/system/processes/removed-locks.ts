@@ -19,10 +19,10 @@ const deleted = / \(deleted\)$/;
  * `name`, only that file is looked for.
  */
 export function removedLocksIn(lockDir: string, name: string | null = null): RemovedLock[] {
-  const holders = lockers();
-  if (holders.length === 0) return [];
   const folder = folderStats(lockDir);
   if (folder === undefined) return [];
+  const holders = lockers();
+  if (holders.length === 0) return [];
   // Who has taken a lock may have ended, as flock(1) in a script does: then anybody may have the file.
   const pids = holders.every((pid) => pid > 0 && existsSync(`/proc/${pid}`)) ? holders : listedPids();
   const found = new Map<string, number>();
@@ -34,7 +34,10 @@ export function removedLocksIn(lockDir: string, name: string | null = null): Rem
   return [...found].map(([removed, pid]) => ({ path: join(lockDir, removed), pid }));
 }
 
-/** Who has taken the locks that are held, by `/proc/locks`; -1 where it does not say. A waiter's line has `->`. */
+/**
+ * Who has taken the locks that are held, by `/proc/locks`; -1 where it does not say. A waiter's line has `->`. The first read
+ * for a while takes 6 ms: it waits until every processor has passed through the kernel.
+ */
 function lockers(): number[] {
   const lines = (readProcText("/proc/locks") ?? "").split("\n");
   const pids = lines.flatMap((line) => /^\d+: (?:FLOCK|OFDLCK) +\S+ +\S+ +(-?\d+) /.exec(line)?.[1] ?? []);
