@@ -65,6 +65,25 @@ export function listedPids(): number[] {
   }
 }
 
+/** A daemon forks twice. Of what forks for ever one or another is seen. */
+const mostListings = 20;
+
+/**
+ * Every process, each once, for who reads something of it at once. /proc is listed again until nobody is new: one that forks and
+ * ends between a listing and the reading is in neither, and neither is its child.
+ */
+export function* everyPid(): Generator<number> {
+  const seen = new Set<number>();
+  for (let listings = 0; listings < mostListings; listings += 1) {
+    const fresh = listedPids().filter((pid) => !seen.has(pid));
+    if (fresh.length === 0) return;
+    for (const pid of fresh) {
+      seen.add(pid);
+      yield pid;
+    }
+  }
+}
+
 const kernelThreadFlag = 0x0020_0000;
 
 /** Null when `/proc/PID/stat` cannot be read. The command name may hold spaces and parentheses, so its last one counts. */

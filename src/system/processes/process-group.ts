@@ -1,13 +1,15 @@
-import { listedPids } from "./proc-files.ts";
+import { everyPid, listedPids } from "./proc-files.ts";
 import { readTreeProcess, type TreeProcess } from "./process-tree.ts";
 
 /** The running processes of a process group. Zombies are none: they hold nothing. */
 export function groupMembers(group: number): TreeProcess[] {
   if (!groupExists(group)) return [];
-  return listedPids().flatMap((pid) => {
+  const members: TreeProcess[] = [];
+  for (const pid of everyPid()) {
     const found = readTreeProcess(pid);
-    return found?.group === group && found.runs ? [found] : [];
-  });
+    if (found?.group === group && found.runs) members.push(found);
+  }
+  return members;
 }
 
 /** Whether nobody could continue the group when it stops: no member has a parent in another group of its session, setpgid(2). */

@@ -1,7 +1,7 @@
 import { readlinkSync } from "node:fs";
 import { ticksSinceBoot } from "../clock/boot-clock.ts";
 import { mountTable } from "../files/mount-table.ts";
-import { listedPids, procHasOurPids, readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
+import { everyPid, procHasOurPids, readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
 
 export interface ProcessFacts {
   readonly pid: number;
@@ -102,7 +102,7 @@ export function environmentOf(pid: number): Readonly<Record<string, string>> | n
 export function valuesInEnvironments(variable: string): ReadonlySet<string> {
   const named = `${variable}=`;
   const values = new Set<string>();
-  for (const pid of listedPids()) {
+  for (const pid of everyPid()) {
     const pairs = (readProcText(`/proc/${pid}/environ`) ?? "").split("\0");
     for (const pair of pairs) if (pair.startsWith(named)) values.add(pair.slice(named.length));
   }
@@ -124,7 +124,7 @@ const tokenVariables = /(?<=^|\0)TRAINLOCK_(?:TOKEN=([0-9a-f]+)(?=\0|$)|HELD_([0
 
 function readTokens(): Map<string, number[]> {
   const byToken = new Map<string, number[]>();
-  for (const pid of listedPids()) {
+  for (const pid of everyPid()) {
     const variables = readProcText(`/proc/${pid}/environ`) ?? "";
     const carried = new Set<string>();
     for (const [, run, held] of variables.matchAll(tokenVariables)) carried.add(run ?? held ?? "");
@@ -139,7 +139,7 @@ function readTokens(): Map<string, number[]> {
  */
 export function pidsInsideContainers(): ReadonlyMap<number, readonly number[]> {
   const inner = new Map<number, number[]>();
-  for (const pid of listedPids()) {
+  for (const pid of everyPid()) {
     const numbers = /^NSpid:\t(.*)$/m.exec(readProcText(`/proc/${pid}/status`) ?? "")?.[1]?.split("\t") ?? [];
     for (const number of numbers.slice(1)) inner.set(Number(number), [...(inner.get(Number(number)) ?? []), pid]);
   }
@@ -153,7 +153,7 @@ export function pidsInsideContainers(): ReadonlyMap<number, readonly number[]> {
 export function pidNamespacesInUse(oursOnly: boolean): ReadonlySet<number> | null {
   const found = new Set<number>();
   const uid = process.geteuid?.();
-  for (const pid of listedPids()) {
+  for (const pid of everyPid()) {
     // The first process is in the namespace of the asking process, and may be closed even to root.
     if (pid === 1) continue;
     try {

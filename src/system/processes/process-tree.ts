@@ -1,4 +1,4 @@
-import { listedPids, readProcText, startTicksFrom } from "./proc-files.ts";
+import { everyPid, readProcText, startTicksFrom } from "./proc-files.ts";
 
 /** A process and no later one with its PID: proc_pid_stat(5), field 22. */
 export interface ProcessIdentity {
@@ -41,7 +41,7 @@ export function readTreeProcess(pid: number): TreeProcess | null {
 /** Every process that /proc shows, by PID. One reading of the whole, because few kernels list children. */
 export function readProcessTable(): ReadonlyMap<number, TreeProcess> {
   const table = new Map<number, TreeProcess>();
-  for (const pid of listedPids()) {
+  for (const pid of everyPid()) {
     const found = readTreeProcess(pid);
     if (found !== null) table.set(pid, found);
   }
