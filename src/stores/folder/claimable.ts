@@ -27,7 +27,8 @@ export function requireClaimable(layout: Layout, configuration: Configuration): 
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
   requirePlainLockFile(lockPath);
-  if (unwritable !== null) throw cannotWrite(unwritable);
+  const refused = unwritable === null ? null : whyUnwritable(unwritable);
+  if (refused !== null) throw refused;
   requireRecordPlace(weightsDir);
   for (const path of [markerPath(weightsDir), markerRecordPath(weightsDir)]) requireReplaceable(path);
   requireNextGeneration({ lockPath, weightsDir });
@@ -61,12 +62,13 @@ export function requireRecordPlace(weightsDir: string): void {
   throw systemError("write the owner record", path, "EISDIR", undefined, "a folder stands there", repairHint);
 }
 
-function cannotWrite(folder: string): unknown {
+/** Null: it can be written, and the error of before has passed. */
+function whyUnwritable(folder: string): unknown {
   let there = folder;
   for (;;) {
     try {
       accessSync(there, constants.W_OK | constants.X_OK);
-      return systemError("write in", folder, "ENOTDIR");
+      return statSync(there).isDirectory() ? null : systemError("write in", folder, "ENOTDIR");
     } catch (error) {
       if (!isErrno(error, "ENOENT") || dirname(there) === there)
         return asSystemError("write in", folder, error, ownerOf(there));
