@@ -46,6 +46,26 @@ import subprocess, sys, time
 subprocess.run([start[0], "-c", "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True, env={})"] + start)
 time.sleep(1000)
 `,
+  "a subreaper of its own, above a daemon without an environment": `
+import ctypes, os, time
+ctypes.CDLL(None).prctl(36, 1)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(3, 256)
+        os.execve(start[0], start, {})
+    os._exit(0)
+time.sleep(1000)
+`,
+  "a clone that is its parent's child and no one of its own": `
+import ctypes, os, signal, time
+number = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+clone_parent = 0x8000
+if ctypes.CDLL(None).syscall(number, clone_parent | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+    os.closerange(3, 256)
+    os.execve(start[0], start, {})
+time.sleep(1000)
+`,
 } as const;
 
 export const launcherNames = Object.keys(launchers) as (keyof typeof launchers)[];
