@@ -1,17 +1,26 @@
-import { exitCodes } from "../model/errors.ts";
+import { exitCodes, messageOf } from "../model/errors.ts";
 import { afterKill, afterRun, type Checkpoint, type End, type RunEnds } from "../model/run-ends.ts";
+import { requireRoot } from "../site/open-site.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../stores/store.ts";
 import { exitCodeOf, isNotFound } from "./command-exit-code.ts";
+import { asksAnything } from "./done-rule.ts";
 import { type DoneFinding, findCheckpoint, findDone } from "./find-done.ts";
 import { newestCheckpoint } from "./newest-checkpoint.ts";
 import { endOf, type RuleNow } from "./run-end.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
+
+/** `why`: the run has ended with exit code 0, and counts neither way. */
+export interface CountedOutcome extends ClaimOutcome {
+  readonly why?: string;
+}
 
 /** Counts one run: what came before it, and what its own end adds to that. */
 export class RunCount {
   readonly #request: RunRequest;
   readonly #lock: HeldLock;
   readonly #beganAtMs = performance.now();
+  /** Why the done rule could not be looked at after the command had ended. */
+  #unseen = "";
   /**
    * The ends before this run. A run that was killed with its wrapper counts, too, and so does the newest checkpoint there is
    * now.
@@ -30,17 +39,23 @@ export class RunCount {
   }
 
   /** What the claim is to be released with. */
-  async outcome(outcome: RunOutcome): Promise<ClaimOutcome> {
+  async outcome(outcome: RunOutcome): Promise<CountedOutcome> {
     const exitCode = outcome.kind === "ended" ? exitCodeOf(outcome.ending) : null;
-    const end = this.#request.leads ? await this.#endOf(outcome) : null;
-    if (end === null) return { exitCode };
+    const ended = this.#request.leads ? await this.#endOf(outcome) : null;
+    if (ended === null) return { exitCode };
     const seconds = Math.round(performance.now() - this.#beganAtMs) / 1000;
-    const newest = await newestCheckpoint(this.#request);
-    return { exitCode, ends: afterRun(this.before, { ...end, newest, seconds }) };
+    const { end, lastExit } = ended;
+    if (end !== null) {
+      const newest = await newestCheckpoint(this.#request);
+      return { exitCode, ends: afterRun(this.before, { end, lastExit, newest, seconds }) };
+    }
+    const why = `whether it is done cannot be looked at: ${this.#unseen}`;
+    this.#request.tell.warning(`the command ended with 0, and ${why}`);
+    return { exitCode, why, ends: { ...this.before, lastEnd: "interrupted", lastExit, seconds } };
   }
 
-  /** Null: no command was to run. */
-  async #endOf(outcome: RunOutcome): Promise<{ readonly end: End; readonly lastExit: number } | null> {
+  /** Null: no command was to run. An end of null: it cannot be known. */
+  async #endOf(outcome: RunOutcome): Promise<{ readonly end: End | null; readonly lastExit: number } | null> {
     switch (outcome.kind) {
       case "not started":
         return { end: "failed", lastExit: isNotFound(outcome.errno) ? exitCodes.notFound : exitCodes.cannotExecute };
@@ -55,13 +70,20 @@ export class RunCount {
     }
   }
 
-  async #rule(): Promise<RuleNow> {
+  /** Null: it cannot be looked at. That must neither take the command's own exit code from it nor make it a failure. */
+  async #rule(): Promise<RuleNow | null> {
     const { layout, configuration, done } = this.#request;
-    // What cannot be looked at shows nothing, and must not take the command's own exit code from it.
-    const holds = (finding: Promise<DoneFinding>) => finding.then(({ kind }) => kind === "done").catch(() => false);
-    const when = done.patterns.length === 0 ? null : await holds(findCheckpoint(layout, configuration, done));
-    if (done.file === null) return { when, any: when };
-    return { when, any: await holds(findDone(layout, configuration, done)) };
+    if (!asksAnything(done)) return { when: null, any: null };
+    const holds = (finding: DoneFinding) => finding.kind === "done";
+    try {
+      requireRoot(layout.root);
+      const when = done.patterns.length === 0 ? null : holds(await findCheckpoint(layout, configuration, done));
+      if (done.file === null) return { when, any: when };
+      return { when, any: holds(await findDone(layout, configuration, done)) };
+    } catch (error) {
+      this.#unseen = messageOf(error);
+      return null;
+    }
   }
 }
 

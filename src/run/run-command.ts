@@ -1,8 +1,7 @@
 import { relative, resolve } from "node:path";
-import type { ClaimOutcome } from "../stores/store.ts";
 import { acquireOrWait } from "../stores/wait-for-lock.ts";
 import { inheritedDescriptors } from "../system/processes/inherited-descriptors.ts";
-import { RunCount } from "./count-run.ts";
+import { type CountedOutcome, RunCount } from "./count-run.ts";
 import { asksAnything } from "./done-rule.ts";
 import { type DoneFinding, findDone } from "./find-done.ts";
 import { RunHistory } from "./run-history.ts";
@@ -52,7 +51,7 @@ async function runUnlessDone(request: RunRequest, history: RunHistory): Promise<
       return (await lookForDone(request)) ?? { kind: "locked", busy: acquisition.busy, startedAt: null };
     }
     const { lock } = acquisition;
-    let ended: ClaimOutcome = { exitCode: null };
+    let ended: CountedOutcome = { exitCode: null };
     try {
       // The holder of a moment ago may have finished the training. A rank that joins has the lock of one that trains.
       const { againSinceMs } = request;

@@ -23,14 +23,19 @@ export interface RuleNow {
 const terminalSignals: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT", "SIGHUP"]);
 const codeOfInterrupt = 130;
 
-/** How a run ended: the table in docs/history.md. `rule` is asked only where it decides. */
-export async function endOf(facts: EndFacts, rule: () => Promise<RuleNow>): Promise<End> {
+/**
+ * How a run ended: the table in docs/history.md. `rule` is asked only where it decides; null: it cannot be looked at. Then exit
+ * code 0 is no end that counts, and null is returned.
+ */
+export async function endOf(facts: EndFacts, rule: () => Promise<RuleNow | null>): Promise<End | null> {
   const { ending, lost, stopSignal } = facts;
   if (lost || stoppedByTerminal(facts)) return "interrupted";
   const endedWell = ending.kind === "exited" && ending.code === 0;
-  if (stopSignal !== null) return endedWell && (await rule()).when === true ? "done" : "interrupted";
+  if (stopSignal !== null) return endedWell && (await rule())?.when === true ? "done" : "interrupted";
   if (!endedWell) return "failed";
-  return (await rule()).any === false ? "failed" : "done";
+  const now = await rule();
+  if (now === null) return null;
+  return now.any === false ? "failed" : "done";
 }
 
 function stoppedByTerminal({ ending, hadTerminal }: EndFacts): boolean {

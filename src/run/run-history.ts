@@ -5,7 +5,8 @@ import { asker } from "../history/event-place.ts";
 import { messageOf } from "../model/errors.ts";
 import type { RunEnds } from "../model/run-ends.ts";
 import { recordedCommand } from "../stores/claim-record.ts";
-import type { Busy, ClaimOutcome, HeldLock } from "../stores/store.ts";
+import type { Busy, HeldLock } from "../stores/store.ts";
+import type { CountedOutcome } from "./count-run.ts";
 import type { RunRequest } from "./run-request.ts";
 
 /** What one run has to say to the history of its configuration. */
@@ -42,11 +43,12 @@ export class RunHistory {
     whenLost(lock, (detail) => this.#add(detail));
   }
 
-  ended({ ends }: ClaimOutcome): void {
+  ended({ ends, why }: CountedOutcome): void {
     if (ends === undefined || ends.lastEnd === null) return;
     const { lastEnd: end, lastExit: exit, seconds, checkpoint, attempts, interruptions } = ends;
     const counts = { seconds, checkpoint, attempts, interruptions };
-    this.#add({ event: "ended", attempt: this.#attempt, end, exit, ...counts, command: this.#command });
+    const told = why === undefined ? counts : { ...counts, why };
+    this.#add({ event: "ended", attempt: this.#attempt, end, exit, ...told, command: this.#command });
   }
 
   /** An own fault, or a lock that was lost too soon: the command was not run to its end, and nothing is counted. */

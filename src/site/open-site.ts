@@ -51,7 +51,7 @@ export function openLayout(site: Site & StoreChoice, env: Environment = process.
 /** The same, with the file that declares it. */
 export function openSite(site: Site & StoreChoice, env: Environment = process.env): OpenedSite {
   const root = rootFrom(site.root, env);
-  const rootUid = requireFolder(root);
+  const rootUid = requireRoot(root);
   if (site.lockDir === "") throw new UsageError("--lock-dir is empty", { hint: "name a folder" });
   const declared = readSiteFile(site, root, env);
   // A user who names a link means the folder that it leads to now, whatever it leads to later.
@@ -151,8 +151,8 @@ function readSiteFile(site: Site, root: string, env: Environment): SiteFile | nu
   return { config: parseSiteFile(reading.bytes.toString("utf8"), file), file, found: reading.stats };
 }
 
-/** Whose folder it is. */
-function requireFolder(root: string): number {
+/** Whose folder it is. Throws an EnvironmentError for one that is gone, or cannot be looked into. */
+export function requireRoot(root: string): number {
   try {
     const stats = statSync(root);
     if (stats.isDirectory()) {

@@ -81,7 +81,8 @@ export interface SubmitPlace {
   readonly callFor: (listFile: string) => Omit<ElementCall, "outputFolder">;
 }
 
-const patienceMs = 120_000;
+/** Where a controller has no room, sbatch tries again by itself for 120 s, and then says so. */
+const patienceMs = 240_000;
 
 /** The script of a part, as it would be submitted. */
 export function scriptOf({ kind, lockDir, callFor }: SubmitPlace, { job }: Part, folder: string): string {

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { FieldReader } from "../grid/fields.ts";
 import { noSettings, type Row } from "../grid/grid.ts";
 import { NeedChecker } from "../grid/needs.ts";
@@ -7,14 +7,17 @@ import type { Configuration } from "../model/configuration.ts";
 import { messageOf } from "../model/errors.ts";
 import type { RunEnds } from "../model/run-ends.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
-import { findDone } from "../run/find-done.ts";
+import { type DoneFinding, findDone } from "../run/find-done.ts";
 import { isNewer } from "../run/set-aside.ts";
+import { whatIsMissing } from "../run/what-is-missing.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
+import { requireRoot } from "../site/open-site.ts";
 import { earlierRuns } from "../stores/claim-record.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
 import { requireWithin } from "../system/files/within.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 
 /** What one look at a row found. `trainable`: nothing known speaks against it, and the claim will tell. */
 export type RowLook =
@@ -75,7 +78,7 @@ export class RowLooker {
       // The files first: what is there while nobody holds the row was finished before.
       const isDone = await this.#isDone(row);
       if (await this.#isHeld(configuration)) return { kind: "held" };
-      if (isDone) return existsSync(markerPath(row.weightsDir)) ? trainable : { kind: "done" };
+      if (isDone) return isThere(markerPath(row.weightsDir)) ? trainable : { kind: "done" };
       const why = settings.needs.length === 0 ? null : await this.#needs.missing(configuration, settings.needs);
       if (why !== null) return { kind: "blocked", why };
       const most = this.#maxAttempts?.(row) ?? null;
@@ -86,18 +89,22 @@ export class RowLooker {
     }
   }
 
-  /** Whether a run that has just ended with exit code 0 has done what it was for. */
-  async endedWell(row: Row): Promise<boolean> {
-    if (isEmptyRule(this.#ruleOf(row))) return true;
+  /**
+   * What a run that has just ended with exit code 0 lacks to be done, in words; null: nothing. Throws where that cannot be looked
+   * at.
+   */
+  async missingAfterRun(row: Row): Promise<string | null> {
+    const rule = this.#ruleOf(row);
     // What another configuration has left shows nothing.
-    return this.#isDone(row).catch(() => false);
+    if (isEmptyRule(rule) || (await this.#find(row)).kind === "done") return null;
+    return whatIsMissing(row.weightsDir, rule);
   }
 
   async #isHeld(configuration: Configuration): Promise<boolean> {
     const { layout } = this.#reader;
     if ((await this.#remote?.of(configuration)) != null) return true;
     const lockPath = layout.kernelLockPath(configuration);
-    const facts = existsSync(lockPath)
+    const facts = isThere(lockPath)
       ? await kernelLockFactsOf(layout, lockPath, layout.weightsDir(configuration))
       : null;
     return facts?.kernelLock.state === "held";
@@ -105,15 +112,33 @@ export class RowLooker {
 
   async #isDone(row: Row): Promise<boolean> {
     const { layout } = this.#reader;
-    const { weightsDir } = row;
-    if (!existsSync(weightsDir)) return false;
-    requireWithin(layout, weightsDir);
-    const rule = this.#ruleOf(row);
-    const since = this.#againSinceMs;
-    if (isEmptyRule(rule)) return since === null && hasEndedWell(layout, row.configuration);
-    const found = await findDone(layout, row.configuration, rule);
+    if (isEmptyRule(this.#ruleOf(row))) {
+      const isToSee = this.#againSinceMs === null && this.#hasFolder(row);
+      return isToSee && hasEndedWell(layout, row.configuration);
+    }
+    const found = await this.#find(row);
     if (found.kind === "another's") throw found.error;
-    return found.kind === "done" && (since === null || isNewer(layout, row.configuration, found.path, since));
+    return found.kind === "done";
+  }
+
+  async #find(row: Row): Promise<DoneFinding> {
+    if (!this.#hasFolder(row)) return { kind: "not done" };
+    const { layout } = this.#reader;
+    const found = await findDone(layout, row.configuration, this.#ruleOf(row));
+    const since = this.#againSinceMs;
+    const isOld = since !== null && found.kind === "done" && !isNewer(layout, row.configuration, found.path, since);
+    return isOld ? { kind: "not done" } : found;
+  }
+
+  #hasFolder({ weightsDir }: Row): boolean {
+    const { layout } = this.#reader;
+    if (isThere(weightsDir)) {
+      requireWithin(layout, weightsDir);
+      return true;
+    }
+    // A file server that is away has no folder either, and that makes nothing free or failed.
+    requireRoot(layout.root);
+    return false;
   }
 
   #makeNeeds(): NeedChecker {
@@ -128,6 +153,16 @@ export class RowLooker {
 
 /** What a marker is worth is judged by who claims it. */
 const trainable: RowLook = { kind: "trainable" };
+
+/** Throws an EnvironmentError where that cannot be looked at. */
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return false;
+    throw asSystemError("look at", path, error);
+  }
+}
 
 /** Whether nothing is declared that shows a row to be done. */
 export function isEmptyRule(rule: DoneRule): boolean {

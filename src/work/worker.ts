@@ -1,109 +1,19 @@
 import type { Row } from "../grid/grid.ts";
 import { messageOf } from "../model/errors.ts";
-import type { RunStatus } from "../run/run-status.ts";
 import { sleepUnlessAborted } from "../system/clock/sleep.ts";
-import { signalNumber } from "../system/processes/signals.ts";
-import { type EndedRun, type EndedRuns, isQuickFailure } from "./ended-runs.ts";
-import type { ChosenRows } from "./grid-on-disk.ts";
+import { judgeRun, leftUntrained } from "./judge-run.ts";
 import type { RowLook } from "./look-at-row.ts";
 import { RemainingRows, type Rest } from "./remaining-rows.ts";
-import { type RowCall, type RowEnd, RowProcess } from "./row-process.ts";
+import { type RowEnd, RowProcess } from "./row-process.ts";
+import { RunCounts, seriesLength } from "./run-counts.ts";
 import { fitsInto } from "./time-limit.ts";
+import type { RowRun, RunEnd, StopReason, WorkRequest, WorkResult } from "./work-request.ts";
 import { isWarning, type WorkSignals, watchSignals } from "./work-signals.ts";
 
-/** A run of a row, for whoever shows it. */
-export interface RowRun {
-  readonly name: string;
-  readonly slot: number;
-  /** Null: the output goes where the worker's does, or the run has no claim yet. */
-  readonly log: string | null;
-  readonly seconds: number;
-}
-
-export type RunEnd =
-  | { readonly kind: "done" }
-  | { readonly kind: "failed"; readonly exitCode: number; readonly signal: string | null }
-  | { readonly kind: "interrupted"; readonly why: string }
-  | { readonly kind: "broken command"; readonly exitCode: number }
-  | { readonly kind: "problem"; readonly why: string };
-
-export interface WorkEvents {
-  started(run: RowRun): void;
-  ended(run: RowRun, end: RunEnd): void;
-  /** Messages of a row's wrapper: a lost lock, processes left behind. */
-  said(name: string, messages: readonly string[]): void;
-  warning(text: string): void;
-  stopping(why: StopReason): void;
-  waiting(): void;
-  /** Something about the whole grid has changed. */
-  progress(rows: RemainingRows, running: number): void;
-}
-
-export type StopReason =
-  | { readonly kind: "signal"; readonly signal: NodeJS.Signals }
-  | { readonly kind: "broken command"; readonly exitCode: number }
-  | { readonly kind: "failures in a row"; readonly names: readonly string[] }
-  | { readonly kind: "broken grid"; readonly runs: readonly EndedRun[] }
-  | { readonly kind: "environment"; readonly why: string }
-  | { readonly kind: "time" };
-
-export interface WorkRequest {
-  readonly rows: ChosenRows;
-  /** The rows as the grid is now, where that has changed since; null: it has not. */
-  readonly reread: () => Promise<ChosenRows | null>;
-  readonly nameOf: (row: Row) => string;
-  readonly look: (row: Row) => Promise<RowLook>;
-  /** What was found out about others' state is asked anew. */
-  readonly forget: () => void;
-  readonly isQueued: (row: Row) => boolean;
-  readonly maxAttempts: (row: Row) => number;
-  readonly hasCheckpoint: (row: Row) => Promise<boolean>;
-  /** Whether a run that ended with exit code 0 has done what it was for. */
-  readonly isDone: (row: Row) => Promise<boolean>;
-  /** The options and the command of a row's wrapper. Throws a UsageError where its values do not fit into the command. */
-  readonly callOf: (row: Row, slot: number) => Promise<Pick<RowCall, "args" | "variables">>;
-  readonly slots: number;
-  readonly most: number;
-  /** Milliseconds since the epoch; null: no limit. */
-  readonly endsAt: number | null;
-  readonly wait: boolean;
-  readonly order: "grid" | "random";
-  readonly inheritsOutput: boolean;
-  readonly endedRuns: EndedRuns;
-  readonly tell: WorkEvents;
-}
-
-export interface WorkResult {
-  readonly trained: number;
-  readonly failed: readonly string[];
-  readonly stop: StopReason | null;
-  /** Exit code of the last command that ran; null: none has. */
-  readonly lastCode: number | null;
-  /** What is left, with the reason. */
-  readonly rest: readonly { readonly row: Row; readonly rest: Rest }[];
-  /** Whether rows are left that nothing but the worker's own limits kept from being trained. */
-  readonly hasMore: boolean;
-  readonly problems: readonly string[];
-}
-
-/** So many runs in a row that fail quickly, on different rows, stop a worker. */
-const seriesLength = 3;
 /** A command that has run so long is no typo: until one has, no more than a series' length runs at a time. */
 const provenMs = 5000;
 const [leastPollMs, mostPollMs, pollPerRefresh] = [1000, 30_000, 50];
 const longestPauseMs = 120_000;
-/** So many rows in a row whose wrapper could not do its part: the fault is not in the row. */
-const mostProblems = 3;
-/** So many in a row without an end of its own count as a failure: docs/work.md. */
-const mostInterruptions = 3;
-
-/** What is left of a row whose wrapper found, under the lock, that others have been there since the look at it. */
-const notTrained: Partial<Record<RunStatus["reason"], "done" | Rest>> = {
-  locked: { kind: "held" },
-  done: "done",
-  "ended well": "done",
-  "used up": { kind: "failed" },
-};
 
 /**
  * Milliseconds from one look at what is left to the next: many times what the last one took, so that a large grid is no load.
@@ -124,20 +34,13 @@ export class Worker {
   readonly #request: WorkRequest;
   readonly #remaining: RemainingRows;
   readonly #running = new Set<Running>();
-  readonly #failed = new Map<string, number>();
-  readonly #interrupted = new Map<string, number>();
-  readonly #problems = new Map<string, string>();
-  readonly #stopped = new AbortController();
+  readonly #counts: RunCounts;
   #names: ReadonlySet<string>;
-  #series: EndedRun[] = [];
-  #problemsInARow = 0;
   /** Rows that were taken until now, and those of them that are over. */
   #reserved = 0;
   #over = 0;
-  #trained = 0;
   #proven = false;
   #stop: StopReason | null = null;
-  #lastCode: number | null = null;
   #isStale = false;
   #isWaiting = false;
   #passed: NodeJS.Signals | null = null;
@@ -148,6 +51,7 @@ export class Worker {
 
   constructor(request: WorkRequest) {
     this.#request = request;
+    this.#counts = new RunCounts(request);
     this.#names = new Set(request.rows.all.map(request.nameOf));
     this.#remaining = new RemainingRows(request.rows.chosen, {
       order: request.order,
@@ -169,13 +73,10 @@ export class Worker {
       signals.dispose();
     }
     return {
-      trained: this.#trained,
-      failed: [...this.#failed].filter(([, count]) => count > 0).map(([name]) => name),
+      ...this.#counts.summary(),
       stop: this.#stop,
-      lastCode: this.#lastCode,
       rest: this.#remaining.apart,
       hasMore: this.#remaining.hasUnseen,
-      problems: [...this.#problems].map(([name, why]) => `${name}: ${why}`),
     };
   }
 
@@ -210,8 +111,9 @@ export class Worker {
   /** Until a command has shown that it runs at all, no more of them are at risk than a typo may cost. */
   #maySetOut(): boolean {
     const now = performance.now();
-    this.#proven ||= [...this.#running].some(({ sinceMs }) => now - (sinceMs() ?? now) > provenMs);
-    return this.#proven || this.#busy() + this.#series.length < seriesLength;
+    const hasRun = ({ sinceMs }: Running) => now - (sinceMs() ?? now) > provenMs;
+    this.#proven ||= this.#counts.trained > 0 || [...this.#running].some(hasRun);
+    return this.#proven || this.#busy() + this.#counts.quickFailures < seriesLength;
   }
 
   /** Rows that are being started or run. */
@@ -248,14 +150,17 @@ export class Worker {
   /** Nothing can be trained now: waits where more may come. False: nothing more comes. */
   async #waitForMore(): Promise<boolean> {
     if (this.#stop !== null) return false;
-    const { wait, tell } = this.#request;
+    const { wait, nameOf, tell } = this.#request;
     if (this.#isStale) {
       this.#refresh();
       return true;
     }
-    const waits = this.#remaining.apart.some(({ rest }) => rest.kind !== "failed" && rest.kind !== "late");
-    if (this.#busy() === 0 && !(wait && waits)) return false;
-    if (this.#busy() === 0 && !this.#isWaiting) tell.waiting();
+    const mayCome = this.#remaining.apart.filter(
+      ({ row, rest }) =>
+        rest.kind !== "failed" && rest.kind !== "late" && this.#counts.keptFrom(row, nameOf(row)) === null,
+    );
+    if (this.#busy() === 0 && !(wait && mayCome.length > 0)) return false;
+    if (this.#busy() === 0 && !this.#isWaiting) tell.waiting(problemsOf(mayCome, nameOf));
     this.#isWaiting = this.#busy() === 0;
     if (await this.#pause(pauseBeforeLook(this.#pollMs, this.#lookedMs))) return true;
     this.#refresh();
@@ -279,9 +184,7 @@ export class Worker {
 
   async #look(row: Row): Promise<RowLook | Rest> {
     const name = this.#request.nameOf(row);
-    if ((this.#failed.get(name) ?? 0) >= this.#request.maxAttempts(row)) return { kind: "failed" };
-    const why = this.#problems.get(name);
-    return why === undefined ? this.#request.look(row) : { kind: "problem", why };
+    return this.#counts.keptFrom(row, name) ?? this.#request.look(row);
   }
 
   async #train(row: Row, slot: number): Promise<void> {
@@ -312,100 +215,38 @@ export class Worker {
       end = await process.ended;
       this.#running.delete(running);
     } catch (error) {
-      this.#onProblem(row, messageOf(error), runOf());
+      await this.#count(row, runOf(), { kind: "problem", why: messageOf(error) });
       return;
     }
-    const run = runOf();
-    await this.#settle(row, run, end);
+    await this.#settle(row, runOf(), end);
     tell.progress(this.#remaining, this.#running.size);
   }
 
-  async #settle(row: Row, run: RowRun, { status, ending, messages }: RowEnd): Promise<void> {
-    const { tell } = this.#request;
-    const rest = status === null ? undefined : notTrained[status.reason];
-    if (rest !== undefined) {
+  async #settle(row: Row, run: RowRun, end: RowEnd): Promise<void> {
+    const { tell, missingAfterRun } = this.#request;
+    const rest = leftUntrained(end);
+    if (rest !== null) {
       // It was not trained here, and does not count.
       this.#reserved -= 1;
       this.#over -= 1;
       this.#remaining.settle(row, rest);
       return;
     }
-    if (status?.reason === "error" || (status === null && ending.kind === "exited")) {
-      const said = messages[0]?.replace(/^trainlock: /, "");
-      this.#onProblem(row, status?.detail ?? said ?? "its wrapper failed", run);
-      return;
+    const judged = await judgeRun(end, this.#passed, () => missingAfterRun(row));
+    const { status, messages } = end;
+    if (judged.kind !== "problem") {
+      this.#isStale = true;
+      if (messages.length > 0) tell.said(run.name, messages);
+      if (status !== null && status.started !== null) this.#counts.lastCode = status.exitCode;
     }
-    this.#problemsInARow = 0;
-    this.#isStale = true;
-    if (messages.length > 0) tell.said(run.name, messages);
-    const end = await this.#judge(row, status, ending);
-    if (status !== null && status.started !== null) this.#lastCode = status.exitCode;
-    if (end.kind === "broken command") this.#lastCode = end.exitCode;
-    tell.ended(run, end);
-    await this.#count(row, run, end);
-  }
-
-  /** How a run ended, by its wrapper's report and by what has come of it. */
-  async #judge(row: Row, status: RowEnd["status"], ending: RowEnd["ending"]): Promise<RunEnd> {
-    if (status === null) {
-      // A wrapper that has come so far as to start something takes signals, and reports.
-      if (this.#passed !== null && ending.kind === "signalled" && ending.signal === signalNumber(this.#passed))
-        return { kind: "interrupted", why: `${this.#passed} came before it started` };
-      const how = ending.kind === "signalled" ? `signal ${ending.signal}` : `exit ${ending.code}`;
-      return { kind: "interrupted", why: `its wrapper ended before it (${how})` };
-    }
-    const { exitCode, signal, reason, detail } = status;
-    if (reason === "lost")
-      return { kind: "interrupted", why: `the lock was lost${detail === null ? "" : `: ${detail}`}` };
-    if (reason === "interrupted") return { kind: "interrupted", why: `${signal ?? "a signal"} came before it started` };
-    const isOver = exitCode === 0 && (await this.#request.isDone(row));
-    if (isOver) return { kind: "done" };
-    if (this.#passed !== null) return { kind: "interrupted", why: `${this.#passed} was passed on` };
-    if (exitCode === 126 || exitCode === 127) return { kind: "broken command", exitCode };
-    return { kind: "failed", exitCode, signal };
+    await this.#count(row, run, judged);
   }
 
   async #count(row: Row, run: RowRun, end: RunEnd): Promise<void> {
-    const { name, seconds } = run;
-    const { endedRuns, maxAttempts } = this.#request;
-    if (end.kind === "interrupted") {
-      const times = (this.#interrupted.get(name) ?? 0) + 1;
-      this.#interrupted.set(name, times);
-      if (times >= mostInterruptions) this.#failed.set(name, (this.#failed.get(name) ?? 0) + 1);
-      this.#remaining.settle(row, "again");
-      return;
-    }
-    if (end.kind === "broken command") {
-      this.#remaining.settle(row, "again");
-      this.#end({ kind: "broken command", exitCode: end.exitCode });
-      return;
-    }
-    const well = end.kind === "done";
-    const ended: EndedRun = { name, model: row.configuration.model, endedAt: Date.now(), seconds, well };
-    await endedRuns.add(ended);
-    if (well) {
-      this.#trained += 1;
-      this.#proven = true;
-      this.#series = [];
-      this.#failed.delete(name);
-      this.#remaining.settle(row, "done");
-      return;
-    }
-    const times = (this.#failed.get(name) ?? 0) + 1;
-    this.#failed.set(name, times);
-    this.#remaining.settle(row, times >= maxAttempts(row) ? { kind: "failed" } : "again");
-    // The same row again says nothing about the others.
-    this.#series = isQuickFailure(ended) ? [...this.#series.filter((each) => each.name !== name), ended] : [];
-    if (this.#series.length >= seriesLength)
-      this.#end({ kind: "failures in a row", names: this.#series.map((each) => each.name) });
-  }
-
-  #onProblem(row: Row, why: string, run: RowRun): void {
-    this.#problems.set(run.name, why);
-    this.#remaining.settle(row, { kind: "problem", why });
-    this.#request.tell.ended(run, { kind: "problem", why });
-    this.#problemsInARow += 1;
-    if (this.#problemsInARow >= mostProblems) this.#end({ kind: "environment", why });
+    this.#request.tell.ended(run, end);
+    const { outcome, stop } = await this.#counts.add(row, run, end);
+    this.#remaining.settle(row, outcome);
+    if (stop !== null) this.#end(stop);
   }
 
   #signals(): WorkSignals {
@@ -429,7 +270,6 @@ export class Worker {
     const ends = why.kind === "signal" && !isWarning(why.signal);
     if (this.#stop !== null && !(wasWarned && ends)) return;
     this.#stop = why;
-    this.#stopped.abort();
     this.#request.tell.stopping(why);
     this.#changed();
   }
@@ -446,4 +286,8 @@ export class Worker {
     await sleepUnlessAborted(ms, signal);
     return signal.aborted;
   }
+}
+
+function problemsOf(rows: WorkResult["rest"], nameOf: (row: Row) => string): string[] {
+  return rows.flatMap(({ row, rest }) => (rest.kind === "problem" ? [`${nameOf(row)}: ${rest.why}`] : []));
 }

@@ -22,7 +22,8 @@ test.each([
   expect(exitCode).toBe(code);
   expect(site.lines("got")).toEqual([signal, signal]);
   expect(site.lines("ran")).toHaveLength(2);
-  expect(stdout.match(/ interrupted /g)).toHaveLength(2);
+  expect(stdout.match(/ interrupted s/g)).toHaveLength(2);
+  expect(stdout).toMatch(/\n0 trained, 2 interrupted, which the same call goes on with\n$/);
   expect(await listed(site.root)).toBe(0);
 });
 

@@ -1,21 +1,11 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { finish } from "../support/running-process.ts";
 import { environment, executable, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
+import { recipe } from "./recipe.ts";
 import { namesTo, type WorkSite, workSite } from "./site.ts";
-
-const page = readFileSync(fileURLToPath(new URL("../../docs/work.md", import.meta.url)), "utf8");
-
-/** The block of the page that begins with these words. */
-function recipe(begin: string): string {
-  const blocks = [...page.matchAll(/^```\w*\n([\s\S]*?)^```/gm)].map(([, text = ""]) => text);
-  const [block] = blocks.filter((text) => text.trimStart().startsWith(begin));
-  if (block === undefined) throw new Error(`docs/work.md has no block that begins with ${begin}`);
-  return block;
-}
 
 /** Each notes its row, its GPUs and its host. */
 const train = `echo "$TRAINLOCK_STRATEGY/$TRAINLOCK_STAGE $CUDA_VISIBLE_DEVICES \${HOST:-here} $*" >>ran

@@ -91,11 +91,17 @@ test("a row that fails is named, its log's end is shown, and the others are trai
   expect(stdout).toMatch(/2 trained, 1 failed \(bad\/d\/m\)\n$/);
 });
 
-test("exit code 0 without what shows the row to be done is a failure", async () => {
+test.each([
+  ["true", done, "nothing in its weights dir matches final.pth"],
+  ['echo 1 >"$TRAINLOCK_WEIGHTS_DIR/final.pth"', done, "final.pth has 2 bytes, fewer than the 1024 of --done-min-size"],
+  ["true", ["--done-file", "t.json"], "t.json is not there"],
+])("exit code 0 of %s without what shows the row to be done is a failure, and says why", async (script, rule, why) => {
   const site = await workSite(["s"]);
-  const { exitCode, stdout } = await site.work(done, ["true"]);
+  const { exitCode, stdout } = await site.work(rule, ["sh", "-c", script]);
   expect(exitCode).toBe(1);
-  expect(stdout).toContain("exit 0 without what shows it to be done");
+  expect(stdout).toContain(`exit 0 without what shows it to be done (${why}) after `);
+  const again = await site.work(rule, ["true"]);
+  expect(again).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("trainlock why s/d/m shows") });
 });
 
 test("without a done rule, what ended with exit code 0 is not trained again", async () => {

@@ -7,6 +7,7 @@ import { planRows } from "../../grid/plan.ts";
 import { elementHere, noteTaken } from "../../grid/submissions.ts";
 import { exitCodes, messageOf, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
+import { shellWord } from "../../model/shell-word.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
 import type { DoneRule } from "../../run/done-rule.ts";
 import { newestCheckpoint } from "../../run/newest-checkpoint.ts";
@@ -21,8 +22,9 @@ import { isEmptyRule, RowLooker } from "../../work/look-at-row.ts";
 import { rehearse } from "../../work/rehearse.ts";
 import { rowValues, rowVariables } from "../../work/row-values.ts";
 import { endOfJob } from "../../work/time-limit.ts";
+import type { WorkRequest, WorkResult } from "../../work/work-request.ts";
 import { isWarning } from "../../work/work-signals.ts";
-import { Worker, type WorkRequest, type WorkResult } from "../../work/worker.ts";
+import { Worker } from "../../work/worker.ts";
 import {
   choiceOr,
   defineCommand,
@@ -53,6 +55,8 @@ import { parseCount, parsePositiveDuration, wholeNumber } from "../units.ts";
 import { runOptions } from "./run-options.ts";
 
 const mostJobs = 64;
+/** Rows that could not be looked at: more of them have one reason. */
+const mostShown = 10;
 const { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker } = runOptions;
 const runsOptions = { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker };
 /** What each run gets as the worker has it. */
@@ -162,7 +166,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     forget: () => looker.forget(),
     isQueued: (row) => queued.has(layout.weightsDir(row.configuration)),
     maxAttempts,
-    isDone: (row) => looker.endedWell(row),
+    missingAfterRun: (row) => looker.missingAfterRun(row),
     ...(await runsOf(layout, template, { ruleOf, maxAttempts }, { ...given, againSinceMs })),
     slots: given.jobs,
     most: given.count ?? Number.POSITIVE_INFINITY,
@@ -312,7 +316,7 @@ async function showRest(
   given: WorkOptions,
   reader: FieldReader,
   ruleOf: (row: Row) => DoneRule,
-  { rest, trained, failed, stop, problems }: WorkResult,
+  { rest, trained, failed, interrupted, stop, problems }: WorkResult,
   asksHosts: boolean,
 ): Promise<void> {
   const write = (text: string) => (given.log === "inherit" ? say(text.trimEnd()) : print(text));
@@ -336,19 +340,33 @@ async function showRest(
   );
   const allFailed = [...new Set([...failed, ...before])];
   const late = rest.filter(({ rest: { kind } }) => kind === "late").length;
+  const started = new Set(problems.map(({ name }) => name));
+  const unseen = rest.flatMap(({ row, rest: each }) => {
+    const name = reader.layout.displayName(row.configuration);
+    return each.kind === "problem" && !started.has(name) ? [`${name}: ${each.why}`] : [];
+  });
+  for (const each of unseen.slice(0, mostShown)) say(`trainlock: ${printable(each)}`);
+  if (unseen.length > mostShown) say(`trainlock: and ${unseen.length - mostShown} rows more`);
   const states: string[] = asksHosts ? planned.map(({ state }) => state) : left.map(({ rest: { kind } }) => kind);
   const counts = [...new Set(states)].map((state) => `${states.filter((each) => each === state).length} ${state}`);
   const parts = [
     `${trained} trained`,
     ...(allFailed.length === 0 ? [] : [`${allFailed.length} failed (${allFailed.map(printable).join(", ")})`]),
     ...counts,
+    ...(interrupted.length === 0 ? [] : [`${interrupted.length} interrupted, which the same call goes on with`]),
     ...(late === 0 ? [] : [`${late} without time`]),
-    ...(problems.length === 0 ? [] : [`${problems.length} that could not be looked at or started`]),
+    ...(unseen.length === 0 ? [] : [`${unseen.length} that could not be looked at`]),
+    ...(problems.length === 0 ? [] : [`${problems.length} that could not be started`]),
   ];
   const nothing = trained === 0 && failed.length === 0 && stop === null && problems.length === 0;
   if (nothing && rest.length === 0) write("nothing is left to train\n");
   else if (nothing) write(`nothing can be trained now: ${parts.slice(1).join(", ")}\n`);
   else if (!given.quiet || failed.length > 0) write(`${parts.join(", ")}\n`);
+  const [first] = before;
+  if (first !== undefined && asksHosts && !given.quiet)
+    say(
+      `  trainlock why ${shellWord(first)} shows what it ended with; --retry-failed trains what has failed once more`,
+    );
 }
 
 function exitCodeOf({ count }: WorkOptions, result: WorkResult): number {

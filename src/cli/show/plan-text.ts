@@ -97,7 +97,7 @@ export function detailOf(row: PlannedRow, nowMs: number): string {
     case "blocked":
       return printable(row.reason ?? "");
     case "failed":
-      return `${row.ends.attempts} failed ${row.ends.attempts === 1 ? "attempt" : "attempts"}${lastExitOf(row)}`;
+      return `${row.ends.attempts} failed ${row.ends.attempts === 1 ? "attempt" : "attempts"}${row.ends.lastExit === 0 ? " (last exit 0, and not done)" : lastExitOf(row)}`;
     case "stale":
       return [printable(afterDash(row.lock?.verdict.label ?? "")), progressOf(row)]
         .filter((text) => text !== "")

@@ -3,8 +3,8 @@ import { printable } from "../../model/printable.ts";
 import { localTime } from "../../system/clock/local-time.ts";
 import type { RemainingRows } from "../../work/remaining-rows.ts";
 import { lastLines } from "../../work/row-log.ts";
+import type { RowRun, RunEnd, StopReason, WorkEvents } from "../../work/work-request.ts";
 import { isWarning } from "../../work/work-signals.ts";
-import type { RowRun, RunEnd, StopReason, WorkEvents } from "../../work/worker.ts";
 import { isTerminal, print, say, sayInPlace } from "../output.ts";
 
 const shownLines = 5;
@@ -48,7 +48,10 @@ export function showWork(options: {
     stopping: (why) => {
       for (const each of stopText(why)) line(each, true);
     },
-    waiting: () => event("waiting", "", "for rows that others hold, or that need something"),
+    waiting: (unseen) => {
+      event("waiting", "", "for rows that others hold, or that need something");
+      for (const each of unseen) line(`trainlock: ${printable(each)}`, true);
+    },
     progress: (rows, running) => {
       bar = barText(rows, running, doneBefore);
       if (withBar) sayInPlace(bar);
@@ -61,7 +64,8 @@ export function showWork(options: {
 }
 
 function endWord({ kind }: RunEnd): string {
-  return kind === "broken command" ? "failed" : kind === "problem" ? "not started" : kind;
+  const words = { "broken command": "failed", problem: "not started", unseen: "unknown" } as const;
+  return kind in words ? words[kind as keyof typeof words] : kind;
 }
 
 function endText({ seconds, log }: RowRun, end: RunEnd): string {
@@ -72,13 +76,15 @@ function endText({ seconds, log }: RowRun, end: RunEnd): string {
       return `,${after}`;
     case "failed": {
       const how = end.signal !== null ? `died of ${end.signal}` : `exit ${end.exitCode}`;
-      const unmet = end.exitCode === 0 ? " without what shows it to be done" : "";
+      const unmet = end.missing === null ? "" : ` without what shows it to be done (${printable(end.missing)})`;
       return `, ${how}${unmet}${after}${where}`;
     }
     case "broken command":
       return `, exit ${end.exitCode}: the command ${end.exitCode === 127 ? "is not found" : "cannot be executed"}${where}`;
     case "interrupted":
       return `,${after}: ${printable(end.why)}`;
+    case "unseen":
+      return `, exit 0${after}; whether it is done cannot be looked at now`;
     case "problem":
       return `: ${printable(end.why)}`;
   }
@@ -101,7 +107,7 @@ function stopText(why: StopReason): string[] {
     case "failures in a row":
       return [
         `trainlock: stopping: ${why.names.length} runs in a row failed within a minute: ${why.names.map(printable).join(", ")}`,
-        "  is the command right? `trainlock work --rehearse` looks without starting anything",
+        "  is the command right? `trainlock work --rehearse` looks without starting anything; --retry-failed tries these again",
       ];
     case "broken grid":
       return [
@@ -110,7 +116,7 @@ function stopText(why: StopReason): string[] {
         "  nothing is started; mend the command, then give --retry-failed",
       ];
     case "environment":
-      return [`trainlock: stopping: several rows could not be started: ${printable(why.why)}`];
+      return [`trainlock: stopping: several rows could not be started or looked at: ${printable(why.why)}`];
   }
 }
 
