@@ -78,10 +78,13 @@ KillWait=1
 SlurmdTimeout=10
 JobRequeue=0
 MpiDefault=none
-NodeName=node01 NodeAddr=${address[node01]} CPUs=64 RealMemory=1000
-NodeName=node02 NodeAddr=${address[node02]} CPUs=64 RealMemory=1000
+GresTypes=gpu
+NodeName=node01 NodeAddr=${address[node01]} CPUs=64 RealMemory=1000 Gres=gpu:8
+NodeName=node02 NodeAddr=${address[node02]} CPUs=64 RealMemory=1000 Gres=gpu:8
 PartitionName=gpu Nodes=node01,node02 Default=YES MaxTime=INFINITE State=UP
 END
+  # Devices that every host has, and nobody opens.
+  echo 'Name=gpu File=/dev/tty[0-7]' >"$folder/gres.conf"
 }
 
 make_home() { # make_home FOLDER UID

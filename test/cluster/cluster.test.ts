@@ -11,6 +11,8 @@ import { runningSuite } from "./running.ts";
 import { schedulersSuite } from "./schedulers.ts";
 import { silenceSuite } from "./silence.ts";
 import { submitSuite } from "./submit.ts";
+import { submitLimitsSuite } from "./submit-limits.ts";
+import { workRecipesSuite } from "./work-recipes.ts";
 
 const missing = clusterIsMissing();
 
@@ -40,5 +42,7 @@ else {
     silenceSuite(theCluster);
     submitSuite(theCluster);
     livingRowsSuite(theCluster);
+    submitLimitsSuite(theCluster);
+    workRecipesSuite(theCluster);
   });
 }

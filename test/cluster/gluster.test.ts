@@ -8,6 +8,7 @@ import { executable } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import type { HostName } from "./cluster.ts";
 import { glusterIsMissing, sharedGlusterCluster } from "./gluster.ts";
+import { trainByWorkers } from "./many-workers.ts";
 import { trainWholeLab } from "./whole-lab.ts";
 
 const missing = glusterIsMissing();
@@ -190,6 +191,11 @@ else {
         expect(after.exitCode, `${call}: ${after.stderr}`).toBe(0);
       },
     );
+
+    test("workers on three hosts share a grid, whoever is killed: each row is trained once", async () => {
+      const { killed } = await trainByWorkers(theCluster(), "workers", { rows: 60, onEach: 2, kills: 8 });
+      expect(killed).toBeGreaterThan(0);
+    }, 240_000);
 
     test("a lab trains its grid, whatever happens, while its board is open", async () => {
       const size = { strategies: 3, datasets: 2, models: 3, maxRunning: 6, kills: 2 };

@@ -1,67 +1,8 @@
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import type { Cluster } from "./cluster.ts";
-import { tool } from "./jobs.ts";
-
-/** A grid on the shared folder, and what can be done with it. */
-interface Site {
-  readonly root: string;
-  submit(options: readonly string[], script: string, user?: string): ReturnType<Cluster["on"]>;
-  work(options: readonly string[], script: string): ReturnType<Cluster["on"]>;
-  states(): Promise<Record<string, string>>;
-  counts(): Promise<Record<string, number>>;
-  lines(name: string): Promise<string[]>;
-}
-
-async function siteOn(cluster: Cluster, name: string, grid: string): Promise<Site> {
-  const root = join(cluster.shared, name);
-  await cluster.ask("login", [
-    "sh",
-    "-c",
-    `umask 0; mkdir -p ${root} && printf '%s' "$1" >${root}/grid.yaml`,
-    "sh",
-    grid,
-  ]);
-  const call = (command: string, options: readonly string[], script: string) => [
-    ...[tool, command, `${root}/grid.yaml`, "--root", root, "--done-when", "final.pth", ...options],
-    ...["--", "sh", "-c", script],
-  ];
-  const plan = async () => {
-    const shown = [tool, "plan", `${root}/grid.yaml`, "--root", root, "--done-when", "final.pth", "--json"];
-    return JSON.parse((await cluster.on("login", shown)).stdout) as {
-      rows: { name: string; state: string }[];
-      counts: Record<string, number>;
-    };
-  };
-  return {
-    root,
-    submit: (options, script, user) =>
-      cluster.on("login", [
-        ...(user === undefined ? [] : ["setpriv", `--reuid=${user}`, "--clear-groups"]),
-        ...call("submit", options, script),
-      ]),
-    work: (options, script) => cluster.on("login", call("work", options, script)),
-    states: async () => Object.fromEntries((await plan()).rows.map((row) => [row.name.split("/")[0], row.state])),
-    counts: async () => {
-      const { counts } = await plan();
-      return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-    },
-    lines: async (file) => {
-      const { stdout } = await cluster.on("login", ["cat", join(root, file)]);
-      return stdout.split("\n").filter(Boolean);
-    },
-  };
-}
-
-const names = (count: number) => Array.from({ length: count }, (_, index) => `s${index + 1}`);
-const gridOf = (count: number, more = "") =>
-  `- { strategy: [${names(count).join(", ")}], dataset: D, model: m${more} }\n`;
-
-/** Notes its row, waits for the gate where there is one, and leaves what shows it to be done. */
-const training = (root: string, more = "") =>
-  `echo "$TRAINLOCK_STRATEGY $SLURM_ARRAY_JOB_ID" >>${root}/ran; ${more} head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/final.pth"`;
-const gate = (root: string) => `while [ ! -e ${root}/go ]; do sleep 0.1; done;`;
+import { startController, stopController } from "./controller.ts";
+import { gate, gridOf, names, siteOn, training } from "./submit-site.ts";
 
 export function submitSuite(theCluster: () => Cluster): void {
   describe("submit on Slurm", () => {
@@ -153,23 +94,16 @@ export function submitSuite(theCluster: () => Cluster): void {
     test("a queue outlives a restart of the controller: what is covered stays covered, and is trained", async () => {
       const cluster = theCluster();
       const site = await siteOn(cluster, "restarted", gridOf(3));
+      // As long is waited for a controller that is down.
+      const settings = "timeouts: { scheduler: 3s }";
+      await cluster.ask("login", ["sh", "-c", `echo '${settings}' >${site.root}/trainlock.yaml`]);
       const { stdout } = await site.submit(["--with", "--hold"], training(site.root));
       const job = /job (\d+)/.exec(stdout)?.[1] ?? "";
-      await cluster.ask("login", ["scontrol", "shutdown", "slurmctld"]);
-      await until(
-        "it is down",
-        async () => ((await cluster.on("login", ["scontrol", "ping"])).exitCode === 0 ? null : true),
-        20_000,
-      );
+      await stopController(cluster);
       expect(await site.counts()).toEqual({ queued: 3 });
       const down = await site.submit([], training(site.root));
       expect(down).toMatchObject({ exitCode: 0, stdout: `nothing to submit: 3 queued by root (job ${job})\n` });
-      await cluster.ask("login", ["slurmctld"]);
-      await until(
-        "it is up",
-        async () => ((await cluster.on("login", ["scontrol", "ping"])).exitCode === 0 ? true : null),
-        20_000,
-      );
+      await startController(cluster);
       expect(await site.counts()).toEqual({ queued: 3 });
       await cluster.ask("login", ["scontrol", "release", job]);
       await until("all are done", async () => ((await site.counts()).done === 3 ? true : null), 60_000);
