@@ -8,16 +8,16 @@ const choices = 16;
 
 /** How far each row is taken from its place in the grid: below zero is before its turn. */
 async function distances(order: "grid" | "random"): Promise<number[]> {
-  const rows = Array.from({ length: count }, (_, index) => ({ place: String(index) }) as Row);
+  const rows = Array.from({ length: count }, (_, index) => ({ weightsDir: String(index) }) as Row);
   const remaining = new RemainingRows(rows, {
     order,
     look: async () => ({ kind: "trainable" }),
-    keyOf: ({ place }) => place,
+    keyOf: ({ weightsDir }) => weightsDir,
     isQueued: () => false,
   });
   const taken: number[] = [];
-  for (let row = await remaining.take(); row !== null; row = await remaining.take()) taken.push(Number(row.place));
-  expect(taken.toSorted((a, b) => a - b)).toEqual(rows.map(({ place }) => Number(place)));
+  for (let row = await remaining.take(); row !== null; row = await remaining.take()) taken.push(Number(row.weightsDir));
+  expect(taken.toSorted((a, b) => a - b)).toEqual(rows.map(({ weightsDir }) => Number(weightsDir)));
   return taken.map((place, turn) => turn - place);
 }
 
