@@ -160,7 +160,8 @@ function readOperands(name: string, { operands = {} }: Command, given: readonly 
   }
   const extra = given[at];
   if (extra === undefined) return values;
-  const hint = `see trainlock ${name} --help`;
+  const takesCommand = dashesAt === given.length && Object.values(operands).some(({ form }) => form === "after --");
+  const hint = takesCommand ? "give the command after --" : `see trainlock ${name} --help`;
   throw new UsageError(`${name} does not take the argument ${JSON.stringify(extra)}`, { hint });
 }
 

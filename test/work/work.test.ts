@@ -299,4 +299,6 @@ test("workers on the options alone; a call without a grid or a command is wrong"
   expect(none).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("no grid is given") });
   const commandless = await trainlock(["work", site.grid, "--root", site.root]);
   expect(commandless).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("no command is given") });
+  const dashless = await trainlock(["work", site.grid, "--root", site.root, "bash", "train.sh"]);
+  expect(dashless).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("give the command after --") });
 });
