@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { interleaved } from "./measure.mjs";
-import { python, trainlock } from "./programs.mjs";
+import { bun, python, trainlock } from "./programs.mjs";
 
 const [strategies, models, part] = [100, 100, 100];
 const rows = strategies * models;
@@ -39,10 +39,17 @@ const globs = `import glob, os
 done = {os.path.dirname(path) for path in glob.glob("${root}/WEIGHTS/*/*_cd/*/iter_80000.pth")}
 for folder in glob.glob("${root}/WEIGHTS/*/*_cd/*"):
     print(folder, folder in done, os.path.exists(folder + "/.training_lock"))`;
+// What no program of this runtime can do without: each folder's names, and a look at each checkpoint.
+const bare = `const { readdirSync, statSync } = require("node:fs");
+for (let s = 0; s < ${strategies}; s += 1) for (let m = 0; m < ${models}; m += 1) {
+  const folder = \`${root}/WEIGHTS/s\${s}/d_cd/m\${m}\`;
+  if (readdirSync(folder).includes("iter_80000.pth")) statSync(folder + "/iter_80000.pth");
+}`;
 const check = `while read -r s d m; do "$0" check --root "$1" --strategy $s --dataset $d --model $m --done-when iter_80000.pth || :; done <"$2"`;
 const whole = [
   { what: "trainlock list", argv: [trainlock, "list", "--root", root] },
   { what: "trainlock plan", argv: [trainlock, "plan", grid, "--root", root, ...rule] },
+  { what: "each folder's names and checkpoint, by bun alone", argv: [bun, "-e", bare] },
   { what: "python3 glob", argv: [python, "-c", globs] },
 ];
 const parts = [

@@ -27,7 +27,7 @@ const mostRuns = 10;
 
 /** Reads the history of the last days: who held what, and how many were turned away. */
 export async function readLately(lockDir: string, nowMs: number): Promise<Lately> {
-  const { runs, refusals } = readRuns(lockDir, { sinceMs: nowMs - days * 86_400_000 });
+  const { runs, refusals } = readRuns(lockDir, { sinceMs: nowMs - days * 86_400_000, commands: false });
   const ended = runs.flatMap((run) => (run.endedMs === null ? [] : [{ ...run, endedMs: run.endedMs }]));
   const last = ended.sort((a, b) => b.endedMs - a.endedMs).slice(0, mostRuns);
   const users = await lookUpUsers([...new Set(last.map(({ uid }) => uid))], []);

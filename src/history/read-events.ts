@@ -82,14 +82,23 @@ function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string)
   }
 }
 
+/** Which events are wanted, and what of them. */
+export interface WantedEvents {
+  /** Milliseconds since the epoch; null: from the beginning. */
+  readonly sinceMs: number | null;
+  /** Those of one configuration alone; null: of all. */
+  readonly of?: string | null;
+  /** False: nobody asks for the commands, which are a third of the text. */
+  readonly commands?: boolean;
+}
+
 /**
- * Reads the events of a site since then, in no order; `of`: those of one configuration alone. A clock that was wrong by up to
- * a day makes no file be missed.
+ * Reads the events of a site, in no order. A clock that was wrong by up to a day makes no file be missed.
  */
 export function readEvents(
   lockDir: string,
   taker: EventTaker,
-  { sinceMs, of = null }: { readonly sinceMs: number | null; readonly of?: string | null },
+  { sinceMs, of = null, commands = true }: WantedEvents,
 ): EventReading {
   const unreadable = new Map<string, string>();
   let torn = 0;
@@ -103,7 +112,7 @@ export function readEvents(
       unreadable.set(path, file.why);
       continue;
     }
-    torn += takeLines(file.bytes.toString("utf8"), Number(file.stats.uid), taker, { sinceMs, named });
+    torn += takeLines(file.bytes.toString("utf8"), Number(file.stats.uid), taker, { sinceMs, named, commands });
     taker.fileEnds();
   }
   return { torn, unreadable };
@@ -114,8 +123,9 @@ function takeLines(
   text: string,
   uid: number,
   taker: EventTaker,
-  { sinceMs, named }: { readonly sinceMs: number | null; readonly named: string | null },
+  wanted: { readonly sinceMs: number | null; readonly named: string | null; readonly commands: boolean },
 ): number {
+  const { sinceMs, named, commands } = wanted;
   let torn = 0;
   for (let at = 0, end = 0; at < text.length; at = end + 1) {
     end = text.indexOf("\n", at);
@@ -126,10 +136,18 @@ function takeLines(
     const [, time = "", event = "", token = null] = lineHead.exec(text) ?? [];
     const atMs = Date.parse(time);
     if (Number.isNaN(atMs) || end - at > longestLine || text[end - 1] !== "}") torn += 1;
-    else if (sinceMs === null || atMs >= sinceMs)
-      taker.take(new FoundEvent(atMs, event, token, uid, text.slice(at, end)));
+    else if (sinceMs === null || atMs >= sinceMs) {
+      const line = text.slice(at, end);
+      taker.take(new FoundEvent(atMs, event, token, uid, commands ? line : withoutCommand(line)));
+    }
   }
   return torn;
+}
+
+/** Quotes within texts are escaped in JSON: this is a key, and what follows is the rest of its line unless another key does. */
+function withoutCommand(line: string): string {
+  const at = line.lastIndexOf(',"command":[');
+  return at < 0 || !line.endsWith("]}") || line.includes('],"', at) ? line : `${line.slice(0, at)}}`;
 }
 
 function objectIn(line: string): Readonly<Record<string, unknown>> | null {

@@ -1,5 +1,5 @@
 import { type End, ends } from "../model/run-ends.ts";
-import { type EventTaker, type FoundEvent, readEvents } from "./read-events.ts";
+import { type EventTaker, type FoundEvent, readEvents, type WantedEvents } from "./read-events.ts";
 
 /** How a run stands: how it ended, or that nothing says so. That is no word for its death. */
 export type RunState = End | "no-end";
@@ -59,10 +59,10 @@ export interface HistoryOfRuns {
   readonly unreadable: ReadonlyMap<string, string>;
 }
 
-/** The runs of a site since then; `of`: those of one configuration alone. */
-export function readRuns(lockDir: string, since: Parameters<typeof readEvents>[2]): HistoryOfRuns {
+/** The runs of a site. */
+export function readRuns(lockDir: string, wanted: WantedEvents): HistoryOfRuns {
   const collector = new RunCollector();
-  const { torn, unreadable } = readEvents(lockDir, collector, since);
+  const { torn, unreadable } = readEvents(lockDir, collector, wanted);
   const found = collector.finish();
   return { ...found, torn: torn + found.torn, unreadable };
 }

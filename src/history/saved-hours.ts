@@ -16,11 +16,15 @@ const sameAttemptMs = 60_000;
  * well, times their GPUs. What is not known is not counted.
  */
 export function savedHours(runs: readonly HistoryRun[], refusals: readonly Refusal[]): SavedHours {
+  const distinct = distinctJobs(refusals);
+  // Of a hundred thousand runs few have made others superfluous.
+  const asked = new Set(distinct.map(({ name }) => name));
   const lengths = new Map<string, number>();
-  for (const { name, generation, state, seconds } of runs)
-    if (state === "done" && generation !== null && seconds !== null) lengths.set(`${name} ${generation}`, seconds);
+  for (const { name, generation, state, seconds } of asked.size === 0 ? [] : runs)
+    if (state === "done" && generation !== null && seconds !== null && asked.has(name))
+      lengths.set(`${name} ${generation}`, seconds);
   let [duplicates, known, gpuSeconds] = [0, 0, 0];
-  for (const { name, holder, gpus } of distinctJobs(refusals)) {
+  for (const { name, holder, gpus } of distinct) {
     duplicates += 1;
     const seconds = lengths.get(`${name} ${holder.generation}`);
     if (seconds === undefined || gpus === null) continue;

@@ -70,7 +70,8 @@ async function history(what: string | undefined, given: HistoryOptions): Promise
     });
   if (given.keep !== undefined)
     throw new UsageError("--keep is for history prune", { hint: "trainlock history prune --keep 12mo" });
-  const found = readRuns(layout.lockDir, { sinceMs: given.since ?? null });
+  const commands = given.json || given.output?.includes("command") === true;
+  const found = readRuns(layout.lockDir, { sinceMs: given.since ?? null, commands });
   const { torn, unreadable } = found;
   const uids = [...new Set([...found.runs, ...found.refusals, ...found.arrays].map(({ uid }) => uid))];
   const users = await lookUpUsers(uids, []);

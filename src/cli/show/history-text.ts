@@ -122,7 +122,8 @@ export function arrayJson({ atMs, rows, job, name, user }: ShownArray): unknown 
 
 function shown(cell: Cell): string {
   if (cell === null) return "-";
-  return printable(String(cell));
+  if (typeof cell === "number") return String(cell);
+  return printable(cell);
 }
 
 function isoText(ms: number | null): string | null {
