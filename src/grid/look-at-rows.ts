@@ -12,7 +12,7 @@ import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { type DoneFinding, lookForDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
 import { type FollowedLink, followedLinks, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
-import { earlierRuns, isReleased, noEarlierRuns, storeBeforeFiles } from "../stores/claim-record.ts";
+import { earlierRuns, noEarlierRuns, type ReleasedRuns, runsBefore, storeBeforeFiles } from "../stores/claim-record.ts";
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";
@@ -42,8 +42,8 @@ export interface RowLook {
 /** What is in a row's folder; of the kernel locks and the store nobody has asked yet. */
 interface FolderLook extends Omit<RowLook, "locks" | "ends"> {
   readonly marker: LockFacts | null;
-  /** The record beside the marker; null: nobody has read it yet, if there is one. */
-  readonly record: RecordReading | null;
+  /** What the record beside the marker says of its runs; null: nobody has read it yet, if there is one. */
+  readonly runs: EarlierRuns | null;
 }
 
 /**
@@ -96,7 +96,7 @@ function lookIntoFolder(
   { links, bounds }: { readonly links: readonly FollowedLink[]; readonly bounds: BoundsChecker },
 ): FolderLook | Promise<FolderLook> {
   const { weightsDir } = row;
-  const nothing = { weightsDir, names: null, marker: null, record: null, doneBy: null, problem: null };
+  const nothing = { weightsDir, names: null, marker: null, runs: null, doneBy: null, problem: null };
   const failed = (error: unknown): FolderLook => ({ ...nothing, problem: problemWith(weightsDir, error) });
   try {
     const names = namesIn(weightsDir);
@@ -136,7 +136,8 @@ function lookAmong(
       doneBy: done.kind === "done" ? done.path : null,
       problem: done.kind === "another's" ? done.error.message : null,
     };
-    const look = (marker: LockFacts | null): FolderLook => ({ weightsDir, names, record, marker, ...shown });
+    const runs = record === null ? null : earlierRuns([record], layout, configuration);
+    const look = (marker: LockFacts | null): FolderLook => ({ weightsDir, names, runs, marker, ...shown });
     // A marker that has come while the files were looked at counts, too.
     const mayBeHeld = names.includes(markerName) || (done.kind !== "not done" && existsSync(markerPath(weightsDir)));
     return mayBeHeld
@@ -157,7 +158,7 @@ function endsOf(
   {
     inLockFile,
     inStore,
-  }: { readonly inLockFile: RecordReading | undefined; readonly inStore: RecordReading | undefined },
+  }: { readonly inLockFile: ReleasedRuns | undefined; readonly inStore: RecordReading | undefined },
 ): RowEnds {
   const isRecorded = look.names?.includes(markerRecordName) === true;
   if (!isRecorded && inStore === undefined) return noEnds;
@@ -171,19 +172,17 @@ function runsInFiles(
   layout: Layout,
   configuration: Configuration,
   look: FolderLook,
-  inLockFile: RecordReading | undefined,
+  inLockFile: ReleasedRuns | undefined,
 ): EarlierRuns {
   // The folder's record is written first: this one is as new once its owner has released its lock.
-  const counted =
-    inLockFile?.kind === "record" && isReleased(inLockFile.record) && inLockFile.record.trainlock?.ends != null;
-  const reading = counted ? inLockFile : (look.record ?? requireMarkerRecord(look.weightsDir));
-  return earlierRuns([reading], layout, configuration);
+  if (inLockFile !== undefined) return runsBefore(inLockFile, layout, configuration);
+  return look.runs ?? earlierRuns([requireMarkerRecord(look.weightsDir)], layout, configuration);
 }
 
 interface SiteLocks {
   readonly byLockPath: ReadonlyMap<string, LockFacts>;
-  /** What is written in each lock file. */
-  readonly readings: ReadonlyMap<string, RecordReading>;
+  /** How the runs of released locks ended, by their lock file. */
+  readonly released: ReadonlyMap<string, ReleasedRuns>;
   /** Keys of the store, by the weights dir that their owner's configuration has here. */
   readonly byFolder: ReadonlyMap<string, readonly LockFacts[]>;
   /** The store's record of each row's last run, by its lock file; empty where there is no store. */
@@ -194,7 +193,7 @@ interface SiteLocks {
 
 async function locksOfSite(layout: Layout, rows: readonly Row[]): Promise<SiteLocks> {
   const unreadable = new Map<string, string>();
-  const { facts, readings } = await readKernelLocks(layout, (path, why) => unreadable.set(path, why));
+  const { facts, released } = await readKernelLocks(layout, (path, why) => unreadable.set(path, why));
   const store = await openRemoteLocks(layout);
   const keys = (await store?.all()) ?? [];
   // After the keys: whoever has released one since has noted its end before.
@@ -207,14 +206,14 @@ async function locksOfSite(layout: Layout, rows: readonly Row[]): Promise<SiteLo
     if (key.weightsDir === null) continue;
     byFolder.set(key.weightsDir, [...(byFolder.get(key.weightsDir) ?? []), key]);
   }
-  return { byLockPath: new Map(facts.map((each) => [each.path, each])), readings, byFolder, inStore, unreadable };
+  return { byLockPath: new Map(facts.map((each) => [each.path, each])), released, byFolder, inStore, unreadable };
 }
 
 function withLocks(
   layout: Layout,
   configuration: Configuration,
   folder: FolderLook,
-  { byLockPath, readings, byFolder, inStore, unreadable }: SiteLocks,
+  { byLockPath, released, byFolder, inStore, unreadable }: SiteLocks,
   examine: Examine,
 ): RowLook | Promise<RowLook> {
   const { weightsDir, names, doneBy, marker } = folder;
@@ -226,7 +225,7 @@ function withLocks(
   let ends: RowEnds = noEnds;
   try {
     ends = endsOf(layout, configuration, folder, {
-      inLockFile: readings.get(lockPath),
+      inLockFile: released.get(lockPath),
       inStore: inStore.get(lockPath),
     });
   } catch (error) {

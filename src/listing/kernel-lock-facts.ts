@@ -5,11 +5,12 @@ import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
 import { type OnUnreadable, weightsFolders } from "../site/weights-folders.ts";
-import { isReleased, isSignedOff } from "../stores/claim-record.ts";
+import { isReleased, isSignedOff, type ReleasedRuns, releasedRuns } from "../stores/claim-record.ts";
 import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
 import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
 import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { inLanes } from "../system/map-concurrent.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type RemovedLock, removedLocksIn } from "../system/processes/removed-locks.ts";
 
@@ -24,15 +25,22 @@ export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable
   return (await readKernelLocks(layout, onUnreadable)).facts;
 }
 
-/** The same, with what is written in every lock file, by its path. */
+/** Many holders are waited for at once, and no more of 100,000 files is kept in mind at once than of so many. */
+const mostProbes = 1000;
+
+/** The same, with how the runs of released locks ended, by the path of their lock file. */
 export async function readKernelLocks(
   layout: Layout,
   onUnreadable: OnUnreadable,
-): Promise<{ readonly facts: LockFacts[]; readonly readings: ReadonlyMap<string, RecordReading> }> {
-  const paths = lockFiles(layout.lockDir, onUnreadable);
-  const probed = await Promise.all(
-    paths.map(async (path): Promise<Found> => ({ path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) })),
-  );
+): Promise<{ readonly facts: LockFacts[]; readonly released: ReadonlyMap<string, ReleasedRuns> }> {
+  const released = new Map<string, ReleasedRuns>();
+  const probed: Found[] = [];
+  await inLanes(lockFiles(layout.lockDir, onUnreadable), mostProbes, async (path) => {
+    const one: Found = { path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) };
+    const runs = releasedRuns(one.reading);
+    if (runs !== null) released.set(path, runs);
+    if (one.lock.state === "unknown" || isLock(one)) probed.push(one);
+  });
   for (const removed of removedLocksIn(layout.lockDir)) {
     const at = probed.findIndex(({ path }) => path === removed.path);
     if (probed[at]?.lock.state !== "held") probed.splice(at < 0 ? probed.length : at, at < 0 ? 0 : 1, heldBy(removed));
@@ -56,7 +64,7 @@ export async function readKernelLocks(
     const record = records.get(lock.path) ?? null;
     return factsOf(layout, lock, record, folders.get(lock.path) ?? null, pids.get(lock.path)?.[0] ?? null);
   });
-  return { facts, readings: new Map(probed.map(({ path, reading }) => [path, reading])) };
+  return { facts, released };
 }
 
 /** The kernel lock of one configuration, unless it is free and signed off. */

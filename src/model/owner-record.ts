@@ -49,16 +49,26 @@ export const largestRecordBytes = 64 * 1024;
  */
 export function belongsToAnother(record: OwnerRecord, mine: Configuration): boolean {
   const exact = record.trainlock?.configuration ?? null;
-  const theirs = exact ?? record;
-  const sameDataset = exact === null ? normalizeDataset : (dataset: string) => dataset.toLowerCase();
-  const differs = (a: unknown, b: unknown) => a !== null && a !== b;
+  return exact === null ? differs(record, mine, normalizeDataset) : isAnother(exact, mine);
+}
+
+/** The same of a configuration that a record names whole. */
+export function isAnother(theirs: Configuration, mine: Configuration): boolean {
   return (
-    differs(theirs.strategy, mine.strategy) ||
-    differs(theirs.model, mine.model) ||
-    differs(theirs.ratio, mine.ratio) ||
-    differs(theirs.auxLoss, mine.auxLoss) ||
-    (exact !== null && !sameDimensions(exact.dimensions, mine.dimensions)) ||
-    (theirs.dataset !== null && sameDataset(theirs.dataset) !== sameDataset(mine.dataset))
+    differs(theirs, mine, (dataset) => dataset.toLowerCase()) || !sameDimensions(theirs.dimensions, mine.dimensions)
+  );
+}
+
+type Named = Pick<OwnerRecord, "strategy" | "dataset" | "model" | "ratio" | "auxLoss">;
+
+function differs(theirs: Named, mine: Configuration, spelled: (dataset: string) => string): boolean {
+  const isOther = (a: unknown, b: unknown) => a !== null && a !== b;
+  return (
+    isOther(theirs.strategy, mine.strategy) ||
+    isOther(theirs.model, mine.model) ||
+    isOther(theirs.ratio, mine.ratio) ||
+    isOther(theirs.auxLoss, mine.auxLoss) ||
+    (theirs.dataset !== null && spelled(theirs.dataset) !== spelled(mine.dataset))
   );
 }
 

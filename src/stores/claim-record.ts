@@ -8,6 +8,7 @@ import {
   belongsToAnother,
   configurationOf,
   type FolderBefore,
+  isAnother,
   isNewer,
   namesAnother,
   type OwnerRecord,
@@ -214,10 +215,31 @@ export function storeBeforeFiles(remote: EarlierRuns, files: EarlierRuns): Earli
   return remote.ends.lastEnd === null && remote.killed === null ? files : remote;
 }
 
-/** Stages may share a weights dir, and then the record in it; each has a lock of its own. */
+/** What a listing of 100,000 lock files keeps of a record that was released: how the runs of its configuration ended. */
+export interface ReleasedRuns {
+  readonly configuration: Configuration | null;
+  readonly ends: RunEnds;
+}
+
+/** Null: nobody has released it, or it does not count. */
+export function releasedRuns(reading: RecordReading): ReleasedRuns | null {
+  if (reading.kind !== "record" || !isReleased(reading.record)) return null;
+  const { configuration = null, ends = null } = reading.record.trainlock ?? {};
+  return ends === null ? null : { configuration, ends };
+}
+
+/** {@link earlierRuns} by the record that they come from. */
+export function runsBefore({ configuration, ends }: ReleasedRuns, layout: Layout, mine: Configuration): EarlierRuns {
+  return isLockOf(configuration, layout, mine) ? { ...noEarlierRuns, ends } : noEarlierRuns;
+}
+
 function isOf(record: OwnerRecord, layout: Layout, mine: Configuration): boolean {
-  const theirs = record.trainlock?.configuration ?? null;
-  if (theirs === null || belongsToAnother(record, mine)) return false;
+  return isLockOf(record.trainlock?.configuration ?? null, layout, mine);
+}
+
+/** Stages may share a weights dir, and then the record in it; each has a lock of its own. */
+function isLockOf(theirs: Configuration | null, layout: Layout, mine: Configuration): boolean {
+  if (theirs === null || isAnother(theirs, mine)) return false;
   try {
     return layout.kernelLockPath(theirs) === layout.kernelLockPath(mine);
   } catch {
