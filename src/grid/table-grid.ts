@@ -28,7 +28,14 @@ export async function readTable(
     if (rows.length > mostRows) throw tooMany(placeOf(place));
   };
   const delimiter = delimiterOf(text, delimiters);
-  if (!takePlainRecords(text, delimiter, take)) await takeQuotedRecords(file, text, delimiter, take);
+  const limit = {
+    // The header is one of them.
+    most: mostRows + 1,
+    lineBeyond: (line: number): never => {
+      throw tooMany(placeOf({ source: file, line }));
+    },
+  };
+  if (!takePlainRecords(text, delimiter, take, limit)) await takeQuotedRecords(file, text, delimiter, take);
   if (columns === null) throw new UsageError(`${file}: no header`, { code: "ERR_GRID", hint: "name the fields first" });
   return rows;
 }

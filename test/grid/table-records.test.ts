@@ -24,8 +24,16 @@ function byLibrary(text: string, delimiter: string): unknown[] {
 
 function plainly(text: string, delimiter: string): unknown[] | null {
   const records: unknown[] = [];
-  return takePlainRecords(text, delimiter, (cells, line) => records.push([line, [...cells]])) ? records : null;
+  const take = (cells: readonly string[], line: number) => records.push([line, [...cells]]);
+  return takePlainRecords(text, delimiter, take, noLimit) ? records : null;
 }
+
+const noLimit = {
+  most: Number.POSITIVE_INFINITY,
+  lineBeyond: (line: number) => {
+    throw new Error(`line ${line}`);
+  },
+};
 
 test("a table without quotes has the same records as csv-parse finds in it", () => {
   const random = randomFrom(14);
@@ -40,6 +48,16 @@ test("a table without quotes has the same records as csv-parse finds in it", () 
     const text = `${pick(["", "\uFEFF"])}x${delimiter}y${lineEnd}${lines.join(lineEnd)}${pick(["", lineEnd, lineEnd + lineEnd])}`;
     expect([text, plainly(text, delimiter)]).toEqual([text, byLibrary(text, delimiter)]);
   }
+});
+
+test("a table of too many records is refused before any is taken, by the line of the first that is too many", () => {
+  const taken: number[] = [];
+  const read = (most: number) =>
+    takePlainRecords("a,b\n\n1,2\n\n3,4\n", ",", (_, line) => taken.push(line), { ...noLimit, most });
+  expect(() => read(2)).toThrow("line 5");
+  expect(taken).toEqual([]);
+  expect(read(3)).toBe(true);
+  expect(taken).toEqual([1, 3, 5]);
 });
 
 test("a table with quotes or several kinds of line ends is left to csv-parse", () => {

@@ -192,6 +192,19 @@ test("prune removes one's own files of earlier months", async () => {
     expect((await history(root, ...wrong)).exitCode).toBe(2);
 });
 
+test("thousands of runs are one document, one table and one list of lines", async () => {
+  const count = 12_001;
+  const lines = Array.from({ length: count }, (_, nth) => run(nth + 1, nth + 1, 10, done, `s${nth % 7}/d/m`));
+  const root = await site({ "node01-0": lines.join("") });
+  const { rows, runs } = JSON.parse((await history(root, "--json")).stdout);
+  expect([rows.length, runs]).toEqual([count, count]);
+  expect(new Set(rows.map(({ generation }: { generation: number }) => generation)).size).toBe(count);
+  expect((await history(root, "--tsv")).lines).toHaveLength(count + 1);
+  const { lines: table } = await history(root);
+  expect(table).toHaveLength(count + 2);
+  expect(new Set(table.slice(0, -1).map((text) => text.length)).size).toBeLessThan(4);
+});
+
 test("a site without a history has no runs", async () => {
   const { stdout, exitCode } = await history(await temporaryRoot());
   expect([stdout, exitCode]).toEqual(["0 runs, 0 without an end; 0 duplicates turned away\n", 0]);
