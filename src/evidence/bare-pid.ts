@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import type { Evidence } from "../model/evidence.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { clockMovedSinceBootSeconds } from "../system/clock/boot-clock.ts";
-import { type MountFacts, mapsOwners, mountOf } from "../system/files/mounts.ts";
+import { type MountFacts, mayHideOwner, mountOf } from "../system/files/mounts.ts";
 import { openFilesIn } from "../system/processes/open-files.ts";
 import {
   type ProcessFacts,
@@ -33,7 +33,7 @@ export function markerEvidence(path: string, marker: MarkerFacts): Evidence[] {
 
 /** Whether a marker may be that user's: by its owner, where the file system shows real ones. */
 function mayBeOf(path: string, marker: MarkerFacts, uid: number): boolean {
-  return marker.uid === uid || mapsOwners(mountOf(path));
+  return marker.uid === uid || mayHideOwner(path);
 }
 
 function writtenEvidence(path: string, marker: MarkerFacts): Evidence[] {
@@ -91,7 +91,7 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
 /** Hidden processes are other users': what is ours to signal, and what has a number of ours in a container, we see. */
 function isOurs(path: string, { uid }: MarkerFacts): boolean {
   const ours = thisHost().uid;
-  return ours !== 0 && ours === uid && !mapsOwners(mountOf(path));
+  return ours !== 0 && ours === uid && !mayHideOwner(path);
 }
 
 /** Where a process out of sight could have written the marker, one that fits may have its number by chance. */

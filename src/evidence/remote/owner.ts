@@ -2,7 +2,7 @@ import { type HostName, isHostName } from "../../model/host-name.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import { largestRecordBytes, type OwnerRecord, recordIn, type TrainlockSection } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
-import { mapsOwners, mountOf } from "../../system/files/mounts.ts";
+import { mayHideOwner } from "../../system/files/mounts.ts";
 import { readRegularFile } from "../../system/files/read-regular-file.ts";
 import { readNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
@@ -63,7 +63,7 @@ export function ownerOf(facts: LockFacts): Owner {
   const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
   const changedAt = Math.max(since, Number(marker.changedNs / 1_000_000n) / 1000);
   const { pid } = marker;
-  const uid = mapsOwners(mountOf(facts.path)) ? null : marker.uid;
+  const uid = mayHideOwner(facts.path) ? null : marker.uid;
   return {
     process: { kind: "bare", host: null, pid, marker: facts.path, uid, user: null, since, changedAt },
     job: null,

@@ -104,6 +104,11 @@ export function mountOf(path: string, table?: readonly MountEntry[]): MountFacts
   return { fileSystem, mountPoint, options, mountId, ownToContainer: isOwnToContainer(entry), ...scopeOf(entry) };
 }
 
+/** Whether a file there may be of another user than its owner as shown. Most hosts have no such mount, and then no path is looked at. */
+export function mayHideOwner(path: string): boolean {
+  return mountTable().some(mapsOwners) && mapsOwners(mountOf(path));
+}
+
 /** A volume handed into the container may be an overlay too, that of whoever handed it in: only the whole root counts. */
 function isOwnToContainer(entry: MountEntry): boolean {
   const isWholeRoot = entry.mountPoint === "/" && entry.root === "/";
