@@ -74,6 +74,14 @@ describe("a number that is found", () => {
     expect(knownHost).toMatchObject({ says: "alive", detail: "process 42 runs on node01 (job 7)" });
   });
 
+  test("is not known where it shows nothing, or where the marker's time was set back since that process began", () => {
+    expect(says(script, { hidden: new Set([42]) })).toEqual(["unknown"]);
+    const setBack = { ...script, since: since - 86_400, changedAt: since + 50 };
+    expect(says(setBack, found)).toEqual(["unknown"]);
+    // Set back before it began: it is too young for that marker.
+    expect(says({ ...setBack, changedAt: since - 80_000 }, found)).toEqual(["dead"]);
+  });
+
   test("is a zombie's, and so nobody's", () => {
     expect(says(script, { processes: new Map([[42, { ...alices, zombie: true }]]) })).toEqual(["dead"]);
     const inside = { nested: new Map([[42, [99]]]), processes: new Map([[99, { ...alices, zombie: true }]]) };

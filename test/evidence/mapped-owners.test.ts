@@ -96,7 +96,8 @@ describe("on another host, a process with the number, older than the marker, and
     expect(says(opened("/w/m/x.pth", 43))).toEqual(["dead"]);
     expect(says(opened("/w/m/.training_lock"))).toEqual(["dead"]);
     expect(says(opened("/w/m_2/x.pth"))).toEqual(["dead"]);
-    // Younger than the marker.
+    // Younger than the marker, by more than clocks differ.
+    expect(says(told("/w/m"), 1000, { ...found, ageTicks: 10 * 100 })).toEqual(["dead"]);
     expect(says(told("/w/m"), 1000, { ...found, ageTicks: -400 * 100 })).not.toEqual(["alive"]);
   });
 
