@@ -22,7 +22,13 @@ export const mayImport = {
 
 /** Files outside of src that a folder below one of these embeds into the executable. */
 const embeds = {
-  cli: ["!../../../python/training_lock.py", "!../../../docs/*.md", "!../../../node_modules/*/LICENSE*"],
+  cli: [
+    "!../../../python/training_lock.py",
+    "!../../../docs/*.md",
+    "!../../../LICENSE",
+    "!../../../node_modules/*/LICENSE*",
+    "!../../../node_modules/bun-types/docs/project/license.mdx",
+  ],
 };
 
 /** What src/index.ts may re-export from. */

@@ -7,3 +7,7 @@ declare module "*/LICENSE" {
   const text: string;
   export default text;
 }
+declare module "*.mdx" {
+  const text: string;
+  export default text;
+}

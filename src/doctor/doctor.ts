@@ -7,7 +7,7 @@ import { findMount, mountTable } from "../system/files/mount-table.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { nearestExisting } from "../system/files/nearest-existing.ts";
 import { makeSharedFolder } from "../system/files/shared-permissions.ts";
-import { writeByRename } from "../system/files/write-by-rename.ts";
+import { sweepUnfinished, writeByRename } from "../system/files/write-by-rename.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { askChild } from "./ask-child.ts";
 import { refusingHost, tryHost } from "./host-checks.ts";
@@ -178,6 +178,7 @@ function keepProof(layout: Layout, scope: SiteProof["scope"], others: SiteProof[
   const proof: SiteProof = { format: 1, scope, proved_at: new Date().toISOString(), hosts };
   const path = join(layout.lockDir, siteProofName);
   writeByRename(path, Buffer.from(`${JSON.stringify(proof, null, 2)}\n`));
+  sweepUnfinished(path);
   const { lockScope, why } = settledMount(lockPlace, mountOf(lockPlace));
   tell(
     "proof",

@@ -6,12 +6,12 @@ import { fault, type Outcome, ok } from "../model/finding.ts";
 import { shellWord } from "../model/shell-word.ts";
 import type { ProvedHost } from "../site/lock-scope.ts";
 import { findMount, parseMountInfo } from "../system/files/mount-table.ts";
+import { makeScratch } from "../system/files/scratch.ts";
 import type { LockPrimitive } from "../system/libc/flock.ts";
 import { firstLine, type ProgramAnswer, runProgram } from "../system/processes/run-program.ts";
 import { randomHex } from "../system/random.ts";
 import { holdByProgram, holdInChild } from "./lock-holder.ts";
 import type { RemoteShell } from "./remote-shell.ts";
-import { makeScratch } from "./scratch.ts";
 
 export interface HostTrial {
   readonly reach: Outcome;

@@ -1,18 +1,18 @@
 import { closeSync, constants, linkSync, openSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fault, type Outcome, ok, warning } from "../model/finding.ts";
+import { sweepScratches, withScratch } from "../system/files/scratch.ts";
 import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { exchangePaths } from "../system/libc/exchange-files.ts";
-import { sweepScratches, withScratch } from "./scratch.ts";
 
 const setGroupId = 0o2000;
 const sticky = 0o1000;
 
 /** Whether files can be made, and whom they then belong to. */
 export function createProbe(folder: string): Promise<Outcome> {
-  sweepScratches(folder);
   return withScratch(folder, (scratch) => {
+    sweepScratches(folder, statSync(scratch).mtimeMs);
     const path = join(scratch, "file");
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o664);
     try {

@@ -1,10 +1,10 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { join } from "node:path";
 import { fault, type Outcome, ok, warning } from "../model/finding.ts";
+import { withScratch } from "../system/files/scratch.ts";
 import { tryFlock } from "../system/libc/flock.ts";
 import { tryRangeLock } from "../system/libc/range-lock.ts";
 import { holdInChild } from "./lock-holder.ts";
-import { withScratch } from "./scratch.ts";
 
 const unsafe = "two jobs on one host can both hold one lock";
 const elsewhere = "use another file system for the lock dir (lock_dir in trainlock.yaml, --lock-dir)";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fault, type Outcome, ok, warning } from "../model/finding.ts";
 import { sleep } from "../system/clock/sleep.ts";
 import { type MountFacts, mountOf } from "../system/files/mounts.ts";
-import { withScratch } from "./scratch.ts";
+import { withScratch } from "../system/files/scratch.ts";
 
 export function fileSystemProbe(folder: string): Outcome {
   return scopeOutcome(mountOf(folder));

@@ -1,13 +1,15 @@
-import { rmSync } from "node:fs";
+import { lstatSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
 import { arrayNumber, type ListedElement } from "../evidence/schedulers/elements.ts";
 import { parseJson } from "../model/parse-json.ts";
+import { fileServerNow } from "../system/files/file-server-time.ts";
 import { namesIn } from "../system/files/names-in.ts";
 import { beneath, boundsOf, makeBeneath } from "../system/files/open-beneath.ts";
 import type { Bounds } from "../system/files/outside-root.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
-import { writeByRename } from "../system/files/write-by-rename.ts";
+import { ownFile, writeByRename } from "../system/files/write-by-rename.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 
@@ -101,17 +103,43 @@ export function dropSubmission(folder: string): void {
 
 /** How many a call sweeps at most. */
 const mostSwept = 50;
+/** A folder without a record: its script was not even given to the scheduler. */
+const withoutRecordMs = 24 * 3_600_000;
 
-/** Drops those submissions that are this user's: others sweep theirs. */
-export function sweepSubmissions(over: readonly Submission[]): void {
+/**
+ * Drops those submissions that are this user's, with the output of their elements: others sweep theirs. So it does with folders
+ * of a submit that was killed before it had anything to submit. It is called while nobody else submits.
+ */
+export function sweepSubmissions(lockDir: string, over: readonly Submission[]): void {
   const { user } = thisHost();
-  for (const { folder } of over.filter((each) => each.user === user).slice(0, mostSwept)) {
-    try {
-      dropSubmission(folder);
-    } catch {
-      // It covers nothing, wherever it stands.
-    }
+  const top = submitFolder(lockDir);
+  const own = over.filter((each) => each.user === user).slice(0, mostSwept);
+  try {
+    const names = namesIn(top) ?? [];
+    const outputs = own.flatMap(({ job }) => names.filter((name) => isOutputOf(job, name)));
+    for (const name of outputs) if (ownFile(join(top, name)) !== null) unlinkSync(join(top, name));
+    for (const { folder } of own) dropSubmission(folder);
+    const unfinished = names.filter((name) => isUnfinished(join(top, name)));
+    if (unfinished.length === 0) return;
+    const nowMs = fileServerNow(top);
+    for (const folder of unfinished.map((name) => join(top, name)))
+      if (nowMs - statSync(folder).mtimeMs > withoutRecordMs) dropSubmission(folder);
+  } catch (error) {
+    // It covers nothing, wherever it stands.
+    if (errnoOf(error) === undefined) throw error;
   }
+}
+
+function isOutputOf(job: string | null, name: string): boolean {
+  return job !== null && name.startsWith(`${arrayNumber(job)}_`) && name.endsWith(".out");
+}
+
+/** A folder of this user, named as those of submissions are, without a record. */
+function isUnfinished(folder: string): boolean {
+  if (!/^\d{8}T\d{6}-[0-9a-f]{8}$/.test(basename(folder))) return false;
+  const stats = lstatSync(folder, { throwIfNoEntry: false });
+  if (stats?.isDirectory() !== true || stats.uid !== process.geteuid?.()) return false;
+  return readRegularFile(join(folder, recordName), 0).kind === "absent";
 }
 
 /** An element of an array, in one of its runs: a requeued one begins anew. */

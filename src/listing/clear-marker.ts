@@ -11,6 +11,7 @@ import type { KernelLock } from "../stores/folder/kernel-lock.ts";
 import { interpretFreeLock, isOfAnotherClaim, readLockRecord } from "../stores/folder/lock-file.ts";
 import { electSuccessor, removeByRename, removeUnderKernelLock } from "../stores/folder/marker-takeover.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
+import { sweepTemporaryFiles } from "../stores/folder/temporary-file.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 import { openBeneath } from "../system/files/open-beneath.ts";
 import { randomHex } from "../system/random.ts";
@@ -64,6 +65,7 @@ async function clearUnderLock(
   const removed = excludesAllHosts(kernel)
     ? removeUnderLock(kernel, folder, marker)
     : await removeAsSuccessor(kernel, folder, marker, mayClearMarker);
+  if (removed === "removed") sweepTemporaryFiles(folder, kernel.excludes);
   return removed === "removed";
 }
 

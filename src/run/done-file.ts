@@ -1,12 +1,12 @@
-import { lstatSync, readdirSync, statSync, unlinkSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Configuration } from "../model/configuration.ts";
 import { configuration as recordedConfiguration } from "../model/owner-record-fields.ts";
 import { localIso } from "../system/clock/local-time.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
-import { writeByRename } from "../system/files/write-by-rename.ts";
-import { asSystemError, errnoOf, isErrno } from "../system/libc/errno.ts";
+import { sweepUnfinished, writeByRename } from "../system/files/write-by-rename.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 
 const largestDoneFileBytes = 64 * 1024;
 
@@ -34,27 +34,9 @@ export function writeDoneFile(weightsDir: string, name: string, done: DoneFile):
     ended: localIso(done.endedAt * 1000),
     exitCode: 0,
   };
-  writeByRename(join(weightsDir, name), Buffer.from(`${JSON.stringify(json, null, 2)}\n`));
-  sweepUnfinished(weightsDir, name);
-}
-
-/** Far longer than any file of this size takes to be written. */
-const abandonedAfterMs = 3_600_000;
-
-/** Removes what runs that were killed while they wrote this done file have left beside it; those of others stay. */
-function sweepUnfinished(weightsDir: string, name: string): void {
-  try {
-    for (const found of readdirSync(weightsDir)) {
-      if (!found.startsWith(`${name}.`) || !/^\.[0-9a-f]{16}\.tmp$/.test(found.slice(name.length))) continue;
-      const path = join(weightsDir, found);
-      const stats = lstatSync(path);
-      const isOurs = stats.isFile() && stats.uid === process.geteuid?.();
-      if (isOurs && Date.now() - stats.mtimeMs > abandonedAfterMs) unlinkSync(path);
-    }
-  } catch (error) {
-    // It is in nobody's way: the next one tries again.
-    if (errnoOf(error) === undefined) throw error;
-  }
+  const path = join(weightsDir, name);
+  writeByRename(path, Buffer.from(`${JSON.stringify(json, null, 2)}\n`));
+  sweepUnfinished(path);
 }
 
 /** What a done file says. Anybody may have written it: null for what is not there or makes no sense. */

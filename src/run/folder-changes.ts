@@ -1,7 +1,7 @@
-import { closeSync, existsSync, fstatSync, lstatSync, readdirSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { markerPath } from "../site/layout.ts";
-import { createTemporary, discard } from "../stores/folder/temporary-file.ts";
+import { timeByNewFile } from "../stores/folder/temporary-file.ts";
 import { isErrno } from "../system/libc/errno.ts";
 import { isOwnName } from "./matching-files.ts";
 
@@ -17,17 +17,7 @@ export function markFolder(weightsDir: string): FolderMark {
   const names = new Set(entriesOf(weightsDir).map(({ name }) => name));
   // The claim has just placed its marker; claims of a remote store place none.
   const marker = lstatSync(markerPath(weightsDir), { bigint: true, throwIfNoEntry: false });
-  return { names, sinceNs: marker?.ctimeNs ?? (existsSync(weightsDir) ? timeNow(weightsDir) : null) };
-}
-
-function timeNow(weightsDir: string): bigint {
-  const { path, fd } = createTemporary(weightsDir, Buffer.alloc(0));
-  try {
-    return fstatSync(fd, { bigint: true }).ctimeNs;
-  } finally {
-    closeSync(fd);
-    discard(path);
-  }
+  return { names, sinceNs: marker?.ctimeNs ?? (existsSync(weightsDir) ? timeByNewFile(weightsDir) : null) };
 }
 
 /**

@@ -5,7 +5,7 @@ import { LockLostError, type TrainlockError, UsageError } from "../model/errors.
 import type { Holder } from "../model/holder.ts";
 import { withoutSecrets } from "../model/secrets.ts";
 import { localIso, nowMicroseconds } from "../system/clock/local-time.ts";
-import { writeByRename } from "../system/files/write-by-rename.ts";
+import { sweepUnfinished, writeByRename } from "../system/files/write-by-rename.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";
 import { commandLineOf } from "../system/processes/process-tree.ts";
 import { signalName } from "../system/processes/signals.ts";
@@ -88,6 +88,7 @@ export function statusOf(of: RunOf, outcome: RunOutcome | TrainlockError, exitCo
 export function writeStatus(path: string, status: RunStatus): void {
   requireFilePlace("--status", path);
   writeByRename(path, Buffer.from(`${JSON.stringify(status, null, 2)}\n`));
+  sweepUnfinished(path);
 }
 
 /** Fails before a training begins rather than after it has ended. */

@@ -7,6 +7,8 @@ export interface Question {
   readonly tookMs: number;
   /** Standard output and standard error, or nothing where they may have secrets. */
   readonly said: readonly string[];
+  /** Which process of ours has asked, if not this one. */
+  readonly by?: string;
 }
 
 /** For `--debug`: who looks at the questions of this process is the one thing about it that all its parts have in common. */
@@ -14,6 +16,15 @@ let listener: ((question: Question) => void) | null = null;
 
 export function listenToQuestions(onQuestion: (question: Question) => void): void {
   listener = onQuestion;
+}
+
+export function isAnybodyListening(): boolean {
+  return listener !== null;
+}
+
+/** What another process of ours has asked. */
+export function passOnQuestion(question: Question): void {
+  listener?.(question);
 }
 
 /** `since` is of `performance.now()`. */

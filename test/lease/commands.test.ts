@@ -187,3 +187,19 @@ etcdTest("a run inside of a run is under its claim, one at a time", async () => 
   const [outer, inner, ...rest] = stdout.trim().split("\n");
   expect([exitCode, inner, rest]).toEqual([0, outer, ["second 75", "unset 2"]]);
 });
+
+etcdTest("--debug shows what the keeper of the lease asks, too, and nothing of what it sends", async () => {
+  const site = await storeSite();
+  const call = ["run", ...site.args, "--debug", "--", "sh", "-c", 'echo "$TRAINLOCK_TOKEN"'];
+  const { exitCode, stdout, stderr } = await trainlock(call, site);
+  expect(exitCode).toBe(0);
+  for (const path of ["lease/grant", "kv/txn", "lease/revoke"])
+    expect(stderr).toMatch(
+      new RegExp(
+        `^debug: lease keeper: etcd POST \\S+/v3/${path}\\ndebug: {3}HTTP 200, \\d+ bytes after \\d+ ms\\n`,
+        "m",
+      ),
+    );
+  expect(stderr).not.toContain(stdout.trim());
+  expect(stderr).not.toContain(Buffer.from(stdout.trim()).toString("base64").slice(4, 20));
+});

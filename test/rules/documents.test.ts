@@ -81,3 +81,11 @@ function problemOf(path: string, target: string): string[] {
   if (anchor === undefined || !leadsTo.endsWith(".md") || statSync(leadsTo).isDirectory()) return [];
   return anchorsOf(readFileSync(leadsTo, "utf8")).has(anchor) ? [] : [`${target}: no such heading`];
 }
+
+test("what one cites is the version that package.json and the changelog name, with its date", () => {
+  const { version } = JSON.parse(readFileSync(join(project, "package.json"), "utf8"));
+  const cited = readFileSync(join(project, "CITATION.cff"), "utf8");
+  const [, date = "none"] = /^date-released: (.+)$/m.exec(cited) ?? [];
+  expect(cited).toContain(`\nversion: ${version}\n`);
+  expect(readFileSync(join(project, "CHANGELOG.md"), "utf8")).toContain(`\n## [${version}] - ${date}\n`);
+});

@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { requiresPrograms } from "../support/requirements.ts";
@@ -166,26 +175,33 @@ describe.each(kinds)("submit to %s", (kind) => {
 
   test("what is left of old submissions goes with a later one, and of no job that may still run", async () => {
     const site = await siteWith(kind, namesTo(5));
-    mkdirSync(join(site.root, "training_locks", "submit"), { recursive: true });
+    const top = join(site.root, "training_locks", "submit");
+    mkdirSync(top, { recursive: true });
     const folders = () =>
-      readdirSync(join(site.root, "training_locks", "submit"))
+      readdirSync(top)
         .filter((name) => /^\d{8}T/.test(name))
         .sort();
     const submitOne = async (isOld: boolean) => {
       const before = folders();
       await site.submit(["--limit", "1"]);
       const folder = folders().find((name) => !before.includes(name)) ?? "";
-      const file = join(site.root, "training_locks", "submit", folder, "submission.json");
+      const file = join(top, folder, "submission.json");
       const submission = JSON.parse(readFileSync(file, "utf8"));
       if (isOld) writeFileSync(file, JSON.stringify({ ...submission, submittedAt: Date.now() - 8 * 24 * 3_600_000 }));
       return folder;
     };
     const [ended, waiting, young] = [await submitOne(true), await submitOne(true), await submitOne(false)];
     for (const job of ["100", "102"]) expect(site.runElement(job, 1)).toMatchObject({ status: 0 });
+    for (const job of ["100", "101", "102"]) writeFileSync(join(top, `${job}_1.out`), "");
+    // Of submits that were killed before their record was written.
+    const [killed, justBegun] = ["20260101T000000-00000000", "20260101T000000-00000001"];
+    for (const name of [killed, justBegun]) mkdirSync(join(top, name));
+    utimesSync(join(top, killed), 0, 0);
     await site.submit(["--dry-run"]);
-    expect(folders()).toEqual([ended, waiting, young].sort());
+    expect(folders()).toEqual([ended, waiting, young, killed, justBegun].sort());
     const last = await submitOne(false);
-    expect(folders()).toEqual([waiting, young, last].sort());
+    expect(folders()).toEqual([waiting, young, last, justBegun].sort());
+    expect(readdirSync(top).filter((name) => name.endsWith("_1.out"))).toEqual(["101_1.out", "102_1.out"]);
     expect(Object.values(await site.states()).filter((state) => state === "queued")).toHaveLength(2);
   });
 

@@ -12,7 +12,7 @@ import { exitCodes, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { shellWord } from "../../model/shell-word.ts";
 import { localDateTime } from "../../system/clock/local-time.ts";
-import { writeByRename } from "../../system/files/write-by-rename.ts";
+import { sweepUnfinished, writeByRename } from "../../system/files/write-by-rename.ts";
 import { defineCommand, flag, optionalOperand, optionalValue, type ValuesOf, value, valueOr } from "../command.ts";
 import { print, say } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
@@ -137,7 +137,9 @@ async function exportTo(
 ): Promise<number> {
   const snapshot = await takeSnapshots(source)();
   const settings = { title, withNames, root: source.layout.root, view, intervalMs: interval };
-  writeByRename(resolve(file), Buffer.from(exportHtml(snapshot, settings)));
+  const path = resolve(file);
+  writeByRename(path, Buffer.from(exportHtml(snapshot, settings)));
+  sweepUnfinished(path);
   for (const problem of snapshot.problems) say(`trainlock: ${printable(problem)}`);
   print(
     `${printable(file)}: as of ${localDateTime(new Date(snapshot.atMs))}, old after ${durationText(2 * interval)}\n`,

@@ -9,6 +9,7 @@ import { exitCodes, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import type { Layout } from "../../site/layout.ts";
 import { nobodyKnown } from "../../stores/claim-record.ts";
+import { sweepLockDir } from "../../stores/sweep-lock-dir.ts";
 import { defineCommand, eitherFlag, flag, neverSuggested, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { kindOptions, kindsFrom } from "../kind-options.ts";
@@ -69,7 +70,10 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
     onUnreadable: (path, errno) => unreadable.set(path, errno),
     onLink: (path) => links.push(path),
   });
-  if (!dryRun) await noteCleared(layout, result);
+  if (!dryRun) {
+    await noteCleared(layout, result);
+    sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
+  }
   const next =
     given.resetGeneration && configuration !== null ? await resetGeneration(layout, configuration, dryRun) : null;
   const unseen = { unreadable, links };

@@ -14,6 +14,7 @@ import { ProgressReader } from "../../progress/progress-reader.ts";
 import type { Layout } from "../../site/layout.ts";
 import { configVariable } from "../../site/open-site.ts";
 import { storeVariables } from "../../site/store-settings.ts";
+import { sweepLockDir } from "../../stores/sweep-lock-dir.ts";
 import { requireUsable } from "../../submit/array-script.ts";
 import { arrayName } from "../../submit/dialects.ts";
 import { whileNobodySubmits } from "../../submit/submit-lock.ts";
@@ -153,7 +154,8 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
   };
   return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
     const { plan, parts, over, left } = await count();
-    sweepSubmissions(over);
+    sweepSubmissions(layout.lockDir, over);
+    sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
     const history = openEventLog(layout, (text) => say(`trainlock: ${printable(text)}`));
     const wentIn = await submitParts(place, parts, history).finally(() => history.settled());

@@ -13,6 +13,7 @@ import type { DoneRule } from "../../run/done-rule.ts";
 import { newestCheckpoint } from "../../run/newest-checkpoint.ts";
 import { findResumePoints } from "../../run/resume.ts";
 import type { Layout } from "../../site/layout.ts";
+import { sweepLockDir } from "../../stores/sweep-lock-dir.ts";
 import { signalNumber } from "../../system/processes/signals.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
 import { EndedRuns } from "../../work/ended-runs.ts";
@@ -148,6 +149,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     maxAttempts: given.retryFailed || given.again ? null : maxAttempts,
   });
   if (given.rehearse) return showRehearsal(await rehearse({ layout, rows: rows.chosen, argv, ruleOf, looker }));
+  sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
   const endedRuns = new EndedRuns(layout.lockDir, (text) => say(`trainlock: ${printable(text)}`));
   if (given.retryFailed) await endedRuns.forgive();
   const nameOf = (row: Row) => layout.displayName(row.configuration);

@@ -17,13 +17,14 @@ export function showQuestions(): void {
 }
 
 /** The values of secrets are left out of the command, and of the answer. */
-function questionText({ asked, ended, tookMs, said }: Question): string {
+function questionText({ asked, ended, tookMs, said, by }: Question): string {
+  const who = by === undefined ? "" : `${by}: `;
   const command = withoutSecrets(asked).map(shellWord).join(" ");
   const lines = said.flatMap((text) => text.split("\n").filter((line) => line.trim() !== ""));
   const shown = lines.slice(0, mostLines).map((line) => withoutSecrets([cut(line)])[0] ?? "");
   const more = lines.length - shown.length;
   return [
-    `debug: ${cut(printable(command))}`,
+    `debug: ${who}${cut(printable(command))}`,
     `debug:   ${ended} after ${Math.round(tookMs)} ms`,
     ...shown.map((line) => `debug:   | ${printable(line)}`),
     ...(more > 0 ? [`debug:   | and ${more} more lines`] : []),

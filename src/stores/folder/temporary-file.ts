@@ -1,18 +1,26 @@
-import { closeSync, constants, lstatSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { TrainlockError } from "../../model/errors.ts";
 import { markerName, markerRecordPath } from "../../site/layout.ts";
 import { makeBeneath, type OpenedFolder } from "../../system/files/open-beneath.ts";
 import type { Bounds } from "../../system/files/outside-root.ts";
 import { ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { abandonedAfterMs } from "../../system/files/write-by-rename.ts";
 import { asSystemError, errnoOf, isErrno, systemError } from "../../system/libc/errno.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { randomHex } from "../../system/random.ts";
 
 const temporarySuffix = ".tmp";
-/** Long after any claim has finished, whatever the clocks of hosts and file server differ by. */
-const abandonedAfterMs = 3_600_000;
-
 /** A complete file in a weights dir, under a name that nobody looks at, to be linked or renamed to its own. */
 export function createTemporary(weightsDir: string, content: Buffer): { path: string; fd: number } {
   const path = temporaryPath(weightsDir);
@@ -90,19 +98,41 @@ function writeRecordOnce(weightsDir: string, record: Buffer): void {
 
 /**
  * Removes what crashed claims left behind: those of this kernel, where a lock that is ours now shows that they are over, at
- * once; those of others, which may be under way there, when they are old.
+ * once; those of others, which may be under way there, when they are old by the file server's clock.
  */
 export function sweepTemporaryFiles(weightsDir: string, ownAreOver: boolean): void {
-  for (const name of readdirSync(weightsDir)) {
-    if (!name.startsWith(`${markerName}.`) || !name.endsWith(temporarySuffix)) continue;
-    const path = join(weightsDir, name);
-    if ((ownAreOver && name.startsWith(temporaryPrefix())) || isAbandoned(path)) discard(path);
+  const isTemporary = (name: string) => name.startsWith(`${markerName}.`) && name.endsWith(temporarySuffix);
+  const isOver = (name: string) => ownAreOver && name.startsWith(temporaryPrefix());
+  const found = readdirSync(weightsDir).filter(isTemporary);
+  for (const name of found.filter(isOver)) discard(join(weightsDir, name));
+  const others = found.filter((name) => !isOver(name)).map((name) => join(weightsDir, name));
+  if (others.length > 0) discardAbandoned(weightsDir, others);
+}
+
+function discardAbandoned(weightsDir: string, paths: readonly string[]): void {
+  let nowMs: number;
+  try {
+    nowMs = Number(timeByNewFile(weightsDir) / 1_000_000n);
+  } catch (error) {
+    // Who claims finds out when it places its marker.
+    if (error instanceof TrainlockError) return;
+    throw error;
+  }
+  for (const path of paths) {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats !== undefined && nowMs - stats.ctimeMs > abandonedAfterMs) discard(path);
   }
 }
 
-function isAbandoned(path: string): boolean {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
-  return stats !== undefined && Date.now() - stats.ctimeMs > abandonedAfterMs;
+/** The file server's time, by a file that is made now, in nanoseconds since the epoch. */
+export function timeByNewFile(weightsDir: string): bigint {
+  const { path, fd } = createTemporary(weightsDir, Buffer.alloc(0));
+  try {
+    return fstatSync(fd, { bigint: true }).ctimeNs;
+  } finally {
+    closeSync(fd);
+    discard(path);
+  }
 }
 
 /**

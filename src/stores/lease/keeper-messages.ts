@@ -3,6 +3,7 @@ import type { LeaseId } from "../../etcd/client.ts";
 import type { EtcdCause } from "../../etcd/errors.ts";
 import type { SchedulerJob } from "../../model/owner-record.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
+import type { Question } from "../../system/questions.ts";
 
 /** A claim as it is written to a pipe: the owner record in base64. */
 export interface ClaimText {
@@ -28,6 +29,8 @@ export type Request =
       readonly wrapper: WrapperFacts;
       /** What to stop when a claim is lost; null: a program that looks after itself. */
       readonly guard: GuardRules | null;
+      /** Whether questions to etcd are reported, for `--debug`. */
+      readonly tellQuestions: boolean;
       /** Other processes release the claim: when this process ends, the lease goes on. */
       readonly borrowed: boolean;
       /** What the keeper before this one kept; null: nothing yet. */
@@ -47,7 +50,9 @@ export type Request =
   /** The wrapper knows of the loss, and stops its command itself. */
   | { readonly do: "stopping" }
   /** An `alive` has been read: another may be sent. A wrapper that is stopped reads none, and no pipe fills up. */
-  | { readonly do: "seen" };
+  | { readonly do: "seen" }
+  /** The same for an `asked`. */
+  | { readonly do: "questions read" };
 
 export interface WrapperFacts extends ProcessIdentity {
   /** The job that it runs in. A keeper has no environment. */
@@ -83,6 +88,8 @@ export type Report =
       readonly fault: string | null;
       readonly left: readonly number[];
     }
+  /** What etcd was asked, and what it answered. */
+  | { readonly say: "asked"; readonly questions: readonly Question[] }
   | { readonly say: "renewed"; readonly number: number }
   | { readonly say: "answered"; readonly number: number };
 

@@ -9,8 +9,9 @@ import { isExecutable } from "../../system/processes/this-program.ts";
 import { lineOf, type Report, type Request, type WrapperFacts } from "./keeper-messages.ts";
 
 export type ReportOf<K extends Report["say"]> = Extract<Report, { readonly say: K }>;
+const news = ["ready", "alive", "reclaimed", "lost", "asked"] as const;
 /** Reports that are no answer to a request. */
-export type News = ReportOf<"ready" | "alive" | "reclaimed" | "lost">;
+export type News = ReportOf<(typeof news)[number]>;
 
 /** The command by which this program starts a keeper. */
 export function ownKeeperCommand(): readonly [string, ...string[]] {
@@ -108,7 +109,7 @@ export class KeeperProcess {
 }
 
 function isNews(report: Report): report is News {
-  return report.say === "ready" || report.say === "alive" || report.say === "reclaimed" || report.say === "lost";
+  return news.some((say) => say === report.say);
 }
 
 function isAnswer<K extends Report["say"]>(

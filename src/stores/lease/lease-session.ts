@@ -5,6 +5,7 @@ import { EnvironmentError } from "../../model/errors.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
 import { sleep } from "../../system/clock/sleep.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
+import { isAnybodyListening, passOnQuestion } from "../../system/questions.ts";
 import { randomHex } from "../../system/random.ts";
 import type { NewClaim } from "./claim-transactions.ts";
 import type { ClaimText, FaultText, GuardRules, LeaseOf } from "./keeper-messages.ts";
@@ -212,6 +213,9 @@ export class LeaseSession {
     if (news.say === "alive") {
       this.#current = { lease: news.lease, confirmedAtMs: news.confirmedAtMs };
       keeper.send({ do: "seen" });
+    } else if (news.say === "asked") {
+      keeper.send({ do: "questions read" });
+      for (const question of news.questions) passOnQuestion(question);
     } else if (news.say === "lost") this.#lose(news.id, news.why, news.stopByMs);
     else if (news.say === "reclaimed") {
       const own = this.#held.get(news.id);
@@ -260,6 +264,7 @@ export class LeaseSession {
       ttlMs,
       wrapper: wrapperFacts(),
       guard,
+      tellQuestions: isAnybodyListening(),
       borrowed: this.#borrowed,
       resume: resume && { ...resume, claims },
     };

@@ -8,6 +8,7 @@ import { jobSignals } from "../../system/processes/signals.ts";
 import type { NewClaim } from "./claim-transactions.ts";
 import { CommandGuard } from "./command-guard.ts";
 import { type ClaimText, type FaultText, lineOf, type Report, type Request } from "./keeper-messages.ts";
+import { KeeperQuestions } from "./keeper-questions.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { leaseTimes } from "./lease-times.ts";
 
@@ -41,18 +42,21 @@ class RequestHandler {
   readonly #guard: CommandGuard;
   readonly #keeper: LeaseKeeper;
   readonly #borrowed: boolean;
+  /** Null: nobody wants to know. */
+  readonly #questions: KeeperQuestions | null;
   readonly #reportEveryMs: number;
   readonly #reporting: NodeJS.Timeout;
   #reportedAtMs = 0;
   #mayReport = true;
 
   constructor(
-    { address, access, loginToken, ttlMs, wrapper, guard, resume, borrowed }: Beginning,
+    { address, access, loginToken, ttlMs, wrapper, guard, resume, borrowed, tellQuestions }: Beginning,
     say: (report: Report) => void,
   ) {
     const times = leaseTimes(ttlMs);
     this.#say = say;
     this.#borrowed = borrowed;
+    this.#questions = tellQuestions ? new KeeperQuestions(say) : null;
     this.#guard = new CommandGuard(guard, wrapper);
     this.#keeper = new LeaseKeeper(openEtcd(address, access, loginToken), times, bootMs, resume, {
       reclaimed: (id, revision) => say({ say: "reclaimed", id, revision }),
@@ -80,6 +84,7 @@ class RequestHandler {
     else if (order.do === "leave") this.#keeper.leave(order.id);
     else if (order.do === "renew") void this.#renew(order.number);
     else if (order.do === "answer") this.#say({ say: "answered", number: order.number });
+    else if (order.do === "questions read") this.#questions?.wasRead();
     else if (order.do === "stopping") this.#guard.wrapperStopsIt();
     else {
       this.#mayReport = true;
@@ -119,6 +124,7 @@ class RequestHandler {
   async #remove(id: string): Promise<void> {
     const left = await this.#guard.leftovers();
     const fault = left.length > 0 ? null : await this.#keeper.remove(id).then(() => null, messageOf);
+    this.#questions?.report();
     this.#say({ say: "removed", id, fault, left });
   }
 

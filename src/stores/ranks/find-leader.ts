@@ -1,14 +1,15 @@
-import { unlinkSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { EnvironmentError, UsageError } from "../../model/errors.ts";
+import { fileServerNow } from "../../system/files/file-server-time.ts";
+import { makeHeldFolder } from "../../system/files/open-beneath.ts";
+import { asSystemError } from "../../system/libc/errno.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { readStatLine } from "../../system/processes/proc-files.ts";
-import { randomHex } from "../../system/random.ts";
 import { Beats } from "./beats.ts";
 import type { Launch } from "./launch.ts";
 import { isOnOurKernel, lifeOf, parentAgeMs } from "./participant.ts";
 import { Place } from "./place.ts";
-import { createStatus, type FoundStatus, findStatuses, isTaken, type RankStatus, readStatus } from "./rank-status.ts";
+import { type FoundStatus, findStatuses, isTaken, type RankStatus, readStatus } from "./rank-status.ts";
 import { watchSplit } from "./ranks-beside.ts";
 import { differentParents, unclearLaunch } from "./unclear-launch.ts";
 
@@ -43,7 +44,7 @@ export class LeaderSearch {
     this.#lockPath = lockPath;
     this.#launch = launch;
     this.#isSplit = launch.proof === "same parent" ? watchSplit(launch) : () => false;
-    this.#parentStartedAtMs = launch.proof === "older parent" ? fileServerNow(lockPath) - parentAgeMs() : null;
+    this.#parentStartedAtMs = launch.proof === "older parent" ? timeAt(dirname(lockPath)) - parentAgeMs() : null;
   }
 
   /** The place in the launch that this rank has joined; null: it has joined none yet. */
@@ -142,12 +143,12 @@ function isUnderWay({ state }: RankStatus): boolean {
   return state === "asking" || state === "held" || state === "ended";
 }
 
-/** The file server's time, from a file that is made now, in milliseconds since the epoch. Hosts' clocks differ. */
-function fileServerNow(lockPath: string): number {
-  const path = join(dirname(lockPath), `.${randomHex(8)}.tmp`);
+/** Throws an EnvironmentError where the lock dir cannot be made or written. */
+function timeAt(lockDir: string): number {
+  makeHeldFolder(lockDir).close();
   try {
-    return createStatus(path, null);
-  } finally {
-    unlinkSync(path);
+    return fileServerNow(lockDir);
+  } catch (error) {
+    throw asSystemError("write into", lockDir, error);
   }
 }

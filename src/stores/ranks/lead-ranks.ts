@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import type { Configuration } from "../../model/configuration.ts";
 import { EnvironmentError, UsageError } from "../../model/errors.ts";
 import type { Layout } from "../../site/layout.ts";
@@ -5,6 +6,7 @@ import { sleep } from "../../system/clock/sleep.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { readStatLine } from "../../system/processes/proc-files.ts";
 import { type Acquisition, type Attempt, changedLock, type HeldLock, type LockStore, waitThen } from "../store.ts";
+import { sweepLockDir } from "../sweep-lock-dir.ts";
 import { Beats } from "./beats.ts";
 import type { Launch } from "./launch.ts";
 import { lifeOf, ourselves } from "./participant.ts";
@@ -15,7 +17,6 @@ import {
   joinedRanks,
   newStatusPath,
   type RankStatus,
-  removeForgotten,
   removeLaunch,
   writeStatus,
 } from "./rank-status.ts";
@@ -71,6 +72,7 @@ export class LaunchLeader {
     };
     this.#status = { ...this.#status, beganAtMs: createStatus(this.#path, this.#status) };
     removeEnded(lockPath, launch.key, this.#path, this.#primitive);
+    sweepLockDir(dirname(lockPath), this.#primitive);
     this.#beating = setInterval(() => this.#trySay({ beat: this.#status.beat + 1 }), beatMs);
     this.store = {
       acquire: async (...request) => {
@@ -194,7 +196,6 @@ function removeEnded(lockPath: string, launchKey: string, own: string, primitive
         complete || launchKey === keyIn(path) || (status.size !== null && lifeOf(launcher) === "gone");
       if (nobodyComes && joined.every((rank) => lifeOfRank(rank, primitive) === "gone")) removeLaunch(path);
     }
-    removeForgotten(lockPath);
   } catch (error) {
     if (!(error instanceof EnvironmentError || (error instanceof Error && "code" in error))) throw error;
   }

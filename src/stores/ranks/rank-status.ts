@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { kernelLockStem } from "../../site/layout.ts";
@@ -148,19 +148,6 @@ export function removeLaunch(statusPath: string): void {
   const own = namesIn(dirname(statusPath)).filter((name) => name.startsWith(stem));
   for (const name of own) rmSync(join(dirname(statusPath), name), { force: true });
   rmSync(statusPath, { force: true });
-}
-
-const forgetAfterMs = 86_400_000;
-
-/** Removes files that launches of this configuration left days ago, whatever their status. */
-export function removeForgotten(lockPath: string): void {
-  const stem = `${kernelLockStem(lockPath)}.`;
-  for (const name of namesIn(dirname(lockPath))) {
-    if (!name.startsWith(stem) || !/\.ranks(\.\d+|\.[0-9a-f]{16}\.tmp)?$/.test(name)) continue;
-    const path = join(dirname(lockPath), name);
-    const stats = statSync(path, { throwIfNoEntry: false });
-    if (stats !== undefined && Date.now() - stats.mtimeMs > forgetAfterMs) rmSync(path, { force: true });
-  }
 }
 
 export function placePath(statusPath: string, rank: number): string {

@@ -1,5 +1,16 @@
-import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { asSystemError, systemError } from "../libc/errno.ts";
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  type Stats,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { asSystemError, errnoOf, systemError } from "../libc/errno.ts";
 import { randomHex } from "../random.ts";
 import { shareAsFolderAsks } from "./shared-permissions.ts";
 
@@ -22,4 +33,35 @@ export function writeByRename(path: string, content: Uint8Array): void {
   } catch (error) {
     throw asSystemError("write", path, error);
   }
+}
+
+/** Far longer than any file takes to be written. */
+export const abandonedAfterMs = 3_600_000;
+
+/** Whether `found` is the name of an unfinished file of {@link writeByRename}, for a file that is called `name`. */
+export function isUnfinished(found: string, name: string): boolean {
+  return found.startsWith(`${name}.`) && /^\.[0-9a-f]{16}\.tmp$/.test(found.slice(name.length));
+}
+
+/**
+ * Called after a file was replaced: removes what processes of this user that were killed while they wrote it have left beside it,
+ * if it is old by the file server's clock. One that cannot be removed is in nobody's way.
+ */
+export function sweepUnfinished(path: string): void {
+  try {
+    const nowMs = lstatSync(path).mtimeMs;
+    const folder = dirname(path);
+    for (const name of readdirSync(folder).filter((found) => isUnfinished(found, basename(path)))) {
+      const left = join(folder, name);
+      if (nowMs - (ownFile(left)?.mtimeMs ?? nowMs) > abandonedAfterMs) unlinkSync(left);
+    }
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+/** A file of this user; null: there is none of that name. */
+export function ownFile(path: string): Stats | null {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isFile() === true && stats.uid === process.geteuid?.() ? stats : null;
 }
