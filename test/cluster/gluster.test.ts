@@ -193,7 +193,7 @@ else {
     );
 
     test("workers on three hosts share a grid, whoever is killed: each row is trained once", async () => {
-      const { killed } = await trainByWorkers(theCluster(), "workers", { rows: 60, onEach: 2, kills: 8 });
+      const { killed } = await trainByWorkers(theCluster(), "workers", { rows: 36, onEach: 2, kills: 6 });
       expect(killed).toBeGreaterThan(0);
     }, 240_000);
 
