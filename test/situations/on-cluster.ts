@@ -106,6 +106,18 @@ export const onCluster: readonly ClusterSituation[] = [
       outside: true,
     },
   ),
+  living(
+    "a bash job that has given up root's rights, and trains in that folder",
+    `leave 'echo $$ >"$M"; exec 7>>"$W/log"; exec setpriv --reuid=65534 --clear-groups tail -f /dev/null'; settle grep -q "^Uid:.65534" /proc/$left/status; settle grep -q tail /proc/$left/comm`,
+  ),
+  living(
+    "a run in a job whose number another cluster's job has had, too",
+    `${own}; sed -i 's/"cluster": [^,]*/"cluster": "elsewhere"/' "$J" "$L"; die $wrapper`,
+  ),
+  dead(
+    "a run that was killed, in a job whose number another cluster has used",
+    `${own}; sed -i 's/"cluster": [^,]*/"cluster": "elsewhere"/' "$J" "$L"; die $wrapper $command`,
+  ),
   living("a run in a job whose node is cut off", own, { then: ["cut off"] }),
   unknowable("a run outside any job whose node is cut off", "run", { outside: true, then: ["cut off"] }),
   unknowable("a bash job whose node is cut off", "noclobber", { then: ["cut off"] }),
