@@ -64,13 +64,23 @@ export async function lookAtRows(
     lookIntoFolder(layout, row, ruleOf(row), { links, bounds }),
   );
   collectGarbageOf(rows.length);
+  await addLocks(layout, rows, folders, examine);
+  collectGarbageOf(rows.length);
+  return settled(folders as (RowLook | Promise<RowLook>)[]);
+}
+
+/** In the place of what is there of the folders: of 100,000 rows two arrays would be too many. */
+async function addLocks(
+  layout: Layout,
+  rows: readonly Row[],
+  folders: (FolderLook | RowLook | Promise<RowLook>)[],
+  examine: Examine,
+): Promise<void> {
   const site = await locksOfSite(layout, rows);
   collectGarbageOf(rows.length);
-  // In the place of what it comes from: of 100,000 rows two arrays would be too many.
   for (const [index, { configuration }] of rows.entries()) {
     folders[index] = withLocks(layout, configuration, folders[index] as FolderLook, site, examine);
   }
-  return settled(folders as (RowLook | Promise<RowLook>)[]);
 }
 
 /** In its own place: most looks are there already, and a promise for each of 100,000 would take longer than they did. */
