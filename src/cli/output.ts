@@ -1,6 +1,6 @@
 import { fstatSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
-import { errnoOf, isErrno } from "../system/libc/errno.ts";
+import { asSystemError, errnoOf, isErrno } from "../system/libc/errno.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 
 /** All of `text`, at once: the process may exit right after. A reader that has gone (`| head`) is no fault of ours. */
@@ -39,7 +39,11 @@ export function hasResult(): boolean {
 /** Results. */
 export function print(text: string): void {
   hasPrinted = true;
-  writeAll(1, text);
+  try {
+    writeAll(1, text);
+  } catch (error) {
+    throw asSystemError("write to", "standard output", error);
+  }
 }
 
 /** Messages. */

@@ -77,13 +77,21 @@ async function filesOf(layout: Layout, configuration: Configuration): Promise<(L
   ]);
   if (kernelLock?.kernelLock.state === "unknown") {
     // A file system that keeps no locks must not look like one that keeps this lock for somebody.
-    const isFile = lstatSync(lockPath, { throwIfNoEntry: false })?.isFile() ?? true;
     throw new EnvironmentError(`cannot tell whether ${kernelLock.path} is locked: ${kernelLock.kernelLock.why}`, {
       code: "ERR_LOCK_UNREADABLE",
-      hint: isFile ? "check the file's owner and mode, and the mount" : repairHint,
+      hint: isInTheWay(lockPath) ? repairHint : "check owner and mode of the file and its folder, and the mount",
     });
   }
   return [kernelLock, marker];
+}
+
+/** Whether something else stands where the lock file belongs. Where nobody may look, nobody can say so. */
+function isInTheWay(lockPath: string): boolean {
+  try {
+    return lstatSync(lockPath, { throwIfNoEntry: false })?.isFile() === false;
+  } catch {
+    return false;
+  }
 }
 
 function judgeLocks(

@@ -15,7 +15,10 @@ export function nameProblem(value: string): string | null {
 
 /** A name that a caller gave by `flag`. Throws {@link UsageError} that names the flag and the value. */
 export function requireName(flag: string, value: string | undefined): string {
-  if (value === undefined) throw new UsageError(`${flag} is missing`, { hint: `give ${flag} a value` });
+  if (value === undefined)
+    throw new UsageError(`${flag} is missing`, {
+      hint: "for example --strategy baseline --dataset IDD-AW --model pspnet_r50, or --name baseline/idd-aw/pspnet_r50",
+    });
   const problem = nameProblem(value);
   if (problem === null) return value;
   throw new UsageError(`${flag} ${JSON.stringify(value)} ${problem}`, {

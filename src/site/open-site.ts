@@ -2,14 +2,14 @@ import { accessSync, type BigIntStats, constants, lstatSync, readFileSync, statS
 import { join, resolve } from "node:path";
 import { type Configuration, type ConfigurationInput, parseConfiguration } from "../model/configuration.ts";
 import { type DimensionValue, parseDimensions } from "../model/dimensions.ts";
-import { EnvironmentError, UsageError } from "../model/errors.ts";
+import { EnvironmentError, TrainlockError, UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
 import { nearestExisting } from "../system/files/nearest-existing.ts";
 import { declareRootOf } from "../system/files/open-beneath.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { declarePermissions, ownerOf } from "../system/files/shared-permissions.ts";
 import { requireWithin } from "../system/files/within.ts";
-import { asSystemError } from "../system/libc/errno.ts";
+import { asSystemError, errnoOf, systemError } from "../system/libc/errno.ts";
 import { groupNumber } from "../system/processes/groups.ts";
 import { declaredLayout } from "./declared-layout.ts";
 import { defaultLayout, defaultLockDir, type Layout } from "./layout.ts";
@@ -135,7 +135,11 @@ function readSiteFile(site: Site, root: string, env: Environment): SiteFile | nu
       // A user who names a file may name a link.
       return { config: parseSiteFile(readFileSync(file, "utf8"), file), file, found: null };
     } catch (error) {
-      throw asSystemError("read the site's file", file, error);
+      const errno = error instanceof TrainlockError ? undefined : errnoOf(error);
+      if (errno === undefined) throw error;
+      const hint =
+        "--config and TRAINLOCK_CONFIG name a file that you can read; trainlock init --config FILE writes one";
+      throw systemError("read the site's file", file, errno, error, undefined, hint);
     }
   }
   const file = join(root, siteFileName);

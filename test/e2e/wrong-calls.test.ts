@@ -1,9 +1,10 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { trainlock } from "../support/trainlock.ts";
+import { executable, run, trainlock } from "../support/trainlock.ts";
 
 /** Every command that takes a configuration, with what it needs to be called rightly. */
 const withConfiguration = [
@@ -148,5 +149,41 @@ describe("help", () => {
     const version = await trainlock(["--version"]);
     expect(version).toMatchObject({ exitCode: 0, stderr: "" });
     expect(version.stdout).toContain(manifest.version);
+  });
+});
+
+describe("what fails says what, why, and the way out", () => {
+  test("standard output that takes nothing: exit code 3, and it is named", async () => {
+    const root = await temporaryRoot();
+    const call = await run(["sh", "-c", `"$0" list --root "$1" >/dev/full`, executable, root]);
+    expect(call).toMatchObject({
+      exitCode: 3,
+      stderr: expect.stringContaining("cannot write to standard output: ENOSPC"),
+    });
+    expect(call.stderr).toContain("free some space");
+  });
+
+  test("a site's file that is not there, a program that is not found, and one that cannot be executed", async () => {
+    const of = configuration(await temporaryRoot());
+    const site = await trainlock(["list", "--root", of.root, "--config", join(of.root, "none.yaml")]);
+    expect(site).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("trainlock init --config FILE") });
+    const missing = await trainlock(["run", ...of.args, "--", "no-such-program"]);
+    expect(missing).toMatchObject({
+      exitCode: 127,
+      stderr: expect.stringMatching(/command not found\n {2}name a program/),
+    });
+    const folder = await trainlock(["run", ...of.args, "--", of.root]);
+    expect(folder).toMatchObject({ exitCode: 126, stderr: expect.stringMatching(/EACCES\n {2}give a program/) });
+  });
+
+  requiresPrograms("setpriv as root")("a lock dir that may not be entered: check names file and reason", async () => {
+    const of = configuration(await temporaryRoot());
+    await mkdir(of.lockDir, { mode: 0o700 });
+    await chmod(of.root, 0o755);
+    const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const check = await run([...nobody, executable, "check", ...of.args]);
+    expect(check).toMatchObject({ exitCode: 3, stderr: expect.stringContaining(`whether ${of.kernelLock} is locked`) });
+    expect(check.stderr).toContain("EACCES");
+    expect(check.stderr).toContain("check owner and mode");
   });
 });

@@ -11,6 +11,8 @@ export interface Terminal {
   /** Presses a key as tmux names it: `C-c`, `C-z`, `q`. */
   press(key: string): void;
   screen(): string;
+  /** What is on the screen, each line whole that goes on in the next row. */
+  lines(): string[];
   /** Waits until the screen matches. */
   shows(what: RegExp): Promise<string>;
   resize(columns: number, rows: number): void;
@@ -46,6 +48,7 @@ export async function startTerminal(env: Readonly<Record<string, string>> = {}):
       tmux("send-keys", key);
     },
     screen,
+    lines: () => tmux("capture-pane", "-p", "-J").trimEnd().split("\n"),
     shows,
     resize: (columns, rows) => {
       tmux("resize-window", "-x", String(columns), "-y", String(rows));

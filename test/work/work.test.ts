@@ -101,7 +101,7 @@ test.each([
   expect(exitCode).toBe(1);
   expect(stdout).toContain(`exit 0 without what shows it to be done (${why}) after `);
   const again = await site.work(rule, ["true"]);
-  expect(again).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("trainlock why s/d/m shows") });
+  expect(again).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("trainlock why s/d/m\n") });
 });
 
 test("without a done rule, what ended with exit code 0 is not trained again", async () => {

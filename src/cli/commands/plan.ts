@@ -144,7 +144,8 @@ function* textOf(
   const foot = `${head}Next: ${next ?? (rows.length === 0 ? "nothing, there are no rows" : "nothing, all is done")}`;
   const columns = terminalColumns();
   const lines = foot.split("\n").map((line) => wrapped(line, columns));
-  yield `${lines.join("\n")}\n${countsLine(shown, new Date(), Date.now() - startedMs)}`;
+  const counts = countsLine(shown, new Date(), Date.now() - startedMs).trimEnd();
+  yield `${lines.join("\n")}\n${wrapped(counts, columns)}\n`;
 }
 
 function statesFrom(text: string | undefined): readonly RowState[] | null {

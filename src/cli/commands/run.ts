@@ -208,9 +208,11 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
     case "not started":
       if (isNotFound(outcome.errno)) {
         say(`trainlock: ${printable(program)}: command not found`);
+        say("  name a program of PATH, or give its path; a job's PATH may be another than yours");
         return exitCodes.notFound;
       }
       say(`trainlock: ${printable(program)}: cannot be executed: ${errnoName(outcome.errno)}`);
+      say("  give a program, or the interpreter of a script: bash FILE, python FILE; chmod +x lets a file be one");
       return exitCodes.cannotExecute;
   }
 }

@@ -367,7 +367,7 @@ async function showRest(
   const [first] = before;
   if (first !== undefined && asksHosts && !given.quiet)
     say(
-      `  trainlock why ${shellWord(first)} shows what it ended with; --retry-failed trains what has failed once more`,
+      `  why it failed: trainlock why ${shellWord(first)}\n  to train what has failed once more: give --retry-failed`,
     );
 }
 

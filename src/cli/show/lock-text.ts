@@ -2,6 +2,7 @@ import type { LockReport } from "../../listing/lock-report.ts";
 import type { Verdict } from "../../model/evidence.ts";
 import { printable } from "../../model/printable.ts";
 import type { Paint } from "./paint.ts";
+import { terminalColumns, wrapped } from "./wrapped.ts";
 
 const sectionTitles = {
   file: "File-based locks (.training_lock)",
@@ -36,10 +37,11 @@ function placeText({ kind, path }: LockReport): string {
   return `    ${kind === "etcd" ? "Key" : "Lock file"}: ${printable(path)}\n`;
 }
 
-/** One line a finding: what it says, who says it, and in which words. */
+/** One line a finding, as long as a terminal is wide: what it says, who says it, and in which words. */
 function evidenceText({ evidence }: LockReport): string {
-  const lines = evidence.map(({ source, says, detail }) => `    ${says.padEnd(7)} ${source}: ${printable(detail)}\n`);
-  return lines.join("");
+  const columns = terminalColumns();
+  const lines = evidence.map(({ source, says, detail }) => `    ${says.padEnd(7)} ${source}: ${printable(detail)}`);
+  return lines.map((line) => `${wrapped(line, columns)}\n`).join("");
 }
 
 function headText(lock: LockReport, paint: Paint): string {

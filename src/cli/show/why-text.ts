@@ -26,14 +26,18 @@ export function whyText(
     ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${detail}`,
   );
   const [log] = logs;
+  // What stands in another part already is left out of a screen.
+  const onScreen = columns !== null;
+  const ran = lastRun === null ? ["none is recorded"] : lastRunLines(lastRun, onScreen, past.runs.length > 0);
+  const isNamed = onScreen && because.some((line) => line.includes(kernelLock));
   const parts: [string, readonly string[]][] = [
     ["why", because],
     ["evidence", evidence],
-    ["last run", lastRun === null ? ["none is recorded"] : lastRunLines(lastRun)],
+    ["last run", ran],
     ["history", pastLines(row.name, past)],
     [`log ${log?.path ?? ""}`, log === undefined ? [] : lastLines(log.path, shownLines)],
     ["earlier logs", logs.slice(1, shownLogs).map(({ path, written }) => `${path}, until ${written}`)],
-    ["where", [`weights dir ${row.weightsDir}`, `kernel lock ${kernelLock}`]],
+    ["where", [`weights dir ${row.weightsDir}`, ...(isNamed ? [] : [`kernel lock ${kernelLock}`])]],
     ["what would change it", change],
   ];
   const shown = parts.filter(([, lines]) => lines.length > 0).map(([title, lines]) => partText(title, lines, columns));
@@ -45,7 +49,12 @@ function partText(title: string, lines: readonly string[], columns: number | nul
   return all.map((line) => `${wrapped(line, columns)}\n`).join("");
 }
 
-function lastRunLines({ generation, user, job, host, started, ended, exitCode, ends }: LastRun): string[] {
+/** `inHistory`: the history says when it was, and whose. What that has is left out of a screen, and so are counts of nothing. */
+function lastRunLines(
+  { generation, user, job, host, started, ended, exitCode, ends }: LastRun,
+  onScreen: boolean,
+  inHistory: boolean,
+): string[] {
   const who = [user, job === null ? null : `job ${job}`, host === null ? null : `on ${host}`].filter(
     (text) => text !== null,
   );
@@ -54,11 +63,16 @@ function lastRunLines({ generation, user, job, host, started, ended, exitCode, e
     ended === null
       ? "no end is recorded"
       : `ended ${ended}${exitCode === null ? "" : `, exit ${exitCode}`}${ends.lastEnd === null ? "" : `, ${ends.lastEnd}`}${took}`;
+  const since = ends.attempts + ends.interruptions;
+  const rest = ends.checkpoint === null ? [] : [`newest checkpoint ${ends.checkpoint}, ${ends.checkpointWritten}`];
+  const said = `since the last run that was done: ${ends.attempts} failed, ${ends.interruptions} interrupted`;
+  const counts = onScreen && since === 0 ? [] : [said];
+  if (onScreen && inHistory) return [...counts, ...rest];
   return [
     `generation ${generation ?? "unknown"}${who.length === 0 ? "" : `, ${who.join(" ")}`}`,
     `began ${started ?? "at an unknown time"}, ${end}`,
-    `since the last run that was done: ${ends.attempts} failed, ${ends.interruptions} interrupted`,
-    ...(ends.checkpoint === null ? [] : [`newest checkpoint ${ends.checkpoint}, ${ends.checkpointWritten}`]),
+    ...counts,
+    ...rest,
   ];
 }
 

@@ -6,6 +6,7 @@ import { lastLines } from "../../work/row-log.ts";
 import type { RowRun, RunEnd, StopReason, WorkEvents } from "../../work/work-request.ts";
 import { isWarning } from "../../work/work-signals.ts";
 import { isTerminal, print, say, sayInPlace } from "../output.ts";
+import { terminalColumns } from "./wrapped.ts";
 
 const shownLines = 5;
 const barWidth = 20;
@@ -33,13 +34,21 @@ export function showWork(options: {
     else print(`${text}\n`);
     if (withBar && bar !== "") sayInPlace(bar);
   };
-  const event = (word: string, name: string, detail: string, always = false) =>
-    line(`${localTime(new Date())} ${word.padEnd(11)} ${printable(name)}${detail}`, always);
+  const columns = toErrors ? null : terminalColumns();
+  /** On a terminal a log's path has a line of its own where it does not fit, and of a row that begins it is left out. */
+  const event = (word: string, name: string, detail: string, log: string | null = null, always = false) => {
+    const text = `${localTime(new Date())} ${word.padEnd(11)} ${printable(name)}${detail}`;
+    const whole = log === null ? text : `${text}, log ${printable(log)}`;
+    if (log === null || columns === null || whole.length <= columns) return line(whole, always);
+    line(text, always);
+    if (word !== "started") line(`    log ${printable(log)}`, always);
+  };
   return {
-    started: ({ name, log }) => event("started", name, log === null ? "" : `, log ${printable(log)}`),
+    started: ({ name, log }) => event("started", name, "", log),
     ended: (run, end) => {
-      event(endWord(end), run.name, endText(run, end), end.kind !== "done");
-      if (end.kind === "failed" || end.kind === "broken command") for (const each of tailOf(run)) line(each, true);
+      const isFailure = end.kind === "failed" || end.kind === "broken command";
+      event(endWord(end), run.name, endText(run, end), isFailure ? run.log : null, end.kind !== "done");
+      if (isFailure) for (const each of tailOf(run)) line(each, true);
     },
     said: (name, messages) => {
       for (const message of messages) line(`  ${printable(name)}: ${printable(message)}`, true);
@@ -68,19 +77,18 @@ function endWord({ kind }: RunEnd): string {
   return kind in words ? words[kind as keyof typeof words] : kind;
 }
 
-function endText({ seconds, log }: RowRun, end: RunEnd): string {
+function endText({ seconds }: RowRun, end: RunEnd): string {
   const after = ` after ${durationText(seconds * 1000)}`;
-  const where = log === null ? "" : `, log ${printable(log)}`;
   switch (end.kind) {
     case "done":
       return `,${after}`;
     case "failed": {
       const how = end.signal !== null ? `died of ${end.signal}` : `exit ${end.exitCode}`;
       const unmet = end.missing === null ? "" : ` without what shows it to be done (${printable(end.missing)})`;
-      return `, ${how}${unmet}${after}${where}`;
+      return `, ${how}${unmet}${after}`;
     }
     case "broken command":
-      return `, exit ${end.exitCode}: the command ${end.exitCode === 127 ? "is not found" : "cannot be executed"}${where}`;
+      return `, exit ${end.exitCode}: the command ${end.exitCode === 127 ? "is not found" : "cannot be executed"}`;
     case "interrupted":
       return `,${after}: ${printable(end.why)}`;
     case "unseen":
