@@ -12,7 +12,7 @@ import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { type DoneFinding, lookForDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
 import { type FollowedLink, followedLinks, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
-import { earlierRuns, noEarlierRuns, type ReleasedRuns, runsBefore, storeBeforeFiles } from "../stores/claim-record.ts";
+import { earlierRuns, noEarlierRuns, type ReleasedRuns, runsBefore, storeBeforeFiles } from "../stores/earlier-runs.ts";
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";

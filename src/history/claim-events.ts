@@ -1,6 +1,6 @@
 import { messageOf } from "../model/errors.ts";
 import type { Holder } from "../model/holder.ts";
-import { holderFrom } from "../stores/claim-record.ts";
+import { holderFrom } from "../stores/record-holder.ts";
 import type { EarlierRuns, HeldLock } from "../stores/store.ts";
 import { type EventDetail, eventHolder } from "./event.ts";
 import { asker } from "./event-place.ts";

@@ -2,7 +2,7 @@ import { type Evidence, livingIn, type Verdict } from "../model/evidence.ts";
 import type { Holder } from "../model/holder.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { kernelLockStem } from "../site/layout.ts";
-import { holderFrom, nobodyKnown } from "../stores/claim-record.ts";
+import { holderFrom, nobodyKnown } from "../stores/record-holder.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 import { listedUserName } from "../system/processes/this-host.ts";
 

@@ -1,6 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import { printable } from "../model/printable.ts";
-import { nobodyKnown } from "../stores/claim-record.ts";
+import { nobodyKnown } from "../stores/record-holder.ts";
 import { holderText, livingText } from "./holder-text.ts";
 import type { LockReport } from "./lock-report.ts";
 

@@ -1,6 +1,6 @@
 import type { Configuration } from "../model/configuration.ts";
 import { sleepUnlessAborted } from "../system/clock/sleep.ts";
-import { storeBeforeFiles } from "./claim-record.ts";
+import { storeBeforeFiles } from "./earlier-runs.ts";
 import {
   type Acquisition,
   type Attempt,

@@ -12,7 +12,7 @@ import { isNewer } from "../run/set-aside.ts";
 import { whatIsMissing } from "../run/what-is-missing.ts";
 import { type Layout, markerPath } from "../site/layout.ts";
 import { requireRoot } from "../site/open-site.ts";
-import { earlierRuns } from "../stores/claim-record.ts";
+import { earlierRuns } from "../stores/earlier-runs.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
 import { openRemoteLocks } from "../stores/open-store.ts";

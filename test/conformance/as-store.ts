@@ -1,5 +1,5 @@
 import type { Configuration } from "../../src/model/configuration.ts";
-import { nobodyKnown } from "../../src/stores/claim-record.ts";
+import { nobodyKnown } from "../../src/stores/record-holder.ts";
 import type { Acquisition, HeldLock, LockStore } from "../../src/stores/store.ts";
 import { heldLock } from "../support/held-lock.ts";
 

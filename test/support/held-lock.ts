@@ -1,4 +1,4 @@
-import { noEarlierRuns } from "../../src/stores/claim-record.ts";
+import { noEarlierRuns } from "../../src/stores/earlier-runs.ts";
 import type { HeldLock } from "../../src/stores/store.ts";
 
 const nothing = async () => undefined;

@@ -8,7 +8,7 @@ import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import type { Layout } from "../../site/layout.ts";
-import { nobodyKnown } from "../../stores/claim-record.ts";
+import { nobodyKnown } from "../../stores/record-holder.ts";
 import { sweepLockDir } from "../../stores/sweep-lock-dir.ts";
 import { defineCommand, eitherFlag, flag, neverSuggested, type ValuesOf } from "../command.ts";
 import { evidenceOptions, examineFrom } from "../evidence-options.ts";

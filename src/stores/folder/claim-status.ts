@@ -7,7 +7,8 @@ import { belongsToAnother, type OwnerRecord, type RecordReading, recordIn } from
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
-import { holderFrom, isReleased } from "../claim-record.ts";
+import { isReleased } from "../claim-record.ts";
+import { holderFrom } from "../record-holder.ts";
 import { readLockFile } from "./lock-file.ts";
 import { findLockHolder, outOfReach, ownerRunsHere } from "./lock-holder.ts";
 import { describesMarker, readMarker, requireMarkerRecord } from "./read-marker.ts";

@@ -14,16 +14,10 @@ import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { randomHex } from "../../system/random.ts";
-import {
-  asReleased,
-  earlierRuns,
-  folderBefore,
-  newOwnerRecord,
-  nobodyKnown,
-  recordedCommand,
-  withSection,
-} from "../claim-record.ts";
+import { asReleased, folderBefore, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
+import { earlierRuns } from "../earlier-runs.ts";
 import { examineWithRanks } from "../ranks/examine-with-ranks.ts";
+import { nobodyKnown } from "../record-holder.ts";
 import type { Acquisition, Busy, LockStore, Wait } from "../store.ts";
 import { markerBehindLink } from "./behind-link.ts";
 import { steadyCheckMs } from "./check-schedule.ts";

@@ -3,7 +3,7 @@ import type { Configuration } from "../../model/configuration.ts";
 import { messageOf } from "../../model/errors.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
-import { earlierRuns } from "../claim-record.ts";
+import { earlierRuns } from "../earlier-runs.ts";
 import type { EarlierRuns } from "../store.ts";
 
 /** Writes take no longer: a command that has ended does not wait for a store that does not answer. */

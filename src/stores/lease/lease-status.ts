@@ -4,7 +4,7 @@ import type { ClaimStatus } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { belongsToAnother, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
-import { holderFrom } from "../claim-record.ts";
+import { holderFrom } from "../record-holder.ts";
 
 /** A claim as others know it, who are not the process that made it. */
 export interface NamedLease {

@@ -11,14 +11,9 @@ import type { Layout } from "../../site/layout.ts";
 import { sleepUnlessAborted } from "../../system/clock/sleep.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { randomHex } from "../../system/random.ts";
-import {
-  holderFrom,
-  newOwnerRecord,
-  nobodyKnown,
-  noEarlierRuns,
-  recordedCommand,
-  refuseCollision,
-} from "../claim-record.ts";
+import { newOwnerRecord, recordedCommand, refuseCollision } from "../claim-record.ts";
+import { noEarlierRuns } from "../earlier-runs.ts";
+import { holderFrom, nobodyKnown } from "../record-holder.ts";
 import { attemptAt, type Busy, type HeldLock, type LockStore, type Wait } from "../store.ts";
 import { awaitKey } from "./await-key.ts";
 import { EndsNote, lookForClaim, runsIn } from "./ends-note.ts";

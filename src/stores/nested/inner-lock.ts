@@ -7,12 +7,12 @@ import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { flockHolderPids } from "../../system/processes/flock-holders.ts";
 import { ancestorsOf } from "../../system/processes/process-tree.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
-import { nobodyKnown } from "../claim-record.ts";
 import { keepsKernelLocks } from "../folder/claim-lock.ts";
 import { acquireKernelLock, type KernelLock } from "../folder/kernel-lock.ts";
 import { isOnOurKernel, lifeOf, type Participant } from "../ranks/participant.ts";
 import { lifeOfRank } from "../ranks/rank-life.ts";
 import { findStatuses, joinedRanks } from "../ranks/rank-status.ts";
+import { nobodyKnown } from "../record-holder.ts";
 import type { Busy } from "../store.ts";
 
 const suffix = ".inner";

@@ -1,0 +1,98 @@
+import type { Configuration } from "../model/configuration.ts";
+import { belongsToAnother, isAnother, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { noRunEnds, type RunEnds } from "../model/run-ends.ts";
+import type { Layout } from "../site/layout.ts";
+import { asReleased, endsWithKilled, isReleased } from "./claim-record.ts";
+import type { EarlierRuns } from "./store.ts";
+
+/**
+ * The runs before a claim, by what records say of the same configuration: the one of the highest generation counts, and of two
+ * of one claim the one that was closed.
+ */
+export function earlierRuns(
+  readings: readonly RecordReading[],
+  layout: Layout,
+  configuration: Configuration,
+): EarlierRuns {
+  const last = lastRecord(readings, (record) => isOf(record, layout, configuration));
+  const ends = last?.trainlock?.ends ?? noRunEnds;
+  return { ends, killed: last !== null && wasKilled(last) ? last : null, evidence: [] };
+}
+
+function lastRecord(readings: readonly RecordReading[], isMeant: (record: OwnerRecord) => boolean): OwnerRecord | null {
+  const rank = (record: OwnerRecord) => 2 * (record.trainlock?.generation ?? 0) + (isReleased(record) ? 1 : 0);
+  return readings
+    .flatMap((reading) => (reading.kind === "record" ? [reading.record] : []))
+    .filter(isMeant)
+    .reduce<OwnerRecord | null>((best, record) => (best === null || rank(record) > rank(best) ? record : best), null);
+}
+
+/**
+ * The record of the last run of a configuration, for people. Records of old jobs count, too, though they name their configuration
+ * less exactly.
+ */
+export function lastRunRecord(
+  readings: readonly RecordReading[],
+  layout: Layout,
+  mine: Configuration,
+): OwnerRecord | null {
+  const isOld = (record: OwnerRecord) => !record.trainlock?.configuration && !belongsToAnother(record, mine);
+  return lastRecord(readings, (record) => isOf(record, layout, mine) || isOld(record));
+}
+
+/**
+ * Prefers what a remote store says to what the files say. If locks were only on the files until now, the store knows nothing
+ * of them.
+ */
+export function storeBeforeFiles(remote: EarlierRuns, files: EarlierRuns): EarlierRuns {
+  return remote.ends.lastEnd === null && remote.killed === null ? files : remote;
+}
+
+/** What a listing of 100,000 lock files keeps of a record that was released: how the runs of its configuration ended. */
+export interface ReleasedRuns {
+  readonly configuration: Configuration | null;
+  readonly ends: RunEnds;
+}
+
+/** Null: nobody has released it, or it does not count. */
+export function releasedRuns(reading: RecordReading): ReleasedRuns | null {
+  if (reading.kind !== "record" || !isReleased(reading.record)) return null;
+  const { configuration = null, ends = null } = reading.record.trainlock ?? {};
+  return ends === null ? null : { configuration, ends };
+}
+
+/** {@link earlierRuns} by the record that they come from. */
+export function runsBefore({ configuration, ends }: ReleasedRuns, layout: Layout, mine: Configuration): EarlierRuns {
+  return isLockOf(configuration, layout, mine) ? { ...noEarlierRuns, ends } : noEarlierRuns;
+}
+
+function isOf(record: OwnerRecord, layout: Layout, mine: Configuration): boolean {
+  return isLockOf(record.trainlock?.configuration ?? null, layout, mine);
+}
+
+/** Stages may share a weights dir, and then the record in it; each has a lock of its own. */
+function isLockOf(theirs: Configuration | null, layout: Layout, mine: Configuration): boolean {
+  if (theirs === null || isAnother(theirs, mine)) return false;
+  try {
+    return layout.kernelLockPath(theirs) === layout.kernelLockPath(mine);
+  } catch {
+    // No template is for it any more.
+    return false;
+  }
+}
+
+/** Whether something was trained under a claim that nobody has closed. A command that was never noted has hardly begun. */
+function wasKilled(record: OwnerRecord): boolean {
+  const { trainlock } = record;
+  if (trainlock === null || trainlock.token === null || isReleased(record)) return false;
+  return trainlock.childPid !== null || trainlock.command === null;
+}
+
+/** A record that its owner can close no more. */
+export function asCleared(record: OwnerRecord): OwnerRecord {
+  if (!wasKilled(record)) return asReleased(record);
+  const ends = endsWithKilled({ ends: record.trainlock?.ends ?? noRunEnds, killed: record });
+  return asReleased(record, { exitCode: null, ends });
+}
+
+export const noEarlierRuns: EarlierRuns = { ends: noRunEnds, killed: null, evidence: [] };
