@@ -1,19 +1,31 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
-import { describe, expect } from "vitest";
+import { describe, expect, test } from "vitest";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable, trainlock } from "../support/trainlock.ts";
+import { environment, executable, run, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { goFile, launcher, startedWorkers } from "../trees/launchers.ts";
 import { runtimes } from "./library-program.ts";
 
 const program = resolve("test/library/spawner.mjs");
 const library = resolve("dist/lib/index.js");
+const project = resolve(".");
 const cluster = sharedCluster();
 
 interface Training {
@@ -127,4 +139,26 @@ requiresPrograms("bash")("nobody comes between the program and its helper", asyn
   expect(caller.stdout()).toMatch(/^ENDED 0 not lost$/m);
   await Promise.all(contenders.map(({ finished }) => finished));
   expect(readFileSync(won, "utf8").split("\n").sort()).toEqual(["", "bash", "ours"]);
+});
+
+test("installed by npm, it finds the executable in the package of this processor", async () => {
+  const folder = realpathSync(await temporaryRoot());
+  const packages = join(folder, "node_modules");
+  const own = join(packages, "@trainlock", `linux-${process.arch}`);
+  for (const path of [join(packages, "trainlock", "dist"), own]) mkdirSync(path, { recursive: true });
+  cpSync(join(project, "dist", "lib"), join(packages, "trainlock", "dist", "lib"), { recursive: true });
+  cpSync(join(project, "package.json"), join(packages, "trainlock", "package.json"));
+  for (const name of ["koffi", "valibot", "yaml", "csv-parse"])
+    symlinkSync(join(project, "node_modules", name), join(packages, name));
+  writeFileSync(join(own, "package.json"), '{ "name": "x", "version": "0.9.0" }\n');
+  symlinkSync(executable, join(own, "trainlock"));
+  const program = `
+    import { TrainingLock } from "trainlock";
+    const lock = new TrainingLock({ strategy: "s", dataset: "d", model: "m", root: ${JSON.stringify(folder)} });
+    lock.spawn("sh", ["-c", "echo trains $TRAINLOCK_NAME"], { stdio: "inherit" }).on("exit", (code) => process.exit(code));
+  `;
+  const path = join(folder, "program.mjs");
+  writeFileSync(path, program);
+  const call = await run([process.execPath, path], { PATH: "/usr/bin:/bin" });
+  expect(call).toMatchObject({ exitCode: 0, stdout: "trains s/d/m\n" });
 });

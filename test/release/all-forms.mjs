@@ -96,6 +96,7 @@ function usedFromNpm() {
     const [one, two] = [new TrainingLock(of), new TrainingLock(of)];
     if (!(await one.acquire()) || (await two.acquire())) process.exit(1);
     await one.release();
+    one.spawn("true", []).on("exit", (code) => process.exit(code));
   `;
   output("node", ["--input-type=module", "-e", program], {
     cwd: folder,
