@@ -46,6 +46,8 @@ describe("a free kernel lock on a disk of this host", () => {
   test("shows that its owner is gone", async () => {
     expect(await statusOf(ours)).toBe("stale");
     expect(await statusOf(ofAnotherBoot)).toBe("stale");
+    // No other host can have held it.
+    expect(kernelLockEvidence(await freeLock(ofAnotherBoot))[0]).not.toHaveProperty("unseenOn");
   });
 
   test("says nothing about a marker without a record: its writer never held it", async () => {
