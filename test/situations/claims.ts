@@ -72,9 +72,10 @@ export const claims: readonly Situation[] = [
     'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J" "$L"; rm "$L"; touch -d -90days "$M"; touch -d -89days "$J"',
     { shown: "STALE - host rebooted" },
   ),
+  // Its lock file stays open: the next one must not get its inode, by which a run would know that its last holder is gone.
   unknowable(
     "a copy of its host took it: same name and machine id, other boot, younger than this boot",
-    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J"; rm "$L"',
+    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J"; exec 8<"$L"; rm "$L"',
   ),
   unknowable(
     "a newer trainlock's, not released",

@@ -59,7 +59,7 @@ export const containers: readonly Situation[] = [
   ),
   unknowable(
     "a run outside from before a boot of this host, asked about from a container",
-    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J" "$L"; rm "$L"; touch -d -90days "$M"; touch -d -89days "$J"',
+    'run; die $wrapper $command; boot=$(tr -d "\\n" </proc/sys/kernel/random/boot_id); sed -i "s/$boot/00000000-0000-4000-8000-000000000000/" "$J" "$L"; exec 8<"$L"; rm "$L"; touch -d -90days "$M"; touch -d -89days "$J"',
     { asks: container },
   ),
   living(
