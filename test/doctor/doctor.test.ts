@@ -1,11 +1,11 @@
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type Finished, finish } from "../support/running-process.ts";
 import { standIns } from "../support/stand-ins.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable, trainlock } from "../support/trainlock.ts";
+import { environment, executable, run, trainlock } from "../support/trainlock.ts";
 
 interface Finding {
   readonly check: string;
@@ -139,4 +139,11 @@ describe("faults of the file system, injected", () => {
     expect(finding).toMatchObject({ level: "fault", found: expect.stringMatching(/^no answer within 2 s/) });
     expect(findingsOf(doctor).get("rename")?.level).toBe("ok");
   });
+});
+
+test("shows the mode of files as they will be in a folder of a group, whatever the umask", async () => {
+  const root = await temporaryRoot();
+  chmodSync(root, 0o2775);
+  const call = await run(["sh", "-c", 'umask 077; exec "$0" doctor --root "$1"', executable, root]);
+  expect(call.stdout).toMatch(/^ok +create .*folder mode 2775 gid \d+, files mode 0664 /m);
 });

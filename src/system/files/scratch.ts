@@ -1,6 +1,7 @@
-import { lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { randomHex } from "../random.ts";
+import { makeSharedFolder } from "./shared-permissions.ts";
 import { abandonedAfterMs } from "./write-by-rename.ts";
 
 const prefix = ".trainlock-doctor-";
@@ -15,9 +16,10 @@ export async function withScratch<T>(folder: string, use: (scratch: string) => T
   }
 }
 
+/** What is made in it then has mode and group as beside it. */
 export function makeScratch(folder: string): string {
   const scratch = join(folder, `${prefix}${randomHex(8)}`);
-  mkdirSync(scratch);
+  makeSharedFolder(scratch);
   return scratch;
 }
 
