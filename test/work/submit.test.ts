@@ -157,6 +157,15 @@ describe.each(kinds)("submit to %s", (kind) => {
     );
   });
 
+  test("a scheduler that takes its time is named", async () => {
+    const site = await siteWith(kind, namesTo(1));
+    const [program = ""] = readdirSync(join(site.root, "bin")).filter((name) => /^(sbatch|bsub|qsub)$/.test(name));
+    const path = join(site.root, "bin", program);
+    writeFileSync(path, readFileSync(path, "utf8").replace("\n", "\nsleep 3\n"));
+    const { exitCode, stderr } = await site.submit([]);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: `Waiting for ${program}\n` });
+  });
+
   test("an array is split at the site's limit, each part named; a row's options make an array of its own", async () => {
     const grid = `- { strategy: [${namesTo(7).join(", ")}], dataset: D, model: m }\n- { strategy: big, dataset: D, model: m, submit: ["-l mem=9"] }\n`;
     const site = await siteWith(kind, grid);

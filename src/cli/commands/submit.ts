@@ -16,7 +16,7 @@ import { configVariable } from "../../site/open-site.ts";
 import { storeVariables } from "../../site/store-settings.ts";
 import { sweepLockDir } from "../../stores/sweep-lock-dir.ts";
 import { requireUsable } from "../../submit/array-script.ts";
-import { arrayName } from "../../submit/dialects.ts";
+import { arrayName, dialects } from "../../submit/dialects.ts";
 import { whileNobodySubmits } from "../../submit/submit-lock.ts";
 import {
   groupRows,
@@ -158,18 +158,25 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
     const history = openEventLog(layout, (text) => say(`trainlock: ${printable(text)}`));
-    const wentIn = await submitParts(place, parts, history).finally(() => history.settled());
+    const wentIn = await submitParts(place, parts, history, given.quiet).finally(() => history.settled());
     if (left > 0 && wentIn && !given.quiet) say(leftText(left, parts.length));
     return wentIn ? unseenCode(plan) : exitCodes.environment;
   });
 }
 
 /** False where the scheduler refused one: then the rest is not tried. */
-async function submitParts(place: SubmitPlace, parts: readonly Part[], history: EventLog): Promise<boolean> {
+async function submitParts(
+  place: SubmitPlace,
+  parts: readonly Part[],
+  history: EventLog,
+  isQuiet: boolean,
+): Promise<boolean> {
   for (const [index, part] of parts.entries()) {
     const what = parts.length === 1 ? "" : `, part ${index + 1} of ${parts.length}`;
+    // A busy controller keeps sbatch waiting for minutes.
+    const waiting = setTimeout(() => isQuiet || say(`Waiting for ${dialects[place.kind].command[0]}${what}`), 2000);
     try {
-      const job = await submitPart(place, part);
+      const job = await submitPart(place, part).finally(() => clearTimeout(waiting));
       const { name, elements: rows } = part.job;
       history.add({ token: null, generation: null, name }, { event: "submitted", rows, submission: job });
       const options = part.job.options.length === 0 ? "" : ` (${part.job.options.map(printable).join(" ")})`;
