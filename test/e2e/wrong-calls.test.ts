@@ -186,4 +186,45 @@ describe("what fails says what, why, and the way out", () => {
     expect(check.stderr).toContain("EACCES");
     expect(check.stderr).toContain("check owner and mode");
   });
+
+  requiresPrograms("unshare --mount")(
+    "a full disk: the run ends well, and its status file is named with the way out",
+    async () => {
+      const of = configuration(await temporaryRoot());
+      const full = join(of.root, "full");
+      await mkdir(full);
+      const script = `mount -t tmpfs -o size=4k tmpfs "$0" && head -c 4096 /dev/zero >"$0/fill" && exec "$@"`;
+      const call = [executable, "run", ...of.args, "--status", join(full, "status"), "--", "true"];
+      const ended = await run(["unshare", "--mount", "sh", "-c", script, full, ...call]);
+      expect(ended).toMatchObject({
+        exitCode: 0,
+        stderr: expect.stringMatching(/status: ENOSPC\n {2}the disk is full/),
+      });
+    },
+  );
+
+  requiresPrograms("unshare --mount")(
+    "a full root: exit code 3, and nothing about owners, who are not the reason",
+    async () => {
+      const of = configuration(await temporaryRoot());
+      const script = `mount -t tmpfs -o size=4k tmpfs "$0" && head -c 4096 /dev/zero >"$0/fill" && exec "$@"`;
+      const ended = await run([
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        of.root,
+        executable,
+        "run",
+        ...of.args,
+        "--",
+        "true",
+      ]);
+      expect(ended).toMatchObject({
+        exitCode: 3,
+        stderr: expect.stringMatching(/ENOSPC\n {2}the disk is full: free some space\n$/),
+      });
+    },
+  );
 });

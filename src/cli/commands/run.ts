@@ -84,6 +84,7 @@ export async function run(
       writeStatus(status, statusOf(of, outcome, exitCode));
     } catch (error) {
       say(`trainlock: ${printable(messageOf(error))}`);
+      if (error instanceof TrainlockError && error.hint !== undefined) say(`  ${printable(error.hint)}`);
     }
   };
   try {

@@ -49,7 +49,9 @@ export function systemError(
   extra?: string,
   hint: string | undefined = hints[errno],
 ): EnvironmentError {
-  return new EnvironmentError(`cannot ${doing} ${path}: ${errno}${extra === undefined ? "" : ` (${extra})`}`, {
+  // Whose the folder is says nothing of a disk that is full.
+  const more = extra === undefined || errno === "ENOSPC" || errno === "EDQUOT" ? "" : ` (${extra})`;
+  return new EnvironmentError(`cannot ${doing} ${path}: ${errno}${more}`, {
     code: errno,
     ...(hint === undefined ? {} : { hint }),
     cause,
