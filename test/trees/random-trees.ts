@@ -154,7 +154,7 @@ async function killOne(
   for (const pid of chosen[victim]) if (pid !== undefined) killIfThere(pid);
   if (wrapper === undefined || !chosen[victim].includes(wrapper)) return null;
   const killedAt = monotonicSeconds();
-  const noted = [...notedBeside(of), ...command.map(({ pid }) => pid)];
+  const noted = notedBeside(of);
   const places = { lockFile: of.kernelLock, noted };
   let tracedUntil = 0;
   for (;;) {
@@ -170,10 +170,14 @@ async function killOne(
 
 const monotonicSeconds = () => Number(process.hrtime.bigint()) / 1e9;
 
-/** What the killed wrapper has noted. Read before the next one to train can have noted its own. */
+/**
+ * What the killed wrapper has noted: the command in its record, and the tree beside that. Read before the next one to train can
+ * have noted its own. Orphans that the wrapper has not noted yet are children of it, too.
+ */
 function notedBeside({ weightsDir }: TestConfiguration): number[] {
-  const text = readOrEmpty(join(weightsDir, ".training_lock.tree")) || "{}";
-  return (JSON.parse(text).processes ?? []).map(({ pid }: { pid: number }) => pid);
+  const read = (name: string) => JSON.parse(readOrEmpty(join(weightsDir, name)) || "{}");
+  const tree: { pid: number }[] = read(".training_lock.tree").processes ?? [];
+  return [read(".training_lock.json").trainlock?.child_pid ?? 0, ...tree.map(({ pid }) => pid)];
 }
 
 function killIfThere(pid: number): void {
