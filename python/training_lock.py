@@ -686,6 +686,22 @@ def _attempt(step, *arguments):
 # -- A claim that is held ----------------------------------------------------------------------------------------------
 
 
+def _withdraw(taken, token):
+    """Releases what the executable has claimed for this process before it was killed: all others would see its owner live."""
+    record = _read_record(taken['fd'])
+    section = _section(record)
+    weights_dir = section.get('weights_dir')
+    if section.get('token') != token or section.get('released_at') is not None or not isinstance(weights_dir, str):
+        return
+    claim = _Claim({'record': json.dumps(record), 'generation': section.get('generation'), 'name': token,
+                    'lock_file': taken['path'], 'record_file': taken['path'], 'weights_dir': weights_dir,
+                    'record_beside': os.path.join(weights_dir, '.training_lock.json'),
+                    'marker': os.path.join(weights_dir, '.training_lock'), 'marker_inode': section.get('marker_inode') or 0,
+                    'excludes_all_hosts': False, 'local': True}, taken['fd'], taken['primitive'])
+    taken['fd'] = None
+    claim.release()
+
+
 class _Claim(object):
     """Kernel lock, marker and record of one configuration, held by the process that made this object."""
 
@@ -1463,9 +1479,10 @@ class TrainingLock(object):
                    'token': os.urandom(16).hex(), 'command': [str(argument) for argument in _command_line()],
                    'asks_again': waited.asks_again,
                    'row': None if self.row is None else _row_for_claim(self.row)}
-        taken = {'fd': None, 'primitive': None, 'own': None}
+        taken = {'fd': None, 'primitive': None, 'own': None, 'path': None}
 
         def on_lock(path, primitive):
+            taken['path'] = path
             if taken['fd'] is not None:
                 _give_up(taken['fd'], taken['primitive'])
                 taken['fd'] = None
@@ -1483,6 +1500,7 @@ class TrainingLock(object):
 
         with here.dialogue:
             kept = False
+            answer = None
             try:
                 answer = _ask(request, on_lock=on_lock, **self._place())
                 self.lock_file = Path(answer['lock_file'])
@@ -1519,7 +1537,10 @@ class TrainingLock(object):
                 return None
             finally:
                 if not kept and taken['fd'] is not None:
-                    _give_up(taken['fd'], taken['primitive'])
+                    if answer is None:
+                        _attempt(_withdraw, taken, request['token'])
+                    if taken['fd'] is not None:
+                        _give_up(taken['fd'], taken['primitive'])
 
     def release(self, done=False):
         """Releases the lock. Does nothing where this object does not hold it, and in a forked child.

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { messageOf } from "../model/errors.ts";
 import type { Layout } from "../site/layout.ts";
-import { asSystemError } from "../system/libc/errno.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 import { appendApart, isOnOwnDisk } from "./append-apart.ts";
 import { type EventDetail, type EventSubject, eventLine } from "./event.ts";
 import { appendLine, callsAtOnce, OwnEventFile, ownEventFile } from "./event-file.ts";
@@ -77,6 +77,11 @@ class FileEventLog implements EventLog {
     const writing = this.#last
       .then(() => new Promise<void>((resolve) => setImmediate(resolve)))
       .then(() => this.#append(at, subject, detail, timeUp.signal))
+      .catch((error: unknown) => {
+        // Where no lock was ever taken there is no folder for what was skipped, and it is not made for that.
+        if (subject.token !== null || !isErrno(error, "ENOENT")) throw error;
+        return "done";
+      })
       .finally(() => {
         this.#writing -= 1;
       });

@@ -114,7 +114,7 @@ describe("what happens is noted, by whom and when", inTime, () => {
     mkdirSync(of.weightsDir, { recursive: true });
     const text = join(of.root, "text");
     writeFileSync(text, "no program\n");
-    for (const command of ["/nowhere", text, of.root]) await run(of, command);
+    for (const command of [join(of.root, "nowhere"), text, of.root]) await run(of, command);
     // No log can be written: not the command's fault.
     writeFileSync(join(of.weightsDir, "trainlock-logs"), "");
     await trainlock(["work", ...of.args, "--", "true"]);

@@ -98,7 +98,7 @@ except LockUnavailable:
 training_lock._send = send
 print(lock.acquire(), lock.release())
 `;
-  for (const after of ["0", "0.002", "0.005"]) {
+  for (const after of ["0", "0.001", "0.002", "0.003", "0.005", "0.01"]) {
     const { stdout } = await python(of.root, script, [], { env: { AFTER: after } });
     expect(stdout).toMatch(/^(?:unavailable|True)\nTrue None\n$/);
   }

@@ -14,6 +14,8 @@ import { until } from "../support/until.ts";
 /** A holder looks this often, so that it has looked twice in the time that a folder is away. */
 const lookEvery = "0.5s";
 const awayMs = 1500;
+/** A holder looks 25 ms, 250 ms and 1 s after its claim. */
+const settledMs = 1200;
 
 interface Holder {
   /** Fails unless it holds to its end, which is its own. */
@@ -76,6 +78,8 @@ for (const [who, hold] of holders) {
     for (const [what, pathOf] of places) {
       define(what, async () => {
         const { of, holder } = await held(hold);
+        // Its first looks are over: what is away before them may cost the claim.
+        await sleep(settledMs);
         const path = pathOf(of);
         const aside = join(dirname(of.root), "aside");
         renameSync(path, aside);
