@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { configuration, type TestConfiguration } from "./configuration.ts";
 import { trace } from "./strace.ts";
 import { executable, run } from "./trainlock.ts";
@@ -238,7 +239,13 @@ export async function recoveryFaults(
   within: readonly string[] = [],
 ): Promise<string[]> {
   const faults: string[] = [];
-  const ghosts = (await listed(root, within)).filter(({ status }) => status === "active");
+  const livingNow = async () => (await listed(root, within)).filter(({ status }) => status === "active");
+  // What was in a container ends a moment after its first process.
+  let ghosts = await livingNow();
+  for (let looks = 0; ghosts.length > 0 && looks < 20; looks += 1) {
+    await sleep(100);
+    ghosts = await livingNow();
+  }
   faults.push(...ghosts.map(({ path }) => `${path} is listed as active, and nobody lives`));
   const recorded = recordedGeneration(of);
   const next = await run([...within, executable, "run", ...of.args, "--", ...harmlessCommand]);
