@@ -686,6 +686,14 @@ def _attempt(step, *arguments):
 # -- A claim that is held ----------------------------------------------------------------------------------------------
 
 
+def _claim_of(told, record, generation, fd, primitive):
+    """The claim that a record describes. `told`: what the record does not say."""
+    weights_dir = told['weights_dir']
+    answer = dict(told, record=json.dumps(record), record_beside=os.path.join(weights_dir, '.training_lock.json'),
+                  marker=os.path.join(weights_dir, '.training_lock'), generation=generation)
+    return _Claim(answer, fd, primitive)
+
+
 def _withdraw(taken, token):
     """Releases what the executable has claimed for this process before it was killed: all others would see its owner live."""
     record = _read_record(taken['fd'])
@@ -693,11 +701,9 @@ def _withdraw(taken, token):
     weights_dir = section.get('weights_dir')
     if section.get('token') != token or section.get('released_at') is not None or not isinstance(weights_dir, str):
         return
-    claim = _Claim({'record': json.dumps(record), 'generation': section.get('generation'), 'name': token,
-                    'lock_file': taken['path'], 'record_file': taken['path'], 'weights_dir': weights_dir,
-                    'record_beside': os.path.join(weights_dir, '.training_lock.json'),
-                    'marker': os.path.join(weights_dir, '.training_lock'), 'marker_inode': section.get('marker_inode') or 0,
-                    'excludes_all_hosts': False, 'local': True}, taken['fd'], taken['primitive'])
+    told = {'name': token, 'lock_file': taken['path'], 'record_file': taken['path'], 'weights_dir': weights_dir,
+            'marker_inode': section.get('marker_inode') or 0, 'excludes_all_hosts': False, 'local': True}
+    claim = _claim_of(told, record, section.get('generation'), taken['fd'], taken['primitive'])
     taken['fd'] = None
     claim.release()
 
@@ -1313,11 +1319,8 @@ def _inherited_claim(lock_file):
                 there = _stat_or_none(lock_file)
                 if there is None or not _same_file(os.fstat(fd), there) or not _lock_fd(fd, told['primitive']):
                     continue
-            weights_dir = told['weights_dir']
-            answer = dict(told, record=json.dumps(record or _read_record(os.path.join(weights_dir, '.training_lock.json'))),
-                          record_beside=os.path.join(weights_dir, '.training_lock.json'),
-                          generation=section['generation'], marker=os.path.join(weights_dir, '.training_lock'))
-            return _Claim(answer, fd, told['primitive'])
+            described = record or _read_record(os.path.join(told['weights_dir'], '.training_lock.json'))
+            return _claim_of(told, described, section['generation'], fd, told['primitive'])
         except (ValueError, KeyError, TypeError, OSError):
             continue
     return None

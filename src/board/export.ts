@@ -22,7 +22,7 @@ export function exportHtml(snapshot: Snapshot, { title, withNames, root, view, i
   const policy =
     `default-src 'none'; style-src '${hashOf(style)}'; script-src '${hashOf(script)}'; img-src data:; ` +
     "form-action 'none'; base-uri 'none'";
-  const until = localDateTime(new Date(snapshot.atMs + 2 * intervalMs));
+  const until = localDateTime(snapshot.atMs + 2 * intervalMs);
   return pageHtml(withNames ? snapshot : withoutNames(snapshot), view, {
     title,
     place: withNames ? root : "",

@@ -38,7 +38,7 @@ export function pageHtml(snapshot: Snapshot, view: View, settings: PageSettings)
   const attributes = Object.entries({ ...data, version: snapshot.version, at: Math.round(atMs / 1000) })
     .map(([name, value]) => ` data-${name}="${escapeHtml(String(value))}"`)
     .join("");
-  const time = localDateTime(new Date(atMs));
+  const time = localDateTime(atMs);
   return `<!doctype html>
 <html lang=en${attributes}>
 <head><meta charset=utf-8>

@@ -180,7 +180,7 @@ class Board implements BoardServer {
           }
         };
         const unwatch = scanner.watch(({ version, atMs }) => {
-          const news = { version, at: Math.round(atMs / 1000), time: localDateTime(new Date(atMs)) };
+          const news = { version, at: Math.round(atMs / 1000), time: localDateTime(atMs) };
           send(`event: scan\ndata: ${JSON.stringify(news)}\n\n`);
         });
         const heartbeat = setInterval(() => send(": \n\n"), heartbeatMs);

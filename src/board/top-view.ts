@@ -150,7 +150,7 @@ const countOrder = ["running", "stale", "unknown", "failed", "queued", "blocked"
 function headText({ counts, rows, atMs }: Snapshot, title: string, columns: number): string {
   const parts = countOrder.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));
   const left = `${printable(title)}: ${[`${counts.done}/${rows.length} done`, ...parts].join(", ")}`;
-  const right = ` ${localTime(new Date(atMs)).slice(0, 5)}`;
+  const right = ` ${localTime(atMs).slice(0, 5)}`;
   return columns === 0 ? left + right : cut(left, columns - right.length).padEnd(columns - right.length) + right;
 }
 

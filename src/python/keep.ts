@@ -11,7 +11,7 @@ import type { LineSocket } from "../system/processes/line-socket.ts";
 import { startTimeTicksOf } from "../system/processes/process-table.ts";
 import { readLines } from "../system/processes/read-lines.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
-import { jobSignals } from "../system/processes/signals.ts";
+import { outliveJob } from "../system/processes/signals.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { trainingProcesses } from "../system/processes/training-processes.ts";
 import { busyAnswer, claimAnswer } from "./acquire.ts";
@@ -39,7 +39,7 @@ export function startPythonKeeper(): void {
 
 /** A keeper's whole life: one attempt at the claim, and then it keeps it for as long as the program's end of the socket is open. */
 export async function keepForPython(socket: LineSocket, version: string): Promise<void> {
-  for (const signal of jobSignals) process.on(signal, () => undefined);
+  outliveJob();
   const line = socket.receive()?.line ?? "";
   const request = parseRequest(line);
   if (request?.do !== "acquire") return;

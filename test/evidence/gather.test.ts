@@ -4,9 +4,9 @@ import { expect, test } from "vitest";
 import { gather, localSources } from "../../src/evidence/gather.ts";
 import type { Evidence } from "../../src/model/evidence.ts";
 import type { LockFacts, MarkerFacts } from "../../src/model/lock-facts.ts";
-import { newOwnerRecord } from "../../src/stores/claim-record.ts";
 import { deadPid } from "../support/process-state.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
+import { madeRecord } from "./made-record.ts";
 
 const died: Evidence = { source: "process", says: "dead", because: "PID not running", detail: "gone" };
 
@@ -34,16 +34,7 @@ const details = async (change: Partial<LockFacts> = {}) =>
 test("a number counts by itself in a marker that no record describes, and nowhere else", async () => {
   const byItself = /process \d+|no process/;
   expect(await details()).toMatch(byItself);
-  const claim = {
-    configuration: null,
-    token: "0".repeat(32),
-    generation: 1,
-    weightsDir: "/w",
-    lockInode: 7n,
-    command: null,
-  };
-  const made = newOwnerRecord(claim);
-  const record = { ...made, pid: null };
+  const record = { ...madeRecord(), pid: null };
   expect(await details({ record })).not.toMatch(byItself);
   expect(await details({ kind: "etcd" })).not.toMatch(byItself);
   expect(await details({ marker: null })).not.toMatch(byItself);

@@ -5,18 +5,10 @@ import { judge } from "../../src/evidence/judge.ts";
 import { kernelLockEvidence } from "../../src/evidence/kernel-lock.ts";
 import type { LockFacts } from "../../src/model/lock-facts.ts";
 import type { OwnerRecord } from "../../src/model/owner-record.ts";
-import { newOwnerRecord } from "../../src/stores/claim-record.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
+import { madeRecord } from "./made-record.ts";
 
-const claim = {
-  configuration: null,
-  token: "0".repeat(32),
-  generation: 1,
-  weightsDir: "/w",
-  lockInode: 7n,
-  command: null,
-};
-const ours = newOwnerRecord(claim);
+const ours = madeRecord();
 const bootId = "00000000-0000-4000-8000-000000000000";
 const ofAnotherBoot: OwnerRecord = { ...ours, trainlock: ours.trainlock && { ...ours.trainlock, bootId } };
 

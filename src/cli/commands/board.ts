@@ -141,9 +141,7 @@ async function exportTo(
   writeByRename(path, Buffer.from(exportHtml(snapshot, settings)));
   sweepUnfinished(path);
   for (const problem of snapshot.problems) say(`trainlock: ${printable(problem)}`);
-  print(
-    `${printable(file)}: as of ${localDateTime(new Date(snapshot.atMs))}, old after ${durationText(2 * interval)}\n`,
-  );
+  print(`${printable(file)}: as of ${localDateTime(snapshot.atMs)}, old after ${durationText(2 * interval)}\n`);
   return snapshot.problems.length === 0 ? exitCodes.ok : exitCodes.environment;
 }
 

@@ -1,6 +1,6 @@
 import { exitCodes } from "../../model/errors.ts";
 import { guardTree } from "../../run/guard-tree.ts";
-import { jobSignals } from "../../system/processes/signals.ts";
+import { outliveJob } from "../../system/processes/signals.ts";
 import { defineCommand, operand } from "../command.ts";
 
 /** The process that ends a command when its wrapper is killed. */
@@ -11,7 +11,7 @@ export const command = defineCommand({
   examples: [],
   exitCodes: { 0: "done" },
   async execute({ killAfterMs }) {
-    for (const signal of jobSignals) process.on(signal, () => undefined);
+    outliveJob();
     await guardTree(Number(killAfterMs));
     return exitCodes.ok;
   },

@@ -111,6 +111,6 @@ function parseStatuses(given: string, text: string): readonly string[] {
 }
 
 function watchHead(everyMs: number): string {
-  const head = `Every ${everyMs / 1000} s, ${localTime(new Date())} (Ctrl-C ends)\n\n`;
+  const head = `Every ${everyMs / 1000} s, ${localTime(Date.now())} (Ctrl-C ends)\n\n`;
   return isTerminal(1) ? overwriteScreen + head : head;
 }

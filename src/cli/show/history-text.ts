@@ -132,7 +132,7 @@ function isoText(ms: number | null): string | null {
 
 function dateText(ms: number | null): string | null {
   if (ms === null || !isDate(ms)) return null;
-  return localDateTime(new Date(ms));
+  return localDateTime(ms);
 }
 
 function isDate(ms: number): boolean {

@@ -149,7 +149,7 @@ export function estimateText(rows: readonly PlannedRow[], nowMs: number = Date.n
   if (estimate === null) return "";
   const { seconds, unknown, from } = estimate;
   const running = rows.filter(({ state }) => state === "running").length;
-  const end = localDateTime(new Date(nowMs + (seconds * 1000) / Math.max(1, running))).slice(0, 16);
+  const end = localDateTime(nowMs + (seconds * 1000) / Math.max(1, running)).slice(0, 16);
   const until = running === 0 ? "" : `, until about ${end} with ${running} running`;
   const rest = unknown === 0 ? "" : `; ${unknown} rows are not counted, too few of their model have finished`;
   return `Left: about ${durationText(seconds * 1000)} of training${until} (medians of ${from} runs)${rest}\n`;
@@ -160,6 +160,6 @@ export function countsLine({ rows, counts }: Plan, at: Date, tookMs: number): st
   const order: readonly RowState[] = ["done", "running", "queued", "stale", "unknown", "blocked", "failed", "free"];
   const parts = order.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));
   const what = rows.length === 1 ? "1 configuration" : `${rows.length} configurations`;
-  const time = `(${localTime(at)}, ${(tookMs / 1000).toFixed(1)} s)`;
+  const time = `(${localTime(at.getTime())}, ${(tookMs / 1000).toFixed(1)} s)`;
   return `${what}${parts.length === 0 ? "" : `: ${parts.join(", ")}`}   ${time}\n`;
 }

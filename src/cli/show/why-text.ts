@@ -84,7 +84,7 @@ function pastLines(name: string, { runs, refusals }: ShownPast): string[] {
   return [
     ...runs.slice(0, shownRuns).map(runLine),
     ...(more <= 0 ? [] : [`${more} earlier: trainlock history --match ${shellWord(name)}`]),
-    ...(newest === undefined ? [] : [`${jobs} ${localDateTime(new Date(newest.atMs))}, of ${newest.user}`]),
+    ...(newest === undefined ? [] : [`${jobs} ${localDateTime(newest.atMs)}, of ${newest.user}`]),
   ];
 }
 

@@ -37,7 +37,7 @@ export function showWork(options: {
   const columns = toErrors ? null : terminalColumns();
   /** On a terminal a log's path has a line of its own where it does not fit, and of a row that begins it is left out. */
   const event = (word: string, name: string, detail: string, log: string | null = null, always = false) => {
-    const text = `${localTime(new Date())} ${word.padEnd(11)} ${printable(name)}${detail}`;
+    const text = `${localTime(Date.now())} ${word.padEnd(11)} ${printable(name)}${detail}`;
     const whole = log === null ? text : `${text}, log ${printable(log)}`;
     if (log === null || columns === null || whole.length <= columns) return line(whole, always);
     line(text, always);

@@ -4,7 +4,7 @@ import { openEtcd } from "../../etcd/open-etcd.ts";
 import { messageOf } from "../../model/errors.ts";
 import { bootMs } from "../../system/clock/boot-time.ts";
 import { readLines } from "../../system/processes/read-lines.ts";
-import { jobSignals } from "../../system/processes/signals.ts";
+import { outliveJob } from "../../system/processes/signals.ts";
 import type { NewClaim } from "./claim-transactions.ts";
 import { CommandGuard } from "./command-guard.ts";
 import { type ClaimText, type FaultText, lineOf, type Report, type Request } from "./keeper-messages.ts";
@@ -17,7 +17,7 @@ import { leaseTimes } from "./lease-times.ts";
  * is gone without that, it keeps the lease for as long as the command runs.
  */
 export async function runKeeper(): Promise<void> {
-  for (const signal of jobSignals) process.on(signal, () => undefined);
+  outliveJob();
   nameProcess("lease-keeper");
   process.chdir("/");
   process.stdout.on("error", () => undefined);

@@ -7,14 +7,14 @@ export function localIso(microsecondsSinceEpoch: number): string {
 }
 
 /** Local time for people: `2026-01-12 16:49:29`. */
-export function localDateTime(date: Date): string {
-  const { day, time } = localText(date.getTime());
+export function localDateTime(msSinceEpoch: number): string {
+  const { day, time } = localText(msSinceEpoch);
   return `${day} ${time}`;
 }
 
 /** `16:49:29`. */
-export function localTime(date: Date): string {
-  return localText(date.getTime()).time;
+export function localTime(msSinceEpoch: number): string {
+  return localText(msSinceEpoch).time;
 }
 
 /**

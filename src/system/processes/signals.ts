@@ -57,8 +57,13 @@ export const stopSignals: ReadonlySet<string> = new Set([
   "SIGUSR2",
 ]);
 
-/** By these a scheduler or a terminal ends a job. What watches over a claim or a tree ignores them: it must outlast the job. */
-export const jobSignals = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"] as const;
+/** By these a scheduler or a terminal ends a job. */
+const jobSignals = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE"] as const;
+
+/** For a process that watches over a claim or a tree: it must outlast its job. */
+export function outliveJob(): void {
+  for (const signal of jobSignals) process.on(signal, () => undefined);
+}
 
 export function signalNumber(name: NodeJS.Signals): number {
   return constants.signals[name];
