@@ -8,7 +8,7 @@ import { shownPath } from "./byte-names.ts";
 import { contains } from "./mount-table.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 import { type Bounds, outsideRoot } from "./outside-root.ts";
-import { makeSharedFolder, ownerOf, shareFolder } from "./shared-permissions.ts";
+import { makeSharedFolder, onceSeen, ownerOf, shareFolder } from "./shared-permissions.ts";
 
 /** O_CLOEXEC of open(2), which the runtime adds by itself to what it opens. */
 const closeOnExec = 0o2000000;
@@ -66,8 +66,11 @@ const makeStep: Step = (fd, name, path) => {
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }
-    const isNew = makeIn(`${descriptors}/${fd}/${name}`);
-    const made = openStep(fd, name, path);
+    let isNew = false;
+    const made = onceSeen(() => {
+      isNew = makeIn(`${descriptors}/${fd}/${name}`) || isNew;
+      return openStep(fd, name, path);
+    });
     if (isNew) shareFolder(`${descriptors}/${made}`, `${descriptors}/${fd}`, path);
     return made;
   } catch (error) {

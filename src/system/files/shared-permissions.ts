@@ -6,6 +6,7 @@ import {
   fchmodSync,
   fchownSync,
   fstatSync,
+  lstatSync,
   mkdirSync,
   type Stats,
   statSync,
@@ -99,16 +100,37 @@ export function canWriteIn(folder: string): boolean {
 export function makeSharedFolder(path: string): void {
   const missing: string[] = [];
   let folder = path;
-  while (makeOneFolder(folder) === "nothing above") {
+  while (onceSeen(() => makeOneFolder(folder)) === "nothing above") {
     missing.push(folder);
     folder = dirname(folder);
   }
   for (const below of missing.reverse()) {
-    // /proc answers so for a folder that is there: one may be made nowhere in it.
-    if (makeOneFolder(below) === "nothing above") {
-      throw systemError("make the folder", below, "ENOENT", undefined, ownerOf(dirname(below)));
-    }
+    onceSeen(() => {
+      // /proc answers so for a folder that is there: one may be made nowhere in it.
+      if (makeOneFolder(below) === "nothing above") {
+        throw systemError("make the folder", below, "ENOENT", undefined, ownerOf(dirname(below)));
+      }
+    });
   }
+}
+
+/** Milliseconds between the attempts of {@link onceSeen}: half a second in all. */
+const pauses = [1, 3, 10, 30, 100, 400];
+
+/**
+ * Tries again for a moment where a folder is said to be missing. A file server may deny for that long what another host is just
+ * making: GlusterFS answers EEXIST to a mkdir, and ENOENT to an open after it, until the new folder has its number.
+ */
+export function onceSeen<T>(attempt: () => T): T {
+  for (const pause of pauses) {
+    try {
+      return attempt();
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
+  }
+  return attempt();
 }
 
 /** The same for the folder of one user: others of the group read what is in it, and make nothing there. */
@@ -147,11 +169,17 @@ function makeOneFolder(path: string): "made" | "nothing above" {
 
 function requireFolder(path: string): void {
   try {
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+    if (statSync(path).isDirectory()) return;
   } catch (error) {
-    throw asSystemError("use the folder", path, error);
+    // A link that leads nowhere is none; a name that is there and leads nowhere is a folder that is being made.
+    if (!isErrno(error, "ENOENT")) throw asSystemError("use the folder", path, error);
+    if (!isLink(path)) throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
   }
   throw systemError("make the folder", path, "ENOTDIR");
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
 /** Gives a folder that this process has just made the mode and group that `above` asks for. `known`: as people know it. */
