@@ -1,29 +1,22 @@
-import { resolve } from "node:path";
 import { markQueued, waitingSubmissions } from "../../grid/covered-rows.ts";
 import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
-import { configurationArguments } from "../../grid/next-command.ts";
 import { planRows } from "../../grid/plan.ts";
 import { elementHere, noteTaken } from "../../grid/submissions.ts";
 import { exitCodes, messageOf, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
-import { shellWord } from "../../model/shell-word.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
 import type { DoneRule } from "../../run/done-rule.ts";
-import { newestCheckpoint } from "../../run/newest-checkpoint.ts";
-import { findResumePoints } from "../../run/resume.ts";
-import type { Layout } from "../../site/layout.ts";
 import { sweepLockDir } from "../../stores/sweep-lock-dir.ts";
 import { signalNumber } from "../../system/processes/signals.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
 import { EndedRuns } from "../../work/ended-runs.ts";
-import { splitGpus } from "../../work/gpu-slots.ts";
 import { GridOnDisk } from "../../work/grid-on-disk.ts";
 import { isEmptyRule, RowLooker } from "../../work/look-at-row.ts";
 import { rehearse } from "../../work/rehearse.ts";
-import { rowValues, rowVariables } from "../../work/row-values.ts";
+import { rowValues } from "../../work/row-values.ts";
 import { endOfJob } from "../../work/time-limit.ts";
-import type { WorkRequest, WorkResult } from "../../work/work-request.ts";
+import type { WorkResult } from "../../work/work-request.ts";
 import { isWarning } from "../../work/work-signals.ts";
 import { Worker } from "../../work/worker.ts";
 import {
@@ -37,7 +30,7 @@ import {
   valueOr,
 } from "../command.ts";
 import { doneOptions } from "../done-options.ts";
-import { evidenceOptions, examineFrom } from "../evidence-options.ts";
+import { examineFrom } from "../evidence-options.ts";
 import {
   attemptsOption,
   givenGrid,
@@ -46,22 +39,16 @@ import {
   selectionFrom,
   selectionOptions,
 } from "../grid-options.ts";
-import { optionArguments } from "../option-arguments.ts";
 import { isTerminal, print, say } from "../output.ts";
+import { passedOn, rowCalls, runsOptions } from "../row-calls.ts";
 import { paintFor } from "../show/paint.ts";
 import { planLines } from "../show/plan-text.ts";
+import { leftWithOthers, showWorkEnd } from "../show/work-end.ts";
 import { type ShownWork, showWork } from "../show/work-progress.ts";
-import { layoutFrom, siteOptions } from "../site-options.ts";
+import { layoutFrom } from "../site-options.ts";
 import { parseCount, parsePositiveDuration, wholeNumber } from "../units.ts";
-import { runOptions } from "./run-options.ts";
 
 const mostJobs = 64;
-/** Rows that could not be looked at: more of them have one reason. */
-const mostShown = 10;
-const { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker } = runOptions;
-const runsOptions = { onLost, killAfter, leftovers, dieWithWrapper, checkEvery, ttl, alsoMarker };
-/** What each run gets as the worker has it. */
-const passedOn = { ...siteOptions, ...evidenceOptions, ...runsOptions };
 const rowOptions = {
   ...attemptsOption,
   log: value(
@@ -169,7 +156,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     isQueued: (row) => queued.has(layout.weightsDir(row.configuration)),
     maxAttempts,
     missingAfterRun: (row) => looker.missingAfterRun(row),
-    ...(await runsOf(layout, template, { ruleOf, maxAttempts }, { ...given, againSinceMs })),
+    ...(await rowCalls(layout, template, { ruleOf, maxAttempts }, { ...given, againSinceMs })),
     slots: given.jobs,
     most: given.count ?? Number.POSITIVE_INFINITY,
     endsAt: given.until === undefined ? null : await endOf(given.until),
@@ -183,56 +170,8 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   const result = await worker.work();
   tell.finish();
   looker.close();
-  await showRest(given, reader, ruleOf, result, element === null);
+  await showEnd(given, reader, ruleOf, result, element === null);
   return exitCodeOf(given, result);
-}
-
-interface RowRules {
-  readonly ruleOf: (row: Row) => DoneRule;
-  readonly maxAttempts: (row: Row) => number;
-}
-
-/** How the wrapper of a row is called. */
-async function runsOf(
-  layout: Layout,
-  template: CommandTemplate,
-  { ruleOf, maxAttempts }: RowRules,
-  given: WorkOptions & { readonly againSinceMs: number | null },
-): Promise<Pick<WorkRequest, "callOf" | "hasCheckpoint">> {
-  const variables = await slotVariables(given);
-  const fixed = optionArguments(passedOn, given);
-  const tried = new Set<string>();
-  const checkpointOf = async (row: Row) => {
-    const { newest } = await findResumePoints(layout, row.configuration, ruleOf(row).smallestBytes);
-    return newest === "" ? null : newest;
-  };
-  return {
-    callOf: async (row, slot) => {
-      const values = rowValues(layout, row.configuration, await checkpointOf(row));
-      const forgets = (given.retryFailed || given.again) && !tried.has(values.name);
-      tried.add(values.name);
-      return {
-        args: [
-          ...fixed,
-          ...configurationArguments(row.configuration),
-          ...ruleArguments(ruleOf(row)),
-          ...logArguments(given.log, values.name),
-          ...(forgets ? ["--retry-failed"] : []),
-          ...(given.againSinceMs === null ? [] : [`--again=${given.againSinceMs}`]),
-          `--max-attempts=${maxAttempts(row)}`,
-          ...(isEmptyRule(ruleOf(row)) && given.againSinceMs === null ? ["--once"] : []),
-          "--quiet",
-          "--",
-          ...template.expand(values),
-        ],
-        variables: { ...rowVariables(values), ...variables[slot] },
-      };
-    },
-    hasCheckpoint: async (row) => {
-      const search = { layout, configuration: row.configuration, done: ruleOf(row) };
-      return (await newestCheckpoint(search)).checkpoint !== null;
-    },
-  };
 }
 
 /** An element of an array covers no row any more once it has one, or has found none. */
@@ -257,24 +196,6 @@ function notingElement({ folder, run }: NonNullable<ReturnType<typeof elementHer
   };
 }
 
-function ruleArguments({ patterns, smallestBytes, file }: DoneRule): string[] {
-  const when = patterns.map((pattern) => `--done-when=${pattern}`);
-  return [...when, `--done-min-size=${smallestBytes}`, ...(file === null ? [] : [`--done-file=${file}`])];
-}
-
-function logArguments(log: string | undefined, name: string): string[] {
-  if (log === undefined) return [];
-  return log === "inherit" ? ["--inherit"] : [`--log=${resolve(log.replaceAll("{name}", name))}`];
-}
-
-async function slotVariables(given: WorkOptions): Promise<readonly Readonly<Record<string, string>>[]> {
-  const gpus = given.splitGpus ? await splitGpus(given.jobs, process.env.CUDA_VISIBLE_DEVICES) : null;
-  return Array.from({ length: given.jobs }, (_, slot) => ({
-    TRAINLOCK_SLOT: String(slot),
-    ...(gpus === null ? {} : { CUDA_VISIBLE_DEVICES: gpus[slot] ?? "" }),
-  }));
-}
-
 async function endOf(until: number | "job"): Promise<number | null> {
   return until === "job" ? endOfJob() : Date.now() + until;
 }
@@ -290,16 +211,7 @@ async function queuedFolders(
   const choice = given.scheduler ?? site.scheduler;
   const waiting = await waitingSubmissions(lockDir, choice, site.timeouts.schedulerMs);
   if (waiting.length === 0) return new Set();
-  const request = {
-    ...{
-      reader,
-      rows,
-      ruleOf,
-      examine: examineFrom(given, reader.layout),
-      maxAttempts: maxAttemptsFor(reader.layout, given),
-    },
-    progress: new ProgressReader(site.progress),
-  };
+  const request = planRequest(given, reader, rows, ruleOf);
   const plan = await markQueued(await planRows(request), request, waiting);
   return new Set(plan.rows.flatMap(({ state, weightsDir }) => (state === "queued" ? [weightsDir] : [])));
 }
@@ -311,64 +223,37 @@ async function doneNow(rows: readonly Row[], looker: RowLooker, nameOf: (row: Ro
 }
 
 /**
- * The rows that were not trained, with who holds them or why else, as `plan` shows them. To know who holds them, other hosts are
- * asked: the hundreds of elements of an array do not do that, and only count.
+ * What is left with others is shown as `plan` shows it. To know who holds it, other hosts are asked: the hundreds of elements of
+ * an array do not do that, and only count.
  */
-async function showRest(
+async function showEnd(
   given: WorkOptions,
   reader: FieldReader,
   ruleOf: (row: Row) => DoneRule,
-  { rest, trained, failed, interrupted, stop, problems }: WorkResult,
+  result: WorkResult,
   asksHosts: boolean,
 ): Promise<void> {
   const write = (text: string) => (given.log === "inherit" ? say(text.trimEnd()) : print(text));
-  const left = rest.filter(({ rest: { kind } }) => kind === "held" || kind === "blocked");
-  const planned =
-    left.length === 0 || !asksHosts
-      ? []
-      : (
-          await planRows({
-            reader,
-            rows: left.map(({ row }) => row),
-            examine: examineFrom(given, reader.layout),
-            ruleOf,
-            maxAttempts: maxAttemptsFor(reader.layout, given),
-            progress: new ProgressReader(reader.layout.site.progress),
-          })
-        ).rows;
+  const left = leftWithOthers(result).map(({ row }) => row);
+  const { rows: planned } =
+    left.length === 0 || !asksHosts ? { rows: [] } : await planRows(planRequest(given, reader, left, ruleOf));
   if (planned.length > 0 && !given.quiet) write(planLines(planned, paintFor(1, given.color), isTerminal(1), null));
-  const before = rest.flatMap(({ row, rest: { kind } }) =>
-    kind === "failed" ? [reader.layout.displayName(row.configuration)] : [],
-  );
-  const allFailed = [...new Set([...failed, ...before])];
-  const late = rest.filter(({ rest: { kind } }) => kind === "late").length;
-  const started = new Set(problems.map(({ name }) => name));
-  const unseen = rest.flatMap(({ row, rest: each }) => {
-    const name = reader.layout.displayName(row.configuration);
-    return each.kind === "problem" && !started.has(name) ? [`${name}: ${each.why}`] : [];
-  });
-  for (const each of unseen.slice(0, mostShown)) say(`trainlock: ${printable(each)}`);
-  if (unseen.length > mostShown) say(`trainlock: and ${unseen.length - mostShown} rows more`);
-  const states: string[] = asksHosts ? planned.map(({ state }) => state) : left.map(({ rest: { kind } }) => kind);
-  const counts = [...new Set(states)].map((state) => `${states.filter((each) => each === state).length} ${state}`);
-  const parts = [
-    `${trained} trained`,
-    ...(allFailed.length === 0 ? [] : [`${allFailed.length} failed (${allFailed.map(printable).join(", ")})`]),
-    ...counts,
-    ...(interrupted.length === 0 ? [] : [`${interrupted.length} interrupted, which the same call goes on with`]),
-    ...(late === 0 ? [] : [`${late} without time`]),
-    ...(unseen.length === 0 ? [] : [`${unseen.length} that could not be looked at`]),
-    ...(problems.length === 0 ? [] : [`${problems.length} that could not be started`]),
-  ];
-  const nothing = trained === 0 && failed.length === 0 && stop === null && problems.length === 0;
-  if (nothing && rest.length === 0) write("nothing is left to train\n");
-  else if (nothing) write(`nothing can be trained now: ${parts.slice(1).join(", ")}\n`);
-  else if (!given.quiet || failed.length > 0) write(`${parts.join(", ")}\n`);
-  const [first] = before;
-  if (first !== undefined && asksHosts && !given.quiet)
-    say(
-      `  why it failed: trainlock why ${shellWord(first)}\n  to train what has failed once more: give --retry-failed`,
-    );
+  const nameOf = (row: Row) => reader.layout.displayName(row.configuration);
+  showWorkEnd(result, { planned: asksHosts ? planned : null, nameOf, quiet: given.quiet, write });
+}
+
+function planRequest(
+  given: WorkOptions,
+  reader: FieldReader,
+  rows: readonly Row[],
+  ruleOf: (row: Row) => DoneRule,
+): Parameters<typeof planRows>[0] {
+  return {
+    ...{ reader, rows, ruleOf },
+    examine: examineFrom(given, reader.layout),
+    maxAttempts: maxAttemptsFor(reader.layout, given),
+    progress: new ProgressReader(reader.layout.site.progress),
+  };
 }
 
 function exitCodeOf({ count }: WorkOptions, result: WorkResult): number {
