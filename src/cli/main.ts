@@ -1,6 +1,7 @@
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../model/errors.ts";
 import { printable } from "../model/printable.ts";
 import { errnoOf } from "../system/libc/errno.ts";
+import { endProcess } from "../system/processes/end-process.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
 import type { Command } from "./command.ts";
 import { commandNames, loadCommand, loadCommands } from "./commands.ts";
@@ -100,4 +101,4 @@ function errorJson(error: unknown) {
 }
 
 // Not awaited at the top level: the executable's bytecode knows no top-level await.
-void main(process.argv.slice(2)).then((exitCode) => process.exit(exitCode));
+void main(process.argv.slice(2)).then(endProcess);

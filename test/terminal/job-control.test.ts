@@ -133,6 +133,21 @@ describe("run at a terminal", () => {
     expect(await isFree(at)).toBe(true);
   });
 
+  for (const [how, command, meanwhile] of [
+    ["by itself", "sleep 1", "sleep 3"],
+    ["by a signal", "sleep 100", "(sleep 1; exec kill $!) & sleep 3"],
+  ]) {
+    test(`in the background it ends ${how}, and the terminal stays as the shell has it`, async () => {
+      const at = await shell();
+      at.type(`$RUN ${command} &`);
+      await at.shows(/Lock acquired/);
+      at.type(`${meanwhile}; stty -a`);
+      const screen = await at.shows(/icanon[\s\S]*echo/);
+      expect(screen).toMatch(/Training ended/);
+      expect(screen).not.toMatch(/-icanon|-echo |-icrnl/);
+    });
+  }
+
   test("an interactive python stays interactive", async () => {
     const at = await shell();
     at.type("$RUN python3 -q; echo code=$?");
