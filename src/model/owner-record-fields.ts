@@ -2,65 +2,80 @@ import * as v from "valibot";
 import type { DimensionValues } from "./dimensions.ts";
 import { isGeneration } from "./generation.ts";
 import { type HostName, isHostName } from "./host-name.ts";
+import { lazily } from "./lazily.ts";
 import { nameProblem } from "./names.ts";
 import { isPid } from "./pid.ts";
 import { type Field, lenient, objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
 import { endFields } from "./run-ends.ts";
 
-const text = v.pipe(v.string(), v.minLength(1), v.maxLength(16_384));
-/** The bash writer quotes its numbers. */
-const numeric = v.union([v.number(), v.pipe(v.string(), v.regex(/^-?\d+(\.\d+)?$/), v.transform(Number))]);
-const finite = v.pipe(numeric, v.finite());
-const integer = v.pipe(v.number(), v.safeInteger());
-const natural = v.pipe(integer, v.minValue(0));
-const pid = v.pipe(numeric, v.check(isPid));
-/** Job ids may be numbers or names such as `123[4]` and `77.server`; anything else is no job id. */
-const jobId = v.pipe(
-  v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
-  v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/),
-);
 /** A record stays small, and a look at more hosts takes too long. */
 export const mostHosts = 256;
-const clusterName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/));
-const hostNames = v.pipe(
-  v.array(
-    v.pipe(
-      v.string(),
-      v.check(isHostName),
-      v.transform((name) => name as HostName),
-    ),
+
+const text = lazily(() => v.pipe(v.string(), v.minLength(1), v.maxLength(16_384)));
+/** The bash writer quotes its numbers. */
+const numeric = lazily(() =>
+  v.union([v.number(), v.pipe(v.string(), v.regex(/^-?\d+(\.\d+)?$/), v.transform(Number))]),
+);
+const finite = lazily(() => v.pipe(numeric(), v.finite()));
+const integer = lazily(() => v.pipe(v.number(), v.safeInteger()));
+const natural = lazily(() => v.pipe(integer(), v.minValue(0)));
+const pid = lazily(() => v.pipe(numeric(), v.check(isPid)));
+/** Job ids may be numbers or names such as `123[4]` and `77.server`; anything else is no job id. */
+const jobId = lazily(() =>
+  v.pipe(
+    v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
+    v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/),
   ),
-  v.maxLength(mostHosts),
 );
-const stepId = v.pipe(v.string(), v.regex(/^\d{1,10}$/));
+const hostNames = () =>
+  v.pipe(
+    v.array(
+      v.pipe(
+        v.string(),
+        v.check(isHostName),
+        v.transform((name) => name as HostName),
+      ),
+    ),
+    v.maxLength(mostHosts),
+  );
 /** What becomes part of a path: a record that holds anything else speaks of no configuration of ours. */
-const name = v.pipe(
-  v.string(),
-  v.check((value) => nameProblem(value) === null),
+const name = lazily(() =>
+  v.pipe(
+    v.string(),
+    v.check((value) => nameProblem(value) === null),
+  ),
 );
-const dimensionName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]{0,63}$/));
+
+function matching(pattern: RegExp) {
+  return () => v.pipe(v.string(), v.regex(pattern));
+}
 
 const largeNumber: Field<bigint> = {
-  read: v.pipe(
-    v.union([natural, v.pipe(v.string(), v.regex(/^\d{1,20}$/))]),
-    v.transform((value) => BigInt(value)),
+  read: lazily(() =>
+    v.pipe(
+      v.union([natural(), v.pipe(v.string(), v.regex(/^\d{1,20}$/))]),
+      v.transform((value) => BigInt(value)),
+    ),
   ),
   /** As a text where a number of JSON would not hold it exactly. */
   write: (value) => (value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value)),
 };
 
+const dimensionName = matching(/^[a-z][a-z0-9_]{0,63}$/);
+
 const dimensions: Field<DimensionValues> = {
   /** Absent in records of sites without dimensions, and of versions before them. */
-  read: v.fallback(
-    v.pipe(
-      // As a list: the library's objects leave out `constructor`, and a dimension may be called so.
-      v.custom<Readonly<Record<string, unknown>>>((value) => typeof value === "object" && value !== null),
-      v.transform((values) => Object.entries(values)),
-      v.array(v.tuple([dimensionName, v.union([v.pipe(v.number(), v.finite(), v.minValue(0)), name])])),
-      v.transform((entries): DimensionValues => Object.fromEntries(entries)),
+  read: () =>
+    v.fallback(
+      v.pipe(
+        // As a list: the library's objects leave out `constructor`, and a dimension may be called so.
+        v.custom<Readonly<Record<string, unknown>>>((value) => typeof value === "object" && value !== null),
+        v.transform((values) => Object.entries(values)),
+        v.array(v.tuple([dimensionName(), v.union([v.pipe(v.number(), v.finite(), v.minValue(0)), name()])])),
+        v.transform((entries): DimensionValues => Object.fromEntries(entries)),
+      ),
+      {},
     ),
-    {},
-  ),
   write: (values) => (Object.keys(values).length === 0 ? undefined : values),
 };
 
@@ -68,28 +83,31 @@ export const configuration = objectOf({
   strategy: plain(name),
   dataset: plain(name),
   model: plain(name),
-  ratio: orNull(plain(v.pipe(finite, v.minValue(0), v.maxValue(1)))),
+  ratio: orNull(plain(() => v.pipe(finite(), v.minValue(0), v.maxValue(1)))),
   auxLoss: orNull(plain(name)),
-  stage: orNull(plain(v.union([natural, name]))),
+  stage: orNull(plain(() => v.union([natural(), name()]))),
   dimensions,
 });
 
 const schedulerFields = {
-  kind: plain(v.picklist(["lsf", "slurm", "pbs", "sge"])),
+  kind: plain(() => v.picklist(["lsf", "slurm", "pbs", "sge"])),
   jobId: plain(jobId),
-  arrayIndex: orNull(plain(v.pipe(v.string(), v.regex(/^\d{1,9}$/)))),
+  arrayIndex: orNull(plain(matching(/^\d{1,9}$/))),
   /** Slurm: the id of the whole array, by which people name an element (`4700_12`, whose own id is 4711). */
   arrayJobId: { read: lenient(jobId), write: (id: string | null) => id ?? undefined },
   /** Ids are one cluster's own. Absent where the environment does not name it, and in older records; so are the next two. */
-  cluster: { read: lenient(clusterName), write: (name: string | null) => name ?? undefined },
+  cluster: {
+    read: lenient(matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)),
+    write: (name: string | null) => name ?? undefined,
+  },
   /** When this run of it began, seconds since the epoch by its scheduler's word: hosts may be of different time zones. */
   startedAt: { read: lenient(natural), write: (seconds: number | null) => seconds ?? undefined },
   /** Slurm: the id of the step that it runs in, where that has one host alone. */
-  oneHostStep: { read: lenient(stepId), write: (id: string | null) => id ?? undefined },
+  oneHostStep: { read: lenient(matching(/^\d{1,10}$/)), write: (id: string | null) => id ?? undefined },
   /** Slurm: the other hosts of its job, on which it may have tasks. Absent where there are none, or none that are known. */
   otherHosts: { read: lenient(hostNames), write: (hosts: readonly HostName[] | null) => hosts ?? undefined },
   /** How often the scheduler has requeued it: tells two runs of one job id apart. */
-  restartCount: plain(v.fallback(natural, 0)),
+  restartCount: plain(() => v.fallback(natural(), 0)),
   submittedAt: orNull(plain(text)),
 };
 
@@ -101,12 +119,12 @@ const folderBeforeFields = {
 const folderBefore = objectOf(folderBeforeFields);
 
 const sectionFields = {
-  format: plain(v.pipe(integer, v.minValue(1))),
+  format: plain(() => v.pipe(integer(), v.minValue(1))),
   /** 128 random bits in hex: names one claim, whatever PIDs and inodes do. */
-  token: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)))),
+  token: orNull(plain(matching(/^[0-9a-f]{32}$/))),
   /** Null: what stands there is no number that can be counted on from. */
   generation: orNull(
-    plain(
+    plain(() =>
       v.pipe(
         v.number(),
         v.check((value) => isGeneration(value)),
@@ -114,8 +132,8 @@ const sectionFields = {
     ),
   ),
   configuration: orNull(configuration),
-  bootId: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/)))),
-  machineId: orNull(plain(v.pipe(v.string(), v.regex(/^[0-9a-f]{16,64}$/)))),
+  bootId: orNull(plain(matching(/^[0-9a-f-]{36}$/))),
+  machineId: orNull(plain(matching(/^[0-9a-f]{16,64}$/))),
   /** Inode of the PID namespace the owner's PIDs belong to. */
   pidNamespace: orNull(plain(natural)),
   /** Field 22 of `/proc/PID/stat`: clock ticks from boot to the owner's start. */
@@ -125,7 +143,7 @@ const sectionFields = {
   /** The same of the command; null in records of versions that did not write it. */
   childStartTimeTicks: orNull(plain(natural)),
   /** Program and options; the values of secrets are left out. */
-  command: orNull<readonly string[]>({ read: v.array(v.string()), write: boundedCommand }),
+  command: orNull<readonly string[]>({ read: () => v.array(v.string()), write: boundedCommand }),
   weightsDir: orNull(plain(text)),
   /** Some network file systems use all 64 bits of it. */
   markerInode: orNull(largeNumber),
@@ -151,10 +169,11 @@ const recordFields = {
   ratio: orNull(plain(finite)),
   auxLoss: orNull(plain(text)),
   jobId: {
-    read: v.pipe(
-      lenient(jobId),
-      v.transform((id) => (id === "unknown" ? null : id)),
-    ),
+    read: () =>
+      v.pipe(
+        lenient(jobId)(),
+        v.transform((id) => (id === "unknown" ? null : id)),
+      ),
     write: (id: string | null) => id ?? "unknown",
   },
   hostname: orNull(plain(text)),

@@ -23,7 +23,7 @@ export function parseOwnerRecord(bytes: Uint8Array): RecordReading {
     const reading: RecordReading = { kind: "unreadable", reason, section };
     if (isNewer(reading)) return reading;
   }
-  const result = v.safeParse(ownerRecord.read, parsed);
+  const result = v.safeParse(ownerRecord.read(), parsed);
   if (!result.success) return { kind: "unreadable", reason: "JSON, but no owner record" };
   const record = result.output;
   if (section !== undefined && record.trainlock === null) {

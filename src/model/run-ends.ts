@@ -1,27 +1,30 @@
 import * as v from "valibot";
+import { lazily } from "./lazily.ts";
 import { objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
 
 /** How a run ended. See docs/history.md. */
 export const ends = ["done", "failed", "interrupted"] as const;
 export type End = (typeof ends)[number];
 
-const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const text = v.pipe(v.string(), v.minLength(1), v.maxLength(16_384));
+const integer = lazily(() => v.pipe(v.number(), v.safeInteger()));
+const natural = lazily(() => v.pipe(integer(), v.minValue(0)));
+const count = lazily(() => v.fallback(natural(), 0));
+const text = lazily(() => v.pipe(v.string(), v.minLength(1), v.maxLength(16_384)));
 
 /** How the runs of a configuration have ended until now, as its owner record has it. */
 export const endFields = {
   /** Runs that failed since the last one that was done. */
-  attempts: plain(v.fallback(natural, 0)),
+  attempts: plain(count),
   /** Runs that were stopped from outside since then. */
-  interruptions: plain(v.fallback(natural, 0)),
+  interruptions: plain(count),
   /** Interruptions in a row without a newer checkpoint, as far as they are no attempt yet. */
-  fruitless: plain(v.fallback(natural, 0)),
+  fruitless: plain(count),
   /** How the last run ended; null: none has ended. */
-  lastEnd: orNull(plain(v.picklist(ends))),
+  lastEnd: orNull(plain(() => v.picklist(ends))),
   /** As a shell reports it; null: not known. */
-  lastExit: orNull(plain(v.pipe(v.number(), v.safeInteger()))),
+  lastExit: orNull(plain(integer)),
   /** How long the last run took; null: not known. */
-  seconds: orNull(plain(v.pipe(v.number(), v.finite(), v.minValue(0)))),
+  seconds: orNull(plain(() => v.pipe(v.number(), v.finite(), v.minValue(0)))),
   /** The newest checkpoint when the last run ended, or the present one began, in the weights dir; null: there was none. */
   checkpoint: orNull(plain(text)),
   /** When that was written: some programs write the same file again and again. Local ISO time. */
@@ -33,7 +36,7 @@ export type Checkpoint = Pick<RunEnds, "checkpoint" | "checkpointWritten">;
 
 /** Null: it says nothing of that kind. */
 export function readRunEnds(json: unknown): RunEnds | null {
-  const result = v.safeParse(objectOf(endFields).read, json);
+  const result = v.safeParse(objectOf(endFields).read(), json);
   return result.success ? result.output : null;
 }
 

@@ -75,7 +75,7 @@ function parseDoneFile(bytes: Buffer): Pick<FoundDoneFile, "configuration" | "wh
   }
   if (typeof json !== "object" || json === null) return saysNothing;
   const { configuration, when } = json as Readonly<Record<string, unknown>>;
-  const named = v.safeParse(recordedConfiguration.read, inRecordedSpelling(configuration));
+  const named = v.safeParse(recordedConfiguration.read(), inRecordedSpelling(configuration));
   return {
     configuration: named.success ? named.output : null,
     when: Array.isArray(when) && when.every((each) => typeof each === "string") ? when : null,

@@ -2,6 +2,7 @@ import { lstatSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { sameHost } from "../model/host-name.ts";
+import { lazily } from "../model/lazily.ts";
 import { parseJson } from "../model/parse-json.ts";
 import type { MountFacts } from "../system/files/mounts.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
@@ -27,20 +28,22 @@ export interface SiteProof {
   readonly hosts: readonly ProvedHost[];
 }
 
-const schema = v.object({
-  format: v.literal(1),
-  scope: v.picklist(["cluster", "host", "none"]),
-  proved_at: v.string(),
-  hosts: v.array(
-    v.object({
-      hostname: v.string(),
-      boot_id: v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/)),
-      mount_id: v.number(),
-      file_system: v.string(),
-      source: v.string(),
-    }),
-  ),
-});
+const schema = lazily(() =>
+  v.object({
+    format: v.literal(1),
+    scope: v.picklist(["cluster", "host", "none"]),
+    proved_at: v.string(),
+    hosts: v.array(
+      v.object({
+        hostname: v.string(),
+        boot_id: v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/)),
+        mount_id: v.number(),
+        file_system: v.string(),
+        source: v.string(),
+      }),
+    ),
+  }),
+);
 
 /** Mount facts, and the proof that they rest on; null: they are what the kind of file system says. */
 export type SettledMount = MountFacts & { readonly proof: SiteProof | null };
@@ -52,7 +55,7 @@ export function readSiteProof(lockDir: string): SiteProof | null {
   if (file.kind !== "file") return null;
   const folder = lstatSync(dirname(path), { throwIfNoEntry: false });
   if (![0, thisHost().uid, folder?.uid].includes(Number(file.stats.uid))) return null;
-  const result = v.safeParse(schema, parseJson(file.bytes.toString("utf8")));
+  const result = v.safeParse(schema(), parseJson(file.bytes.toString("utf8")));
   return result.success ? result.output : null;
 }
 

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { lazily } from "../../model/lazily.ts";
 import { isPid } from "../../model/pid.ts";
 import { ticksSinceBoot } from "../../system/clock/boot-clock.ts";
 import { readStatLine, ticksPerSecond } from "../../system/processes/proc-files.ts";
@@ -14,15 +15,17 @@ export interface Participant {
   readonly startTimeTicks: number | null;
 }
 
-const ticks = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const ticks = () => v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
-export const participantSchema = v.object({
-  hostname: v.pipe(v.string(), v.maxLength(255)),
-  bootId: v.nullable(v.pipe(v.string(), v.maxLength(64))),
-  pidNamespace: v.nullable(ticks),
-  pid: v.pipe(v.number(), v.check(isPid)),
-  startTimeTicks: v.nullable(ticks),
-});
+export const participantSchema = lazily(() =>
+  v.object({
+    hostname: v.pipe(v.string(), v.maxLength(255)),
+    bootId: v.nullable(v.pipe(v.string(), v.maxLength(64))),
+    pidNamespace: v.nullable(ticks()),
+    pid: v.pipe(v.number(), v.check(isPid)),
+    startTimeTicks: v.nullable(ticks()),
+  }),
+);
 
 export function ourselves(): Participant {
   const { hostname, bootId, pidNamespace, pid, startTimeTicks } = thisHost();

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
+import { lazily } from "../../model/lazily.ts";
 import { kernelLockStem } from "../../site/layout.ts";
 import { freshFlag } from "../../system/files/fresh-read.ts";
 import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts";
@@ -14,21 +15,23 @@ import { participantSchema } from "./participant.ts";
 const statusSuffix = ".ranks";
 const largestFileBytes = 4096;
 
-const beat = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const token = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
+const beat = lazily(() => v.pipe(v.number(), v.safeInteger(), v.minValue(0)));
+const token = lazily(() => v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)));
 
-const statusSchema = v.object({
-  state: v.picklist(["asking", "held", "ended", "lost", "over", "unclear", "refused"]),
-  token: v.nullable(token),
-  generation: beat,
-  size: v.nullable(beat),
-  leader: participantSchema,
-  parentPid: beat,
-  parentStartTimeTicks: v.nullable(beat),
-  nodeRank: v.nullable(v.pipe(v.string(), v.maxLength(64))),
-  beganAtMs: v.nullable(v.pipe(v.number(), v.minValue(0))),
-  beat,
-});
+const statusSchema = lazily(() =>
+  v.object({
+    state: v.picklist(["asking", "held", "ended", "lost", "over", "unclear", "refused"]),
+    token: v.nullable(token()),
+    generation: beat(),
+    size: v.nullable(beat()),
+    leader: participantSchema(),
+    parentPid: beat(),
+    parentStartTimeTicks: v.nullable(beat()),
+    nodeRank: v.nullable(v.pipe(v.string(), v.maxLength(64))),
+    beganAtMs: v.nullable(v.pipe(v.number(), v.minValue(0))),
+    beat: beat(),
+  }),
+);
 
 /**
  * What rank 0 writes for the other ranks of its launch. `asking`: it does not have the lock yet. `held`: the others may start.
@@ -37,17 +40,19 @@ const statusSchema = v.object({
  * `refused`: its call is wrong, so theirs are wrong as well.
  * `beganAtMs` is when the file was made, by the file server's clock; `beat` grows every second.
  */
-export type RankStatus = v.InferOutput<typeof statusSchema>;
+export type RankStatus = v.InferOutput<ReturnType<typeof statusSchema>>;
 
-const presenceSchema = v.object({
-  state: v.picklist(["waiting", "running", "ended"]),
-  token: v.nullable(token),
-  follower: participantSchema,
-  beat,
-});
+const presenceSchema = lazily(() =>
+  v.object({
+    state: v.picklist(["waiting", "running", "ended"]),
+    token: v.nullable(token()),
+    follower: participantSchema(),
+    beat: beat(),
+  }),
+);
 
 /** What a joined rank is doing. Rank 0 keeps the lock until none of them runs. */
-export type Presence = v.InferOutput<typeof presenceSchema>;
+export type Presence = v.InferOutput<ReturnType<typeof presenceSchema>>;
 
 /**
  * The status of one rank 0, beside the kernel lock file. Each rank 0 has a file of its own: launches of one name, at once or
@@ -90,7 +95,7 @@ export interface FoundStatus {
 export function readStatus(path: string): FoundStatus | null {
   const file = readRegularFile(path, largestFileBytes, freshFlag(path));
   if (file.kind !== "file") return null;
-  const status = parsed(statusSchema, file.bytes);
+  const status = parsed(statusSchema(), file.bytes);
   return status === null ? null : { path, status, beganAtMs: status.beganAtMs ?? Number(file.stats.mtimeMs) };
 }
 
@@ -129,7 +134,7 @@ export function joinedRanks(statusPath: string): JoinedRank[] {
     const path = placePath(statusPath, rank);
     const file = readRegularFile(path, largestFileBytes, freshFlag(path));
     if (file.kind === "absent") return [];
-    return [{ rank, path, presence: file.kind === "file" ? parsed(presenceSchema, file.bytes) : null }];
+    return [{ rank, path, presence: file.kind === "file" ? parsed(presenceSchema(), file.bytes) : null }];
   });
 }
 
