@@ -111,9 +111,9 @@ export function mayHideOwner(path: string): boolean {
 
 /** A volume handed into the container may be an overlay too, that of whoever handed it in: only the whole root counts. */
 function isOwnToContainer(entry: MountEntry): boolean {
-  const isWholeRoot = entry.mountPoint === "/" && entry.root === "/";
+  if (entry.fileSystem !== "overlay" || entry.mountPoint !== "/" || entry.root !== "/") return false;
   const { pidNamespace, inInitialPidNamespace } = thisHost();
-  return entry.fileSystem === "overlay" && isWholeRoot && pidNamespace !== null && !inInitialPidNamespace;
+  return pidNamespace !== null && !inInitialPidNamespace;
 }
 
 /** A file on overlay may show the device of a layer below, its folder never does: the folder is asked. */
