@@ -1,12 +1,12 @@
-import { makeExamine } from "../evidence/examine.ts";
 import { type RemoteOptions, remoteOptionsOf } from "../evidence/remote/options.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import { type HostName, isHostName } from "../model/host-name.ts";
+import { lazily } from "../model/lazily.ts";
 import { printable } from "../model/printable.ts";
 import type { Layout } from "../site/layout.ts";
 import { schedulers } from "../site/site-config.ts";
-import { examineWithRanks } from "../stores/ranks/examine-with-ranks.ts";
+import type { LockPrimitive } from "../system/libc/flock.ts";
 import { choice, grouped, type ValuesOf, value } from "./command.ts";
 import { say } from "./output.ts";
 import { parsePositiveDuration } from "./units.ts";
@@ -35,7 +35,7 @@ export function examineFrom(
   watching: Partial<RemoteOptions> = {},
 ): Examine {
   const { sshTimeout, verifyTimeout, scheduler, hosts } = options;
-  const examine = makeExamine({
+  const remote: RemoteOptions = {
     ...remoteOptionsOf(site),
     ...(sshTimeout === undefined ? {} : { connectTimeoutMs: sshTimeout }),
     ...(verifyTimeout === undefined ? {} : { verifyTimeoutMs: verifyTimeout, schedulerTimeoutMs: verifyTimeout }),
@@ -43,8 +43,18 @@ export function examineFrom(
     ...(hosts === undefined ? {} : { hosts }),
     onNote: (text) => say(`trainlock: ${printable(text)}`),
     ...watching,
-  });
-  return examineWithRanks(examine, site.lockPrimitive);
+  };
+  const examine = lazily(() => loadExamine(remote, site.lockPrimitive));
+  return async (facts) => (await examine())(facts);
+}
+
+/** Most calls find no lock to be judged: they do not load this. */
+async function loadExamine(remote: RemoteOptions, primitive: LockPrimitive): Promise<Examine> {
+  const [{ makeExamine }, { examineWithRanks }] = await Promise.all([
+    import("../evidence/examine.ts"),
+    import("../stores/ranks/examine-with-ranks.ts"),
+  ]);
+  return examineWithRanks(makeExamine(remote), primitive);
 }
 
 /** `node01,node02`, for `flag`. */

@@ -10,7 +10,7 @@ import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
 import { type WalkEvents, weightsFolders } from "../site/weights-folders.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
-import { openRemoteLocks } from "../stores/open-store.ts";
+import { openRemoteLocks } from "../stores/open-remote-locks.ts";
 import { linkToNowhere } from "../system/files/allowed-links.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";

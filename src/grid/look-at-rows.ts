@@ -15,7 +15,7 @@ import { type FollowedLink, followedLinks, sameFolderAs, sameFolderText } from "
 import { earlierRuns, noEarlierRuns, type ReleasedRuns, runsBefore, storeBeforeFiles } from "../stores/earlier-runs.ts";
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
-import { openRemoteLocks } from "../stores/open-store.ts";
+import { openRemoteLocks } from "../stores/open-remote-locks.ts";
 import type { EarlierRuns } from "../stores/store.ts";
 import { callsFor } from "../system/files/folder-calls.ts";
 import { namesIn } from "../system/files/names-in.ts";

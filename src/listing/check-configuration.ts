@@ -7,7 +7,7 @@ import type { Layout } from "../site/layout.ts";
 import { requireOwnFolder } from "../site/shared-folder.ts";
 import { refuseCollision } from "../stores/claim-record.ts";
 import { repairHint, requireClaimable } from "../stores/folder/claimable.ts";
-import { openRemoteLocks } from "../stores/open-store.ts";
+import { openRemoteLocks } from "../stores/open-remote-locks.ts";
 import { nobodyKnown } from "../stores/record-holder.ts";
 import type { Busy } from "../stores/store.ts";
 import { requireWithin } from "../system/files/within.ts";

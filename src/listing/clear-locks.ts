@@ -10,7 +10,7 @@ import { isSignedOff } from "../stores/claim-record.ts";
 import { asCleared } from "../stores/earlier-runs.ts";
 import { acquireLockToClear } from "../stores/folder/claim-lock.ts";
 import { interpretFreeLock, removeLockFile, unwritten } from "../stores/folder/lock-file.ts";
-import { openRemoteLocks } from "../stores/open-store.ts";
+import { openRemoteLocks } from "../stores/open-remote-locks.ts";
 import { localIso, nowMicroseconds } from "../system/clock/local-time.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { locksOf } from "./check-configuration.ts";
@@ -77,7 +77,7 @@ function signedOff(reading: RecordReading): Buffer {
   if (reading.kind === "record") return serializeOwnerRecord(asCleared(reading.record));
   const document = reading.kind === "unreadable" ? reading.section?.document : undefined;
   const own = document?.trainlock;
-  if (typeof own !== "object" || own === null || Array.isArray(own)) return unwritten;
+  if (typeof own !== "object" || own === null || Array.isArray(own)) return Buffer.from(unwritten);
   const trainlock = { ...own, released_at: localIso(nowMicroseconds()) };
   return Buffer.from(`${JSON.stringify({ ...document, trainlock }, null, 2)}\n`);
 }

@@ -3,7 +3,7 @@ import type { Examine } from "../model/examine.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { type Layout, markerName } from "../site/layout.ts";
 import { type OnUnreadable, type WalkEvents, weightsFoldersHolding } from "../site/weights-folders.ts";
-import { openRemoteLocks } from "../stores/open-store.ts";
+import { openRemoteLocks } from "../stores/open-remote-locks.ts";
 import { kernelLockFacts, recordedKernelLockFacts } from "./kernel-lock-facts.ts";
 import { type LockReport, reportOf } from "./lock-report.ts";
 import { markerFacts } from "./marker-facts.ts";

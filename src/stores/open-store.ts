@@ -2,7 +2,6 @@ import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Layout } from "../site/layout.ts";
 import { claimStore } from "./folder/claim.ts";
-import type { RemoteLocks } from "./lease/remote-locks.ts";
 import { nestedStore } from "./nested/nested-store.ts";
 import type { HeldLock, LockStore } from "./store.ts";
 import type { StoreOptions } from "./store-options.ts";
@@ -41,11 +40,4 @@ export async function openJoin(
   if (store === null) return undefined;
   const { joinRemote } = await import("./lease/remote-store.ts");
   return (token) => joinRemote(layout, store, configuration, token, options);
-}
-
-/** The locks of the remote store that a site names; null: it has none. */
-export async function openRemoteLocks(layout: Layout): Promise<RemoteLocks | null> {
-  if (layout.store === null) return null;
-  const { remoteLocksOf } = await import("./lease/remote-store.ts");
-  return remoteLocksOf(layout, layout.store);
 }

@@ -15,7 +15,7 @@ import { requireRoot } from "../site/open-site.ts";
 import { earlierRuns } from "../stores/earlier-runs.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
-import { openRemoteLocks } from "../stores/open-store.ts";
+import { openRemoteLocks } from "../stores/open-remote-locks.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";
 

@@ -2,7 +2,7 @@ import { explainRow } from "../../grid/explain-row.ts";
 import type { Row } from "../../grid/grid.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
-import { openRemoteLocks } from "../../stores/open-store.ts";
+import { openRemoteLocks } from "../../stores/open-remote-locks.ts";
 import { defineCommand, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { maxAttemptsFor, rowRules } from "../grid-options.ts";
 import { print, printJson } from "../output.ts";
