@@ -37,8 +37,9 @@ export type OptionGroup = (typeof optionGroups)[number];
 
 /** The same options, under a heading of help. */
 export function grouped<O extends Options>(group: OptionGroup, options: O): O {
-  const entries = Object.entries(options).map(([key, option]) => [key, { ...option, group }] as const);
-  return Object.fromEntries(entries) as unknown as O;
+  const named: Record<string, Option> = {};
+  for (const [key, option] of Object.entries(options)) named[key] = { ...option, group };
+  return named as unknown as O;
 }
 
 export type Options = Readonly<Record<string, Option>>;

@@ -5,10 +5,13 @@ import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 
 /** All of `text`, at once: the process may exit right after. A reader that has gone (`| head`) is no fault of ours. */
 function writeAll(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
-  for (let done = 0; done < bytes.length; ) {
+  const size = Buffer.byteLength(text);
+  // One call writes nearly every text, and then no bytes have to be made of it.
+  let bytes: Buffer | undefined;
+  for (let done = 0; done < size; ) {
     try {
-      done += writeSync(fd, bytes, done);
+      if (done > 0) bytes ??= Buffer.from(text);
+      done += bytes === undefined ? writeSync(fd, text) : writeSync(fd, bytes, done);
     } catch (error) {
       if (isErrno(error, "EPIPE", "EBADF")) return;
       if (!isErrno(error, "EAGAIN", "EINTR")) throw error;

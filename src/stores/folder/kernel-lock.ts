@@ -232,7 +232,7 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
   const own = fstatSync(fd, { bigint: true });
   const previous: RecordReading = created ? { kind: "none" } : recordOfLockFile(path, own, bytes());
   // Should this claim come to nothing, its file must not look like one that was emptied.
-  if (created && own.size === 0n && mayBeHeldUnseen(dirname(path))) writeWhole(fd, path, unwritten);
+  if (created && own.size === 0n && mayBeHeldUnseen(dirname(path))) writeWhole(fd, path, Buffer.from(unwritten));
   return {
     path,
     excludes: true,

@@ -64,7 +64,7 @@ export function recordOfLockFile(path: string, stats: BigIntStats, bytes: Uint8A
 }
 
 /** What a lock file of ours holds until its first record, where it might be taken for an emptied one. */
-export const unwritten = Buffer.from("\n");
+export const unwritten = "\n";
 
 const clockGrainNs = 1_000_000n;
 type Times = Pick<BigIntStats, "birthtimeNs" | "mtimeNs" | "ctimeNs">;

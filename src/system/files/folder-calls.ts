@@ -1,5 +1,5 @@
 import { type Dirent, readdirSync } from "node:fs";
-import { lstat, readdir, readlink } from "node:fs/promises";
+import { lazily } from "../../model/lazily.ts";
 import { isErrno } from "../libc/errno.ts";
 import { inLanes } from "../map-concurrent.ts";
 import { entriesHolding } from "./entries-holding.ts";
@@ -15,6 +15,9 @@ import {
 } from "./look-into.ts";
 import { mountOf } from "./mounts.ts";
 import { allowManyCalls, mostCalls } from "./thread-pool.ts";
+
+/** Loaded for a walk over a network: no other call should pay for it. */
+const calls = lazily(() => import("node:fs/promises"));
 
 type Now<T> = T | Promise<T>;
 
@@ -58,14 +61,14 @@ const manyAtOnce: FolderCalls = {
   lanes: mostCalls,
   kindAt: kindAsked,
   subfolders: async (path) => {
-    const entries = await readdir(path, { withFileTypes: true });
+    const entries = await (await calls()).readdir(path, { withFileTypes: true });
     const kinds = await inLanes(entries, mostCalls, (entry) =>
       isTypeless(entry) ? kindAsked(`${path}/${entry.name}`) : kindOf(entry),
     );
     return byKind(entries, kinds);
   },
   holding: async (path, wanted) => {
-    const entries = await readdir(path, { withFileTypes: true });
+    const entries = await (await calls()).readdir(path, { withFileTypes: true });
     const links = entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => name);
     const found: Collected = { names: [], links, closed: [] };
     const tail = [...wanted.within, wanted.file].join("/");
@@ -80,7 +83,7 @@ const manyAtOnce: FolderCalls = {
 /** One call: EINVAL says that it is there, and no link (readlink(2)). */
 async function mayHave(path: string): Promise<boolean> {
   try {
-    await readlink(path);
+    await (await calls()).readlink(path);
     return true;
   } catch (error) {
     return !isErrno(error, "ENOENT", "ENOTDIR");
@@ -89,7 +92,7 @@ async function mayHave(path: string): Promise<boolean> {
 
 async function kindAsked(path: string): Promise<EntryKind> {
   try {
-    return kindOf(await lstat(path));
+    return kindOf(await (await calls()).lstat(path));
   } catch (error) {
     if (isErrno(error, "ENOENT")) return null;
     throw error;

@@ -1,11 +1,12 @@
 import { constants } from "node:os";
 import { EnvironmentError, TrainlockError } from "../../model/errors.ts";
+import { lazily } from "../../model/lazily.ts";
 
-const nameOfNumber = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+const nameOfNumber = lazily(() => new Map(Object.entries(constants.errno).map(([name, number]) => [number, name])));
 
 /** `ENOLCK` for 37, and so on. */
 export function errnoName(errno: number): string {
-  return nameOfNumber.get(errno) ?? (errno === 524 ? "ENOTSUPP" : `errno ${errno}`);
+  return nameOfNumber().get(errno) ?? (errno === 524 ? "ENOTSUPP" : `errno ${errno}`);
 }
 
 /** The errno name of an exception of node:fs, or undefined for any other exception. */
