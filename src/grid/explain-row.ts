@@ -1,8 +1,10 @@
+import { messageOf } from "../model/errors.ts";
 import { type OwnerRecord, spelledJobId } from "../model/owner-record.ts";
 import type { RunEnds } from "../model/run-ends.ts";
 import { shellWord } from "../model/shell-word.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { logsIn, type RunLog } from "../run/run-logs.ts";
+import { whatIsMissing } from "../run/what-is-missing.ts";
 import type { Layout } from "../site/layout.ts";
 import { isReleased } from "../stores/claim-record.ts";
 import { earlierRuns, lastRunRecord, storeBeforeFiles } from "../stores/earlier-runs.ts";
@@ -65,7 +67,7 @@ export async function explainRow(
     row,
     kernelLock,
     rule,
-    because: reasons(row, rule, maxAttempts),
+    because: reasons(row, await undone(row, rule), maxAttempts),
     lastRun: record === null ? null : lastRunOf(record, ends),
     logs: logsIn(weightsDir),
     change: changes(row, rule),
@@ -88,7 +90,7 @@ function lastRunOf(record: OwnerRecord, ends: RunEnds): LastRun {
 
 function reasons(
   { state, lock, doneBy, reason, ends, queued }: PlannedRow,
-  rule: DoneRule,
+  undone: string,
   maxAttempts: number,
 ): string[] {
   const of =
@@ -111,19 +113,23 @@ function reasons(
     case "failed":
       return [
         `failed runs since the last one that was done: ${ends.attempts}; no more than ${maxAttempts} are tried (max_attempts)`,
+        ...(ends.lastExit === 0 ? [`the last one ended with exit code 0; ${undone}`] : []),
       ];
     case "stale":
-      return [...verdict, undone(rule)];
+      return [...verdict, undone];
     case "free":
-      return ["no lock is left", undone(rule)];
+      return ["no lock is left", undone];
   }
 }
 
-function undone(rule: DoneRule): string {
+/** Of a row that is not done. */
+async function undone({ weightsDir }: PlannedRow, rule: DoneRule): Promise<string> {
   if (!asksAnything(rule)) return "no done rule says when it is trained";
-  const { patterns, file, smallestBytes } = rule;
-  const names = [...patterns.map((pattern) => `${pattern} (${smallestBytes} bytes or more)`), ...(file ? [file] : [])];
-  return `the done rule does not hold: there is no ${names.join(" and no ")}`;
+  try {
+    return `the done rule does not hold: ${await whatIsMissing(weightsDir, rule)}`;
+  } catch (error) {
+    return `what the done rule asks for cannot be looked at: ${messageOf(error)}`;
+  }
 }
 
 function changes({ state, configuration, doneBy, lock, queued }: PlannedRow, rule: DoneRule): string[] {

@@ -7,10 +7,11 @@ import { writeDoneFile } from "./done-file.ts";
 import { findCheckpoint } from "./find-done.ts";
 import { type FolderMark, hasChangedSince, markFolder } from "./folder-changes.ts";
 import type { RunRequest } from "./run-request.ts";
+import { whatIsMissing } from "./what-is-missing.ts";
 
 /**
- * Writes the done file of the rule in force after a command has ended with 0, unless it has shown nothing for it: an old script
- * that finds itself locked out ends with 0, too.
+ * After a command has ended with 0: says what the rule in force lacks, or writes its done file. An old script that finds itself
+ * locked out ends with 0, too.
  */
 export class DoneNote {
   readonly #request: RunRequest;
@@ -26,17 +27,15 @@ export class DoneNote {
     this.#lock = lock;
     this.#weightsDir = weightsDir;
     this.#startedAt = startedAt;
-    this.#mark = this.#isWanted && request.done.patterns.length === 0 ? marked(weightsDir) : null;
-  }
-
-  get #isWanted(): boolean {
-    return this.#request.leads && this.#request.done.file !== null;
+    const { leads, done } = request;
+    this.#mark = leads && done.file !== null && done.patterns.length === 0 ? marked(weightsDir) : null;
   }
 
   /** `stopSignal`: passed on to the command while it ran. */
   async write(stopSignal: NodeJS.Signals | null): Promise<void> {
-    const { layout, argv, configuration, done, tell } = this.#request;
-    if (!this.#isWanted || done.file === null || this.#lock.lost.aborted) return;
+    const { layout, argv, configuration, done, leads, tell } = this.#request;
+    if (!leads || this.#lock.lost.aborted) return;
+    if (done.file === null) return await this.#sayWhatIsMissing(stopSignal);
     try {
       const missing = await this.#whatIsMissing(stopSignal);
       if (missing !== null) {
@@ -58,6 +57,18 @@ export class DoneNote {
     }
   }
 
+  /** A worker says it by itself, and after a signal nobody expects a checkpoint. */
+  async #sayWhatIsMissing(stopSignal: NodeJS.Signals | null): Promise<void> {
+    const { done, settledBy, tell } = this.#request;
+    if (done.patterns.length === 0 || settledBy !== undefined || stopSignal !== null) return;
+    try {
+      const missing = await this.#whatIsMissing(stopSignal);
+      if (missing !== null) tell.warning(`${missing}; this run counts as failed`);
+    } catch (error) {
+      tell.warning(`whether it is done cannot be looked at: ${messageOf(error)}`);
+    }
+  }
+
   /** Why exit code 0 is not enough, in words; null: it is. */
   async #whatIsMissing(stopSignal: NodeJS.Signals | null): Promise<string | null> {
     const { layout, configuration, done } = this.#request;
@@ -65,7 +76,7 @@ export class DoneNote {
       const found = await findCheckpoint(layout, configuration, done);
       if (found.kind === "done") return null;
       if (found.kind === "another's") return messageOf(found.error);
-      return `the command ended with 0 without its checkpoint (${done.patterns.join(", ")})`;
+      return `the command ended with 0 without its checkpoint (${await whatIsMissing(this.#weightsDir, done)})`;
     }
     const way = "name its checkpoint by `when:` or --done-when";
     if (stopSignal !== null) return `the command ended with 0 after ${stopSignal}: ${way}`;

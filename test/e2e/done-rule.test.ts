@@ -244,11 +244,27 @@ describe("the done file", () => {
     const without = await run(of, ...both, ...trains("other.pth"));
     expect(without.exitCode).toBe(0);
     expect(without.stderr).toMatch(
-      /ended with 0 without its checkpoint \(final\.pth\); trained\.json is not written\n$/,
+      /ended with 0 without its checkpoint \(nothing in its weights dir matches final\.pth\); trained\.json is not written\n$/,
     );
     expect(await run(of, ...both, ...trains("final.pth"))).toMatchObject({ exitCode: 0, stderr: "" });
     const content = JSON.parse(await readFile(join(of.weightsDir, "trained.json"), "utf8"));
     expect(content).toMatchObject({ when: ["final.pth"], configuration: { strategy: of.strategy, stage: null } });
+  });
+
+  test("without a done file, too, a line says what exit code 0 lacks; `why` says it later", async () => {
+    const of = await scene();
+    const when = ["--done-when", "final.pth"];
+    const nothing = await run(of, ...when, "--", "true");
+    expect(nothing).toMatchObject({ exitCode: 0 });
+    expect(nothing.stderr).toBe(
+      "trainlock: the command ended with 0 without its checkpoint (nothing in its weights dir matches final.pth); " +
+        "this run counts as failed\n",
+    );
+    const small = "final.pth has 3 bytes, fewer than the 1024 of --done-min-size";
+    const short = await run(of, ...when, "--", "sh", "-c", 'echo ab >"$TRAINLOCK_WEIGHTS_DIR/final.pth"');
+    expect(short.stderr).toContain(`without its checkpoint (${small})`);
+    const why = await trainlock(["why", of.weightsDir, "--root", of.root, ...when]);
+    expect(why.stdout).toContain(`the last one ended with exit code 0; the done rule does not hold: ${small}\n`);
   });
 
   test("counts by itself, and where `when` has changed only with what that names", async () => {

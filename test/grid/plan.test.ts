@@ -156,8 +156,8 @@ test("a row whose attempts are used up is failed, with their number and the last
   expect(states).toMatchObject({ twice: "failed", late: "done" });
   const call = ["plan", join(root, "grid.yaml"), "--root", root, "--scheduler", "none", ...done];
   const text = (await trainlock(call)).stdout;
-  expect(text).toMatch(/^failed +once\S+ +1 failed attempt \(last exit 3\)$/m);
-  expect(text).toMatch(/^failed +twice\S+ +2 failed attempts \(last exit 4\)$/m);
+  expect(text).toMatch(/^failed +once\S+ +exit 3; 1 failed attempt$/m);
+  expect(text).toMatch(/^failed +twice\S+ +exit 4; 2 failed attempts$/m);
   expect(text).toMatch(/^done +late\S+ +final.pth \(last exit 1\)$/m);
   expect(text).toMatch(/1 done, 2 failed/);
   // Another stage with the same weights dir has not failed.

@@ -72,7 +72,7 @@ test("why says the state, what is behind it and what would change it; plan and i
     dead: /is STALE.*dead .*the next run takes the lock over: trainlock run --strategy dead/s,
     odd: /is UNKNOWN.*trainlock clear --strategy odd --dataset D --model m --force --no-dry-run/s,
     broken: /generation 1,.*exit 7, failed.*trainlock-logs\/1\.log\n {4}first\n {4}no memory\n.*--retry-failed/s,
-    new: /there is no final\.pth.*none is recorded.*a run: trainlock run --strategy new/s,
+    new: /nothing in its weights dir matches final\.pth.*none is recorded.*a run: trainlock run --strategy new/s,
     waits: /needs .*\/inputs, which is not there/,
   };
   for (const { name, state } of rows) {

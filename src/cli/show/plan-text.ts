@@ -97,7 +97,7 @@ export function detailOf(row: PlannedRow, nowMs: number): string {
     case "blocked":
       return printable(row.reason ?? "");
     case "failed":
-      return `${row.ends.attempts} failed ${row.ends.attempts === 1 ? "attempt" : "attempts"}${row.ends.lastExit === 0 ? " (last exit 0, and not done)" : lastExitOf(row)}`;
+      return failureOf(row);
     case "stale":
       return [printable(afterDash(row.lock?.verdict.label ?? "")), progressOf(row)]
         .filter((text) => text !== "")
@@ -110,6 +110,12 @@ export function detailOf(row: PlannedRow, nowMs: number): string {
 
 function lastExitOf({ ends: { lastExit } }: PlannedRow): string {
   return lastExit === null || lastExit === 0 ? "" : ` (last exit ${lastExit})`;
+}
+
+/** The reason first: the end may be cut. */
+function failureOf({ ends: { attempts, lastExit } }: PlannedRow): string {
+  const why = lastExit === null ? "" : lastExit === 0 ? "exit 0, but not done; " : `exit ${lastExit}; `;
+  return `${why}${attempts} failed ${attempts === 1 ? "attempt" : "attempts"}`;
 }
 
 function interruptionsOf({ ends: { interruptions } }: PlannedRow): string {
