@@ -3,10 +3,18 @@ import { isGeneration } from "./generation.ts";
 import { isNewer, largestRecordBytes, type RecordReading, type UnknownSection } from "./owner-record.ts";
 import { ownerRecord } from "./owner-record-fields.ts";
 
+/** A claim reads the same record several times: in its lock file, beside its marker, before a change and after it. */
+let last: { readonly json: string; readonly reading: RecordReading } | undefined;
+
 /** Reads what a lock file or marker record holds. Never throws, whatever the bytes are. */
 export function parseOwnerRecord(bytes: Uint8Array): RecordReading {
   if (bytes.length > largestRecordBytes) return { kind: "unreadable", reason: `more than ${largestRecordBytes} bytes` };
   const json = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  if (last?.json !== json) last = { json, reading: readingOf(json) };
+  return last.reading;
+}
+
+function readingOf(json: string): RecordReading {
   if (json.trim() === "") return { kind: "none" };
   let parsed: unknown;
   try {
