@@ -31,10 +31,12 @@ export function freshMountTable(): readonly MountEntry[] {
 
 /** Reads the text of a mountinfo file; lines that are none are left out. */
 export function parseMountInfo(text: string): MountEntry[] {
-  return text.split("\n").flatMap((line) => {
+  const entries: MountEntry[] = [];
+  for (const line of text.split("\n")) {
     const entry = parseLine(line);
-    return entry === null ? [] : [entry];
-  });
+    if (entry !== null) entries.push(entry);
+  }
+  return entries;
 }
 
 function parseLine(line: string): MountEntry | null {
@@ -44,13 +46,16 @@ function parseLine(line: string): MountEntry | null {
   const [mountId, , device, root, mountPoint, mountOptions] = line.slice(0, separator).split(" ");
   const [fileSystem, source, superOptions] = line.slice(separator + 3).split(" ");
   if (device === undefined || root === undefined || mountPoint === undefined || !fileSystem) return null;
-  const options = `${mountOptions ?? ""},${superOptions ?? ""}`.split(",").filter((option) => option !== "");
   return {
     mountId: Number(mountId),
     device,
     root: unescaped(root),
     mountPoint: unescaped(mountPoint),
-    options: [...new Set(options.map(unescaped))],
+    // Asked of one mount in a hundred.
+    get options() {
+      const options = `${mountOptions ?? ""},${superOptions ?? ""}`.split(",").filter((option) => option !== "");
+      return [...new Set(options.map(unescaped))];
+    },
     fileSystem,
     source: unescaped(source ?? ""),
   };
@@ -58,6 +63,7 @@ function parseLine(line: string): MountEntry | null {
 
 /** Space, tab, newline, backslash and '#' arrive as three octal digits. */
 function unescaped(field: string): string {
+  if (!field.includes("\\")) return field;
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
