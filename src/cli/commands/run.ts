@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import "../bun-ffi.ts";
 import { openEventLog } from "../../history/event-log.ts";
 import { livingText, skipHolderText } from "../../listing/holder-text.ts";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";

@@ -1,0 +1,4 @@
+import * as ffi from "bun:ffi";
+import { provideBunFfi } from "../system/libc/libc-bun.ts";
+
+provideBunFfi(ffi);
