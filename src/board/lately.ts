@@ -11,6 +11,8 @@ export interface Lately {
   readonly duplicates: number;
   /** The last runs that ended, the newest first. */
   readonly runs: readonly EndedRun[];
+  /** What of the history could not be read, with the reason. */
+  readonly unreadable: ReadonlyMap<string, string>;
 }
 
 interface EndedRun {
@@ -27,12 +29,13 @@ const mostRuns = 10;
 
 /** Reads the history of the last days: who held what, and how many were turned away. */
 export async function readLately(lockDir: string, nowMs: number): Promise<Lately> {
-  const { runs, refusals } = readRuns(lockDir, { sinceMs: nowMs - days * 86_400_000, commands: false });
+  const { runs, refusals, unreadable } = readRuns(lockDir, { sinceMs: nowMs - days * 86_400_000, commands: false });
   const ended = runs.flatMap((run) => (run.endedMs === null ? [] : [{ ...run, endedMs: run.endedMs }]));
   const last = ended.sort((a, b) => b.endedMs - a.endedMs).slice(0, mostRuns);
   const users = await lookUpUsers([...new Set(last.map(({ uid }) => uid))], []);
   return {
     duplicates: savedHours(runs, refusals).duplicates,
+    unreadable,
     runs: last.map(({ name, state, uid, host, endedMs, seconds }) => {
       const who = `${users.nameOf(uid) ?? `uid ${uid}`}${host === null ? "" : ` on ${host}`}`;
       return { name, state, who, endedMs, seconds };

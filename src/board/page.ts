@@ -42,7 +42,7 @@ export function pageHtml(snapshot: Snapshot, view: View, settings: PageSettings)
   return `<!doctype html>
 <html lang=en${attributes}>
 <head><meta charset=utf-8>
-<title>${stuck === 0 ? "" : `${stuck} stuck, `}${counts.running} running: ${escapeHtml(title)}</title>
+<title>${snapshot.isMade ? "" : "no overview, "}${stuck === 0 ? "" : `${stuck} stuck, `}${counts.running} running: ${escapeHtml(title)}</title>
 <meta name=viewport content="width=device-width, initial-scale=1"><meta name=color-scheme content="light dark">
 <meta name=robots content=noindex><link rel=icon href="data:,">${head}</head>
 <body>
@@ -53,12 +53,12 @@ export function pageHtml(snapshot: Snapshot, view: View, settings: PageSettings)
 <main>
 <section id=summary aria-label="Counts">${summaryHtml(snapshot, view, standard)}</section>
 ${findHtml(view, names, standard, settings.canChoose)}
-<section id=stuck tabindex=-1 aria-label="Needs attention">${stuckHtml(rows, atMs)}</section>
-<section id=running aria-label="Running">${runningHtml(rows, view, address, atMs)}</section>
+<section id=stuck tabindex=-1 aria-label="Needs attention">${stuckHtml(rows, atMs, snapshot)}</section>
+<section id=running aria-label="Running">${runningHtml(rows, view, address, snapshot)}</section>
 <section id=lately aria-label="Lately">${latelyHtml(snapshot.lately, atMs)}</section>
 <section id=matrix aria-label="Matrix"><h2>Matrix</h2>
 <div class=tables>${matrixHtml(inGridOrder(snapshot, rows), names, view, atMs)}</div></section>
-<section id=rest aria-label="Everything else">${restHtml(rows, address)}</section>
+<section id=rest aria-label="Everything else">${restHtml(rows, address, snapshot)}</section>
 </main>
 <footer><dl>${rowStates.map((state) => `<div class=${stateClass[state]}><dt>${state}<dd>${stateMeaning[state]}</div>`).join("")}</dl>
 <p>Nothing can be changed here: commands are there to be copied.</p></footer>
@@ -74,7 +74,7 @@ function inGridOrder(snapshot: Snapshot, rows: ReturnType<typeof rowsInView>) {
 
 const barOrder: readonly RowState[] = ["done", "running", "queued", "stale", "unknown", "failed", "blocked", "free"];
 
-function summaryHtml({ counts, rows, next, problems }: Snapshot, view: View, standard: View): string {
+function summaryHtml({ counts, rows, next, problems, isMade }: Snapshot, view: View, standard: View): string {
   const total = rows.length;
   let x = 0;
   const parts = barOrder.map((state) => {
@@ -95,6 +95,7 @@ function summaryHtml({ counts, rows, next, problems }: Snapshot, view: View, sta
   });
   const percent = total === 0 ? 0 : Math.floor((100 * counts.done) / total);
   const faults = problems.map((text) => `<p class=problem role=alert>${escapeHtml(text)}</p>`).join("");
+  if (!isMade) return `<p class="big none" role=alert><b>No overview could be made.</b></p>${faults}`;
   const command = next === null ? "" : `<p class=next>Next: <code>${escapeHtml(next)}</code></p>`;
   return (
     `${faults}<p class=big><b>${counts.done}</b> of <b>${total}</b> done <span>${percent} %</span></p>` +

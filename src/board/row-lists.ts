@@ -1,6 +1,7 @@
 import { quietMs } from "../progress/progress.ts";
 import { type BoardRow, percentOf, stuckStates } from "./board-row.ts";
 import { escapeHtml, nameHtml } from "./html.ts";
+import type { Snapshot } from "./snapshot.ts";
 import { stateClass } from "./state-words.ts";
 import { ageHtml, clockText } from "./times.ts";
 import type { SortKey, View } from "./view.ts";
@@ -8,10 +9,18 @@ import type { SortKey, View } from "./view.ts";
 /** More cards than these nobody reads; the others are counted. */
 const mostCards = 100;
 
+type Seen = Pick<Snapshot, "isMade" | "problems">;
+
+/** That nothing was found is said of what could be looked at alone. */
+function noneHtml(none: string, { isMade, problems }: Seen): string {
+  if (!isMade) return "<p>Not known.</p>";
+  return problems.length === 0 ? `<p class=calm>${none}.</p>` : `<p>${none} in what could be looked at.</p>`;
+}
+
 /** What somebody has to look at: who has it, why it is called so, and what to type. */
-export function stuckHtml(rows: readonly BoardRow[], nowMs: number): string {
+export function stuckHtml(rows: readonly BoardRow[], nowMs: number, seen: Seen): string {
   const stuck = rows.filter(({ state }) => stuckStates.includes(state));
-  if (stuck.length === 0) return "<h2>Needs attention</h2>\n<p class=calm>Nothing is stuck.</p>";
+  if (stuck.length === 0) return `<h2>Needs attention</h2>\n${noneHtml("Nothing is stuck", seen)}`;
   const cards = stuck.slice(0, mostCards).map((row) => cardHtml(row, nowMs));
   const more = stuck.length > mostCards ? `<p>And ${stuck.length - mostCards} more: filter to see them.</p>` : "";
   return `<h2>Needs attention <span class=n>${stuck.length}</span></h2>\n<ul class=cards>${cards.join("\n")}</ul>${more}`;
@@ -56,11 +65,11 @@ export function runningHtml(
   rows: readonly BoardRow[],
   view: View,
   address: (sort: SortKey) => string,
-  nowMs: number,
+  { atMs: nowMs, ...seen }: Pick<Snapshot, "atMs" | keyof Seen>,
 ): string {
   const running = rows.filter(({ state }) => state === "running");
   const title = `<h2 id=running-title>Running <span class=n>${running.length}</span></h2>`;
-  if (running.length === 0) return `${title}\n<p class=calm>Nobody trains anything here.</p>`;
+  if (running.length === 0) return `${title}\n${noneHtml("Nobody trains anything", seen)}`;
   const head = heads
     .map(([key, text]) => {
       const sorted = view.sort === key ? " aria-sort=ascending" : "";
@@ -98,10 +107,10 @@ function signHtml(signMs: number | null, nowMs: number): string {
 }
 
 /** All others, a line each: what is queued, blocked, free and done. */
-export function restHtml(rows: readonly BoardRow[], address: (sort: SortKey) => string): string {
+export function restHtml(rows: readonly BoardRow[], address: (sort: SortKey) => string, seen: Seen): string {
   const rest = rows.filter(({ state }) => state !== "running" && !stuckStates.includes(state));
   const title = `<h2 id=rest-title>Everything else <span class=n>${rest.length}</span></h2>`;
-  if (rest.length === 0) return `${title}\n<p class=calm>There is nothing else.</p>`;
+  if (rest.length === 0) return `${title}\n${noneHtml("There is nothing else", seen)}`;
   const lines = rest.map(
     ({ state, name, why }) =>
       `<tr class=${stateClass[state]}><td>${state}<td>${escapeHtml(name)}<td>${escapeHtml(why)}`,

@@ -8,6 +8,8 @@ import type { Lately } from "./lately.ts";
 /** What one scan found, as all viewers see it. */
 export interface Snapshot {
   readonly plan: Plan;
+  /** False: no rows could be read until now. That none are shown says nothing. */
+  readonly isMade: boolean;
   readonly rows: readonly BoardRow[];
   readonly counts: Readonly<Record<RowState, number>>;
   /** The names of the fields, in the order of each row's `fields`. */
@@ -24,6 +26,7 @@ export interface Snapshot {
 
 export interface Scan {
   readonly plan: Plan;
+  readonly isMade: boolean;
   readonly names: readonly string[];
   readonly problems: readonly string[];
   readonly lately: Lately;
@@ -31,14 +34,15 @@ export interface Scan {
   readonly tookMs: number;
 }
 
-export function makeSnapshot({ plan, names, problems, lately, atMs, tookMs }: Scan): Snapshot {
+export function makeSnapshot({ plan, isMade, names, problems, lately, atMs, tookMs }: Scan): Snapshot {
   const rows = plan.rows.map((row, index) => boardRow(row, index, names));
   const hash = createHash("sha256");
   for (const { name, state, who, where, sinceMs, step, of, why, evidence } of rows)
     hash.update(JSON.stringify([name, state, who, where, sinceMs, step, of, why, evidence]));
-  hash.update(JSON.stringify([problems, lately]));
+  hash.update(JSON.stringify([isMade, problems, lately]));
   return {
     plan,
+    isMade,
     rows,
     counts: plan.counts,
     names,

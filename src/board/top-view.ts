@@ -147,9 +147,10 @@ function problemText(snapshot: Snapshot | null): string | null {
 
 const countOrder = ["running", "stale", "unknown", "failed", "queued", "blocked", "free"] as const;
 
-function headText({ counts, rows, atMs }: Snapshot, title: string, columns: number): string {
+function headText({ counts, rows, atMs, isMade }: Snapshot, title: string, columns: number): string {
   const parts = countOrder.flatMap((state) => (counts[state] === 0 ? [] : [`${counts[state]} ${state}`]));
-  const left = `${printable(title)}: ${[`${counts.done}/${rows.length} done`, ...parts].join(", ")}`;
+  const found = isMade ? [`${counts.done}/${rows.length} done`, ...parts].join(", ") : "no overview could be made";
+  const left = `${printable(title)}: ${found}`;
   const right = ` ${localTime(atMs).slice(0, 5)}`;
   return columns === 0 ? left + right : cut(left, columns - right.length).padEnd(columns - right.length) + right;
 }

@@ -1,6 +1,6 @@
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../model/errors.ts";
 import { printable } from "../model/printable.ts";
-import { errnoOf } from "../system/libc/errno.ts";
+import { errnoOf, unexpectedSystemError } from "../system/libc/errno.ts";
 import { endProcess } from "../system/processes/end-process.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
 import type { Command } from "./command.ts";
@@ -70,7 +70,8 @@ function unknownCommand(name: string): UsageError {
 }
 
 /** The one place that turns an error into a message and an exit code. */
-function exitCodeFor(error: unknown, asJson: boolean): number {
+function exitCodeFor(thrown: unknown, asJson: boolean): number {
+  const error = unexpectedSystemError(thrown) ?? thrown;
   if (asJson && !hasResult()) printJson(errorJson(error));
   if (error instanceof TrainlockError) {
     say(`trainlock: ${printable(error.message)}`);

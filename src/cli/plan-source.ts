@@ -1,12 +1,13 @@
 import { statSync } from "node:fs";
 import type { RemoteOptions } from "../evidence/remote/options.ts";
-import { markQueued, waitingSubmissions } from "../grid/covered-rows.ts";
+import { markMaybeQueued, markQueued, waitingSubmissions } from "../grid/covered-rows.ts";
 import { FieldReader } from "../grid/fields.ts";
 import type { Grid, Row } from "../grid/grid.ts";
 import { knownRows } from "../grid/known-rows.ts";
 import { type Plan, planRows } from "../grid/plan.ts";
 import { gridSource, readGrid } from "../grid/read-grid.ts";
 import { type Selection, selectRows } from "../grid/selection.ts";
+import { EnvironmentError } from "../model/errors.ts";
 import { ProgressReader } from "../progress/progress-reader.ts";
 import type { DoneRule } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
@@ -94,11 +95,19 @@ export function openPlanSource(
       const { scheduler, timeouts } = layout.site;
       const [plan, waiting] = await Promise.all([
         planRows(request),
-        waitingSubmissions(layout.lockDir, given.scheduler ?? scheduler, timeouts.schedulerMs),
+        waitingSubmissions(layout.lockDir, given.scheduler ?? scheduler, timeouts.schedulerMs).catch(unreadableOne),
       ]);
-      return markQueued(plan, request, waiting);
+      return waiting instanceof EnvironmentError
+        ? markMaybeQueued(plan, waiting.message)
+        : markQueued(plan, request, waiting);
     },
   };
+}
+
+/** A folder of submissions that is closed to this user keeps no other row from being shown. */
+function unreadableOne(error: unknown): EnvironmentError {
+  if (error instanceof EnvironmentError) return error;
+  throw error;
 }
 
 /** Tells one content of a file from the next; null where it cannot be known. */

@@ -4,7 +4,7 @@ import type { RemoteOptions } from "../evidence/remote/options.ts";
 import type { Plan } from "../grid/plan.ts";
 import { countStates } from "../grid/row-state.ts";
 import { messageOf, TrainlockError } from "../model/errors.ts";
-import { errnoOf } from "../system/libc/errno.ts";
+import { errnoOf, unexpectedSystemError } from "../system/libc/errno.ts";
 import type { PlanSource, RowsInForce } from "./plan-source.ts";
 
 /** How whoever looks again and again asks others, and what that took since it was last taken, milliseconds. */
@@ -42,8 +42,11 @@ const nothing: Plan = { rows: [], counts: countStates([]) };
  * grid that somebody is just editing, or a file server that is away, ends no page.
  */
 export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
-  let last: { rows: RowsInForce | null; plan: Plan } = { rows: null, plan: nothing };
-  let lately: { readonly found: Lately; readonly dueMs: number } = { found: { duplicates: 0, runs: [] }, dueMs: 0 };
+  let last: { rows: RowsInForce | null; plan: Plan; isMade: boolean } = { rows: null, plan: nothing, isMade: false };
+  let lately: { readonly found: Lately; readonly dueMs: number } = {
+    found: { duplicates: 0, runs: [], unreadable: new Map() },
+    dueMs: 0,
+  };
   const readHistory = async (nowMs: number, problems: string[]): Promise<Lately> => {
     if (nowMs < lately.dueMs) return lately.found;
     const found = await readLately(source.layout.lockDir, nowMs).catch((error: unknown) => {
@@ -55,7 +58,7 @@ export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
   };
   const attempt = async (problems: string[]): Promise<Plan> => {
     const rows = await source.rows().catch((error: unknown) => {
-      problems.push(`${inWords(error)}: the rows read before are shown`);
+      problems.push(`${inWords(error)}${last.rows === null ? "" : ": the rows read before are shown"}`);
       return last.rows;
     });
     if (rows === null) return last.plan;
@@ -64,7 +67,7 @@ export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
     if (link !== undefined)
       problems.push(`links are not followed where folders belong: ${rows.links.length}, such as ${link}`);
     const plan = await source.look(rows);
-    last = { rows, plan };
+    last = { rows, plan, isMade: true };
     return plan;
   };
   return async () => {
@@ -72,12 +75,15 @@ export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
     const startedMs = performance.now();
     const problems: string[] = [];
     const plan = await attempt(problems).catch((error: unknown) => {
-      problems.push(`${inWords(error)}: nothing new is known`);
+      problems.push(`${inWords(error)}${last.isMade ? ": nothing new is known" : ""}`);
       return last.plan;
     });
     const found = await readHistory(atMs, problems);
+    for (const [path, why] of found.unreadable)
+      problems.push(`the history is not complete: cannot read ${path}: ${why}`);
     return makeSnapshot({
       plan,
+      isMade: last.isMade,
       names: source.reader.names,
       problems,
       lately: found,
@@ -89,6 +95,7 @@ export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
 
 /** A defect is not hidden on a page. */
 function inWords(error: unknown): string {
-  if (error instanceof TrainlockError || errnoOf(error) !== undefined) return messageOf(error);
+  if (error instanceof TrainlockError || errnoOf(error) !== undefined)
+    return messageOf(unexpectedSystemError(error) ?? error);
   throw error;
 }

@@ -97,6 +97,14 @@ export async function markQueued(
   return { rows, counts: countStates(rows.map(({ state }) => state)) };
 }
 
+/** The plan where the submissions cannot be read: a row that could be trained may be queued. */
+export function markMaybeQueued(plan: Plan, why: string): Plan {
+  const rows = plan.rows.map(
+    (row): PlannedRow => (isTrainable(row) ? { ...row, state: "unknown", reason: `it may be queued: ${why}` } : row),
+  );
+  return { rows, counts: countStates(rows.map(({ state }) => state)) };
+}
+
 /** The rows of a submission's list with their states; those that the plan does not have are looked at, too. */
 async function rowsOfList(
   request: PlanRequest,

@@ -50,7 +50,10 @@ export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, 
     } catch (error) {
       if (isErrno(error, "ENOENT", "ENOTDIR")) continue;
       if (errnoOf(error) === undefined && !(error instanceof TrainlockError)) throw error;
-      onUnreadable(folder, errnoOf(error) ?? messageOf(error));
+      // Whoever may not look into it cannot tell that nothing is trained there: its row says so.
+      const configuration = configurationByPlace(layout, folder);
+      if (configuration !== null) byFolder.set(folder, configuration);
+      else onUnreadable(folder, errnoOf(error) ?? messageOf(error));
     }
   }
   const rows = [...byFolder].map(([folder, configuration]) => rowOf(folder, configuration));
@@ -78,9 +81,16 @@ export function configurationOfFolder(layout: Layout, folder: string): Configura
   if (byTemplate !== null) return byTemplate;
   const record = recordIn(readMarkerRecord(folder).reading);
   const recorded = record === null ? null : configurationOf(record);
-  const leadsHere = (candidate: Configuration | null) =>
-    candidate !== null && layout.weightsDir(candidate) === folder ? candidate : null;
-  return leadsHere(recorded) ?? leadsHere(configurationByNames(layout, folder));
+  if (recorded !== null && layout.weightsDir(recorded) === folder) return recorded;
+  return configurationByPlace(layout, folder);
+}
+
+/** The same of a folder that nobody here may look into. */
+function configurationByPlace(layout: Layout, folder: string): Configuration | null {
+  const byTemplate = layout.configurationOfWeightsDir(folder);
+  if (byTemplate !== null) return byTemplate;
+  const named = configurationByNames(layout, folder);
+  return named !== null && layout.weightsDir(named) === folder ? named : null;
 }
 
 /** What the default layout's names say: the model's folder ends with its ratio and auxiliary loss. */

@@ -9,7 +9,7 @@ import { beneath, boundsOf, makeBeneath } from "../system/files/open-beneath.ts"
 import type { Bounds } from "../system/files/outside-root.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { ownFile, writeByRename } from "../system/files/write-by-rename.ts";
-import { errnoOf } from "../system/libc/errno.ts";
+import { asSystemError, errnoOf } from "../system/libc/errno.ts";
 import { schedulerJob } from "../system/processes/scheduler-job.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 
@@ -79,12 +79,21 @@ function boundsOfSubmission(folder: string): Bounds {
 export function readSubmissions(lockDir: string): Submission[] {
   const top = submitFolder(lockDir);
   // Their names begin with their time: the newest count.
-  const names = (namesIn(top) ?? []).filter((name) => !name.endsWith(".out")).sort();
+  const names = (namesOfSubmissions(top) ?? []).filter((name) => !name.endsWith(".out")).sort();
   const found = names.slice(-mostSubmissions).flatMap((name) => {
     const submission = readSubmission(join(top, name));
     return submission === null ? [] : [submission];
   });
   return found.sort((a, b) => a.submittedAt - b.submittedAt);
+}
+
+/** Whoever cannot read them cannot tell which rows are queued. */
+function namesOfSubmissions(top: string): string[] | null {
+  try {
+    return namesIn(top);
+  } catch (error) {
+    throw asSystemError("read the submissions in", top, error);
+  }
 }
 
 export function readSubmission(folder: string): Submission | null {

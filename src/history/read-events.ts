@@ -3,6 +3,7 @@ import { messageOf } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
 import { namesIn } from "../system/files/names-in.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
+import { errnoOf } from "../system/libc/errno.ts";
 import { historyFolder } from "./event-file.ts";
 
 /** One event as it was found. Anybody may have written its text; its user is the file's owner. */
@@ -77,7 +78,7 @@ function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string)
   try {
     return (namesIn(folder) ?? []).sort();
   } catch (error) {
-    onUnreadable(folder, messageOf(error));
+    onUnreadable(folder, errnoOf(error) ?? messageOf(error));
     return [];
   }
 }

@@ -1,4 +1,4 @@
-import { lstatSync, statSync } from "node:fs";
+import { lstatSync, type Stats, statSync } from "node:fs";
 import { TrainlockError } from "../model/errors.ts";
 import { allowedLinkOn, linkToNowhere } from "../system/files/allowed-links.ts";
 import { foldersCalled, isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
@@ -65,13 +65,24 @@ export function weightsFoldersHolding(layout: Layout, file: string, given: WalkE
         );
         const found = [...byName.map((folder) => [folder, ...within].join("/")), ...linked];
         const holds = (folder: string) =>
-          lstatSync(`${folder}/${file}`, { throwIfNoEntry: false }) !== undefined ||
-          linkToNowhere(layout, folder) !== null;
+          holdsFile(folder, file, onUnreadable) || linkToNowhere(layout, folder) !== null;
         return [...names.filter(fitting).map((name) => [parent, name, ...within].join("/")), ...found.filter(holds)];
       }),
     );
     return holding.flat();
   });
+}
+
+/** A folder behind a link that its owner has closed is reported alone: those beside it are looked at. */
+function holdsFile(folder: string, file: string, onUnreadable: OnUnreadable): boolean {
+  try {
+    return lstatSync(`${folder}/${file}`, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    // Where no folder is, no file is.
+    if (!isErrno(error, "ENOTDIR")) onUnreadable(folder, errnoOf(error) ?? "");
+    return false;
+  }
 }
 
 async function walked(
@@ -108,12 +119,22 @@ function tellShared(found: readonly string[], followed: readonly string[], onUnr
   const first = new Map<string, string>();
   for (const folder of found) {
     if (!followed.some((link) => contains(link, folder))) continue;
-    const stats = statSync(folder, { throwIfNoEntry: false });
-    if (stats === undefined) continue;
+    const stats = statHere(folder);
+    if (stats === null) continue;
     const key = `${stats.dev} ${stats.ino}`;
     const other = first.get(key);
     if (other === undefined) first.set(key, folder);
     else onUnreadable(folder, `it is the same folder as ${other}, and two configurations would train in it`);
+  }
+}
+
+/** Null: it has vanished, or nobody here may look at it. Whoever looks into it then says so. */
+function statHere(folder: string): Stats | null {
+  try {
+    return statSync(folder);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return null;
   }
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { join, normalize, resolve } from "node:path";
-import { isErrno } from "../libc/errno.ts";
+import { asSystemError, isErrno } from "../libc/errno.ts";
 import { listedUserName } from "../processes/this-host.ts";
 import { type Bounds, outsideRoot, refusedLink } from "./outside-root.ts";
 
@@ -101,7 +101,7 @@ export function openLinked({ root }: Bounds, { path, uid, into, through }: Allow
   let reached = into;
   try {
     for (const name of through) {
-      const next = openOne(fd, name, path);
+      const next = openOne(fd, name, path, reached);
       closeSync(fd);
       fd = next;
       reached = join(reached, name);
@@ -118,12 +118,12 @@ export function openLinked({ root }: Bounds, { path, uid, into, through }: Allow
   }
 }
 
-function openOne(fd: number, name: string, link: string): number {
+function openOne(fd: number, name: string, link: string, reached: string): number {
   try {
     return openSync(`${descriptors}/${fd}/${name}`, folderFlags | constants.O_NOFOLLOW);
   } catch (error) {
     if (isErrno(error, "ENOTDIR", "ELOOP")) throw refusedLink(link, `${name} on its way is no folder, or another link`);
-    throw error;
+    throw asSystemError("follow the link", link, error, `it leads through ${reached}`);
   }
 }
 

@@ -1,7 +1,8 @@
 import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { errnoOf, systemError } from "../libc/errno.ts";
 import { randomHex } from "../random.ts";
-import { makeSharedFolder } from "./shared-permissions.ts";
+import { makeSharedFolder, ownerOf } from "./shared-permissions.ts";
 import { abandonedAfterMs } from "./write-by-rename.ts";
 
 const prefix = ".trainlock-doctor-";
@@ -19,7 +20,13 @@ export async function withScratch<T>(folder: string, use: (scratch: string) => T
 /** What is made in it then has mode and group as beside it. */
 export function makeScratch(folder: string): string {
   const scratch = join(folder, `${prefix}${randomHex(8)}`);
-  makeSharedFolder(scratch);
+  try {
+    makeSharedFolder(scratch);
+  } catch (error) {
+    // The folder is meant: each probe makes one of another name, and says the same of it.
+    const errno = errnoOf(error);
+    throw errno === undefined ? error : systemError("make a folder in", folder, errno, error, ownerOf(folder));
+  }
   return scratch;
 }
 

@@ -64,3 +64,23 @@ export function asSystemError(doing: string, path: string, error: unknown, extra
   const errno = error instanceof TrainlockError ? undefined : errnoOf(error);
   return errno === undefined ? error : systemError(doing, path, errno, error, extra);
 }
+
+const deeds: Record<string, string> = {
+  access: "look at",
+  lstat: "look at",
+  mkdir: "make the folder",
+  open: "open",
+  readlink: "look at",
+  scandir: "list",
+  stat: "look at",
+  unlink: "remove",
+};
+
+/** An exception of node:fs that nobody has expected, in our words; null: it is none, or names no path. */
+export function unexpectedSystemError(error: unknown): EnvironmentError | null {
+  const errno = errnoOf(error);
+  if (errno === undefined || !(error instanceof Error) || error instanceof TrainlockError) return null;
+  const { path, syscall } = error as { path?: unknown; syscall?: unknown };
+  if (typeof path !== "string" || typeof syscall !== "string") return null;
+  return systemError(deeds[syscall] ?? syscall, path, errno, error);
+}
