@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import type { Configuration } from "../model/configuration.ts";
+import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { fieldOf } from "../site/condition.ts";
 import type { Layout } from "../site/layout.ts";
 import type { FieldReader } from "./fields.ts";
@@ -28,10 +28,17 @@ export class NeedChecker {
         if (!this.#exists(path)) return `needs ${path}, which is not there`;
       } else {
         const needed = this.#neededRow(configuration, need.fields);
-        if (!(await this.#isDone(needed))) return `needs ${this.#reader.layout.displayName(needed)}, which is not done`;
+        if (!(await this.#isDone(needed))) return `needs ${this.#nameBeside(needed, configuration)}, which is not done`;
       }
     }
     return null;
+  }
+
+  /** Its name; all that it consists of where the row itself has that name. */
+  #nameBeside(needed: Configuration, of: Configuration): string {
+    const { layout } = this.#reader;
+    const name = layout.displayName(needed);
+    return name === layout.displayName(of) ? `${name} (${describeConfiguration(needed)})` : name;
   }
 
   #exists(path: string): boolean {

@@ -25,3 +25,8 @@ export function requireName(flag: string, value: string | undefined): string {
     hint: `${flag} names a folder: letters, digits, '-', '_', '+', '.'`,
   });
 }
+
+/** Whether a name looks like a list, a pattern or a placeholder of a grid, which no single configuration has. */
+export function looksLikeSeveral(name: string): boolean {
+  return /[,*?{}[\]"']/.test(name);
+}

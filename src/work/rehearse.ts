@@ -1,4 +1,5 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
+import { basename } from "node:path";
 import type { Row } from "../grid/grid.ts";
 import { messageOf } from "../model/errors.ts";
 import type { DoneRule } from "../run/done-rule.ts";
@@ -23,6 +24,8 @@ export async function rehearse({ layout, rows, argv, ruleOf, looker }: Rehearsal
   const [program = ""] = argv;
   if (!(program.includes("/") ? canBeStarted(program) : isOnPath(program)))
     faults.add(`the command ${program} is not found, or cannot be executed`);
+  const script = missingScript(argv);
+  if (script !== null) faults.add(`the script ${script} is not there`);
   const folderProblem = writeProblem(layout.lockDir);
   if (folderProblem !== null) faults.add(folderProblem);
   const counts = new Map<string, number>();
@@ -37,6 +40,14 @@ export async function rehearse({ layout, rows, argv, ruleOf, looker }: Rehearsal
   }
   const shown = [...counts].map(([what, number]) => `${number} ${what}`).join(", ");
   return { notes: [`${rows.length} rows: ${shown}; nothing was started`], faults: [...faults] };
+}
+
+const interpreters = /^(?:ba|da|z|k)?sh$|^python[0-9.]*$|^(?:perl|Rscript|julia|node|bun)$/;
+
+/** The script that an interpreter is given first, where no such file is there; null: it is, or that is not so plain to see. */
+function missingScript([program = "", script = ""]: readonly string[]): string | null {
+  const isPlain = interpreters.test(basename(program)) && script !== "" && !/^-|\{/.test(script);
+  return isPlain && !existsSync(script) ? script : null;
 }
 
 function folderProblemOf(layout: Layout, weightsDir: string): string | null {

@@ -110,6 +110,14 @@ test.each([["list"], ["clear"]])("%s without a root: exit code 2; with one that 
   expect(called).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringContaining(gone) });
 });
 
+test.each(["a,b", "gen_*", "{strategy}", '""'])("run says that a name like %j is taken as one name", async (name) => {
+  const root = await temporaryRoot();
+  const flags = ["--root", root, "--dataset", "d", "--model", "m"];
+  const { exitCode, stderr } = await trainlock(["run", ...flags, "--strategy", name, "--", "true"]);
+  expect(exitCode).toBe(0);
+  expect(stderr).toMatch(/^trainlock: --strategy .* is taken as one name: [^\n]+\n$/);
+});
+
 test("run without a command, or with a choice that is none: exit code 2", async () => {
   const of = configuration(await temporaryRoot());
   expect(await trainlock(["run", ...of.args])).toMatchObject({ exitCode: 2, stdout: "" });

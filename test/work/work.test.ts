@@ -238,6 +238,10 @@ test("--rehearse names what is wrong and starts nothing", async () => {
   const wrong = await site.work([...done, "--rehearse"], ["no-such-program"]);
   expect(wrong).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("no-such-program") });
   expect((await site.work([...done, "--rehearse"], [site.root])).exitCode).toBe(3);
+  const misspelt = await site.work([...done, "--rehearse"], ["bash", "trian.sh", "{model}"]);
+  expect(misspelt).toMatchObject({ exitCode: 3, stderr: "trainlock: the script trian.sh is not there\n" });
+  for (const code of [["-c", "true"], ["{strategy}.sh"]])
+    expect(await site.work([...done, "--rehearse"], ["bash", ...code])).toMatchObject({ exitCode: 0, stderr: "" });
   expect(existsSync(join(site.root, "WEIGHTS"))).toBe(false);
 });
 

@@ -2,8 +2,10 @@ import { join, resolve } from "node:path";
 import "../bun-ffi.ts";
 import { openEventLog } from "../../history/event-log.ts";
 import { livingText, skipHolderText } from "../../listing/holder-text.ts";
+import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import type { Examine } from "../../model/examine.ts";
+import { looksLikeSeveral } from "../../model/names.ts";
 import { printable } from "../../model/printable.ts";
 import { exitCodeOf, isNotFound } from "../../run/command-exit-code.ts";
 import { doneRuleFor } from "../../run/done-rule.ts";
@@ -112,6 +114,7 @@ async function runAndSettle(
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
   know({ configuration, name: layout.displayName(configuration) });
+  if (follower === undefined && !options.quiet) warnOfLists(configuration);
   const limits = await checkLockReach(layout);
   if (limits !== null && layout.store === null && !options.quiet) say(`trainlock: ${printable(limits)}`);
   const progress = showProgress(options.quiet, options.onLost === "stop");
@@ -216,6 +219,15 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
       say(`trainlock: ${printable(program)}: cannot be executed: ${errnoName(outcome.errno)}`);
       say("  give a program, or the interpreter of a script: bash FILE, python FILE; chmod +x lets a file be one");
       return exitCodes.cannotExecute;
+  }
+}
+
+function warnOfLists({ strategy, dataset, model }: Configuration): void {
+  for (const [flag, name] of Object.entries({ strategy, dataset, model })) {
+    if (!looksLikeSeveral(name)) continue;
+    say(
+      `trainlock: --${flag} ${printable(JSON.stringify(name))} is taken as one name: lists, patterns and {placeholders} are for plan, work and submit`,
+    );
   }
 }
 
