@@ -28,13 +28,13 @@ export function whyText(
   const [log] = logs;
   // What stands in another part already is left out of a screen.
   const onScreen = columns !== null;
-  const ran = lastRun === null ? ["none is recorded"] : lastRunLines(lastRun, onScreen, past.runs.length > 0);
+  const ran = lastRun === null ? ["none is recorded"] : lastRunLines(lastRun, onScreen);
   const isNamed = onScreen && because.some((line) => line.includes(kernelLock));
   const parts: [string, readonly string[]][] = [
     ["why", because],
     ["evidence", evidence],
     ["last run", ran],
-    ["history", pastLines(row.name, past)],
+    ["history", pastLines(row.name, onScreen ? withoutRun(past, lastRun?.generation ?? null) : past)],
     [`log ${log?.path ?? ""}`, log === undefined ? [] : lastLines(log.path, shownLines)],
     ["earlier logs", logs.slice(1, shownLogs).map(({ path, written }) => `${path}, until ${written}`)],
     ["where", [`weights dir ${row.weightsDir}`, ...(isNamed ? [] : [`kernel lock ${kernelLock}`])]],
@@ -49,11 +49,15 @@ function partText(title: string, lines: readonly string[], columns: number | nul
   return all.map((line) => `${wrapped(line, columns)}\n`).join("");
 }
 
-/** `inHistory`: the history says when it was, and whose. What that has is left out of a screen, and so are counts of nothing. */
+/** A screen is not told of one run twice. */
+function withoutRun(past: ShownPast, shown: number | null): ShownPast {
+  return { ...past, runs: past.runs.filter(({ generation }) => generation === null || generation !== shown) };
+}
+
+/** Counts of nothing are left out of a screen. */
 function lastRunLines(
   { generation, user, job, host, started, ended, exitCode, ends }: LastRun,
   onScreen: boolean,
-  inHistory: boolean,
 ): string[] {
   const who = [user, job === null ? null : `job ${job}`, host === null ? null : `on ${host}`].filter(
     (text) => text !== null,
@@ -67,7 +71,6 @@ function lastRunLines(
   const rest = ends.checkpoint === null ? [] : [`newest checkpoint ${ends.checkpoint}, ${ends.checkpointWritten}`];
   const said = `since the last run that was done: ${ends.attempts} failed, ${ends.interruptions} interrupted`;
   const counts = onScreen && since === 0 ? [] : [said];
-  if (onScreen && inHistory) return [...counts, ...rest];
   return [
     `generation ${generation ?? "unknown"}${who.length === 0 ? "" : `, ${who.join(" ")}`}`,
     `began ${started ?? "at an unknown time"}, ${end}`,
