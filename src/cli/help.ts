@@ -1,4 +1,5 @@
 import { type Command, type Operand, type Option, optionGroups } from "./command.ts";
+import { helpPages } from "./commands/help-pages.ts";
 import { flagsOf } from "./parse-call.ts";
 import { fill } from "./show/wrapped.ts";
 
@@ -24,6 +25,7 @@ export function commandHelp(name: string, command: Command): string {
       described.length === 0 ? [] : [`${group}:\n${rows(described, widest)}`],
     ),
     ...(notes === undefined ? [] : [wrap(notes, columns()).join("\n")]),
+    ...(Object.hasOwn(helpPages, name) ? [`More: trainlock help ${name}.md`] : []),
     helpEnd(examples, exitCodes),
   ].join("\n\n");
 }
@@ -168,6 +170,13 @@ function rows(described: readonly (readonly [string, string])[], widest: number)
     return [`  ${term.padEnd(widest)}  ${first}`, ...more.map((line) => " ".repeat(indent) + line)].join("\n");
   });
   return lines.join("\n");
+}
+
+/** The lines of a text, as wide as help is, each indented by so much. */
+export function indented(text: string, indent: number): string {
+  return wrap(text, columns() - indent)
+    .map((line) => " ".repeat(indent) + line)
+    .join("\n");
 }
 
 function wrap(text: string, width: number): string[] {

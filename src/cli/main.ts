@@ -21,7 +21,7 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     if (name.startsWith("-")) return await programOption(name);
     command = await loadCommand(name);
-    if (command === null) throw unknownCommand(name);
+    if (command === null) throw await unknownCommand(name);
     const values = parseCall(name, command, args);
     if (typeof values === "string") {
       // Loaded here, as below: no other call should pay for it.
@@ -64,8 +64,15 @@ async function programHelp(given: "-h" | "--help"): Promise<string> {
   return (given === "-h" ? briefProgramHelp : programHelp)(await loadCommands());
 }
 
-function unknownCommand(name: string): UsageError {
-  const hint = nearestHint(name, commandNames(), "see trainlock --help");
+async function unknownCommand(name: string): Promise<UsageError> {
+  const { helpPages } = await import("./commands/help-pages.ts");
+  const page = name.replace(/\.md$/, "");
+  const hint =
+    name === "version"
+      ? "did you mean trainlock --version?"
+      : Object.hasOwn(helpPages, page)
+        ? `did you mean trainlock help ${name}?`
+        : nearestHint(name, commandNames(), "see trainlock --help");
   return new UsageError(`unknown command ${JSON.stringify(name)}`, { hint });
 }
 

@@ -1,8 +1,12 @@
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { defineCommand, type LoadCommands, optionalOperand } from "../command.ts";
-import { commandHelp, programHelp } from "../help.ts";
+import { commandHelp, indented, programHelp } from "../help.ts";
 import { print } from "../output.ts";
 import { nearestHint } from "../parse-call.ts";
+import { pageText } from "../show/page-text.ts";
+import { printPaged } from "../show/pager.ts";
+import { paintFor } from "../show/paint.ts";
+import { terminalColumns } from "../show/wrapped.ts";
 import { helpPages } from "./help-pages.ts";
 
 const topics = Object.keys(helpPages).sort();
@@ -19,11 +23,27 @@ export const command = defineCommand({
 async function help(what: string | null, loadCommands: LoadCommands): Promise<number> {
   const commands = await loadCommands();
   const named = what === null ? undefined : commands.get(what);
-  const listed = topics.map((topic) => (commands.has(topic) ? `${topic}.md` : topic)).join(", ");
-  if (what === null) print(`${programHelp(commands)}\nPages of \`trainlock help PAGE\`: ${listed}\n`);
-  else if (named !== undefined && named.hidden !== true) print(commandHelp(what, named));
-  else print(pageOf(what, [...commands.keys()]));
+  const fileOrName = (topic: string) => (commands.has(topic) ? `${topic}.md` : topic);
+  if (what === null) {
+    const pages = indented(topics.map(fileOrName).join(", "), 2);
+    print(`${programHelp(commands)}\nPages of \`trainlock help PAGE\`:\n${pages}\n`);
+  } else if (named !== undefined && named.hidden !== true) print(commandHelp(what, named));
+  else showPage(pageOf(what, [...commands.keys()]), fileOrName);
   return exitCodes.ok;
+}
+
+/** A pipe gets the page as it is written. */
+function showPage(page: string, fileOrName: (topic: string) => string): void {
+  const columns = terminalColumns();
+  if (columns === null) {
+    print(page);
+    return;
+  }
+  const topicOf = (file: string) => {
+    const topic = file.replace(/\.md$/, "");
+    return file.endsWith(".md") && Object.hasOwn(helpPages, topic) ? fileOrName(topic) : null;
+  };
+  printPaged(pageText(page, { columns, topicOf, strong: paintFor(1, true).strong }));
 }
 
 /** `docs/etcd.md`, as messages and pages name it, is `etcd`. */
