@@ -71,12 +71,11 @@ function lastRunLines(
   const rest = ends.checkpoint === null ? [] : [`newest checkpoint ${ends.checkpoint}, ${ends.checkpointWritten}`];
   const said = `since the last run that was done: ${ends.attempts} failed, ${ends.interruptions} interrupted`;
   const counts = onScreen && since === 0 ? [] : [said];
-  return [
-    `generation ${generation ?? "unknown"}${who.length === 0 ? "" : `, ${who.join(" ")}`}`,
-    `began ${started ?? "at an unknown time"}, ${end}`,
-    ...counts,
-    ...rest,
-  ];
+  const whose = `generation ${generation ?? "unknown"}${who.length === 0 ? "" : `, ${who.join(" ")}`}`;
+  const when = `began ${started ?? "at an unknown time"}, ${end}`;
+  // Two lines that are often one: a screen has 24.
+  const ran = onScreen ? [`${whose}; ${when}`.replaceAll(/(?<=:\d\d)\.\d+/g, "")] : [whose, when];
+  return [...ran, ...counts, ...rest];
 }
 
 /** Runs, the newest first, and who was turned away. */
