@@ -1,5 +1,5 @@
 import type { Configuration } from "../model/configuration.ts";
-import { TrainlockError } from "../model/errors.ts";
+import { EnvironmentError, TrainlockError } from "../model/errors.ts";
 import type { Verdict } from "../model/evidence.ts";
 import type { MayClear } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
@@ -59,10 +59,20 @@ export async function clearLocks(request: ClearRequest): Promise<ClearResult> {
     } catch (error) {
       const fault = asSystemError("clear", lock.path, error);
       if (!(fault instanceof TrainlockError)) throw error;
-      failed.push({ lock, error: fault });
+      failed.push({ lock, error: lock.kind === "file" && isFull(fault) ? keptForSpace(lock, fault) : fault });
     }
   }
   return { dryRun, removed, kept: [...kept, ...changed], changed, failed };
+}
+
+function isFull({ code }: TrainlockError): boolean {
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
+/** Nothing of it has been changed by then. */
+function keptForSpace({ path }: LockReport, fault: TrainlockError): TrainlockError {
+  const message = `not cleared, and as it was: ${path}: ${fault.code}; clear writes a file beside a marker before it removes that`;
+  return new EnvironmentError(message, { code: fault.code, hint: fault.hint ?? "free some space", cause: fault });
 }
 
 function meantLocks(request: ClearRequest): Promise<LockReport[]> {

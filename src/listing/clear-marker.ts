@@ -25,10 +25,14 @@ export async function clearMarker(layout: Layout, lock: LockReport, mayClear: Ma
   try {
     const kernel = await lockForMarker(layout, weightsDir, opened.path);
     if (kernel === "busy") return false;
+    let isDone = false;
     try {
-      return await clearUnderLock(kernel, lock, opened.path, mayClear);
+      const cleared = await clearUnderLock(kernel, lock, opened.path, mayClear);
+      isDone = true;
+      return cleared;
     } finally {
-      kernel.release();
+      if (isDone) kernel.release();
+      else kernel.abandon();
     }
   } catch (error) {
     throw opened.named(error);

@@ -85,6 +85,29 @@ describe("a disk that is full", () => {
     },
   );
 
+  requiresPrograms("unshare --mount")(
+    "refused runs leave no lock files; clear names what it has cleared and what not",
+    async () => {
+      const root = await temporaryRoot();
+      const script = `
+        config() { echo --root ${root} --strategy s --dataset d --model $1; }
+        "$tool" run $(config stale) -- sh -c 'kill -9 $PPID'
+        head -c 1M /dev/zero >${root}/filler 2>/dev/null
+        "$tool" run $(config next) -- echo started; echo "run $?"
+        ls ${root}/training_locks/*.lock
+        "$tool" clear --root ${root} --no-dry-run 2>&1; echo "clear $?"
+        rm ${root}/filler
+        "$tool" clear --root ${root} --no-dry-run; echo "clear $?"`;
+      const { stdout } = await mounted(root, `-t tmpfs -o size=256k trainlock ${root}`, script);
+      const marker = `${root}/WEIGHTS/s/d_cd/stale/.training_lock`;
+      const [refused, full, free] = stdout.split(/(?<=^(?:run|clear) .*\n(?:.*\.lock\n)?)(?=Cleared|trainlock)/m);
+      expect(refused).toBe(`run 3\n${root}/training_locks/s_d_stale.lock\n`);
+      expect(full).toMatch(/Cleared 1 stale lock:.*\/training_locks\/s_d_stale\.lock\n.*clear 3\n/s);
+      expect(full).toContain(`not cleared, and as it was: ${marker}: ENOSPC; clear writes a file beside a marker`);
+      expect(free).toMatch(/Cleared 1 stale lock:.*\.training_lock\n.*clear 0\n/s);
+    },
+  );
+
   requiresPrograms("unshare --mount")("no inode is left: told, nothing left held", async () => {
     const root = await temporaryRoot();
     const script = `

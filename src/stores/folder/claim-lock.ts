@@ -85,6 +85,7 @@ function noKernelLock(path: string): KernelLock {
     },
     lockAgain: async () => noKernelLock(path),
     release,
+    abandon: release,
     // There is nothing to inherit.
     leave: release,
   };

@@ -154,6 +154,7 @@ async function acquireClaim(
   const kernel = waited ?? (await acquireLock(lockPath, layout.site.lockPrimitive));
   if (kernel === "busy") return { busy: busyKernelLock(lockPath, weightsDir, configuration) };
   let taken = false;
+  let failed = false;
   let opened: OpenedFolder | null = null;
   try {
     // The file system may have changed during the wait: a link may lead out of the root by now.
@@ -201,10 +202,12 @@ async function acquireClaim(
     const placed = marker.placed.knownAs(markerPath(weightsDir));
     return { taken: { kernel, marker: placed, bounds: layout, weightsDir, record: complete, earlier } };
   } catch (error) {
+    failed = true;
     throw opened?.named(error) ?? error;
   } finally {
     opened?.close();
-    if (!taken) kernel.release();
+    if (failed) kernel.abandon();
+    else if (!taken) kernel.release();
   }
 }
 

@@ -14,6 +14,7 @@ import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts"
 import { repairHint } from "./claimable.ts";
 import { recordOfLockFile, unwritten, type WrittenRecord } from "./lock-file.ts";
 import { mayBeHeldUnseen } from "./lock-mount.ts";
+import { removeUnusedLockFile } from "./unused-lock-file.ts";
 
 /** Other tools probe by taking the lock for an instant: would-block is believed only after this long. */
 const probePatienceMs = 100;
@@ -52,6 +53,8 @@ export interface KernelLock {
   lockAgain(): Promise<KernelLock | "busy">;
   /** Unlocks for every process that inherited the descriptor. The file stays: see docs/protocol.md. */
   release(): void;
+  /** The same after an attempt that failed: a file that was made for it, and that nothing could be written to, is removed. */
+  abandon(): void;
   /** Closes it here, and leaves it locked for the processes that have inherited the descriptor. */
   leave(): void;
 }
@@ -233,6 +236,10 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
   const previous: RecordReading = created ? { kind: "none" } : recordOfLockFile(path, own, bytes());
   // Should this claim come to nothing, its file must not look like one that was emptied.
   if (created && own.size === 0n && mayBeHeldUnseen(dirname(path))) writeWhole(fd, path, Buffer.from(unwritten));
+  const release = () => {
+    unlock(primitive, fd);
+    closeSync(fd);
+  };
   return {
     path,
     excludes: true,
@@ -246,9 +253,10 @@ function lockedFile(path: string, primitive: LockPrimitive, fd: number, created:
     read: () => parseOwnerRecord(bytes()),
     write: (record) => writeWhole(fd, path, record),
     lockAgain: () => acquireKernelLock(path, primitive, true, false),
-    release: () => {
-      unlock(primitive, fd);
-      closeSync(fd);
+    release,
+    abandon: () => {
+      if (created) removeUnusedLockFile(path, fd);
+      release();
     },
     leave: () => closeSync(fd),
   };

@@ -44,6 +44,9 @@ export function bunLibc(): Libc {
   return {
     flock: (fd, operation) => settle(symbols.flock(fd, operation)),
     fcntl: (fd, command, argument) => settle(symbols.fcntl(fd, command, ffi.ptr(argument))),
+    // The third argument is a word, whatever it means.
+    fcntlValue: (fd, command, value) =>
+      settle(symbols.fcntl(fd, command, value as Parameters<typeof symbols.fcntl>[2])),
     renameat2: (from, to, flags) =>
       settle(symbols.syscall(renameat2Number, workingDirectory, text(from), workingDirectory, text(to), flags)),
     openBeneath: (fd, path, flags) => {

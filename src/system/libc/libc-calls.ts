@@ -4,6 +4,8 @@ export interface Libc {
   flock(fd: number, operation: number): number;
   /** fcntl(2) with a structure that it reads. */
   fcntl(fd: number, command: number, argument: Uint8Array): number;
+  /** fcntl(2) with a number. */
+  fcntlValue(fd: number, command: number, value: number): number;
   /** renameat2(2) with both paths relative to the working directory. */
   renameat2(from: string, to: string, flags: number): number;
   /** openat2(2) of a path below an open folder, through no link and never out of it: RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS. */

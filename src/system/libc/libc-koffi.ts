@@ -15,6 +15,7 @@ export function koffiLibc(): Libc {
   const library = koffi.load("libc.so.6");
   const flock = library.func("int flock(int, int)");
   const fcntl = library.func("int fcntl(int, int, void *)");
+  const fcntlValue = library.func("fcntl", "int", ["int", "int", "long"]);
   const syscall = library.func("long syscall(long, int, str, int, str, uint)");
   const openat2 = library.func("syscall", "long", ["long", "int", "str", "void *", "size_t"]);
   const getxattr = library.func("long getxattr(str, str, void *, size_t)");
@@ -25,6 +26,7 @@ export function koffiLibc(): Libc {
   return {
     flock: (fd, operation) => settle(flock(fd, operation)),
     fcntl: (fd, command, argument) => settle(fcntl(fd, command, argument)),
+    fcntlValue: (fd, command, value) => settle(fcntlValue(fd, command, value)),
     renameat2: (from, to, flags) =>
       settle(syscall(renameat2Number, workingDirectory, from, workingDirectory, to, flags)),
     openBeneath: (fd, path, flags) => {
