@@ -45,7 +45,7 @@ export function storeInForce(
   env: Readonly<Record<string, string | undefined>>,
   file: StoreFile | null,
 ): { readonly settings: StoreSettings; readonly origins: StoreOrigins } | null {
-  const origins: Record<Key, string> = Object.fromEntries(keys.map((key) => [key, "default"])) as Record<Key, string>;
+  const origins: Record<Key, string> = { ...byDefault };
   const values: Values = { ...nothing };
   const set = <K extends Key>(key: K, value: Values[K], from: string) => {
     if (value === null || origins[key] !== "default") return;
@@ -83,6 +83,17 @@ const nothing: Values = {
   user: null,
   passwordFile: null,
   alsoMarker: null,
+};
+
+const byDefault: StoreOrigins = {
+  address: "default",
+  ttlMs: "default",
+  caFile: "default",
+  certFile: "default",
+  keyFile: "default",
+  user: "default",
+  passwordFile: "default",
+  alsoMarker: "default",
 };
 
 function named<T>(flag: string, text: string | undefined, read: (text: string) => Reading<T>): T | null {

@@ -111,12 +111,12 @@ export function callerOpenFilesLimit(): number | null {
  */
 const passSignalsOn = /^(?:(?:ba|da|z|k|mk|a|c|tc|fi)?sh|timeout|setsid|time|xargs|make)$/;
 
-/** Whether our caller ignores a signal and passes that on: asked where the runtime ignores it for itself. */
-export function callerIgnores(signal: number): boolean {
+/** Which of these signals our caller ignores and passes that on: asked where the runtime ignores them for itself. */
+export function ignoredByCaller(signals: readonly number[]): readonly number[] {
   const status = readProcText(`/proc/${caller()}/status`) ?? "";
-  if (!passSignalsOn.test(/^Name:\t(.*)$/m.exec(status)?.[1] ?? "")) return false;
+  if (!passSignalsOn.test(/^Name:\t(.*)$/m.exec(status)?.[1] ?? "")) return [];
   const ignored = BigInt(`0x${/^SigIgn:\t([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
-  return ((ignored >> BigInt(signal - 1)) & 1n) === 1n;
+  return signals.filter((signal) => ((ignored >> BigInt(signal - 1)) & 1n) === 1n);
 }
 
 /** Our parent; above trainlock itself (a run inside of a run, a row of `work`) the one that started that. */

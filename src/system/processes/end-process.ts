@@ -15,9 +15,13 @@ export function endProcess(exitCode: number): never {
   process.exit(exitCode);
 }
 
+/** Linux's major number of /dev/null, /dev/zero and the like: most batch jobs have one of them as input. */
+const memoryDevices = 1;
+
 function mayBeTerminal(fd: number): boolean {
   try {
-    return fstatSync(fd).isCharacterDevice();
+    const stats = fstatSync(fd);
+    return stats.isCharacterDevice() && ((stats.rdev >> 8) & 0xfff) !== memoryDevices;
   } catch {
     return false;
   }

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { callerIgnores } from "./caller.ts";
+import { ignoredByCaller } from "./caller.ts";
 import { readProcText } from "./proc-files.ts";
 
 /**
@@ -42,9 +42,10 @@ export function ignoredSignals(): ReadonlySet<number> {
  * ourselves.
  */
 export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): readonly number[] {
-  const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber).filter((signal) => !callerIgnores(signal));
+  const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber);
+  const byCaller = ignoredByCaller(byRuntime);
   const byUs = [signalNumber("SIGTTOU"), ...internalSignals].filter((signal) => !ignoredAtStart.has(signal));
-  return [...byRuntime, ...byUs];
+  return [...byRuntime.filter((signal) => !byCaller.includes(signal)), ...byUs];
 }
 
 /** By these a user, a time limit or a scheduler stops a training: what it does after one is no end of its own. */
