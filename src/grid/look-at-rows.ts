@@ -174,8 +174,9 @@ function endsOf(
   if (!isRecorded && inStore === undefined) return noEnds;
   const files = isRecorded ? runsInFiles(layout, configuration, look, inLockFile) : noEarlierRuns;
   const stored = inStore === undefined ? noEarlierRuns : earlierRuns([inStore], layout, configuration);
-  const { attempts, interruptions, lastExit, lastEnd, seconds } = storeBeforeFiles(stored, files).ends;
-  return { attempts, interruptions, lastExit, lastEnd, seconds };
+  const { ends, generation } = storeBeforeFiles(stored, files);
+  const { attempts, interruptions, lastExit, lastEnd, seconds } = ends;
+  return { attempts, interruptions, lastExit, lastEnd, seconds, generation };
 }
 
 function runsInFiles(

@@ -6,7 +6,7 @@ import type { Progress } from "../progress/progress.ts";
 import type { ProgressReader } from "../progress/progress-reader.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { runLogsFolder } from "../run/matching-files.ts";
-import { newestLog } from "../run/run-logs.ts";
+import { logOf } from "../run/run-logs.ts";
 import type { Layout } from "../site/layout.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 import type { FieldReader } from "./fields.ts";
@@ -27,7 +27,7 @@ export interface PlannedRow {
   readonly ends: RowEnds;
   /** How many failed runs make it `failed`. */
   readonly maxAttempts: number;
-  /** The log of its newest run under a worker; null: there is none. */
+  /** The log of its last run; null: it has none, such as a run that no worker has started. */
   readonly log: string | null;
   /** The file that shows it to be done, also where somebody holds the row; null: there is none. */
   readonly doneBy: string | null;
@@ -89,7 +89,7 @@ function plannedRow(request: PlanRequest, row: Row, look: RowLook, missing: stri
     progress: names.length === 0 ? null : progressOf(progress, state, look, ruleOf(row)),
     ends,
     maxAttempts,
-    log: names.includes(runLogsFolder) ? newestLog(look.weightsDir) : null,
+    log: names.includes(runLogsFolder) ? logOf(look.weightsDir, ends.generation) : null,
     doneBy,
     rule: ruleOf(row),
     queued: null,

@@ -13,6 +13,8 @@ export interface RowEnds extends Pick<RunEnds, "lastEnd" | "seconds"> {
   readonly interruptions: number;
   /** Exit code of the last run; null: none has ended, or it is not known. */
   readonly lastExit: number | null;
+  /** Generation of the last run; null: there was none, or it is not known. */
+  readonly generation: number | null;
 }
 
 /** A submission that covers a row. */
@@ -35,7 +37,14 @@ export interface RowFacts {
   readonly maxAttempts: number;
 }
 
-export const noEnds: RowEnds = { attempts: 0, interruptions: 0, lastExit: null, lastEnd: null, seconds: null };
+export const noEnds: RowEnds = {
+  attempts: 0,
+  interruptions: 0,
+  lastExit: null,
+  lastEnd: null,
+  seconds: null,
+  generation: null,
+};
 
 /**
  * The state of a row. Pure. A lock that can be judged neither way, and a row that cannot be looked at, are never done, failed

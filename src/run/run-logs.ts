@@ -20,9 +20,9 @@ export function logsIn(weightsDir: string): readonly RunLog[] {
   });
 }
 
-/** The log of the newest run; null: there is none. */
-export function newestLog(weightsDir: string): string | null {
-  return numbered(weightsDir)[0]?.path ?? null;
+/** The log of the run of this generation; null: it has none. */
+export function logOf(weightsDir: string, generation: number | null): string | null {
+  return numbered(weightsDir).find((log) => log.generation === generation)?.path ?? null;
 }
 
 /** They are named by the generation of their claim. */

@@ -16,7 +16,8 @@ export function earlierRuns(
 ): EarlierRuns {
   const last = lastRecord(readings, (record) => isOf(record, layout, configuration));
   const ends = last?.trainlock?.ends ?? noRunEnds;
-  return { ends, killed: last !== null && wasKilled(last) ? last : null, evidence: [] };
+  const generation = last?.trainlock?.generation ?? null;
+  return { ends, generation, killed: last !== null && wasKilled(last) ? last : null, evidence: [] };
 }
 
 function lastRecord(readings: readonly RecordReading[], isMeant: (record: OwnerRecord) => boolean): OwnerRecord | null {
@@ -52,18 +53,23 @@ export function storeBeforeFiles(remote: EarlierRuns, files: EarlierRuns): Earli
 export interface ReleasedRuns {
   readonly configuration: Configuration | null;
   readonly ends: RunEnds;
+  readonly generation: number | null;
 }
 
 /** Null: nobody has released it, or it does not count. */
 export function releasedRuns(reading: RecordReading): ReleasedRuns | null {
   if (reading.kind !== "record" || !isReleased(reading.record)) return null;
-  const { configuration = null, ends = null } = reading.record.trainlock ?? {};
-  return ends === null ? null : { configuration, ends };
+  const { configuration = null, ends = null, generation = null } = reading.record.trainlock ?? {};
+  return ends === null ? null : { configuration, ends, generation };
 }
 
 /** {@link earlierRuns} by the record that they come from. */
-export function runsBefore({ configuration, ends }: ReleasedRuns, layout: Layout, mine: Configuration): EarlierRuns {
-  return isLockOf(configuration, layout, mine) ? { ...noEarlierRuns, ends } : noEarlierRuns;
+export function runsBefore(
+  { configuration, ends, generation }: ReleasedRuns,
+  layout: Layout,
+  mine: Configuration,
+): EarlierRuns {
+  return isLockOf(configuration, layout, mine) ? { ...noEarlierRuns, ends, generation } : noEarlierRuns;
 }
 
 function isOf(record: OwnerRecord, layout: Layout, mine: Configuration): boolean {
@@ -95,4 +101,4 @@ export function asCleared(record: OwnerRecord): OwnerRecord {
   return asReleased(record, { exitCode: null, ends });
 }
 
-export const noEarlierRuns: EarlierRuns = { ends: noRunEnds, killed: null, evidence: [] };
+export const noEarlierRuns: EarlierRuns = { ends: noRunEnds, generation: null, killed: null, evidence: [] };

@@ -20,6 +20,8 @@ export interface Busy {
 export interface EarlierRuns {
   /** How those ended that said so. */
   readonly ends: RunEnds;
+  /** Generation of the last of them; null: there was none, or it is not known. */
+  readonly generation: number | null;
   /** The one before this claim, if it was killed with its wrapper and has said nothing; null: it was not. */
   readonly killed: OwnerRecord | null;
   /** What showed that the earlier holder is gone; empty if there was none. */

@@ -90,6 +90,26 @@ test("why says the state, what is behind it and what would change it; plan and i
   expect(text.stdout).toMatch(/\n {4}run: \S+ \S+ {2}failed, exit 7, .* \(generation 1, .*\n {4}log: .*1\.log\n/);
 });
 
+test("a log belongs to the run whose generation it has: a failed run without one is not explained by another's", async () => {
+  const root = await temporaryRoot();
+  writeFileSync(join(root, "trainlock.yaml"), "done: { when: [final.pth] }\n");
+  const of = flags(root, "s");
+  const weightsDir = join(root, "WEIGHTS", "s", "d_cd", "m");
+  const [sh, dashC, training = ""] = trains.slice(1);
+  const first = await trainlock(["work", ...of, "--", sh ?? "", dashC ?? "", `echo went well; ${training}`]);
+  expect(first.exitCode).toBe(0);
+  rmSync(join(weightsDir, "final.pth"));
+  await trainlock(["run", ...of, "--", "sh", "-c", "echo no memory; exit 5"]);
+  const plan = await trainlock(["plan", ...of]);
+  expect(plan.stdout).toMatch(/^failed +s\/d\/m/);
+  expect(plan.stdout).not.toContain("went well");
+  const json = JSON.parse((await trainlock(["plan", ...of, "--json"])).stdout);
+  expect(json.rows[0]).toMatchObject({ state: "failed", log: null });
+  const why = await trainlock(["why", ...of]);
+  expect(why.stdout).not.toContain("went well");
+  expect(why.stdout).toMatch(/earlier logs\n {4}\S+\/trainlock-logs\/1\.log, until/);
+});
+
 test("why tells of the last runs and of who was turned away, plan -v of the last three; without a history the record does", async () => {
   const root = await temporaryRoot();
   const of = flags(root, "s");

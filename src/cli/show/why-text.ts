@@ -25,7 +25,9 @@ export function whyText(
   const evidence = (row.lock?.evidence ?? []).map(
     ({ says, source, detail }) => `${says.padEnd(7)} ${source}: ${detail}`,
   );
-  const [log] = logs;
+  // An earlier run's says nothing of this one.
+  const log = logs.find(({ generation }) => generation === lastRun?.generation);
+  const earlier = logs.filter((each) => each !== log);
   // What stands in another part already is left out of a screen.
   const onScreen = columns !== null;
   const ran = lastRun === null ? ["none is recorded"] : lastRunLines(lastRun, onScreen);
@@ -36,7 +38,7 @@ export function whyText(
     ["last run", ran],
     ["history", pastLines(row.name, onScreen ? withoutRun(past, lastRun?.generation ?? null) : past)],
     [`log ${log?.path ?? ""}`, log === undefined ? [] : lastLines(log.path, shownLines)],
-    ["earlier logs", logs.slice(1, shownLogs).map(({ path, written }) => `${path}, until ${written}`)],
+    ["earlier logs", earlier.slice(0, shownLogs - 1).map(({ path, written }) => `${path}, until ${written}`)],
     ["where", [`weights dir ${row.weightsDir}`, ...(isNamed ? [] : [`kernel lock ${kernelLock}`])]],
     ["what would change it", change],
   ];
