@@ -1,81 +1,80 @@
-import * as v from "valibot";
-import type { DimensionValues } from "./dimensions.ts";
+import type { DimensionValue, DimensionValues } from "./dimensions.ts";
 import { isGeneration } from "./generation.ts";
 import { type HostName, isHostName } from "./host-name.ts";
-import { lazily } from "./lazily.ts";
 import { nameProblem } from "./names.ts";
 import { isPid } from "./pid.ts";
-import { type Field, lenient, objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
+import {
+  anyText,
+  either,
+  type Field,
+  finite,
+  integer,
+  lenient,
+  listOf,
+  matching,
+  natural,
+  number,
+  objectOf,
+  oneOf,
+  orElse,
+  orNull,
+  plain,
+  type Read,
+  such,
+  text,
+  type ValuesOf,
+  wrong,
+} from "./record-fields.ts";
 import { endFields } from "./run-ends.ts";
 
 /** A record stays small, and a look at more hosts takes too long. */
 export const mostHosts = 256;
 
-const text = lazily(() => v.pipe(v.string(), v.minLength(1), v.maxLength(16_384)));
+const digits = matching(/^-?\d+(\.\d+)?$/);
 /** The bash writer quotes its numbers. */
-const numeric = lazily(() =>
-  v.union([v.number(), v.pipe(v.string(), v.regex(/^-?\d+(\.\d+)?$/), v.transform(Number))]),
-);
-const finite = lazily(() => v.pipe(numeric(), v.finite()));
-const integer = lazily(() => v.pipe(v.number(), v.safeInteger()));
-const natural = lazily(() => v.pipe(integer(), v.minValue(0)));
-const pid = lazily(() => v.pipe(numeric(), v.check(isPid)));
+const numeric = either(number, (value) => {
+  const found = digits(value);
+  return found === wrong ? wrong : Number(found);
+});
+const ratio = such(numeric, (value) => value >= 0 && value <= 1);
+const pid = such(numeric, isPid);
+const idShape = matching(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/);
 /** Job ids may be numbers or names such as `123[4]` and `77.server`; anything else is no job id. */
-const jobId = lazily(() =>
-  v.pipe(
-    v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
-    v.regex(/^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,127}$/),
-  ),
-);
-const hostNames = () =>
-  v.pipe(
-    v.array(
-      v.pipe(
-        v.string(),
-        v.check(isHostName),
-        v.transform((name) => name as HostName),
-      ),
-    ),
-    v.maxLength(mostHosts),
-  );
+const jobId: Read<string> = (value) => idShape(typeof value === "number" ? String(value) : value);
+const hostName: Read<HostName> = (value) => (typeof value === "string" && isHostName(value) ? value : wrong);
 /** What becomes part of a path: a record that holds anything else speaks of no configuration of ours. */
-const name = lazily(() =>
-  v.pipe(
-    v.string(),
-    v.check((value) => nameProblem(value) === null),
-  ),
-);
+const name = such(anyText, (value) => nameProblem(value) === null);
 
-function matching(pattern: RegExp) {
-  return () => v.pipe(v.string(), v.regex(pattern));
-}
-
+const bigDigits = matching(/^\d{1,20}$/);
 const largeNumber: Field<bigint> = {
-  read: lazily(() =>
-    v.pipe(
-      v.union([natural(), v.pipe(v.string(), v.regex(/^\d{1,20}$/))]),
-      v.transform((value) => BigInt(value)),
-    ),
-  ),
+  read: (value) => {
+    const found = typeof value === "number" ? natural(value) : bigDigits(value);
+    return found === wrong ? wrong : BigInt(found);
+  },
   /** As a text where a number of JSON would not hold it exactly. */
   write: (value) => (value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value)),
 };
 
 const dimensionName = matching(/^[a-z][a-z0-9_]{0,63}$/);
+const dimensionValue: Read<DimensionValue> = either(
+  such(finite, (value) => value >= 0),
+  name,
+);
+
+const readDimensions: Read<DimensionValues> = (value) => {
+  if (typeof value !== "object" || value === null) return wrong;
+  const found: [string, DimensionValue][] = [];
+  for (const [key, given] of Object.entries(value)) {
+    const own = dimensionValue(given);
+    if (dimensionName(key) === wrong || own === wrong) return wrong;
+    found.push([key, own]);
+  }
+  return Object.fromEntries(found);
+};
 
 const dimensions: Field<DimensionValues> = {
   /** Absent in records of sites without dimensions, and of versions before them. */
-  read: () =>
-    v.fallback(
-      v.pipe(
-        // As a list: the library's objects leave out `constructor`, and a dimension may be called so.
-        v.custom<Readonly<Record<string, unknown>>>((value) => typeof value === "object" && value !== null),
-        v.transform((values) => Object.entries(values)),
-        v.array(v.tuple([dimensionName(), v.union([v.pipe(v.number(), v.finite(), v.minValue(0)), name()])])),
-        v.transform((entries): DimensionValues => Object.fromEntries(entries)),
-      ),
-      {},
-    ),
+  read: orElse(readDimensions, {}),
   write: (values) => (Object.keys(values).length === 0 ? undefined : values),
 };
 
@@ -83,14 +82,14 @@ export const configuration = objectOf({
   strategy: plain(name),
   dataset: plain(name),
   model: plain(name),
-  ratio: orNull(plain(() => v.pipe(finite(), v.minValue(0), v.maxValue(1)))),
+  ratio: orNull(plain(ratio)),
   auxLoss: orNull(plain(name)),
-  stage: orNull(plain(() => v.union([natural(), name()]))),
+  stage: orNull(plain(either<number, string>(natural, name))),
   dimensions,
 });
 
 const schedulerFields = {
-  kind: plain(() => v.picklist(["lsf", "slurm", "pbs", "sge"])),
+  kind: plain(oneOf(["lsf", "slurm", "pbs", "sge"])),
   jobId: plain(jobId),
   arrayIndex: orNull(plain(matching(/^\d{1,9}$/))),
   /** Slurm: the id of the whole array, by which people name an element (`4700_12`, whose own id is 4711). */
@@ -105,9 +104,12 @@ const schedulerFields = {
   /** Slurm: the id of the step that it runs in, where that has one host alone. */
   oneHostStep: { read: lenient(matching(/^\d{1,10}$/)), write: (id: string | null) => id ?? undefined },
   /** Slurm: the other hosts of its job, on which it may have tasks. Absent where there are none, or none that are known. */
-  otherHosts: { read: lenient(hostNames), write: (hosts: readonly HostName[] | null) => hosts ?? undefined },
+  otherHosts: {
+    read: lenient(listOf(hostName, mostHosts)),
+    write: (hosts: readonly HostName[] | null) => hosts ?? undefined,
+  },
   /** How often the scheduler has requeued it: tells two runs of one job id apart. */
-  restartCount: plain(() => v.fallback(natural(), 0)),
+  restartCount: plain(orElse(natural, 0)),
   submittedAt: orNull(plain(text)),
 };
 
@@ -119,18 +121,11 @@ const folderBeforeFields = {
 const folderBefore = objectOf(folderBeforeFields);
 
 const sectionFields = {
-  format: plain(() => v.pipe(integer(), v.minValue(1))),
+  format: plain(such(integer, (value) => value >= 1)),
   /** 128 random bits in hex: names one claim, whatever PIDs and inodes do. */
   token: orNull(plain(matching(/^[0-9a-f]{32}$/))),
   /** Null: what stands there is no number that can be counted on from. */
-  generation: orNull(
-    plain(() =>
-      v.pipe(
-        v.number(),
-        v.check((value) => isGeneration(value)),
-      ),
-    ),
-  ),
+  generation: orNull(plain(such(number, isGeneration))),
   configuration: orNull(configuration),
   bootId: orNull(plain(matching(/^[0-9a-f-]{36}$/))),
   machineId: orNull(plain(matching(/^[0-9a-f]{16,64}$/))),
@@ -143,7 +138,7 @@ const sectionFields = {
   /** The same of the command; null in records of versions that did not write it. */
   childStartTimeTicks: orNull(plain(natural)),
   /** Program and options; the values of secrets are left out. */
-  command: orNull<readonly string[]>({ read: () => v.array(v.string()), write: boundedCommand }),
+  command: orNull<readonly string[]>({ read: listOf(anyText), write: boundedCommand }),
   weightsDir: orNull(plain(text)),
   /** Some network file systems use all 64 bits of it. */
   markerInode: orNull(largeNumber),
@@ -166,14 +161,13 @@ const recordFields = {
   strategy: orNull(plain(text)),
   dataset: orNull(plain(text)),
   model: orNull(plain(text)),
-  ratio: orNull(plain(finite)),
+  ratio: orNull(plain(such(numeric, Number.isFinite))),
   auxLoss: orNull(plain(text)),
   jobId: {
-    read: () =>
-      v.pipe(
-        lenient(jobId)(),
-        v.transform((id) => (id === "unknown" ? null : id)),
-      ),
+    read: (value: unknown) => {
+      const id = lenient(jobId)(value);
+      return id === "unknown" ? null : id;
+    },
     write: (id: string | null) => id ?? "unknown",
   },
   hostname: orNull(plain(text)),

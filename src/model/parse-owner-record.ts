@@ -1,7 +1,7 @@
-import * as v from "valibot";
 import { isGeneration } from "./generation.ts";
 import { isNewer, largestRecordBytes, type RecordReading, type UnknownSection } from "./owner-record.ts";
 import { ownerRecord } from "./owner-record-fields.ts";
+import { wrong } from "./record-fields.ts";
 
 /** A claim reads the same record several times: in its lock file, beside its marker, before a change and after it. */
 let last: { readonly json: string; readonly reading: RecordReading } | undefined;
@@ -31,9 +31,8 @@ function readingOf(json: string): RecordReading {
     const reading: RecordReading = { kind: "unreadable", reason, section };
     if (isNewer(reading)) return reading;
   }
-  const result = v.safeParse(ownerRecord.read(), parsed);
-  if (!result.success) return { kind: "unreadable", reason: "JSON, but no owner record" };
-  const record = result.output;
+  const record = ownerRecord.read(parsed);
+  if (record === wrong) return { kind: "unreadable", reason: "JSON, but no owner record" };
   if (section !== undefined && record.trainlock === null) {
     return { kind: "unreadable", reason: "its trainlock section is not readable", section };
   }

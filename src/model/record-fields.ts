@@ -1,12 +1,14 @@
-import * as v from "valibot";
 import { lazily } from "./lazily.ts";
 
-/** Made when something is read for the first time: most calls find no record, and some only write theirs. */
-export type LazySchema<T> = () => v.GenericSchema<unknown, T>;
+/** Stands for a value that is not what it should be. */
+export const wrong = Symbol("wrong");
 
-/** How one value of a JSON document is read, whatever is there, and how it is written. */
+/** What a value of a JSON document says, whatever is there. By hand: of a library's schemas, making them takes longer than a whole reading. */
+export type Read<T> = (value: unknown) => T | typeof wrong;
+
+/** How one value of a JSON document is read, and how it is written. */
 export interface Field<T> {
-  readonly read: LazySchema<T>;
+  readonly read: Read<T>;
   /** `undefined` leaves the key out. */
   write(value: T): unknown;
   /** Another key that it is read from where its own is not there: an older writer's. */
@@ -19,7 +21,7 @@ export type Fields = Readonly<Record<string, Field<unknown>>>;
 export type ValuesOf<F extends Fields> = { readonly [Key in keyof F]: F[Key] extends Field<infer T> ? T : never };
 
 /** A value that is written as it is read. */
-export function plain<T>(read: LazySchema<T>): Field<T> {
+export function plain<T>(read: Read<T>): Field<T> {
   return { read, write: (value) => value };
 }
 
@@ -28,33 +30,89 @@ export function orNull<T>({ read, write }: Field<T>): Field<T | null> {
   return { read: lenient(read), write: (value) => (value === null ? null : write(value)) };
 }
 
-export function lenient<T>(read: LazySchema<T>): LazySchema<T | null> {
-  return () => v.fallback(v.nullish(read(), null), null);
+export function lenient<T>(read: Read<T>): (value: unknown) => T | null {
+  return orElse<T | null>(read, null);
+}
+
+/** `missing` where it is not there or not what it should be. */
+export function orElse<T>(read: Read<T>, missing: T): (value: unknown) => T {
+  return (value) => {
+    if (value === null || value === undefined) return missing;
+    const found = read(value);
+    return found === wrong ? missing : found;
+  };
+}
+
+/** What the one or the other reads. */
+export function either<A, B>(one: Read<A>, other: Read<B>): Read<A | B> {
+  return (value) => {
+    const found = one(value);
+    return found === wrong ? other(value) : found;
+  };
+}
+
+/** What `read` reads, if it is right. */
+export function such<T>(read: Read<T>, isRight: (value: T) => boolean): Read<T> {
+  return (value) => {
+    const found = read(value);
+    return found === wrong || !isRight(found) ? wrong : found;
+  };
+}
+
+export const anyText: Read<string> = (value) => (typeof value === "string" ? value : wrong);
+export const text = such(anyText, ({ length }) => length >= 1 && length <= 16_384);
+
+export function matching(pattern: RegExp): Read<string> {
+  return such(anyText, (value) => pattern.test(value));
+}
+
+export const number: Read<number> = (value) => (typeof value === "number" && !Number.isNaN(value) ? value : wrong);
+export const finite = such(number, Number.isFinite);
+export const integer = such(number, Number.isSafeInteger);
+export const natural = such(integer, (value) => value >= 0);
+
+export function oneOf<const T extends string | number>(words: readonly T[]): Read<T> {
+  return (value) => words.find((word) => word === value) ?? wrong;
+}
+
+/** A list of what `read` reads; one that is wrong makes all of it wrong. */
+export function listOf<T>(read: Read<T>, most = Number.POSITIVE_INFINITY): Read<readonly T[]> {
+  return (value) => {
+    if (!Array.isArray(value) || value.length > most) return wrong;
+    const items: T[] = [];
+    for (const each of value) {
+      const found = read(each);
+      if (found === wrong) return wrong;
+      items.push(found);
+    }
+    return items;
+  };
 }
 
 /** An object of these fields; in JSON their names have underscores. */
 export function objectOf<F extends Fields>(fields: F): Field<ValuesOf<F>> {
   const named = lazily(() =>
-    Object.entries(fields).map(([key, field]) => {
-      const json = withUnderscores(key);
-      return { key, json, olderKey: field.olderKey ?? json, field };
-    }),
+    Object.entries(fields).map(([key, field]) => ({
+      key,
+      json: withUnderscores(key),
+      olderKey: field.olderKey,
+      field,
+    })),
   );
-  // Loops: a listing reads ten thousand records.
-  const valuesIn = (raw: Readonly<Record<string, unknown>>) => {
-    const values: Record<string, unknown> = {};
-    for (const { key, json, olderKey } of named()) values[key] = raw[json] ?? raw[olderKey];
-    return values as ValuesOf<F>;
-  };
   return {
-    read: lazily(() => {
-      const entries: Record<string, v.GenericSchema> = {};
-      for (const { json, olderKey, field } of named()) {
-        entries[json] = field.read();
-        entries[olderKey] = entries[json];
+    read: (raw) => {
+      if (typeof raw !== "object" || raw === null) return wrong;
+      const document = raw as Readonly<Record<string, unknown>>;
+      // Loops: a listing reads ten thousand records.
+      const values: Record<string, unknown> = {};
+      for (const { key, json, olderKey, field } of named()) {
+        const own = field.read(document[json]);
+        const older = olderKey === undefined ? null : field.read(document[olderKey]);
+        if (own === wrong || older === wrong) return wrong;
+        values[key] = own ?? older;
       }
-      return v.pipe(v.object(entries), v.transform(valuesIn));
-    }),
+      return values as ValuesOf<F>;
+    },
     write: (values) => {
       const written: Record<string, unknown> = {};
       for (const { key, json, field } of named()) written[json] = field.write(values[key]);

@@ -1,15 +1,23 @@
-import * as v from "valibot";
-import { lazily } from "./lazily.ts";
-import { objectOf, orNull, plain, type ValuesOf } from "./record-fields.ts";
+import {
+  finite,
+  integer,
+  natural,
+  objectOf,
+  oneOf,
+  orElse,
+  orNull,
+  plain,
+  such,
+  text,
+  type ValuesOf,
+  wrong,
+} from "./record-fields.ts";
 
 /** How a run ended. See docs/history.md. */
 export const ends = ["done", "failed", "interrupted"] as const;
 export type End = (typeof ends)[number];
 
-const integer = lazily(() => v.pipe(v.number(), v.safeInteger()));
-const natural = lazily(() => v.pipe(integer(), v.minValue(0)));
-const count = lazily(() => v.fallback(natural(), 0));
-const text = lazily(() => v.pipe(v.string(), v.minLength(1), v.maxLength(16_384)));
+const count = orElse(natural, 0);
 
 /** How the runs of a configuration have ended until now, as its owner record has it. */
 export const endFields = {
@@ -20,11 +28,11 @@ export const endFields = {
   /** Interruptions in a row without a newer checkpoint, as far as they are no attempt yet. */
   fruitless: plain(count),
   /** How the last run ended; null: none has ended. */
-  lastEnd: orNull(plain(() => v.picklist(ends))),
+  lastEnd: orNull(plain(oneOf(ends))),
   /** As a shell reports it; null: not known. */
   lastExit: orNull(plain(integer)),
   /** How long the last run took; null: not known. */
-  seconds: orNull(plain(() => v.pipe(v.number(), v.finite(), v.minValue(0)))),
+  seconds: orNull(plain(such(finite, (value) => value >= 0))),
   /** The newest checkpoint when the last run ended, or the present one began, in the weights dir; null: there was none. */
   checkpoint: orNull(plain(text)),
   /** When that was written: some programs write the same file again and again. Local ISO time. */
@@ -36,8 +44,8 @@ export type Checkpoint = Pick<RunEnds, "checkpoint" | "checkpointWritten">;
 
 /** Null: it says nothing of that kind. */
 export function readRunEnds(json: unknown): RunEnds | null {
-  const result = v.safeParse(objectOf(endFields).read(), json);
-  return result.success ? result.output : null;
+  const found = objectOf(endFields).read(json);
+  return found === wrong ? null : found;
 }
 
 /** As an owner record has it. */

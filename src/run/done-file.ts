@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import * as v from "valibot";
 import type { Configuration } from "../model/configuration.ts";
 import { configuration as recordedConfiguration } from "../model/owner-record-fields.ts";
+import { wrong } from "../model/record-fields.ts";
 import { localIso } from "../system/clock/local-time.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { sweepUnfinished, writeByRename } from "../system/files/write-by-rename.ts";
@@ -75,9 +75,9 @@ function parseDoneFile(bytes: Buffer): Pick<FoundDoneFile, "configuration" | "wh
   }
   if (typeof json !== "object" || json === null) return saysNothing;
   const { configuration, when } = json as Readonly<Record<string, unknown>>;
-  const named = v.safeParse(recordedConfiguration.read(), inRecordedSpelling(configuration));
+  const named = recordedConfiguration.read(inRecordedSpelling(configuration));
   return {
-    configuration: named.success ? named.output : null,
+    configuration: named === wrong ? null : named,
     when: Array.isArray(when) && when.every((each) => typeof each === "string") ? when : null,
   };
 }

@@ -1,9 +1,8 @@
 import { lstatSync } from "node:fs";
 import { dirname, join } from "node:path";
-import * as v from "valibot";
 import { sameHost } from "../model/host-name.ts";
-import { lazily } from "../model/lazily.ts";
 import { parseJson } from "../model/parse-json.ts";
+import { anyText, listOf, matching, number, objectOf, oneOf, plain, wrong } from "../model/record-fields.ts";
 import type { MountFacts } from "../system/files/mounts.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -28,22 +27,20 @@ export interface SiteProof {
   readonly hosts: readonly ProvedHost[];
 }
 
-const schema = lazily(() =>
-  v.object({
-    format: v.literal(1),
-    scope: v.picklist(["cluster", "host", "none"]),
-    proved_at: v.string(),
-    hosts: v.array(
-      v.object({
-        hostname: v.string(),
-        boot_id: v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/)),
-        mount_id: v.number(),
-        file_system: v.string(),
-        source: v.string(),
-      }),
-    ),
-  }),
-);
+const provedHost = objectOf({
+  hostname: plain(anyText),
+  boot_id: plain(matching(/^[0-9a-f-]{36}$/)),
+  mount_id: plain(number),
+  file_system: plain(anyText),
+  source: plain(anyText),
+});
+
+const siteProof = objectOf({
+  format: plain(oneOf([1])),
+  scope: plain(oneOf(["cluster", "host", "none"])),
+  proved_at: plain(anyText),
+  hosts: plain(listOf(provedHost.read)),
+});
 
 /** Mount facts, and the proof that they rest on; null: they are what the kind of file system says. */
 export type SettledMount = MountFacts & { readonly proof: SiteProof | null };
@@ -55,8 +52,8 @@ export function readSiteProof(lockDir: string): SiteProof | null {
   if (file.kind !== "file") return null;
   const folder = lstatSync(dirname(path), { throwIfNoEntry: false });
   if (![0, thisHost().uid, folder?.uid].includes(Number(file.stats.uid))) return null;
-  const result = v.safeParse(schema(), parseJson(file.bytes.toString("utf8")));
-  return result.success ? result.output : null;
+  const proof = siteProof.read(parseJson(file.bytes.toString("utf8")));
+  return proof === wrong ? null : proof;
 }
 
 /**
