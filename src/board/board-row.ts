@@ -1,9 +1,8 @@
 import { basename } from "node:path";
-import { configurationFlags } from "../grid/next-command.ts";
+import { configurationFlags, whyCommand } from "../grid/next-command.ts";
 import type { PlannedRow } from "../grid/plan.ts";
 import type { RowState } from "../grid/row-state.ts";
 import { type DeathReason, type DoubtInUse, type DoubtReason, isInUse } from "../model/evidence.ts";
-import { shellWord } from "../model/shell-word.ts";
 import { fieldOf } from "../site/condition.ts";
 
 /** One row as a page shows it. Strings are as found: escape before showing. */
@@ -26,15 +25,29 @@ export interface BoardRow {
   readonly why: string;
   /** One line a finding. */
   readonly evidence: readonly string[];
+  /** Of a failed row, the last lines of its log, and where that is. */
+  readonly lastLines: readonly string[];
+  readonly log: string | null;
   /** What to type about it; null: nothing has to be done. */
   readonly command: string | null;
+}
+
+/** What the rows of one page share. */
+export interface RowSource {
+  /** The names of the fields. */
+  readonly names: readonly string[];
+  /** As the call named it; null: it named none. */
+  readonly gridFile: string | null;
+  /** The last lines of a log. */
+  readonly linesOf: (log: string) => readonly string[];
 }
 
 /** The states that somebody has to look at, the most urgent first. */
 export const stuckStates: readonly RowState[] = ["stale", "unknown", "failed"];
 
-export function boardRow(row: PlannedRow, index: number, names: readonly string[]): BoardRow {
+export function boardRow(row: PlannedRow, index: number, { names, gridFile, linesOf }: RowSource): BoardRow {
   const { configuration, state, lock, progress } = row;
+  const log = state === "failed" ? row.log : null;
   const holds = state === "running" || state === "unknown" || state === "stale";
   return {
     id: `r${index}`,
@@ -49,7 +62,9 @@ export function boardRow(row: PlannedRow, index: number, names: readonly string[
     signMs: state === "running" ? timeMs(progress?.at ?? null) : null,
     why: whyOf(row),
     evidence: holds ? evidenceOf(row) : [],
-    command: commandFor(row),
+    lastLines: log === null ? [] : linesOf(log),
+    log,
+    command: commandFor(row, gridFile),
   };
 }
 
@@ -141,9 +156,9 @@ function evidenceOf({ lock }: PlannedRow): string[] {
     .map(({ says, source, detail }) => `${source}: ${detail} (${says})`);
 }
 
-function commandFor({ name, configuration, state, doneBy }: PlannedRow): string | null {
+export function commandFor({ name, configuration, state, doneBy }: PlannedRow, gridFile: string | null): string | null {
   const flags = configurationFlags(configuration);
   if (state === "unknown" && doneBy !== null) return `trainlock clear ${flags} --force --no-dry-run`;
   if (state === "stale") return `trainlock run ${flags} -- COMMAND`;
-  return state === "unknown" || state === "failed" ? `trainlock why ${shellWord(name)}` : null;
+  return state === "unknown" || state === "failed" ? whyCommand(name, gridFile) : null;
 }

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { durationText } from "../model/durations.ts";
 import { localDateTime } from "../system/clock/local-time.ts";
 import script from "./browser/board.browser.js" with { type: "text" };
 import style from "./browser/board.css" with { type: "text" };
@@ -30,7 +29,7 @@ export function exportHtml(snapshot: Snapshot, { title, withNames, root, view, i
     head: `<meta http-equiv="Content-Security-Policy" content="${policy}"><meta name=referrer content=no-referrer><style>${style}</style>`,
     foot: `<script type=module>${script}</script>`,
     data: { mode: "export", interval: Math.round(intervalMs / 1000) },
-    validity: `a copy, made every ${durationText(intervalMs)}; old after ${until}`,
+    validity: `a copy; old after ${until}`,
     canChoose: false,
   });
 }

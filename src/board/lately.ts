@@ -27,9 +27,11 @@ interface EndedRun {
 const days = 7;
 const mostRuns = 10;
 
-/** Reads the history of the last days: who held what, and how many were turned away. */
-export async function readLately(lockDir: string, nowMs: number): Promise<Lately> {
-  const { runs, refusals, unreadable } = readRuns(lockDir, { sinceMs: nowMs - days * 86_400_000, commands: false });
+/** Reads the history of the last days: who held the configurations of these names, and how many were turned away from them. */
+export async function readLately(lockDir: string, nowMs: number, names: ReadonlySet<string>): Promise<Lately> {
+  const { unreadable, ...read } = readRuns(lockDir, { sinceMs: nowMs - days * 86_400_000, commands: false });
+  const runs = read.runs.filter(({ name }) => names.has(name));
+  const refusals = read.refusals.filter(({ name }) => names.has(name));
   const ended = runs.flatMap((run) => (run.endedMs === null ? [] : [{ ...run, endedMs: run.endedMs }]));
   const last = ended.sort((a, b) => b.endedMs - a.endedMs).slice(0, mostRuns);
   const users = await lookUpUsers([...new Set(last.map(({ uid }) => uid))], []);

@@ -27,10 +27,15 @@ export function stuckHtml(rows: readonly BoardRow[], nowMs: number, seen: Seen):
 }
 
 function cardHtml(row: BoardRow, nowMs: number): string {
-  const { id, state, name, why, evidence, command, sinceMs } = row;
+  const { id, state, name, why, evidence, lastLines, log, command, sinceMs } = row;
   const since = sinceMs === null ? "" : `since ${clockText(sinceMs, nowMs)} (${ageHtml(sinceMs, nowMs)})`;
   const facts = [holderText(row), since, progressText(row)].filter((text) => text !== "");
-  const findings = evidence.map((line) => `<li>${escapeHtml(line)}`).join("");
+  const last = lastLines.at(-1);
+  const said = [
+    ...(last === undefined ? [] : [`its log ends with: ${last}`]),
+    ...(log === null ? [] : [`log: ${log}`]),
+  ];
+  const findings = [...evidence, ...said].map((line) => `<li>${escapeHtml(line)}`).join("");
   return (
     `<li id=${id} class=${stateClass[state]} tabindex=-1><h3><b>${state}</b> ${nameHtml(name)}</h3>` +
     (facts.length === 0 ? "" : `<p class=who>${facts.join(" · ")}</p>`) +

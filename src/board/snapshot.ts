@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
+import { basename } from "node:path";
 import { nextCommand } from "../grid/next-command.ts";
 import type { Plan } from "../grid/plan.ts";
 import type { RowState } from "../grid/row-state.ts";
-import { type BoardRow, boardRow } from "./board-row.ts";
+import { lastLines } from "../work/row-log.ts";
+import { type BoardRow, boardRow, commandFor } from "./board-row.ts";
 import type { Lately } from "./lately.ts";
 
 /** What one scan found, as all viewers see it. */
@@ -15,6 +17,8 @@ export interface Snapshot {
   /** The names of the fields, in the order of each row's `fields`. */
   readonly names: readonly string[];
   readonly next: string | null;
+  /** As the call named it; null: it named none. */
+  readonly gridFile: string | null;
   /** What could not be looked at beside the rows, in words. */
   readonly problems: readonly string[];
   readonly lately: Lately;
@@ -26,6 +30,7 @@ export interface Snapshot {
 
 export interface Scan {
   readonly plan: Plan;
+  readonly gridFile: string | null;
   readonly isMade: boolean;
   readonly names: readonly string[];
   readonly problems: readonly string[];
@@ -34,11 +39,21 @@ export interface Scan {
   readonly tookMs: number;
 }
 
-export function makeSnapshot({ plan, isMade, names, problems, lately, atMs, tookMs }: Scan): Snapshot {
-  const rows = plan.rows.map((row, index) => boardRow(row, index, names));
+/** A grid of which everything fails is not read log by log at each scan. */
+const mostLogs = 100;
+const [mostLines, longestLine] = [5, 300];
+
+export function makeSnapshot(scan: Scan): Snapshot {
+  const { plan, gridFile, isMade, names, problems, lately, atMs, tookMs } = scan;
+  let logs = 0;
+  const linesOf = (log: string) => {
+    logs += 1;
+    return logs > mostLogs ? [] : lastLines(log, mostLines).map((line) => line.slice(0, longestLine));
+  };
+  const rows = plan.rows.map((row, index) => boardRow(row, index, { names, gridFile, linesOf }));
   const hash = createHash("sha256");
-  for (const { name, state, who, where, sinceMs, step, of, why, evidence } of rows)
-    hash.update(JSON.stringify([name, state, who, where, sinceMs, step, of, why, evidence]));
+  for (const { name, state, who, where, sinceMs, step, of, why, evidence, lastLines } of rows)
+    hash.update(JSON.stringify([name, state, who, where, sinceMs, step, of, why, evidence, lastLines]));
   hash.update(JSON.stringify([isMade, problems, lately]));
   return {
     plan,
@@ -46,7 +61,8 @@ export function makeSnapshot({ plan, isMade, names, problems, lately, atMs, took
     rows,
     counts: plan.counts,
     names,
-    next: nextCommand(plan.rows),
+    next: nextCommand(plan.rows, gridFile),
+    gridFile,
     problems,
     lately,
     atMs,
@@ -57,12 +73,19 @@ export function makeSnapshot({ plan, isMade, names, problems, lately, atMs, took
 
 /** The same without users, hosts and paths, for places where anybody can look. */
 export function withoutNames(snapshot: Snapshot): Snapshot {
-  const rows = snapshot.rows.map((row) => ({ ...row, who: null, where: null, why: plainWhy(row), evidence: [] }));
+  const gridFile = snapshot.gridFile === null ? null : basename(snapshot.gridFile);
+  const rows = snapshot.rows.map((row, index): BoardRow => {
+    const planned = snapshot.plan.rows[index];
+    const command = planned === undefined ? null : commandFor(planned, gridFile);
+    return { ...row, who: null, where: null, why: plainWhy(row), evidence: [], lastLines: [], log: null, command };
+  });
   const lately = { ...snapshot.lately, runs: snapshot.lately.runs.map((run) => ({ ...run, who: null })) };
   return {
     ...snapshot,
     rows,
     lately,
+    gridFile,
+    next: nextCommand(snapshot.plan.rows, gridFile),
     problems: snapshot.problems.length === 0 ? [] : ["not everything could be looked at"],
   };
 }

@@ -1,10 +1,9 @@
-import { durationText } from "../model/durations.ts";
 import { printable } from "../model/printable.ts";
-import { quietMs } from "../progress/progress.ts";
 import { localTime } from "../system/clock/local-time.ts";
 import { type BoardRow, percentOf } from "./board-row.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { ageText, clockText } from "./times.ts";
+import { columnsText, cut, rowText, type Widths, widthsFor } from "./top-columns.ts";
 import { rowsInView } from "./view.ts";
 
 /** What a terminal shows of a snapshot. */
@@ -118,11 +117,12 @@ export function screenOf(view: TopView, size: ScreenSize, nowMs: number): Screen
   const { snapshot } = view;
   const body = Math.max(1, size.lines - frameLines);
   const rows = rowsOf(view);
+  const widths = widthsFor(rows, size.columns, nowMs);
   const middle =
-    view.detailFrom === null ? listLines(view, rows, size, body, nowMs) : detailLines(view, rows, size, body, nowMs);
+    view.detailFrom === null ? listLines(view, rows, widths, body, nowMs) : detailLines(view, rows, size, body, nowMs);
   const head =
     snapshot === null ? { text: `${view.title}: looking…` } : { text: headText(snapshot, view.title, size.columns) };
-  const second = { text: problemText(snapshot) ?? columnsText(size.columns, rows) };
+  const second = { text: problemText(snapshot) ?? columnsText(rows, widths) };
   const all: ScreenLine[] = [head, second, ...middle];
   while (all.length < size.lines - 2) all.push({ text: "" });
   const found = view.find === "" && !view.typing ? "" : `/${view.find}${view.typing ? "_" : ""}  ${rows.length} found`;
@@ -135,8 +135,8 @@ export function wholeText(view: TopView, nowMs: number): string {
   const { snapshot } = view;
   if (snapshot === null) return "";
   const rows = rowsOf(view);
-  const width = Math.max(13, ...rows.map(({ name }) => printable(name).length));
-  const lines = rows.map((row) => rowText(row, width, nowMs).trimEnd());
+  const widths = widthsFor(rows, null, nowMs);
+  const lines = rows.map((row) => rowText(row, widths, nowMs).trimEnd());
   return `${[headText(snapshot, view.title, 0), ...snapshot.problems.map(printable), ...lines].join("\n")}\n`;
 }
 
@@ -155,26 +155,10 @@ function headText({ counts, rows, atMs, isMade }: Snapshot, title: string, colum
   return columns === 0 ? left + right : cut(left, columns - right.length).padEnd(columns - right.length) + right;
 }
 
-const stateWidth = 7;
-const whoWidth = 10;
-const sinceWidth = 11;
-const percentWidth = 5;
-const leastName = 20;
-
-function nameWidth(columns: number): number {
-  return Math.max(leastName, columns - stateWidth - whoWidth - sinceWidth - percentWidth - 8);
-}
-
-function columnsText(columns: number, rows: readonly BoardRow[]): string {
-  if (rows.length === 0) return "";
-  const name = "CONFIGURATION".padEnd(nameWidth(columns));
-  return `${"STATE".padEnd(stateWidth)}  ${name}  ${"WHO".padEnd(whoWidth)}  ${"SINCE".padEnd(sinceWidth)}  ${"DONE".padStart(percentWidth)}`;
-}
-
 function listLines(
   view: TopView,
   rows: readonly BoardRow[],
-  { columns }: ScreenSize,
+  widths: Widths,
   body: number,
   nowMs: number,
 ): ScreenLine[] {
@@ -184,26 +168,10 @@ function listLines(
   // The chosen row stays on the screen, in the middle where there is more on both sides.
   const first = Math.max(0, Math.min(at - Math.floor(body / 2), rows.length - body));
   return rows.slice(first, first + body).map((row, index) => ({
-    text: rowText(row, nameWidth(columns), nowMs),
+    text: rowText(row, widths, nowMs),
     state: row.state,
     chosen: first + index === at,
   }));
-}
-
-function rowText(row: BoardRow, width: number, nowMs: number): string {
-  const { state, name, who, sinceMs } = row;
-  const percent = percentOf(row);
-  const shown = percent !== null ? `${percent} %` : row.step === null ? "" : String(row.step);
-  const since = sinceMs === null ? "" : ageText(sinceMs, nowMs);
-  const quiet =
-    row.signMs === null
-      ? null
-      : quietMs({ step: 0, of: null, source: "", at: new Date(row.signMs).toISOString() }, nowMs);
-  const more = quiet === null ? "" : `  quiet for ${durationText(quiet)}`;
-  return (
-    `${state.padEnd(stateWidth)}  ${cut(printable(name), width).padEnd(width)}  ${cut(printable(who ?? ""), whoWidth).padEnd(whoWidth)}  ` +
-    `${since.padEnd(sinceWidth)}  ${shown.padStart(percentWidth)}${more}`
-  );
 }
 
 function detailLines(
@@ -226,6 +194,8 @@ function detailLines(
     ["last sign", row.signMs === null ? null : `${ageText(row.signMs, nowMs)} ago`],
     ["why", row.why === "" ? null : row.why],
     ...row.evidence.map((line) => ["evidence", line] as const),
+    ...row.lastLines.map((line) => ["said last", line] as const),
+    ["log", row.log],
     ["type", row.command],
   ];
   const lines = [printable(row.name), ""];
@@ -248,11 +218,6 @@ function helpText({ typing, detailFrom }: TopView): string {
   if (typing) return "type words; Enter keeps them, Esc drops them";
   if (detailFrom !== null) return "up, down: scroll   Enter: back";
   return "up, down: move   /: filter   Enter: evidence   q: quit";
-}
-
-function cut(text: string, width: number): string {
-  const characters = [...text];
-  return characters.length <= width ? text : `${characters.slice(0, Math.max(0, width - 1)).join("")}…`;
 }
 
 const sequences: Readonly<Record<string, string>> = {

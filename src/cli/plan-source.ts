@@ -31,6 +31,8 @@ type PlanSourceOptions = ValuesOf<typeof planSourceOptions>;
 
 /** The rows of a call's grid, to be looked at once or again and again. */
 export interface PlanSource {
+  /** As the call named it; null: it named none. */
+  readonly gridFile: string | null;
   readonly layout: Layout;
   readonly reader: FieldReader;
   /** The rows in force. Throws a UsageError for a mistake in the grid. */
@@ -68,6 +70,7 @@ export function openPlanSource(
   const progress = new ProgressReader(layout.site.progress);
   let read: { version: string; grid: Grid } | null = null;
   return {
+    gridFile: gridFile ?? null,
     layout,
     reader,
     rows: async () => {

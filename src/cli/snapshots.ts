@@ -47,9 +47,10 @@ export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
     found: { duplicates: 0, runs: [], unreadable: new Map() },
     dueMs: 0,
   };
-  const readHistory = async (nowMs: number, problems: string[]): Promise<Lately> => {
+  const readHistory = async (nowMs: number, { rows }: Plan, problems: string[]): Promise<Lately> => {
     if (nowMs < lately.dueMs) return lately.found;
-    const found = await readLately(source.layout.lockDir, nowMs).catch((error: unknown) => {
+    const names = new Set(rows.map(({ name }) => name));
+    const found = await readLately(source.layout.lockDir, nowMs, names).catch((error: unknown) => {
       problems.push(`the history cannot be read: ${inWords(error)}`);
       return lately.found;
     });
@@ -78,11 +79,12 @@ export function takeSnapshots(source: PlanSource): () => Promise<Snapshot> {
       problems.push(`${inWords(error)}${last.isMade ? ": nothing new is known" : ""}`);
       return last.plan;
     });
-    const found = await readHistory(atMs, problems);
+    const found = await readHistory(atMs, plan, problems);
     for (const [path, why] of found.unreadable)
       problems.push(`the history is not complete: cannot read ${path}: ${why}`);
     return makeSnapshot({
       plan,
+      gridFile: source.gridFile,
       isMade: last.isMade,
       names: source.reader.names,
       problems,

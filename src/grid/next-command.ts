@@ -29,6 +29,11 @@ function configurationPairs(configuration: Configuration): [string, string][] {
   return [...fixed, ...own];
 }
 
+/** What says why a row is in its state. `gridFile`: the one that the call named. */
+export function whyCommand(name: string, gridFile: string | null): string {
+  return `trainlock why ${shellWord(name)}${gridFile === null ? "" : ` --grid ${shellWord(gridFile)}`}`;
+}
+
 /** The command to type next, by what is left; null: nothing is. `gridFile`: the one that the call named. */
 export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null = null): string | null {
   const first = (...states: PlannedRow["state"][]) => rows.find(({ state }) => states.includes(state));
@@ -40,10 +45,7 @@ export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null
     return `trainlock clear ${configurationFlags(finished.configuration)} --force --no-dry-run`;
   }
   const unclear = first("unknown", "failed", "blocked");
-  if (unclear !== undefined) {
-    const grid = gridFile === null ? "" : ` --grid ${shellWord(gridFile)}`;
-    return `trainlock why ${shellWord(unclear.name)}${grid}`;
-  }
+  if (unclear !== undefined) return whyCommand(unclear.name, gridFile);
   if (first("running", "queued") !== undefined) return "trainlock list";
   if (!rows.some(hasEndedWellWithoutRule)) return null;
   return `trainlock plan ${gridFile === null ? "" : `${shellWord(gridFile)} `}--done-when PATTERN`;

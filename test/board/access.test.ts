@@ -127,6 +127,13 @@ test("the socket is the user's alone, and answers nobody who asks under another 
     expect(await ask({ socketPath, path, headers: { host: "localhost" } })).toMatchObject({ status: 404 });
 });
 
+test("the line for a laptop can be copied, and has the user's name also where the environment has none", async () => {
+  const board = await boardAtPort(await smallGrid(), { env: { USER: "", LOGNAME: "" } });
+  const me = (await finish("id", ["-un"])).stdout.trim();
+  const line = `From a laptop: ssh -N -L (\\d+):127\\.0\\.0\\.1:\\1 ${me}@\\S+[^,]$`;
+  expect(board.process.stdout()).toMatch(new RegExp(line, "m"));
+});
+
 requiresPrograms(
   "ssh",
   "sshd",
@@ -362,7 +369,7 @@ requiresPrograms("chromium")(
     page.on("request", (each) => asked.push(each.url()));
     await page.clock.install();
     await page.goto(`file://${file}`);
-    expect(await page.locator("#life").textContent()).toMatch(/^a copy, made every 5 min; old after \d{4}-/);
+    expect(await page.locator("#life").textContent()).toMatch(/^a copy; old after \d{4}-/);
     expect(await page.locator("html.old").count()).toBe(0);
     await page.clock.fastForward(9 * 60_000);
     expect(await page.locator("html.old").count()).toBe(0);

@@ -279,3 +279,35 @@ test("the grid of the pictures fits on a screen", async () => {
     await page.screenshot({ path: `${folder}/${name}.png` });
   }
 });
+
+test("a failed row's card has its log and the error in it, as text; runs outside the grid are not listed; heads stay whole", async () => {
+  const root = await temporaryRoot();
+  writeFileSync(`${root}/trainlock.yaml`, "done:\n  when: [x.pth]\n");
+  const grid = `${root}/g.yaml`;
+  writeFileSync(grid, "- {strategy: s, dataset: d, model: [m, n]}\n");
+  const fails = "echo '<b>no memory</b>' $(head -c 2000 /dev/zero | tr '\\0' x); exit 3";
+  await trainlock(["work", grid, "--root", root, "--model", "m", "--", "sh", "-c", fails]);
+  await trainlock(["run", "--root", root, "--strategy", "elsewhere", "--dataset", "d", "--model", "m", "--", "false"]);
+  const args = [grid, "--root", root, "--scheduler", "none"];
+  const board = await boardAtPort(args);
+  for (const width of [500, 900, 1400]) {
+    const page = await openPage({ viewport: { width, height: 900 } });
+    await page.goto(board.url);
+    const card = (await page.locator("#stuck li[id]").allInnerTexts()).join("\n");
+    expect(card).toMatch(/Its log ends with: <b>no memory<\/b> x+\n/i);
+    expect(card.length).toBeLessThan(1000);
+    expect(card).toMatch(/log: \/\S+\/trainlock-logs\/1\.log\n/i);
+    expect(card).toContain(`trainlock why s/d/m --grid ${grid}`);
+    expect(await page.locator("#lately").textContent()).not.toContain("elsewhere");
+    const heads = page.locator("#rest th").filter({ hasText: "Detail" });
+    const { height } = (await heads.boundingBox()) ?? { height: 1000 };
+    expect(height).toBeLessThan(45);
+    expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
+    expect(page.complaints).toEqual([]);
+  }
+  const file = `${root}/board.html`;
+  expect((await trainlock(["board", ...args, "--export", file])).exitCode).toBe(0);
+  const copy = readFileSync(file, "utf8");
+  expect(copy).toContain("trainlock why s/d/m --grid g.yaml");
+  expect(copy).not.toMatch(new RegExp(`no memory|${root}`));
+});

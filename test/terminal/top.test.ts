@@ -151,3 +151,31 @@ test("list --watch --every lists as often as it is told to", async () => {
   expect(await trainlock(["list", "--root", root, "--every", "5s"])).toMatchObject({ exitCode: 2 });
   expect(await trainlock(["list", "--root", root, "--watch", "--every", "0"])).toMatchObject({ exitCode: 2 });
 });
+
+test("a failed row says what its log ended with and where that is; names keep their ends, and empty columns take no room", async () => {
+  const root = await temporaryRoot();
+  writeFileSync(`${root}/trainlock.yaml`, "done:\n  when: [x.pth]\n");
+  const grid = `${root}/g.yaml`;
+  writeFileSync(
+    grid,
+    "- {strategy: gen_TSIT, dataset: IDD-AW, model: segformer_mit-b3_with_a_long_name_of_its_own, ratio: [0.25, 0.5]}\n",
+  );
+  const fails = "echo reading; printf 'no \\033[31mmemory\\033[0m left\\n'; exit 3";
+  await trainlock(["work", grid, "--root", root, "--ratio", "0.5", "--", "sh", "-c", fails]);
+  const terminal = await startTerminal({ TOP: `${executable} top ${grid} --root ${root} --scheduler none` });
+  terminal.resize(80, 24);
+  terminal.type("$TOP");
+  await terminal.shows(/^STATE +CONFIGURATION$/m);
+  const names = terminal.lines().filter((line) => /^(failed|free) /.test(line));
+  expect(names).toEqual([
+    expect.stringMatching(/^failed +gen_TSIT.*…?.*_ratio0p50$/),
+    expect.stringMatching(/_ratio0p25$/),
+  ]);
+  terminal.press("Enter");
+  const detail = await terminal.shows(/^said last +no memory left$/m);
+  expect(detail).toMatch(/^said last +reading$/m);
+  expect(detail.replaceAll(/\n +/g, "")).toMatch(/^log +\/.*\/trainlock-logs\/1\.log$/m);
+  expect(detail.replaceAll(/\n +/g, "")).toContain(`--grid ${grid}`);
+  terminal.press("q");
+  terminal.press("q");
+});

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { basename, resolve } from "node:path";
 import { exportHtml } from "../../board/export.ts";
 import { makeWay, socketPath } from "../../board/private-socket.ts";
@@ -13,6 +13,7 @@ import { printable } from "../../model/printable.ts";
 import { shellWord } from "../../model/shell-word.ts";
 import { localDateTime } from "../../system/clock/local-time.ts";
 import { sweepUnfinished, writeByRename } from "../../system/files/write-by-rename.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
 import { defineCommand, flag, optionalOperand, optionalValue, type ValuesOf, value, valueOr } from "../command.ts";
 import { print, say } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
@@ -49,10 +50,12 @@ export const command = defineCommand({
   summary: "a page that shows who trains what, what is stuck and what is left",
   options,
   operands: {
-    grid: optionalOperand("grid file: .yaml, .csv, .tsv or .jsonl (else all configurations that are known)"),
+    grid: optionalOperand(
+      "grid file: .yaml, .csv, .tsv or .jsonl (else the site's grid, else all configurations that are known)",
+    ),
   },
   notes:
-    "The page is read-only. It is found at a socket that only you can open; `ssh -L` brings it to your laptop. The folders are\n" +
+    "The page is read-only. It is found at a socket that only you can open; `ssh -L` brings it to your laptop. The folders are " +
     "looked at every 10 s while somebody looks at the page, and never otherwise.",
   examples: [
     "trainlock board grid.yaml",
@@ -112,11 +115,12 @@ const laptopPort = 8470;
 
 /** A login node is named as itself: its other name may lead to another node. */
 function howToLook(place: BoardPlace, { port }: BoardServer): string {
-  const here = `${userInfo().username}@${hostname()}`;
+  const here = `${thisHost().user}@${hostname()}`;
   if (place.kind === "port") {
     return (
       `On this host:  http://127.0.0.1:${port}/${place.token}/\n` +
-      `From a laptop: ssh -N -L ${port}:127.0.0.1:${port} ${shellWord(here)}, and the same address\n` +
+      `From a laptop: ssh -N -L ${port}:127.0.0.1:${port} ${shellWord(here)}\n` +
+      "and then open  the same address\n" +
       "Whoever has the address can look. Ctrl-C ends the board.\n"
     );
   }

@@ -15,7 +15,9 @@ export const command = defineCommand({
   summary: "the plan of a grid in a terminal, watched: what is stuck first",
   options: planSourceOptions,
   operands: {
-    grid: optionalOperand("grid file: .yaml, .csv, .tsv or .jsonl (else all configurations that are known)"),
+    grid: optionalOperand(
+      "grid file: .yaml, .csv, .tsv or .jsonl (else the site's grid, else all configurations that are known)",
+    ),
   },
   notes:
     "Arrows move, / filters, Enter shows the evidence of a row, q quits. Without a terminal it prints all rows once.",
