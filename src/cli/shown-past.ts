@@ -3,7 +3,7 @@ import type { Refusal } from "../history/runs.ts";
 import { printable } from "../model/printable.ts";
 import { lookUpUsers } from "../system/processes/users.ts";
 import { say } from "./output.ts";
-import type { ShownRun } from "./show/history-text.ts";
+import { type ShownRun, shownRun } from "./show/history-text.ts";
 
 /** What the history has of one configuration, with the names of its users. The newest first. */
 export interface ShownPast {
@@ -20,7 +20,7 @@ export async function shownPast(lockDir: string, of: string | null = null): Prom
   return (name) => {
     const { runs = [], refusals = [] } = byName.get(name) ?? {};
     return {
-      runs: runs.map((run) => ({ ...run, user: nameOf(run.uid) })),
+      runs: runs.map((run) => shownRun(run, nameOf)),
       refusals: refusals.map((refusal) => ({ ...refusal, user: nameOf(refusal.uid) })),
     };
   };
@@ -28,6 +28,9 @@ export async function shownPast(lockDir: string, of: string | null = null): Prom
 
 function uidsIn(byName: Past["byName"]): number[] {
   const uids = new Set<number>();
-  for (const { runs, refusals } of byName.values()) for (const { uid } of [...runs, ...refusals]) uids.add(uid);
+  for (const { runs, refusals } of byName.values()) {
+    for (const { uid } of [...runs, ...refusals]) uids.add(uid);
+    for (const { cleared } of runs) if (cleared !== undefined) uids.add(cleared.uid);
+  }
   return [...uids];
 }

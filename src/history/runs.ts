@@ -1,4 +1,6 @@
 import { type End, ends } from "../model/run-ends.ts";
+import { type Cleared, ClearedClaims } from "./cleared-claims.ts";
+import { inOrder } from "./order-of-runs.ts";
 import { type EventTaker, type FoundEvent, readEvents, type WantedEvents } from "./read-events.ts";
 
 /** How a run stands: how it ended, or that nothing says so. That is no word for its death. */
@@ -25,6 +27,8 @@ export interface HistoryRun {
   readonly command: readonly string[] | null;
   /** What says more about its end: why the lock was lost, what showed that it was killed. */
   readonly evidence: readonly string[];
+  /** It was killed or lost, and somebody cleared its lock; absent: its lock was not cleared, or it said itself how it ended. */
+  readonly cleared?: Cleared;
 }
 
 /** A job that was turned away. */
@@ -89,6 +93,7 @@ class RunCollector implements EventTaker {
   readonly #claims = new Map<string, Claim>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #arrays: SubmittedArray[] = [];
+  readonly #cleared = new ClearedClaims();
   readonly #names = new Map<string, string>();
   /** Claims of which this file has told, and no end. */
   #open: Claim[] = [];
@@ -101,7 +106,8 @@ class RunCollector implements EventTaker {
     } else if (event === "taken-over") {
       const of = found.values()?.of;
       if (typeof of === "string") this.#claimOf(of).takenOver ??= found;
-    } else if (event === "refused") this.#takeRefusal(refusalFrom(found));
+    } else if (event === "cleared") this.#cleared.take(found);
+    else if (event === "refused") this.#takeRefusal(refusalFrom(found));
     else if (event === "submitted") {
       const array = arrayFrom(found);
       if (array === null) this.#torn += 1;
@@ -120,10 +126,15 @@ class RunCollector implements EventTaker {
       if (claim.ended === "handed-over") continue;
       const run = runFrom(claim);
       if (run === null) this.#torn += 1;
-      else runs.push(run);
+      else runs.push(this.#closed(run));
     }
     const arrays = this.#arrays.sort((a, b) => a.atMs - b.atMs);
     return { runs: inOrder(runs), refusals: [...this.#refusals.values()], arrays, torn: this.#torn };
+  }
+
+  #closed(run: HistoryRun): HistoryRun {
+    const cleared = run.state === "no-end" && run.endedMs === null ? this.#cleared.of(run) : null;
+    return cleared === null ? run : { ...run, state: "interrupted", cleared };
   }
 
   #claimOf(token: string): Claim {
@@ -259,34 +270,6 @@ function arrayFrom(found: FoundEvent): SubmittedArray | null {
   const [name, job] = [text(values?.name), text(values?.submission)];
   if (values === null || name === null || job === null) return null;
   return { name, job, rows: number(values.rows), uid: found.uid, atMs: found.atMs };
-}
-
-/** Clocks differ and jump: within a configuration the generation says what came first. */
-function inOrder(runs: readonly HistoryRun[]): HistoryRun[] {
-  const sorted = [...runs].sort((a, b) => timeOf(a) - timeOf(b));
-  const places = new Map<string, number[]>();
-  sorted.forEach(({ name, generation }, place) => {
-    if (generation === null) return;
-    const known = places.get(name);
-    if (known === undefined) places.set(name, [place]);
-    else known.push(place);
-  });
-  const result = [...sorted];
-  for (const own of places.values()) {
-    if (own.length < 2) continue;
-    const byGeneration = own
-      .flatMap((place) => sorted[place] ?? [])
-      .sort((a, b) => (a.generation ?? 0) - (b.generation ?? 0));
-    own.forEach((place, nth) => {
-      const run = byGeneration[nth];
-      if (run !== undefined) result[place] = run;
-    });
-  }
-  return result;
-}
-
-function timeOf({ startedMs, endedMs }: HistoryRun): number {
-  return startedMs ?? endedMs ?? 0;
 }
 
 function text(value: unknown): string | null {

@@ -1,9 +1,12 @@
 import { appendFileSync, chownSync, mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { configuration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { trainlock } from "../support/trainlock.ts";
+import { holdWithLastingCommand, killWithCommand, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
 
 const hourMs = 3_600_000;
 const ago = (hours: number) => new Date(Date.now() - hours * hourMs).toISOString();
@@ -45,6 +48,35 @@ async function history(root: string, ...args: string[]) {
   const { stdout, stderr, exitCode } = await trainlock(["history", "--root", root, ...args]);
   return { lines: stdout.trimEnd().split("\n"), stdout, stderr, exitCode };
 }
+
+test("a killed run that somebody has cleared is interrupted, and history and why say who cleared it and when", async () => {
+  const of = configuration(await temporaryRoot());
+  const killed = await holdWithLastingCommand(of.args);
+  await until("its claim is noted", async () =>
+    (await history(of.root)).stdout.includes("1 run, 1 without an end") ? true : null,
+  );
+  await killWithCommand(killed);
+  await trainlock(["clear", "--root", of.root, "--no-dry-run"]);
+  await trainlock(["run", ...of.args, "--", "sh", "-c", "exit 5"]);
+  const fate = new RegExp(
+    `killed or lost, cleared by ${userInfo().username} at \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d`,
+  );
+  const { lines } = await history(of.root, "-v");
+  expect(lines[1]).toMatch(/ interrupted /);
+  expect(lines[1]).toMatch(fate);
+  expect(lines.at(-1)).toBe("2 runs, 0 without an end; 0 duplicates turned away");
+  const { rows } = JSON.parse((await history(of.root, "--json")).stdout);
+  expect(rows[0]).toMatchObject({
+    generation: 1,
+    state: "interrupted",
+    ended: null,
+    evidence: [expect.stringMatching(fate)],
+  });
+  const why = await trainlock(["why", ...of.args]);
+  expect(why.stdout).toMatch(fate);
+  expect(why.stdout).toContain("1 failed, 1 interrupted");
+  expect(why.stdout).not.toContain("no end is noted");
+});
 
 test("each run is a row, in the order of its generation, whatever the clocks of its hosts say; text, TSV and JSON agree", async () => {
   const root = await site({

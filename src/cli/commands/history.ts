@@ -16,7 +16,7 @@ import {
   historyLines,
   historyTsv,
   runJson,
-  type ShownRun,
+  shownRun,
   usualFields,
 } from "../show/history-text.ts";
 import { terminalColumns } from "../show/wrapped.ts";
@@ -73,13 +73,14 @@ async function history(what: string | undefined, given: HistoryOptions): Promise
   const commands = given.json || given.output?.includes("command") === true;
   const found = readRuns(layout.lockDir, { sinceMs: given.since ?? null, commands });
   const { torn, unreadable } = found;
-  const uids = [...new Set([...found.runs, ...found.refusals, ...found.arrays].map(({ uid }) => uid))];
+  const clearers = found.runs.flatMap(({ cleared }) => cleared ?? []);
+  const uids = [...new Set([...found.runs, ...found.refusals, ...found.arrays, ...clearers].map(({ uid }) => uid))];
   const users = await lookUpUsers(uids, []);
   const nameOf = (uid: number) => users.nameOf(uid) ?? String(uid);
   const isMeant = matcher(given, nameOf);
   const runs = found.runs
     .filter((run) => isMeant(run) && (given.state?.includes(run.state) ?? true))
-    .map((run): ShownRun => ({ ...run, user: nameOf(run.uid) }));
+    .map((run) => shownRun(run, nameOf));
   const arrays = found.arrays.filter(isMeant).map((array) => ({ ...array, user: nameOf(array.uid) }));
   const saved = savedHours(found.runs, found.refusals.filter(isMeant));
   const noEnd = runs.filter(({ state }) => state === "no-end").length;

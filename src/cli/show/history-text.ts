@@ -5,8 +5,20 @@ import { localDateTime } from "../../system/clock/local-time.ts";
 import { wrapped } from "./wrapped.ts";
 
 /** A run with the name of its user. */
-export interface ShownRun extends HistoryRun {
+export interface ShownRun extends Omit<HistoryRun, "cleared"> {
   readonly user: string;
+  /** What became of its lock, where it said nothing itself; null: no more than its state says. */
+  readonly fate: string | null;
+}
+
+/** `nameOf`: of a user id. */
+export function shownRun({ cleared, ...run }: HistoryRun, nameOf: (uid: number) => string): ShownRun {
+  const user = nameOf(run.uid);
+  if (cleared === undefined) return { ...run, user, fate: null };
+  const { uid, atMs, label } = cleared;
+  const doubt = label.startsWith("STALE") ? "" : ` (${label})`;
+  const fate = `killed or lost, cleared by ${nameOf(uid)} at ${dateText(atMs) ?? "an unknown time"}${doubt}`;
+  return { ...run, user, fate, evidence: [...run.evidence, fate] };
 }
 
 type Cell = string | number | null;
@@ -93,8 +105,10 @@ export function* historyTsv(runs: readonly ShownRun[], chosen: readonly string[]
 }
 
 /** A run in one line, for whoever has its name before them. */
-export function runLine({ startedMs, endedMs, state, exit, seconds, generation, user, job, host }: ShownRun): string {
-  const end = state === "no-end" ? "no end is noted" : `${state}${exit === null ? "" : `, exit ${exit}`}`;
+export function runLine(run: ShownRun): string {
+  const { startedMs, endedMs, state, exit, seconds, generation, user, job, host, fate } = run;
+  const ended = fate === null ? state : `${state}, ${fate}`;
+  const end = state === "no-end" ? "no end is noted" : `${ended}${exit === null ? "" : `, exit ${exit}`}`;
   const took = seconds === null ? "" : `, ${durationText(seconds * 1000)}`;
   const who = [user, job === null ? null : `job ${job}`, host === null ? null : `on ${host}`]
     .filter((text) => text !== null)
@@ -103,7 +117,7 @@ export function runLine({ startedMs, endedMs, state, exit, seconds, generation, 
   return printable(`${dateText(startedMs ?? endedMs) ?? "at an unknown time"}  ${end}${took} (${nth}${who})`);
 }
 
-export function runJson({ startedMs, endedMs, ...run }: ShownRun): unknown {
+export function runJson({ startedMs, endedMs, fate: _, ...run }: ShownRun): unknown {
   const { name, generation, state, ...rest } = run;
   return { name, generation, state, started: isoText(startedMs), ended: isoText(endedMs), ...rest };
 }

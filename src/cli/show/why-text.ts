@@ -30,7 +30,7 @@ export function whyText(
   const earlier = logs.filter((each) => each !== log);
   // What stands in another part already is left out of a screen.
   const onScreen = columns !== null;
-  const ran = lastRun === null ? ["none is recorded"] : lastRunLines(lastRun, onScreen);
+  const ran = lastRun === null ? ["none is recorded"] : lastRunLines(lastRun, fateOf(lastRun, past), onScreen);
   const isNamed = onScreen && because.some((line) => line.includes(kernelLock));
   const parts: [string, readonly string[]][] = [
     ["why", because],
@@ -56,9 +56,15 @@ function withoutRun(past: ShownPast, shown: number | null): ShownPast {
   return { ...past, runs: past.runs.filter(({ generation }) => generation === null || generation !== shown) };
 }
 
+/** A record has no room for who has cleared it: the time of the clear looks like that of an end there. */
+function fateOf({ generation }: LastRun, past: ShownPast): string | null {
+  return past.runs.find((run) => run.generation === generation)?.fate ?? null;
+}
+
 /** Counts of nothing are left out of a screen. */
 function lastRunLines(
   { generation, user, job, host, started, ended, exitCode, ends }: LastRun,
+  fate: string | null,
   onScreen: boolean,
 ): string[] {
   const who = [user, job === null ? null : `job ${job}`, host === null ? null : `on ${host}`].filter(
@@ -68,7 +74,9 @@ function lastRunLines(
   const end =
     ended === null
       ? "no end is recorded"
-      : `ended ${ended}${exitCode === null ? "" : `, exit ${exitCode}`}${ends.lastEnd === null ? "" : `, ${ends.lastEnd}`}${took}`;
+      : fate !== null
+        ? `interrupted, ${fate}`
+        : `ended ${ended}${exitCode === null ? "" : `, exit ${exitCode}`}${ends.lastEnd === null ? "" : `, ${ends.lastEnd}`}${took}`;
   const since = ends.attempts + ends.interruptions;
   const rest = ends.checkpoint === null ? [] : [`newest checkpoint ${ends.checkpoint}, ${ends.checkpointWritten}`];
   const said = `since the last run that was done: ${ends.attempts} failed, ${ends.interruptions} interrupted`;
