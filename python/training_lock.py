@@ -60,6 +60,10 @@ _PROBE_PATIENCE = 0.1
 _SNAPSHOT_SERVES = 2.0
 # Seconds after acquire at which a holder looks at its lock: old tools do their harm within the first second.
 _EARLY_LOOKS = (0.025, 0.25, 1.0)
+# A contender that judges the marker has the lock for this long: what it asks other hosts has a deadline of 10 s.
+_CONTENDER_PATIENCE = 15.0
+# How long a marker may lie there before the record that is copied with it.
+_COPY_PATIENCE = 0.3
 _LARGEST_RECORD = 64 * 1024
 # An event of the history is one write of less than a page, and may take so many seconds.
 _LARGEST_EVENT = 4000
@@ -743,6 +747,8 @@ class _Claim(object):
         self.released = False
         # Lock files that were removed under this claim stay locked: who waits on the old one must not win a lock that nobody sees.
         self._orphans = []
+        # Since when somebody else has had a lock file of this name locked.
+        self._contended_since = None
         self._marker_fd = None
         self._marker_inode = int(answer['marker_inode'])
         self._made_beside = None
@@ -857,15 +863,20 @@ class _Claim(object):
         """A lock file that was removed is made and locked again at once, before anybody else has the name for nothing."""
         if self.fd is None:
             return
-        there = _stat_or_none(self.lock_file)
-        if there is not None and _same_file(os.fstat(self.fd), there):
+        if self._is_lock_in_place():
             return
         answer, fd = _take_lock_file(self.lock_file, self.primitive, create=os.path.isdir(os.path.dirname(self.lock_file)))
         if fd is None:
             if answer['answer'] == 'failed':
                 raise OSError(getattr(errno, answer['errno'], errno.EIO), answer['errno'], self.lock_file)
+            # What came back in between is busy because it is this claim's.
+            if self._is_lock_in_place():
+                return
+            if self._may_be_contenders():
+                raise OSError(errno.EAGAIN, 'another process has it, and may look at the marker only', self.lock_file)
             self._lose('{} was removed, and somebody else has locked a new one'.format(self.lock_file))
             return
+        self._contended_since = None
         newer = _section(_read_record(fd)).get('generation')
         if isinstance(newer, int) and newer > self.generation:
             _unlock_fd(fd, self.primitive)
@@ -880,30 +891,72 @@ class _Claim(object):
         self._orphans.append(self.fd)
         self.fd = fd
 
-    def _keep_marker(self):
+    def _is_lock_in_place(self):
+        there = _stat_or_none(self.lock_file)
+        for fd in [self.fd] + self._orphans:
+            if there is None or not _same_file(os.fstat(fd), there):
+                continue
+            self._contended_since = None
+            if fd != self.fd:
+                # A folder that was away has come back, with the lock file that was locked in it before and is locked still.
+                self._orphans.remove(fd)
+                self._orphans.append(self.fd)
+                self.fd = fd
+                _write_whole(fd, _record_bytes(self.record))
+            return True
+        return False
+
+    def _may_be_contenders(self):
+        """Whether a new lock file, which somebody else has locked, may be a contender's, that finds the marker and gives up.
+
+        While the lock dir is away, a contender makes another. The older writers do not look at markers: their record says that
+        the lock is theirs.
+        """
+        now = time.monotonic()
+        if self._contended_since is None:
+            self._contended_since = now
+        found = _read_record(self.lock_file)
+        if found and not _section(found):
+            return False
         there = _stat_or_none(self.marker)
-        if there is not None and there.st_ino == self._marker_inode:
-            return
-        if there is None:
-            self._place_marker(os.link)
-        elif self._is_copied():
-            # A folder that was copied has copies of the marker and of the record.
-            self._place_marker(os.rename)
-        if not self.lost.is_set():
+        is_anothers = there is not None and there.st_ino != self._marker_inode
+        return not is_anothers and now - self._contended_since < _CONTENDER_PATIENCE
+
+    def _keep_marker(self):
+        waited = False
+        # A folder that comes and goes shows another marker at each look, or none.
+        for _ in range(4):
             there = _stat_or_none(self.marker)
-            if there is None or there.st_ino != self._marker_inode:
+            if there is not None and there.st_ino == self._marker_inode:
+                return
+            if there is None:
+                self._place_marker(os.link)
+            elif self._is_copied():
+                # A folder that was copied has copies of the marker and of the record.
+                self._place_marker(os.rename)
+            elif not waited and self._has_our_number():
+                # It may be copied just now, and not have its record yet.
+                time.sleep(_COPY_PATIENCE)
+                waited = True
+            else:
                 self._lose('{} is another\'s'.format(self.marker))
+                return
+        there = _stat_or_none(self.marker)
+        if there is None or there.st_ino != self._marker_inode:
+            raise OSError(errno.EAGAIN, 'it comes and goes', self.marker)
 
     def _is_copied(self):
         beside = _stat_or_none(self.record_beside)
         if self._made_beside is None or beside is None or beside.st_ino == self._made_beside:
             return False
+        return self._has_our_number() and _section(_read_record(self.record_beside)).get('token') == self.token
+
+    def _has_our_number(self):
         try:
             with open(self.marker, 'rb') as file:
-                same_pid = file.read(32) == b'%d\n' % self.pid
+                return file.read(32) == b'%d\n' % self.pid
         except OSError:
             return False
-        return same_pid and _section(_read_record(self.record_beside)).get('token') == self.token
 
     def _place_marker(self, put):
         with _held_file(self.marker) as held:
@@ -931,7 +984,8 @@ class _Claim(object):
                     os.close(old)
             else:
                 os.close(fd)
-                self._marker_inode = before
+                # The record must go on to describe the marker that is this claim's.
+                self._set_marker_inode(before)
 
     def _set_marker_inode(self, inode):
         self._marker_inode = inode

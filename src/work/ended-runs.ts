@@ -2,8 +2,8 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
+import { makeHeldFolder } from "../system/files/open-beneath.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
-import { makeSharedFolder } from "../system/files/shared-permissions.ts";
 import { writeByRename } from "../system/files/write-by-rename.ts";
 import { isErrno } from "../system/libc/errno.ts";
 import { thisHost } from "../system/processes/this-host.ts";
@@ -91,7 +91,7 @@ export class EndedRuns {
 
   async #change(change: (memory: Memory) => Memory): Promise<void> {
     try {
-      makeSharedFolder(this.#folder);
+      makeHeldFolder(this.#folder).close();
       await withFileLock(`${this.#own}.lock`, async () => {
         const memory = change(readMemory(this.#own));
         writeByRename(this.#own, Buffer.from(JSON.stringify(memory)));

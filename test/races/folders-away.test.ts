@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdirSync, renameSync, rmSync, utimesSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -7,15 +7,35 @@ import { configuration, type TestConfiguration } from "../support/configuration.
 import { noclobberJob } from "../support/peers.ts";
 import { type PythonSession, pythonSession } from "../support/python.ts";
 import { requiresPrograms } from "../support/requirements.ts";
+import { type Finished, startProcess } from "../support/running-process.ts";
+import { tally } from "../support/tally.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { startTrainlock, trainlock } from "../support/trainlock.ts";
+import { environment, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 /** A holder looks this often, so that it has looked twice in the time that a folder is away. */
 const lookEvery = "0.5s";
 const awayMs = 1500;
-/** A holder looks 25 ms, 250 ms and 1 s after its claim. */
-const settledMs = 1200;
+/** A holder looks 25 ms, 250 ms and 1 s after its claim: what is moved by chance is moved before, at and after these looks. */
+const movedWithinMs = 1500;
+const longestAwayMs = 2500;
+const rounds = process.env.TRAINLOCK_SOAK === "1" ? 300 : 16;
+const roundsAtOnce = 8;
+
+/** Moves a folder away and back as fast as it can until its input ends, and leaves it in place, whatever others make there. */
+const mover = `
+import os, select, shutil, sys
+folder, aside = sys.argv[1:]
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for _ in range(20):
+        os.rename(folder, aside)
+        while True:
+            try:
+                os.rename(aside, folder)
+                break
+            except OSError:
+                shutil.rmtree(folder, ignore_errors=True)
+`;
 
 interface Holder {
   /** Fails unless it holds to its end, which is its own. */
@@ -65,21 +85,20 @@ const holders = [
   ["a Python program", python],
 ] as const;
 
+const places = [
+  ["the root", (of: TestConfiguration) => of.root],
+  ["the lock dir", (of: TestConfiguration) => of.lockDir],
+  ["all weights", (of: TestConfiguration) => join(of.root, "WEIGHTS")],
+  ["the weights dir", (of: TestConfiguration) => of.weightsDir],
+] as const;
+
 for (const [who, hold] of holders) {
   const define = requiresPrograms(...(who === "a run" ? [] : (["python3"] as const)));
 
   describe(`${who} goes on while a folder is away, and holds when it is back:`, () => {
-    const places = [
-      ["the root", (of: TestConfiguration) => of.root],
-      ["the lock dir", (of: TestConfiguration) => of.lockDir],
-      ["all weights", (of: TestConfiguration) => join(of.root, "WEIGHTS")],
-      ["the weights dir", (of: TestConfiguration) => of.weightsDir],
-    ] as const;
     for (const [what, pathOf] of places) {
       define(what, async () => {
         const { of, holder } = await held(hold);
-        // Its first looks are over: what is away before them may cost the claim.
-        await sleep(settledMs);
         const path = pathOf(of);
         const aside = join(dirname(of.root), "aside");
         renameSync(path, aside);
@@ -93,6 +112,33 @@ for (const [who, hold] of holders) {
         await holder.endsWell();
       });
     }
+
+    define("the lock dir, and a contender has made another and locked it", async () => {
+      const { of, holder } = await held(hold);
+      const aside = join(dirname(of.root), "aside");
+      renameSync(of.lockDir, aside);
+      mkdirSync(of.lockDir);
+      const contender = startProcess("flock", [of.kernelLock, "cat"], { env: environment() });
+      await sleep(awayMs);
+      contender.closeInput();
+      await contender.finished;
+      await until("its lock file", () => (existsSync(of.kernelLock) && sizeOf(of.kernelLock) > 0 ? true : null), 5000);
+      renameSync(of.lockDir, `${of.lockDir}.contender`);
+      renameSync(aside, of.lockDir);
+      await sleep(awayMs);
+      await othersAreKeptOut(of);
+      await holder.endsWell();
+    });
+
+    define(
+      "any of them, at any time, with another run meanwhile",
+      async () => {
+        for (let round = 0; round < rounds; round += roundsAtOnce)
+          await Promise.all(Array.from({ length: roundsAtOnce }, (_, at) => movedByChance(hold, round + at)));
+        tally({ rounds });
+      },
+      600_000,
+    );
   });
 
   describe(`${who} knows its own in a weights dir that was copied:`, () => {
@@ -153,6 +199,41 @@ for (const [who, hold] of holders) {
       });
     }
   });
+}
+
+/** Whatever is away, and when: nobody else gets in, and the claim is lost to nobody. */
+async function movedByChance(hold: (of: TestConfiguration) => Promise<Holder>, round: number): Promise<void> {
+  const { of, holder } = await held(hold);
+  const [what, pathOf] = places[Math.floor(Math.random() * places.length)] ?? places[0];
+  const [path, aside] = [pathOf(of), join(dirname(of.root), "aside")];
+  const [afterMs, forMs] = [Math.random() * movedWithinMs, Math.random() * longestAwayMs];
+  const moved = `${what}, ${Math.round(afterMs)} ms after the claim for ${Math.round(forMs)} ms`;
+  const other = () => trainlock(["run", ...of.args, "--scheduler", "none", "--", "echo", "TRAINS"]);
+  let others: Promise<readonly Finished[]>;
+  if (round % 2 === 0) {
+    await sleep(afterMs);
+    renameSync(path, aside);
+    others = Promise.all([other()]);
+    await sleep(forMs);
+    // A contender has perhaps made it anew, and has found the marker.
+    await others;
+    if (existsSync(path)) renameSync(path, `${path}.contender`);
+    renameSync(aside, path);
+  } else {
+    const moving = startProcess("python3", ["-c", mover, path, aside], { env: environment() });
+    others = Promise.all([sleep(afterMs).then(other), sleep(movedWithinMs).then(other)]);
+    await others;
+    moving.closeInput();
+    expect(await moving.finished, moved).toMatchObject({ exitCode: 0 });
+  }
+  for (const { exitCode, stdout } of await others) expect([3, 75], `${moved}: ${stdout}`).toContain(exitCode);
+  for (const { stdout } of await others) expect(stdout, moved).toBe("");
+  await othersAreKeptOut(of);
+  await holder.endsWell().catch((error: unknown) => expect.fail(`${moved}: ${String(error)}`));
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function swapIn(of: TestConfiguration, makeCopy: (to: string) => void): void {

@@ -34,7 +34,10 @@ requiresPrograms("python3")(
     symlinkSync(outside, link);
     for (const top of [inside, outside]) mkdirSync(join(top, "d_cd", "m"), { recursive: true });
     writeFileSync(markerIn(outside), "4194303\n");
-    const swapping = startProcess("python3", ["-c", swapper, inside, link], { env: environment() });
+    const swapping = startProcess("python3", ["-c", swapper, inside, link], {
+      env: environment(),
+      timeoutMs: 600_000,
+    });
     await swapping.waitFor("SWAPPING");
     let cleared = 0;
     for (let round = 0; round < rounds; round += 1) {

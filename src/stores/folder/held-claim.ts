@@ -5,18 +5,18 @@ import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import type { RunEnds } from "../../model/run-ends.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { markerPath, markerRecordPath } from "../../site/layout.ts";
-import { sleep } from "../../system/clock/sleep.ts";
 import { beneath } from "../../system/files/open-beneath.ts";
 import { type Bounds, isOutsideRoot } from "../../system/files/outside-root.ts";
 import { errnoOf, systemError } from "../../system/libc/errno.ts";
-import { asReleased, generationOf, withChild, withSection } from "../claim-record.ts";
+import { asReleased, withChild, withSection } from "../claim-record.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../store.ts";
 import { CheckSchedule } from "./check-schedule.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
+import { KeptLock } from "./kept-lock.ts";
+import { KeptMarker } from "./kept-marker.ts";
 import type { KernelLock } from "./kernel-lock.ts";
-import { type PlacedMarker, placeMarker } from "./marker.ts";
-import { replaceUnderKernelLock } from "./marker-takeover.ts";
-import { readMarker, readMarkerRecord } from "./read-marker.ts";
+import type { PlacedMarker } from "./marker.ts";
+import { readMarkerRecord } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
 
 /** What a claim has taken. */
@@ -28,11 +28,6 @@ export interface TakenClaim {
   readonly record: OwnerRecord;
   readonly earlier: EarlierRuns;
 }
-
-/** How long a marker may lie there before the record that is copied with it. */
-const copyMs = 300;
-/** Folders come and go a few times at most; each that is away costs a descriptor. */
-const mostAway = 4;
 
 /** A claim of the folder's store: looks after kernel lock, marker and records, reports a loss, and releases all of it. */
 export class HeldClaim implements HeldLock {
@@ -46,12 +41,8 @@ export class HeldClaim implements HeldLock {
   readonly #excludesAll: boolean;
   readonly #lost = new AbortController();
   readonly #checks: CheckSchedule;
-  /** Lock files that were unlinked under this claim. They stay locked: see `#keepKernelLock`. */
-  readonly #orphans: KernelLock[] = [];
-  /** Markers that were away when this claim placed another. They stay open, so that each is known by its inode. */
-  readonly #away: PlacedMarker[] = [];
-  #kernel: KernelLock;
-  #marker: PlacedMarker;
+  readonly #lock: KeptLock;
+  readonly #marker: KeptMarker;
   #record: OwnerRecord;
   #released = false;
   /** Which file the record beside the marker is, as this claim has written it. */
@@ -68,9 +59,19 @@ export class HeldClaim implements HeldLock {
     this.#bounds = bounds;
     this.#weightsDir = weightsDir;
     this.#excludesAll = excludesAllHosts(kernel);
-    this.#kernel = kernel;
-    this.#marker = marker;
     this.#record = record;
+    this.#lock = new KeptLock(kernel, {
+      generation: this.generation,
+      remember: (inode) => this.#rememberLock(inode),
+      markerIsAnothers: () => this.#marker.isAnothers(),
+    });
+    this.#marker = new KeptMarker(marker, {
+      weightsDir,
+      beneath: (change) => this.#beneath(change),
+      pid: () => this.#pid(),
+      remember: (inode) => this.#rememberMarker(inode),
+      besideCopy: () => this.#besideCopy(),
+    });
     this.#checks = new CheckSchedule(() => this.#inTurn(() => this.#check()), checkEveryMs, [kernel.path, marker.path]);
   }
 
@@ -82,7 +83,7 @@ export class HeldClaim implements HeldLock {
     return this.#inTurn(async () => {
       // The record beside the marker follows at the first check: a rename costs a short command more than its run.
       this.#record = withChild(this.#record, pid, ends);
-      this.#kernel.write(serializeOwnerRecord(this.#record));
+      this.#lock.current.write(serializeOwnerRecord(this.#record));
     });
   }
 
@@ -107,7 +108,7 @@ export class HeldClaim implements HeldLock {
   }
 
   get handedOver(): readonly number[] {
-    return [this.#kernel, ...this.#orphans].flatMap(({ descriptors }) => descriptors);
+    return this.#lock.all.flatMap(({ descriptors }) => descriptors);
   }
 
   handOver(): Promise<void> {
@@ -142,89 +143,31 @@ export class HeldClaim implements HeldLock {
     if (!this.lost.aborted) this.#keepRecords();
   }
 
-  #lose(why: string): void {
+  #lose(loss: LockLostError): void {
     this.#checks.stop();
-    this.#lost.abort(new LockLostError(why));
+    this.#lost.abort(loss);
   }
 
-  /** A lock file unlinked under us is made and locked again at once, before anybody else takes the name for free. */
   async #keepKernelLock(): Promise<boolean> {
-    if (this.#kernel.isInPlace()) return true;
-    const { path } = this.#kernel;
-    // Throws where the folder is away, too: a holder never makes that one again, and it may come back as it was.
-    const again = await this.#kernel.lockAgain();
-    if (again === "busy") {
-      this.#lose(`${path} was removed, and somebody else has locked a new one`);
-      return false;
-    }
-    // A number that cannot be read may be a later one.
-    if ((generationOf(again.previous) ?? Number.POSITIVE_INFINITY) > this.generation) {
-      again.release();
-      this.#lose(`${path} was removed, and another claim has been made since`);
-      return false;
-    }
-    // A command has inherited the old file: that the new one is free would prove nothing about it.
+    const loss = await this.#lock.keep();
+    if (loss !== null) this.#lose(loss);
+    return loss === null;
+  }
+
+  /** A command has inherited the first file: that another one is free would prove nothing about it. */
+  #rememberLock(inode: bigint): void {
     if (this.#record.trainlock?.childPid === null)
-      this.#record = withSection(this.#record, { lockInode: inodeNumber(again.inode) });
-    again.write(serializeOwnerRecord(this.#record));
-    // The old one stays locked: a Python waiter polls on its descriptor, and must not win a lock that nobody else sees.
-    this.#orphans.push(this.#kernel);
-    this.#kernel = again;
-    return true;
+      this.#record = withSection(this.#record, { lockInode: inodeNumber(inode) });
+    this.#lock.current.write(serializeOwnerRecord(this.#record));
   }
 
   async #keepMarker(): Promise<void> {
-    const where = this.#marker.where();
-    if (where === "in place") return;
-    let again = where === "gone" ? this.#placeAgain() : (this.#isBack() ?? this.#replaceCopy());
-    if (again === null && readMarker(this.#weightsDir)?.pid === this.#pid()) {
-      // A folder that is being copied may have the marker already, and not its record yet.
-      await sleep(copyMs);
-      again = this.#replaceCopy();
-    }
-    if (again === null) {
-      this.#lose(`${this.#marker.path} is another's`);
-      return;
-    }
-    this.#away.push(this.#marker);
-    if (this.#away.length > mostAway) this.#away.shift()?.close();
-    this.#marker = again;
-  }
-
-  /** A folder that was away has come back with the marker that was placed in it before. */
-  #isBack(): PlacedMarker | null {
-    const at = this.#away.findIndex((marker) => marker.where() === "in place");
-    const [back] = at < 0 ? [] : this.#away.splice(at, 1);
-    if (back !== undefined) this.#rememberMarker(back.inode);
-    return back ?? null;
-  }
-
-  #placeAgain(): PlacedMarker | null {
-    const placed = this.#beneath((folder) => {
-      const there = placeMarker(folder, this.#pid(), (inode) => this.#rememberMarker(inode));
-      return there === "occupied" ? there : there.knownAs(this.#marker.path);
-    });
-    return placed === "occupied" ? this.#replaceCopy() : placed;
-  }
-
-  /**
-   * A folder that was copied has copies of our marker and of our record, both other files than ours. A marker alone that has our
-   * PID is another's: every container has its own PIDs.
-   */
-  #replaceCopy(): PlacedMarker | null {
-    const there = readMarker(this.#weightsDir);
-    const isOtherFile = this.#recordFile !== null && this.#fileBeside() !== this.#recordFile;
-    const isCopied = isOtherFile && this.#isOurs(readMarkerRecord(this.#weightsDir).reading);
-    if (there === null || there.pid !== this.#pid() || !isCopied) return null;
-    return this.#beneath((folder) => {
-      const replaced = replaceUnderKernelLock(folder, there, this.#pid(), (inode) => this.#rememberMarker(inode));
-      return replaced === "changed" ? null : replaced.knownAs(this.#marker.path);
-    });
+    if (!(await this.#marker.keep())) this.#lose(new LockLostError(`${this.#marker.path} is another's`));
   }
 
   #rememberMarker(inode: bigint): void {
     this.#record = withSection(this.#record, { markerInode: inodeNumber(inode) });
-    this.#kernel.write(serializeOwnerRecord(this.#record));
+    this.#lock.current.write(serializeOwnerRecord(this.#record));
   }
 
   #pid(): number {
@@ -233,7 +176,7 @@ export class HeldClaim implements HeldLock {
 
   #keepRecords(): void {
     const record = serializeOwnerRecord(this.#record);
-    if (!this.#isComplete(this.#kernel.read())) this.#kernel.write(record);
+    if (!this.#isComplete(this.#lock.current.read())) this.#lock.current.write(record);
     if (this.#isComplete(readMarkerRecord(this.#weightsDir).reading)) {
       this.#recordFile ??= this.#fileBeside();
       return;
@@ -246,6 +189,12 @@ export class HeldClaim implements HeldLock {
   #fileBeside(): string | null {
     const found = lstatSync(markerRecordPath(this.#weightsDir), { bigint: true, throwIfNoEntry: false });
     return found === undefined ? null : `${found.ino} ${found.birthtimeNs}`;
+  }
+
+  /** A folder that was copied has a copy of our record, another file than ours. */
+  #besideCopy(): boolean {
+    const isOtherFile = this.#recordFile !== null && this.#fileBeside() !== this.#recordFile;
+    return isOtherFile && this.#isOurs(readMarkerRecord(this.#weightsDir).reading);
   }
 
   #isOurs(reading: RecordReading): boolean {
@@ -280,9 +229,9 @@ export class HeldClaim implements HeldLock {
       });
     }
     if (!isGone && !this.#excludesAll) attempt(() => this.#writeBeside(closing));
-    for (const marker of this.#away.splice(0)) attempt(() => marker.close());
-    attempt(() => this.#kernel.write(closing));
-    for (const held of [this.#kernel, ...this.#orphans]) attempt(() => (handsOver ? held.leave() : held.release()));
+    attempt(() => this.#marker.closeAway());
+    attempt(() => this.#lock.current.write(closing));
+    for (const held of this.#lock.all) attempt(() => (handsOver ? held.leave() : held.release()));
   }
 
   #writeBeside(record: Buffer): void {
@@ -297,7 +246,7 @@ export class HeldClaim implements HeldLock {
       if (this.#marker.where() === "gone") return true;
       return this.#beneath((folder) => {
         isClosed = true;
-        return this.#marker.knownAs(markerPath(folder)).remove();
+        return this.#marker.removeIn(markerPath(folder));
       });
     } finally {
       if (!isClosed) attempt(() => this.#marker.close());

@@ -1,5 +1,6 @@
 import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import type { MarkerFacts } from "../../model/lock-facts.ts";
 import { markerPath } from "../../site/layout.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
@@ -15,6 +16,8 @@ export interface PlacedMarker {
   readonly inode: bigint;
   /** Whether the path still leads to it. `gone`: nothing is there. */
   where(): "in place" | "gone" | "replaced";
+  /** Whether a marker that was read is this one. */
+  is(there: Pick<MarkerFacts, "inode" | "device">): boolean;
   /** The same file, once it has been given another name. This object is not to be used any more then. */
   knownAs(path: string): PlacedMarker;
   /** Closes it, and leaves it where it is. */
@@ -120,6 +123,7 @@ function placedMarker(path: string, fd: number, own: BigIntStats): PlacedMarker 
     path,
     inode: own.ino,
     where,
+    is: ({ inode, device }) => inode === own.ino && device === own.dev,
     knownAs: (other) => placedMarker(other, fd, own),
     close: () => closeSync(fd),
     remove: () => {

@@ -89,8 +89,13 @@ function makeIn(path: string): boolean {
   }
 }
 
-/** Makes a folder where it is missing, and holds it open. A link that was put in its place and leads elsewhere is not followed. */
+/**
+ * Makes a folder where it is missing, and holds it open. A link that was put in its place and leads elsewhere is not followed. A
+ * declared root is not made: it was there, and may come back as it was.
+ */
 export function makeHeldFolder(folder: string): OpenedFolder {
+  const declared = declaredBoundsOf(folder);
+  if (declared !== null) return makeBeneath(declared, folder);
   const bounds = boundsOf(folder);
   makeSharedFolder(bounds.root);
   return makeBeneath(bounds, folder);
@@ -114,8 +119,12 @@ export function declareRootOf(folder: string, root: string): void {
  * is, unless one further up was declared.
  */
 export function boundsOf(folder: string, trusted: string = dirname(folder)): Bounds {
+  return declaredBoundsOf(folder) ?? { root: trusted, links: [] };
+}
+
+function declaredBoundsOf(folder: string): Bounds | null {
   for (const [top, root] of rootsOf) if (contains(top, folder)) return { root, links: [] };
-  return { root: trusted, links: [] };
+  return null;
 }
 
 /** Does something in a folder that is held open for that; errors name it as people know it. */
