@@ -173,6 +173,8 @@ async function takeKernelLock(layout: Layout, configuration: Configuration) {
   const taken = await acquireKernelLock(path, "flock");
   if (taken === "busy") throw new Error(`${path} was just removed, and is held`);
   const successor: KernelLock = taken;
+  // As the older writers do at once: a lock without a record may be a contender's.
+  successor.write(Buffer.from(JSON.stringify({ strategy: configuration.strategy, pid: process.pid })));
   return { stillHas: () => successor.isInPlace(), giveBack: () => successor.release() };
 }
 

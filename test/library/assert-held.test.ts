@@ -20,10 +20,21 @@ describe.each(Object.entries(runtimes))("TrainingLock.assertHeld on %s", (_, run
     const { of, tell } = await holder(runtime);
     expect(await tell("acquire")).toBe("acquired");
     const others = `${of.kernelLock}.others`;
-    await heldByFlock(others, "");
+    await heldByFlock(others, JSON.stringify({ strategy: of.strategy, hostname: "node07", pid: 4711 }));
     renameSync(others, of.kernelLock);
     expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: .*was removed, and somebody else has locked a new one$/);
     expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: /);
+  });
+
+  requiresPrograms("flock")("rejects while a contender may have it, and resolves once that one is gone", async () => {
+    const { of, tell } = await holder(runtime);
+    expect(await tell("acquire")).toBe("acquired");
+    rmSync(of.kernelLock);
+    const contender = await heldByFlock(of.kernelLock, "");
+    expect(await tell("assert")).toMatch(/^ERR_LOCK_LOST: it is not known whether .* may look at our marker only\)$/);
+    contender.closeInput();
+    await contender.finished;
+    expect(await tell("assert")).toBe("held");
   });
 
   test("rejects where it cannot be told, and resolves again where it can", async () => {

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { heldByFlock } from "../support/held-by-flock.ts";
 import { noclobberJob, pythonJob } from "../support/peers.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { type RunningProcess, startProcess } from "../support/running-process.ts";
@@ -80,6 +81,22 @@ describe("the lock file is unlinked under its holder", () => {
       expect(await run(of)).toMatchObject({ exitCode: 0 });
       expect(leftovers(of)).toEqual([]);
     },
+  );
+
+  requiresPrograms("flock")(
+    "and somebody who writes nothing keeps a new one for longer than any contender: the claim is lost",
+    async () => {
+      const of = configuration(await temporaryRoot());
+      const holder = await holdWithRun(of.args);
+      rmSync(of.kernelLock);
+      const other = await heldByFlock(of.kernelLock, "");
+      expect(await holder.finished).toMatchObject({ exitCode: 74 });
+      expect(holder.stderr()).toContain("somebody else has locked a new one");
+      expect(isRunning(holder.commandPid)).toBe(false);
+      other.closeInput();
+      await other.finished;
+    },
+    60_000,
   );
 
   test.each([0, 5, 1_300])(
