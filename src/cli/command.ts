@@ -16,6 +16,8 @@ export interface Option<T = unknown, Always extends boolean = boolean> {
   /** Its value may begin with `--`: it is an option for another program. */
   readonly takesOptions?: boolean;
   readonly choices?: readonly string[];
+  /** What a shell offers for it, where lists separated by commas are read. */
+  readonly listOf?: readonly string[];
   /** Of an optional value: whether the next word can be it. Else that word is the first operand. */
   mayBeValue?(text: string): boolean;
   /** The text in force without the option, as help shows it. */
@@ -173,6 +175,11 @@ export function optionalValue<T>(
     absent: () => undefined,
     read: (given, text) => (text === null ? bare : read(given, text)),
   };
+}
+
+/** The same, one or several of these words separated by commas. */
+export function offering<O extends Option>(listOf: readonly string[], option: O): O {
+  return { ...option, listOf };
 }
 
 export function choice<const C extends readonly string[]>(

@@ -72,7 +72,7 @@ function readOptions(name: string, command: Command, args: readonly string[]) {
     for (const each of arg.startsWith("--") ? [given] : shortFlags(arg)) {
       if (each === "--help" || each === "-h") return call(each === "-h" ? "brief" : "whole");
       const flag = flags.get(each);
-      if (flag === undefined) throw unknownOption(name, each, flags);
+      if (flag === undefined) throw unknownOption(name, each, flags, arg);
       const takes = textOf(each, flag.option, inline, args[at + 1]);
       if (takes.fromNext) at += 1;
       values[flag.key] = flag.option.read(each, takes.text, values[flag.key]);
@@ -119,11 +119,17 @@ function textOf(given: string, option: Option, inline: string | null, next: stri
   return { text: null, fromNext: false };
 }
 
-function unknownOption(name: string, given: string, flags: ReadonlyMap<string, Flag>): UsageError {
+/** `arg`: the whole of it. `-strategy` is not meant as eight options. */
+function unknownOption(name: string, given: string, flags: ReadonlyMap<string, Flag>, arg: string): UsageError {
   // A letter is near to any other letter.
   const words = [...flags].flatMap(([flag, { option }]) =>
     flag.startsWith("--") && mayBeMeant(flag, option) ? [flag] : [],
   );
+  const long = `-${arg.split("=")[0]}`;
+  if (given !== arg && /^--[a-z]{2}/.test(long)) {
+    const near = nearest(long, [...words, "--help"]);
+    if (near !== null) return new UsageError(`unknown option ${long.slice(1)}`, { hint: `did you mean ${near}?` });
+  }
   return new UsageError(`unknown option ${given}`, {
     hint: nearestHint(given, [...words, "--help"], `see trainlock ${name} --help`),
   });

@@ -1,5 +1,7 @@
-import { dirname, extname, resolve } from "node:path";
+import { readdirSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
+import { nearest } from "../model/nearest.ts";
 import type { DeclaredGrid } from "../site/site-config.ts";
 import { readYaml } from "../site/yaml-reader.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
@@ -111,7 +113,26 @@ const formats: Readonly<Record<string, GridFormat>> = {
 };
 
 /** The text of a grid file. Throws a UsageError for a name that tells no format, an EnvironmentError where it cannot be read. */
-export function readGridFile(path: string): { file: string; text: string; format: GridFormat } {
+export function gridNamesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((name) => Object.hasOwn(formats, extname(name).toLowerCase()));
+  } catch {
+    // Nobody is told of a name that cannot be read.
+    return [];
+  }
+}
+
+/** A grid beside it whose name is near. */
+function fileHint(path: string): string {
+  const folder = dirname(path);
+  const names = gridNamesIn(folder);
+  const stem = basename(path, extname(path));
+  const near = nearest(basename(path), names) ?? names.find((name) => basename(name, extname(name)) === stem) ?? null;
+  if (near === null) return "give the path of a grid file";
+  return `did you mean ${path === basename(path) ? near : join(folder, near)}?`;
+}
+
+function readGridFile(path: string): { file: string; text: string; format: GridFormat } {
   const format = formats[extname(path).toLowerCase()];
   if (format === undefined) {
     throw new UsageError(`${path}: not a grid by its name`, {
@@ -122,7 +143,7 @@ export function readGridFile(path: string): { file: string; text: string; format
   const limit = format === "yaml" ? largestBytes.yaml : largestBytes.table;
   const reading = readRegularFile(path, limit);
   if (reading.kind === "absent") {
-    throw new UsageError(`there is no grid file ${path}`, { code: "ERR_GRID", hint: "give the path of a grid file" });
+    throw new UsageError(`there is no grid file ${path}`, { code: "ERR_GRID", hint: fileHint(path) });
   }
   if (reading.kind === "unreadable") {
     throw new UsageError(`${path} is no grid file, but ${reading.why}`, {

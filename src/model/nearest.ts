@@ -1,10 +1,20 @@
-/** The word that somebody who typed `given` most likely meant; null when none is near. */
+/** Shorter, a beginning could go on as any word. */
+const shortestBeginning = 3;
+
+/** The word that somebody who typed `given` most likely meant, before others one that goes on from it; null when none is near. */
 export function nearest(given: string, words: readonly string[]): string | null {
+  const begun = given.toLowerCase();
+  if (begun.replace(/^-+/, "").length >= shortestBeginning) {
+    const longer = words.filter((word) => word.toLowerCase().startsWith(begun)).sort((a, b) => a.length - b.length);
+    if (longer[0] !== undefined) return longer[0];
+  }
   const ranked = words
     .map((word) => ({ word, away: distance(given.toLowerCase(), word.toLowerCase()) }))
     .sort((a, b) => a.away - b.away);
   const best = ranked[0];
-  return best !== undefined && best.away <= Math.max(1, Math.floor(best.word.length / 3)) ? best.word : null;
+  if (best === undefined || best.away > Math.max(1, Math.floor(best.word.length / 3))) return null;
+  // Of one letter another one is no misspelling.
+  return best.away < Math.max(given.length, best.word.length) ? best.word : null;
 }
 
 /** Letters to insert, delete or replace, or two neighbours to exchange: optimal string alignment. */

@@ -5,6 +5,7 @@ import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { environment, executable, trainlock } from "../support/trainlock.ts";
+import { startTerminal } from "../terminal/terminal.ts";
 
 /** The script for a shell as a file. */
 async function script(shell: string): Promise<string> {
@@ -85,6 +86,58 @@ requiresPrograms("bash")(
   },
 );
 
+requiresPrograms("bash")("bash is offered states, pages and commands, and nothing where nothing is known", async () => {
+  const root = await site();
+  const words = async (line: readonly string[], cwd?: string) =>
+    (await offered(line, cwd)).filter((word) => word !== "").sort();
+  const states = await words(["trainlock", "plan", "--state", "f"], root);
+  expect(states).toEqual(["failed", "free"]);
+  expect(await words(["trainlock", "plan", "--state", "free,st"])).toEqual(["free,stale"]);
+  expect(await words(["trainlock", "history", "--state", "i"])).toEqual(["interrupted"]);
+  expect(await words(["trainlock", "history", "--since", ""])).toEqual([]);
+  expect(await words(["trainlock", "help", "tu"])).toEqual(["tutorial"]);
+  const pages = await words(["trainlock", "help", ""]);
+  expect(pages).toEqual(expect.arrayContaining(["run", "run.md", "grids"]));
+  expect(pages).not.toContain("--help");
+  expect(await words(["trainlock", "history", ""])).toEqual(["prune"]);
+  expect(await words(["trainlock", "completion", "z"])).toEqual(["zsh"]);
+});
+
+requiresPrograms("tmux")("bash shows names of configurations whole, in a terminal", async () => {
+  const root = await site();
+  const path = `${dirname(executable)}:${process.env.PATH}`;
+  const terminal = await startTerminal({ PATH: path, COMPLETION: await script("bash") });
+  terminal.type("source $COMPLETION; clear");
+  terminal.type(`cd ${root}; export TRAINLOCK_ROOT=$PWD; clear`);
+  await terminal.shows(/^\$ *$/m);
+  for (const key of "trainlock why gen") terminal.press(key === " " ? "Space" : key);
+  terminal.press("Tab");
+  await terminal.shows(/trainlock why gen_TSIT\//);
+  terminal.press("Tab");
+  terminal.press("Tab");
+  await terminal.shows(/^gen_TSIT\/bdd10k\/pspnet_r50 +gen_TSIT\/idd-aw\/pspnet_r50/m);
+});
+
+requiresPrograms("fish")("fish is offered states and pages, too", async () => {
+  const path = `${dirname(executable)}:${process.env.PATH}`;
+  for (const [line, ...wanted] of [
+    ["plan --state f", "failed", "free"],
+    ["plan --state free,st", "free,stale"],
+    ["help tu", "tutorial"],
+  ]) {
+    const program = `source $argv[1]; complete -C "trainlock ${line}"`;
+    const { stdout } = await finish("fish", ["-c", program, await script("fish")], {
+      env: environment({ PATH: path }),
+    });
+    expect(
+      stdout
+        .trim()
+        .split("\n")
+        .map((word) => word.split("\t")[0]),
+    ).toEqual(wanted);
+  }
+});
+
 requiresPrograms("fish")("fish is offered them, too", async () => {
   const root = await site();
   const program = `source $argv[1]; complete -C "trainlock check --root ${root} --strategy b"`;
@@ -105,6 +158,12 @@ requiresPrograms("zsh")("an interactive zsh completes them, too, in a terminal",
     zpty -r shell answer '*--strategy baseline*'
     zpty -w -n shell $'--model p\\t'
     zpty -r shell answer '*--model pspnet_r50*'
+    zpty -w shell $'\\x15'
+    zpty -w -n shell $'trainlock plan --state fr\\t'
+    zpty -r shell answer '*--state free*'
+    zpty -w shell $'\\x15'
+    zpty -w -n shell $'trainlock help tu\\t'
+    zpty -r shell answer '*help tutorial*'
     print completed`;
   const path = `${dirname(executable)}:${process.env.PATH}`;
   const line = `trainlock check --root ${root} --strategy b`;

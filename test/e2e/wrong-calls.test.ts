@@ -236,3 +236,47 @@ describe("what fails says what, why, and the way out", () => {
     },
   );
 });
+
+describe("what is suggested is near", () => {
+  test("an option with one dash, a grid file beside it, what goes on from a name; of one letter no other letter", async () => {
+    const root = await temporaryRoot();
+    await writeFile(
+      join(root, "grid.yaml"),
+      "- { strategy: [a, b], dataset: d, model: m, exclude: [{ strategy: c }] }\n",
+    );
+    const said = async (...args: string[]) => (await trainlock([...args, "--root", root])).stderr;
+    expect(await said("run", "-strategy", "b")).toBe(
+      "trainlock: unknown option -strategy\n  did you mean --strategy?\n",
+    );
+    expect(await said("run", "-s", "b")).toContain("unknown option -s\n  see trainlock run --help");
+    const { stderr } = await trainlock(["work", "grid.yml", "--root", root, "--", "true"], { cwd: root });
+    expect(stderr).toContain("there is no grid file grid.yml\n  did you mean grid.yaml?");
+    expect(await said("plan", join(root, "gird.yaml"))).toContain(`did you mean ${join(root, "grid.yaml")}?`);
+    expect(await said("plan", join(root, "grid.yaml"))).toContain('no row has "c" here\n  one of a, b');
+    for (const model of ["pspnet_r50_ratio0p25", "pspnet_r50_ratio0p50"])
+      await mkdir(join(root, "WEIGHTS", "gen_TSIT", "idd-aw_cd", model, "x"), { recursive: true });
+    await mkdir(join(root, "WEIGHTS", "cutmix", "idd-aw_cd", "pspnet_r50"), { recursive: true });
+    for (const [strategy, more] of [
+      ["gen_TSIT", ["--ratio", "0.25"]],
+      ["gen_TSIT", ["--ratio", "0.5"]],
+      ["cutmix", []],
+    ] as const)
+      await trainlock([
+        "run",
+        "--root",
+        root,
+        "--strategy",
+        strategy,
+        "--dataset",
+        "IDD-AW",
+        "--model",
+        "pspnet_r50",
+        ...more,
+        "--",
+        "true",
+      ]);
+    expect(await said("why", "gen_TSIT/idd-aw/pspnet_r50")).toMatch(
+      /did you mean gen_TSIT\/idd-aw\/pspnet_r50_ratio0p25, or 1 more/,
+    );
+  });
+});

@@ -1,6 +1,6 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { wrapped } from "../../src/cli/show/wrapped.ts";
 import { estimateOf } from "../../src/grid/estimate.ts";
 import type { PlannedRow } from "../../src/grid/plan.ts";
@@ -151,6 +151,24 @@ test("a configuration is found by its name, its folder or its options; a name th
   const first = async (...call: string[]) => (await trainlock(["why", ...call])).stdout.split("\n")[0];
   expect(await first("known/d/m", "--root", root)).toBe("free  known/d/m");
   expect(await first(join(root, "WEIGHTS", "known", "d_cd", "m"), "--root", root)).toBe("free  known/d/m");
+  const at = async (cwd: string, called: string) =>
+    (await trainlock(["why", called, "--root", root], { cwd })).stdout.split("\n")[0];
+  const own = join(root, "WEIGHTS", "known", "d_cd", "m");
+  for (const [cwd, called] of [
+    [root, "WEIGHTS/known/d_cd/m"],
+    [root, "./WEIGHTS/known/d_cd/m/"],
+    ["/", "WEIGHTS/known/d_cd/m"],
+    [join(root, "WEIGHTS"), "known/d_cd/m"],
+    [own, "."],
+    [own, "../m"],
+    [join(own, ".."), "m/"],
+  ] as const)
+    expect([called, await at(cwd, called)]).toEqual([called, "free  known/d/m"]);
+  symlinkSync(root, `${root}-link`);
+  onTestFinished(() => rmSync(`${root}-link`));
+  expect(await at("/", `${root}-link/WEIGHTS/known/d_cd/m`)).toBe("free  known/d/m");
+  expect(await first(join(own, "."), "--root", `${root}-link`)).toBe("free  known/d/m");
+  expect((await trainlock(["why", "known/d", "--root", root])).stderr).toContain("did you mean known/d/m?");
   expect(await first(...flags(root, "never"))).toBe("free  never/d/m");
   const grid = join(root, "grid.yaml");
   writeFileSync(grid, '- { strategy: planned, dataset: D, model: m, needs: ["nowhere"] }\n');

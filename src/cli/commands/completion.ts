@@ -2,6 +2,7 @@ import { exitCodes } from "../../model/errors.ts";
 import { type Command, defineCommand, type LoadCommands, operandOf } from "../command.ts";
 import { print } from "../output.ts";
 import { flagsOf } from "../parse-call.ts";
+import { helpPages } from "./help-pages.ts";
 
 const shells = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof shells)[number];
@@ -11,11 +12,14 @@ interface Described {
   readonly description: string;
   /** What stands without a flag and can be offered: a grid file, the name of a configuration. */
   readonly operand: "grid" | "name" | null;
+  /** Words that may stand there. */
+  readonly words: readonly string[];
   readonly options: readonly {
     readonly flag: string;
     readonly description: string;
     readonly takesValue: boolean;
     readonly choices: readonly string[];
+    readonly listOf: readonly string[];
   }[];
 }
 
@@ -33,19 +37,27 @@ export const command = defineCommand({
 
 async function complete(shell: Shell, commands: LoadCommands): Promise<number> {
   const shown = [...(await commands())].filter(([, { hidden }]) => hidden !== true);
-  print(scripts[shell](shown.map(([name, each]) => describe(name, each))));
+  const names = shown.map(([name]) => name);
+  const pages = Object.keys(helpPages).map((page) => (names.includes(page) ? `${page}.md` : page));
+  const words: Readonly<Record<string, readonly string[]>> = {
+    help: [...names, ...pages],
+    completion: shells,
+    history: ["prune"],
+  };
+  print(scripts[shell](shown.map(([name, each]) => ({ ...describe(name, each), words: words[name] ?? [] }))));
   return exitCodes.ok;
 }
 
-function describe(name: string, { summary, options = {}, operands = {} }: Command): Described {
+function describe(name: string, { summary, options = {}, operands = {} }: Command): Omit<Described, "words"> {
   const described = Object.entries(options).flatMap(([key, option]) =>
     flagsOf(key, option).map((each) => ({
       ...each,
       takesValue: option.form === "value",
       choices: option.choices ?? [],
+      listOf: option.listOf ?? [],
     })),
   );
-  const help = { flag: "--help", description: "show help", takesValue: false, choices: [] };
+  const help = { flag: "--help", description: "show help", takesValue: false, choices: [], listOf: [] };
   const operand = "grid" in operands ? "grid" : "name" in operands ? "name" : null;
   return { name, description: summary, operand, options: [...described, help] };
 }
@@ -74,6 +86,20 @@ function bashScript(commands: readonly Described[]): string {
   const values = [...choices].map(
     ([flag, words]) => `    ${flag}) COMPREPLY=($(compgen -W "${words.join(" ")}" -- "$cur")); return ;;`,
   );
+  const lists = commands.flatMap(({ name, options }) =>
+    options.flatMap(({ flag, listOf }) =>
+      listOf.length === 0 ? [] : [`    "${name} ${flag}") _trainlock_list "${listOf.join(" ")}"; return ;;`],
+    ),
+  );
+  // Nothing is known of their values: neither files nor options are offered.
+  const others = commands.flatMap(({ name, options }) => {
+    const own = options.filter(({ flag, takesValue }) => takesValue && !Object.hasOwn(valueFields, flag));
+    const unknown = own.filter(
+      ({ flag, choices, listOf }) =>
+        choices.length + listOf.length === 0 && !folderFlags.has(flag) && !fileFlags.has(flag),
+    );
+    return unknown.length === 0 ? [] : [`    ${unknown.map(({ flag }) => `"${name} ${flag}"`).join("|")}) return ;;`];
+  });
   const fields = Object.entries(valueFields).map(
     ([flag, field]) => `    ${flag}) _trainlock_values ${field}; return ;;`,
   );
@@ -84,10 +110,21 @@ function bashScript(commands: readonly Described[]): string {
         ? [`    ${name}) [[ $cur == -* ]] || { _trainlock_values name; return; } ;;`]
         : [],
   );
+  const words = commands.flatMap(({ name, words: own }) =>
+    own.length === 0
+      ? []
+      : [`    ${name}) [[ $cur == -* ]] || { COMPREPLY=($(compgen -W "${own.join(" ")}" -- "$cur")); return; } ;;`],
+  );
   const flags = commands.map(({ name, options }) => `    ${name}) words="${options.map((o) => o.flag).join(" ")}" ;;`);
   return `# bash completion for trainlock
+# A name has slashes, and is no path of which the last part would do.
 _trainlock_values() {
+  compopt +o filenames 2>/dev/null
   mapfile -t COMPREPLY < <("\${COMP_WORDS[0]}" __complete "$1" "$cur" "\${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null </dev/null)
+}
+_trainlock_list() {
+  local before=\${cur%"\${cur##*,}"}
+  COMPREPLY=($(compgen -P "$before" -W "$1" -- "\${cur##*,}"))
 }
 _trainlock_grids() {
   local file
@@ -116,14 +153,16 @@ ${fields.join("\n")}
     ${[...fileFlags].join("|")}) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 ${values.join("\n")}
   esac
+  case "$command $prev" in
+${[...lists, ...others].join("\n")}
+  esac
   case $command in
-${operands.join("\n")}
+${[...operands, ...words].join("\n")}
   esac
   case $command in
 ${flags.join("\n")}
     *) return ;;
   esac
-  [[ $command == completion ]] && words="${shells.join(" ")} $words"
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o filenames -F _trainlock trainlock
@@ -133,7 +172,7 @@ complete -o filenames -F _trainlock trainlock
 function zshScript(commands: readonly Described[]): string {
   const quote = (text: string) => text.replaceAll("'", "'\\''").replace(/[[\]:]/g, "\\$&");
   const names = commands.map(({ name, description }) => `    '${name}:${quote(description)}'`);
-  const flagSpec = ({ flag, description, takesValue, choices }: Described["options"][number]) => {
+  const flagSpec = ({ flag, description, takesValue, choices, listOf }: Described["options"][number]) => {
     const value = !takesValue
       ? ""
       : folderFlags.has(flag)
@@ -142,17 +181,19 @@ function zshScript(commands: readonly Described[]): string {
           ? ":file:_files"
           : choices.length > 0
             ? `:value:(${choices.join(" ")})`
-            : valueFields[flag] !== undefined
-              ? `:value:{_trainlock_values ${valueFields[flag]}}`
-              : ":value: ";
+            : listOf.length > 0
+              ? `:values:_values -s , value ${listOf.join(" ")}`
+              : valueFields[flag] !== undefined
+                ? `:value:{_trainlock_values ${valueFields[flag]}}`
+                : ":value: ";
     return `'${flag}[${quote(description)}]${value}'`;
   };
-  const cases = commands.map(({ name, operand, options }) => {
+  const cases = commands.map(({ name, operand, words, options }) => {
     const rest =
       name === "run"
         ? " '*::command:_normal'"
-        : name === "completion"
-          ? ` '1:shell:(${shells.join(" ")})'`
+        : words.length > 0
+          ? ` '1:what:(${words.join(" ")})'`
           : operand === "grid"
             ? ` '1:grid:_files -g "*.(${gridEndings.join("|")})"'`
             : operand === "name"
@@ -185,8 +226,11 @@ if [[ $funcstack[1] == _trainlock ]]; then _trainlock "$@"; else compdef _trainl
 
 function fishScript(commands: readonly Described[]): string {
   const quote = (text: string) => `'${text.replace(/['\\]/g, "\\$&")}'`;
-  const lines = commands.flatMap(({ name, description, operand, options }) => [
+  const lines = commands.flatMap(({ name, description, operand, words, options }) => [
     `complete -c trainlock -n __fish_use_subcommand -f -a ${name} -d ${quote(description)}`,
+    ...(words.length > 0
+      ? [`complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -f -a ${quote(words.join(" "))}`]
+      : []),
     ...(operand === "grid" ? [`complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -F`] : []),
     ...(operand === "name"
       ? [
@@ -194,7 +238,7 @@ function fishScript(commands: readonly Described[]): string {
             "-a '(trainlock __complete name (commandline -ct) (commandline -opc) 2>/dev/null)'",
         ]
       : []),
-    ...options.map(({ flag, description: text, takesValue, choices }) => {
+    ...options.map(({ flag, description: text, takesValue, choices, listOf }) => {
       const value = !takesValue
         ? ""
         : folderFlags.has(flag)
@@ -203,10 +247,11 @@ function fishScript(commands: readonly Described[]): string {
             ? " -r -F"
             : valueFields[flag] !== undefined
               ? ` -x -a '(trainlock __complete ${valueFields[flag]} (commandline -ct) (commandline -opc) 2>/dev/null)'`
-              : ` -x -a ${quote(choices.join(" "))}`;
+              : listOf.length > 0
+                ? ` -x -a '(__fish_append , ${listOf.join(" ")})'`
+                : ` -x -a ${quote(choices.join(" "))}`;
       return `complete -c trainlock -n '__fish_seen_subcommand_from ${name}' -f -l ${flag.slice(2)} -d ${quote(text)}${value}`;
     }),
   ]);
-  const shellLine = `complete -c trainlock -n '__fish_seen_subcommand_from completion' -f -a ${quote(shells.join(" "))}`;
-  return `# fish completion for trainlock\ncomplete -c trainlock -f\n${lines.join("\n")}\n${shellLine}\n`;
+  return `# fish completion for trainlock\ncomplete -c trainlock -f\n${lines.join("\n")}\n`;
 }

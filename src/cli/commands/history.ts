@@ -7,7 +7,7 @@ import { nearest } from "../../model/nearest.ts";
 import { printable } from "../../model/printable.ts";
 import type { Layout } from "../../site/layout.ts";
 import { lookUpUsers } from "../../system/processes/users.ts";
-import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
+import { defineCommand, flag, offering, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { print, printJson, printJsonRows, say } from "../output.ts";
 import {
   arrayJson,
@@ -28,7 +28,10 @@ const options = {
   since: value("<time>", "only what happened since: 7d, or 2026-01-31", parseSince),
   match: value("<glob>", "only configurations of this name; * is anything: 'gen_*'"),
   user: value("<name>", "only runs of this user"),
-  state: value("<states>", `only these, separated by commas: ${runStates.join(", ")}`, parseStates),
+  state: offering(
+    runStates,
+    value("<states>", `only these, separated by commas: ${runStates.join(", ")}`, parseStates),
+  ),
   output: {
     ...value("<fields>", `these columns, separated by commas: ${historyFields.join(", ")}`, parseFields),
     short: "o",

@@ -6,7 +6,7 @@ import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
 import { collectGarbageOf } from "../../system/processes/collect-garbage.ts";
-import { defineCommand, flag, optionalOperand, type ValuesOf, value } from "../command.ts";
+import { defineCommand, flag, offering, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { isTerminal, print, printJsonRows } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
@@ -26,7 +26,10 @@ const mostLines = 200;
 const options = {
   ...planSourceOptions,
   ...jsonOption,
-  state: value("<states>", `only rows in these states, separated by commas: ${rowStates.join(", ")}`),
+  state: offering(
+    rowStates,
+    value("<states>", `only rows in these states, separated by commas: ${rowStates.join(", ")}`),
+  ),
   by: value("<down,across>", "as a matrix of these two fields"),
   all: flag("one line a row on a terminal, however many rows"),
   verbose: flag("print the evidence behind each state", "v"),

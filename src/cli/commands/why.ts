@@ -1,3 +1,5 @@
+import { realpathSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
 import { explainRow } from "../../grid/explain-row.ts";
 import type { Row } from "../../grid/grid.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
@@ -89,18 +91,39 @@ async function rowsFor(source: PlanSource, name: string | undefined, given: WhyO
   const names = [...inForce.grid.rows, ...known.grid.rows].map(({ configuration }) =>
     source.layout.displayName(configuration),
   );
-  const near = nearest(name, [...new Set(names)].slice(0, mostNames));
   throw new UsageError(`no configuration is called ${JSON.stringify(name)}`, {
-    hint: near === null ? "trainlock plan shows the names" : `did you mean ${near}?`,
+    hint: nameHint(name, [...new Set(names)]),
   });
+}
+
+/** What goes on from where a name ends is nearer than what is as long. */
+function nameHint(given: string, names: readonly string[]): string {
+  const [longer, ...more] = names.filter((name) => name.startsWith(given));
+  const near = longer ?? nearest(given, names.slice(0, mostNames));
+  if (near === null) return "trainlock plan shows the names";
+  return more.length === 0 ? `did you mean ${near}?` : `did you mean ${near}, or ${more.length} more that begin so?`;
 }
 
 /** How many names a wrong name is compared with: 100,000 comparisons take a minute. */
 const mostNames = 2000;
 
 function named({ layout }: PlanSource, { grid, ...rest }: RowsInForce, name: string): RowsInForce | null {
-  const isMeant = ({ configuration }: Row) =>
-    layout.displayName(configuration) === name || layout.weightsDir(configuration) === name;
-  const rows = grid.rows.filter(isMeant);
+  const called = grid.rows.filter(({ configuration }) => layout.displayName(configuration) === name);
+  const folders = foldersCalled(name, layout.root);
+  const rows =
+    called.length > 0 ? called : grid.rows.filter(({ configuration }) => folders.has(layout.weightsDir(configuration)));
   return rows.length === 0 ? null : { grid: { ...grid, rows }, ...rest };
+}
+
+/** The weights dirs that a path may mean: from the working folder, or from the root; also where links lead to the root or to it. */
+function foldersCalled(path: string, root: string): ReadonlySet<string> {
+  if (path === "") return new Set();
+  const found = [resolve(path), resolve(root, path)];
+  try {
+    const real = realpathSync(path);
+    found.push(real, join(root, relative(realpathSync(root), real)));
+  } catch {
+    // What is not there yet is called as it is written.
+  }
+  return new Set(found);
 }
