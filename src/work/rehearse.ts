@@ -28,14 +28,17 @@ export async function rehearse({ layout, rows, argv, ruleOf, looker }: Rehearsal
   if (script !== null) faults.add(`the script ${script} is not there`);
   const folderProblem = writeProblem(layout.lockDir);
   if (folderProblem !== null) faults.add(folderProblem);
+  // What keeps every row from being trained.
+  const allAreBlocked = faults.size > 0;
   const counts = new Map<string, number>();
   const count = (what: string) => counts.set(what, (counts.get(what) ?? 0) + 1);
   for (const row of rows) {
     const look = await looker.look(row);
-    count(look.kind);
+    const problem = folderProblemOf(layout, layout.weightsDir(row.configuration));
+    const isBlocked = allAreBlocked || problem !== null;
+    count(look.kind === "trainable" && isBlocked ? "that cannot be trained here" : look.kind);
     if (isEmptyRule(ruleOf(row))) count("without a done rule");
     if (look.kind === "problem") faults.add(`${layout.displayName(row.configuration)}: ${look.why}`);
-    const problem = folderProblemOf(layout, layout.weightsDir(row.configuration));
     if (problem !== null) faults.add(problem);
   }
   const shown = [...counts].map(([what, number]) => `${number} ${what}`).join(", ");

@@ -236,6 +236,8 @@ test("--rehearse names what is wrong and starts nothing", async () => {
   const fine = await site.work([...done, "--rehearse"], training(site.root));
   expect(fine).toMatchObject({ exitCode: 0, stdout: "2 rows: 2 trainable; nothing was started\n" });
   const wrong = await site.work([...done, "--rehearse"], ["no-such-program"]);
+  // None of them is trainable then.
+  expect(wrong.stdout).toBe("2 rows: 2 that cannot be trained here; nothing was started\n");
   expect(wrong).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("no-such-program") });
   expect((await site.work([...done, "--rehearse"], [site.root])).exitCode).toBe(3);
   const misspelt = await site.work([...done, "--rehearse"], ["bash", "trian.sh", "{model}"]);
