@@ -40,6 +40,9 @@ const keys = [
   "max_attempts",
 ] as const;
 
+/** What a later trainlock may count on from. */
+export const siteFileVersion = 1;
+
 /** Reads and checks the text of a site's file; `file` names it in messages. Throws a UsageError with line and key. */
 export function parseSiteFile(text: string, file: string): SiteConfig {
   // Nothing but comments, as `init` writes it: not worth loading the YAML reader for.
@@ -52,7 +55,7 @@ export function parseSiteFile(text: string, file: string): SiteConfig {
     lines[key] = value.line;
     return read(value);
   };
-  take("version", (value) => value.integer("1, the only version there is", 1, 1), 1);
+  take("version", (value) => value.version(siteFileVersion), siteFileVersion);
   const { timeouts, ssh } = emptySiteConfig;
   const dimensions = take("dimensions", readDimensions, []);
   const datasets = take("datasets", (value) => readNames(value, "dataset", "datasets"), null);

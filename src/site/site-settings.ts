@@ -1,7 +1,8 @@
 import { templatesOf } from "./declared-layout.ts";
 import { configVariable, openSite, type Site } from "./open-site.ts";
 import { rootVariables } from "./root.ts";
-import { emptySiteConfig, type SiteConfig } from "./site-config.ts";
+import { type DeclaredGrid, emptySiteConfig, type SiteConfig } from "./site-config.ts";
+import { siteFileVersion } from "./site-file.ts";
 import type { StoreOrigins } from "./store-in-force.ts";
 import { fileKeys, type StoreSettings } from "./store-settings.ts";
 
@@ -57,10 +58,20 @@ function storeSettings(store: StoreSettings | null, origins: StoreOrigins | null
   }));
 }
 
+/** The path of a grid file as it is written, else how many blocks there are. */
+function gridText(grid: DeclaredGrid | null): string | null {
+  if (grid === null) return null;
+  const { value } = grid;
+  if (!value.isList && !value.isMapping) return value.text("blocks, or the path of a grid file");
+  const { length } = value.list();
+  return length === 1 ? "1 block" : `${length} blocks`;
+}
+
 function declaredSettings(config: SiteConfig): readonly (readonly [string, Setting["value"]])[] {
   const { strategies, models, datasets, dimensions, ssh, timeouts } = config;
   const { progress } = config;
   return [
+    ["version", siteFileVersion],
     ["lock_primitive", config.lockPrimitive],
     ["strategies", strategies],
     ["models", models],
@@ -72,6 +83,7 @@ function declaredSettings(config: SiteConfig): readonly (readonly [string, Setti
     ["done.min_size", config.done?.minBytes ?? null],
     ["done.file", config.done?.file ?? null],
     ["checkpoint", config.checkpoint],
+    ["grid", gridText(config.grid)],
     ["group", config.group],
     ["mode", config.mode === null ? null : config.mode.toString(8).padStart(4, "0")],
     ["hosts", config.hosts],

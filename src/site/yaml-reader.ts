@@ -96,6 +96,14 @@ export class YamlValue {
     return fits ? value : this.fail(expected);
   }
 
+  /** The version of a file. Another one is a later trainlock's. */
+  version(known: number): number {
+    const value = this.#value();
+    if (value === known) return known;
+    const what = `${this.key}: expected ${known}, the only version that this trainlock knows, found ${this.#found()}`;
+    throw mistake({ file: this.#context.file, hint: this.#orOlder() }, this.line, what);
+  }
+
   flag(): boolean {
     const value = this.#value();
     return typeof value === "boolean" ? value : this.fail("true or false");
@@ -151,9 +159,11 @@ export class YamlValue {
   #noSuchKey(path: string, name: string, line: number, known: readonly string[]): UsageError {
     const near = nearest(name, known);
     const expected = near === null ? `one of ${known.join(", ")}` : `did you mean ${near}?`;
-    const { file, hint } = this.#context;
-    const orOlder = `${hint}. Or this trainlock is older than the file: trainlock --version`;
-    return mistake({ file, hint: orOlder }, line, `${path}: no such key; ${expected}`);
+    return mistake({ file: this.#context.file, hint: this.#orOlder() }, line, `${path}: no such key; ${expected}`);
+  }
+
+  #orOlder(): string {
+    return `${this.#context.hint}. Or this trainlock is older than the file: trainlock --version`;
   }
 
   #child(node: unknown, key: string, line: number): YamlValue {

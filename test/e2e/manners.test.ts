@@ -204,9 +204,11 @@ test("--wait takes no command for its duration", async () => {
   expect(mistaken).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--wait "10x"') });
 });
 
-test("an unknown key of the site's file says that the executable may be older than the file", async () => {
+test("an unknown key or version of the site's file says that the executable may be older than the file", async () => {
   const root = await temporaryRoot();
-  writeFileSync(join(root, "trainlock.yaml"), "from_the_future: true\n");
-  const { exitCode, stderr } = await trainlock(["list", "--root", root]);
-  expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("older than the file") });
+  for (const text of ["from_the_future: true\n", "version: 2\n"]) {
+    writeFileSync(join(root, "trainlock.yaml"), text);
+    const { exitCode, stderr } = await trainlock(["list", "--root", root]);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("older than the file") });
+  }
 });

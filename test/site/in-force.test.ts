@@ -48,6 +48,18 @@ test("the examples that init writes are valid when they are put in force", async
   expect(JSON.parse(stdout).settings.filter(({ from }: { from: string }) => from === "default")).toEqual([]);
 });
 
+test("leaves out no key that the site's page has", async () => {
+  const root = await siteRoot("grid:\n  - { strategy: a, dataset: b, model: c }\n");
+  const { settings } = JSON.parse((await trainlock(["config", "--root", root, "--json"])).stdout);
+  const printed = settings.map(({ key }: { key: string }) => key.split(".")[0]);
+  const page = readFileSync(new URL("../../docs/site-configuration.md", import.meta.url), "utf8");
+  const table = page.slice(page.indexOf("| `version`"), page.indexOf("| `store`"));
+  const keys = [...table.matchAll(/^\| ([^|]+)\|/gm)].flatMap(([, cell = ""]) => cell.match(/[a-z_]+/g) ?? []);
+  expect(keys.length).toBeGreaterThan(20);
+  expect(keys.filter((key) => !printed.includes(key))).toEqual([]);
+  expect(settings).toContainEqual({ key: "grid", value: "1 block", from: `${join(root, "trainlock.yaml")}:2` });
+});
+
 test("says what is in force, and who says so", async () => {
   const root = await siteRoot(site);
   const file = join(root, "trainlock.yaml");

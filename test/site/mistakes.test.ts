@@ -17,7 +17,7 @@ const mistakes: readonly Mistake[] = [
   ["lock_dir: a\nlock_dir: b\n", /^site:2: not valid YAML: .*unique/],
   ["\nlockdir: a\n", "site:2: lockdir: no such key; did you mean lock_dir?"],
   ["colour: a\n", /^site:1: colour: no such key; one of version, lock_dir/],
-  ["version: 2\n", "site:1: version: expected 1, the only version there is, found 2"],
+  ["version: 2\n", "site:1: version: expected 1, the only version that this trainlock knows, found 2"],
   ["lock_dir:\n", /^site:1: lock_dir: expected a path within the root.*, found nothing$/],
   ["lock_dir: /etc\n", /^site:1: lock_dir: expected a path within the root/],
   ["lock_dir: a/../../b\n", /^site:1: lock_dir: expected a path within the root/],
