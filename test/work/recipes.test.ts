@@ -32,6 +32,9 @@ echo ']}'
   lsid: "#!/bin/sh\nprintf 'IBM Spectrum LSF Standard 10.1.0.2\\n\\nMy cluster name is c1\\n'\n",
 };
 
+const inProject = (root: string, script: string) =>
+  script.replaceAll("/data/project", root).replaceAll("/shared/tools/bin/trainlock", executable);
+
 async function desk(rows: readonly string[] | string, ...named: (keyof typeof programs)[]) {
   const site = await workSite(rows);
   const bin = join(site.root, "bin");
@@ -44,7 +47,7 @@ async function desk(rows: readonly string[] | string, ...named: (keyof typeof pr
   site.write("trainlock.yaml", "done: { when: [final.pth] }\n");
   const path = `${bin}:${dirname(executable)}:/usr/bin:/bin`;
   const run = (script: string, env: Readonly<Record<string, string>> = {}) =>
-    finish("bash", ["-c", script.replaceAll("/data/project", site.root)], {
+    finish("bash", ["-c", inProject(site.root, script)], {
       cwd: site.root,
       env: environment({ TRAINLOCK_ROOT: site.root, ROOT: site.root, PATH: path, ...env }),
       timeoutMs: 120_000,
@@ -101,8 +104,11 @@ for (const [kind, variables] of [
 test("the line of cron submits what is free, and says nothing where nothing is", async () => {
   const site = await desk(namesTo(3), "sbatch", "squeue", "scontrol");
   const line = recipe("0 * * * *").replace(/^0 \* \* \* \* +/, "");
-  expect(await site.run(`cd /; ${line}`)).toMatchObject({ exitCode: 0, stdout: "submitted 3 rows as job 100\n" });
-  expect(await site.run(`cd /; ${line}`)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+  // The scheduler's programs apart, cron has neither a PATH nor a root for it.
+  const ofCron = { PATH: `${join(site.root, "bin")}:/usr/bin:/bin`, TRAINLOCK_ROOT: "" };
+  const [first, second] = [await site.run(`cd /; ${line}`, ofCron), await site.run(`cd /; ${line}`, ofCron)];
+  expect(first).toMatchObject({ exitCode: 0, stdout: "submitted 3 rows as job 100\n" });
+  expect(second).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
   expect(site.lines("submits")).toHaveLength(1);
 });
 

@@ -41,6 +41,7 @@ const options = {
     "10m",
     parsePositiveDuration,
   ),
+  quiet: flag("--export: print problems alone, as for cron"),
   for: valueOr("<duration>", "end when nobody has looked for this long", "12h", parsePositiveDuration),
 };
 
@@ -61,7 +62,7 @@ export const command = defineCommand({
     "trainlock board grid.yaml",
     "trainlock board grid.yaml --by strategy,model --per dataset",
     "trainlock board grid.yaml --port 8470",
-    "trainlock board grid.yaml --export public/board.html --interval 5m",
+    "trainlock board grid.yaml --export public/board.html \\\n    --interval 5m --quiet      # in cron, every 5 minutes",
   ],
   exitCodes: {
     0: "ended, or the file is written",
@@ -134,7 +135,7 @@ function howToLook(place: BoardPlace, { port }: BoardServer): string {
 
 async function exportTo(
   file: string,
-  { interval, withNames }: BoardOptions,
+  { interval, withNames, quiet }: BoardOptions,
   source: PlanSource,
   title: string,
   view: View,
@@ -145,7 +146,8 @@ async function exportTo(
   writeByRename(path, Buffer.from(exportHtml(snapshot, settings)));
   sweepUnfinished(path);
   for (const problem of snapshot.problems) say(`trainlock: ${printable(problem)}`);
-  print(`${printable(file)}: as of ${localDateTime(snapshot.atMs)}, old after ${durationText(2 * interval)}\n`);
+  if (!quiet)
+    print(`${printable(file)}: as of ${localDateTime(snapshot.atMs)}, old after ${durationText(2 * interval)}\n`);
   return snapshot.problems.length === 0 ? exitCodes.ok : exitCodes.environment;
 }
 
