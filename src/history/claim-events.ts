@@ -22,7 +22,7 @@ function takeoverEvent({ killed, evidence }: EarlierRuns): EventDetail | null {
     event: "taken-over",
     of: killed?.trainlock?.token ?? null,
     from: from === null ? null : eventHolder(from),
-    evidence: evidence.map(({ source, detail }) => `${source}: ${detail}`),
+    evidence: [...new Set(evidence.map(({ source, detail }) => `${source}: ${detail}`))],
   };
 }
 

@@ -222,7 +222,8 @@ function evidenceOf(
   lost: FoundEvent | null,
   takenOver: FoundEvent | null,
 ): readonly string[] {
-  return [...new Set([...reasonOf(lost), ...ofEnd]), ...(texts(takenOver?.values()?.evidence) ?? [])];
+  // Marker and kernel lock of one run are proved dead by the same.
+  return [...new Set([...reasonOf(lost), ...ofEnd, ...(texts(takenOver?.values()?.evidence) ?? [])])];
 }
 
 function endedRun(found: FoundEvent, values: Readonly<Record<string, unknown>>): EndedRun | null {

@@ -78,6 +78,26 @@ test("a killed run that somebody has cleared is interrupted, and history and why
   expect(why.stdout).not.toContain("no end is noted");
 });
 
+test("-v says each proof once, and of costs that are not known no more than that", async () => {
+  const proofs = ["kernel-lock: the kernel lock is free", "process: no process 12 on this host"];
+  const takenOver = {
+    event: "taken-over",
+    token: token(2),
+    generation: 2,
+    of: token(1),
+    from: { ...place, generation: 1 },
+  };
+  const root = await site({
+    "node01-0":
+      line({ at: ago(3), event: "claimed", token: token(1), generation: 1, attempt: 1, command: ["t.py"] }) +
+      line({ at: ago(2), ...takenOver, evidence: [...proofs, ...proofs] }) +
+      line({ at: ago(1), event: "refused", asker: "job 5", holder: { pid: 12, host: "node01", generation: 2 } }),
+  });
+  const { stdout, lines } = await history(root, "-v");
+  expect(stdout.split("no process 12 on this host")).toHaveLength(2);
+  expect(lines.at(-2)).toBe("What they would have cost is not known");
+});
+
 test("each run is a row, in the order of its generation, whatever the clocks of its hosts say; text, TSV and JSON agree", async () => {
   const root = await site({
     "node01-0": run(1, 1, 20, { end: "failed", exit: 3 }) + run(2, 3, 40, done),

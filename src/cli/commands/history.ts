@@ -108,6 +108,7 @@ async function history(what: string | undefined, given: HistoryOptions): Promise
 
 function savedText({ duplicates, known, gpuHours }: ReturnType<typeof savedHours>): string {
   if (duplicates === 0) return "";
+  if (known === 0) return "What they would have cost is not known\n";
   const rest = duplicates - known;
   const unknown = rest === 0 ? "" : `; of ${rest} others it is not known`;
   return `${known} of them would have cost ${gpuHours.toFixed(1)} GPU hours${unknown}\n`;
