@@ -443,22 +443,63 @@ def _open_lock_file(path, create=True):
 def _open_held_lock_file(path, create):
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     while True:
-        found = _stat_or_none(path)
+        found = _once_allowed(path, lambda: _stat_or_none(path))
         if found is None:
             if not create:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             try:
-                return _lifted(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o664)), True
+                return _once_allowed(path, lambda: _create_shared(path, flags)), True
             except FileExistsError:
                 continue
         if not stat.S_ISREG(found.st_mode):
             code = errno.ELOOP if stat.S_ISLNK(found.st_mode) else errno.EINVAL
             raise OSError(code, 'it is not a regular file', path)
         try:
-            return _lifted(os.open(path, flags)), False
+            return _once_allowed(path, lambda: _lifted(os.open(path, flags))), False
         except FileNotFoundError:
             # Removed between the two calls: whoever did so is done with it.
             continue
+
+
+def _create_shared(path, flags):
+    """Makes a file, and gives it group and rights of its folder at once: a umask is that of all threads of a program."""
+    folder = os.stat(os.path.dirname(path))
+    fd = _lifted(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o664))
+    try:
+        if folder.st_mode & 0o020 and os.fstat(fd).st_gid != folder.st_gid:
+            os.fchown(fd, -1, folder.st_gid)
+        if not _has_default_acl(os.path.dirname(path)):
+            os.fchmod(fd, 0o600 | (folder.st_mode & 0o066))
+    except OSError:
+        # Not a member of the group: the file works for its owner, which is what can be had.
+        pass
+    return fd
+
+
+def _has_default_acl(folder):
+    try:
+        return len(os.getxattr(folder, 'system.posix_acl_default')) > 0
+    except OSError:
+        return False
+
+
+def _once_allowed(path, attempt):
+    """Tries again for half a second where a colleague's program may still be giving what it has just made to the group."""
+    for pause in (0.001, 0.003, 0.01, 0.03, 0.1, 0.4):
+        try:
+            return attempt()
+        except PermissionError as error:
+            if error.errno != errno.EACCES or not (_is_young(path) or _is_young(os.path.dirname(path))):
+                raise
+        time.sleep(pause)
+    return attempt()
+
+
+def _is_young(path):
+    try:
+        return abs(time.time() - os.stat(path).st_ctime) < 5
+    except OSError:
+        return False
 
 
 def _failed(step, error):

@@ -1,5 +1,6 @@
 import { exitCodes, messageOf, TrainlockError, UsageError } from "../model/errors.ts";
 import { printable } from "../model/printable.ts";
+import { declareOwnProcess } from "../system/files/final-mode.ts";
 import { errnoOf, unexpectedSystemError } from "../system/libc/errno.ts";
 import { endProcess } from "../system/processes/end-process.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
@@ -109,4 +110,5 @@ function errorJson(error: unknown) {
 }
 
 // Not awaited at the top level: the executable's bytecode knows no top-level await.
+declareOwnProcess();
 void main(process.argv.slice(2)).then(endProcess);

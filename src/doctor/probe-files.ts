@@ -2,7 +2,7 @@ import { closeSync, constants, linkSync, openSync, renameSync, type Stats, statS
 import { join } from "node:path";
 import { fault, type Outcome, ok, warning } from "../model/finding.ts";
 import { sweepScratches, withScratch } from "../system/files/scratch.ts";
-import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { createShared } from "../system/files/shared-permissions.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { exchangePaths } from "../system/libc/exchange-files.ts";
 
@@ -14,12 +14,7 @@ export function createProbe(folder: string): Promise<Outcome> {
   return withScratch(folder, (scratch) => {
     sweepScratches(folder, statSync(scratch).mtimeMs);
     const path = join(scratch, "file");
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o664);
-    try {
-      shareAsFolderAsks(fd, path);
-    } finally {
-      closeSync(fd);
-    }
+    closeSync(createShared(path, constants.O_RDWR | constants.O_EXCL));
     return sharing(statSync(folder), statSync(path));
   });
 }

@@ -1,7 +1,7 @@
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants } from "node:fs";
 import { EnvironmentError } from "../model/errors.ts";
 import { sleep } from "../system/clock/sleep.ts";
-import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { createShared } from "../system/files/shared-permissions.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 import { tryFlock } from "../system/libc/flock.ts";
 
@@ -30,13 +30,7 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>, pati
 
 function openLockFile(path: string): number {
   try {
-    const fd = openSync(
-      path,
-      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-      0o664,
-    );
-    shareAsFolderAsks(fd, path);
-    return fd;
+    return createShared(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     throw asSystemError("open the lock file", path, error);
   }

@@ -4,7 +4,7 @@ import { runLogsFolder } from "../run/matching-files.ts";
 import { contains } from "../system/files/mount-table.ts";
 import { makeBeneath, makeHeldFolder } from "../system/files/open-beneath.ts";
 import type { Bounds } from "../system/files/outside-root.ts";
-import { shareAsFolderAsks } from "../system/files/shared-permissions.ts";
+import { createShared } from "../system/files/shared-permissions.ts";
 import { asSystemError } from "../system/libc/errno.ts";
 
 /** Where the output of one run goes: each claim has a number of its own. */
@@ -21,11 +21,8 @@ export function openRowLog(site: Bounds, path: string): number {
   const opened = contains(site.root, folder) ? makeBeneath(site, folder) : makeHeldFolder(folder);
   try {
     const held = join(opened.path, basename(path));
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
-    const fd = openSync(held, flags | constants.O_NONBLOCK | constants.O_NOCTTY, 0o664);
-    const stats = fstatSync(fd);
-    if (stats.isFile() && stats.size === 0) shareAsFolderAsks(fd, held);
-    return fd;
+    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW;
+    return createShared(held, flags | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
     throw asSystemError("write the log", path, error);
   } finally {

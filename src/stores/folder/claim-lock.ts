@@ -1,11 +1,11 @@
-import { closeSync, constants, openSync, readdirSync } from "node:fs";
+import { closeSync, constants, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { largestRecordBytes, type RecordReading } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { kernelLockStem } from "../../site/layout.ts";
 import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts";
 import { readUpTo } from "../../system/files/read-regular-file.ts";
-import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { createShared } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { randomHex } from "../../system/random.ts";
@@ -118,13 +118,11 @@ function claimFiles(lockPath: string): string[] {
 function createOwn(lockPath: string): { path: string; fd: number } {
   const folder = dirname(lockPath);
   const path = join(folder, `${kernelLockStem(lockPath)}.${randomHex(8)}${claimSuffix}`);
-  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const flags = constants.O_RDWR | constants.O_EXCL | constants.O_NOFOLLOW;
   try {
     makeHeldFolder(folder).close();
     return inHeldFolder(path, (held) => {
-      const fd = openSync(held, flags, 0o664);
-      shareAsFolderAsks(fd, held);
-      return { path, fd };
+      return { path, fd: createShared(held, flags) };
     });
   } catch (error) {
     throw asSystemError("create", path, error);

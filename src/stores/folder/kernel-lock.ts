@@ -4,11 +4,12 @@ import type { EnvironmentError } from "../../model/errors.ts";
 import { largestRecordBytes, type RecordReading } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
+import { onceAllowed } from "../../system/files/being-made.ts";
 import { readFresh } from "../../system/files/fresh-read.ts";
 import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts";
 import { mostStaleFiles, readUpTo, specialFileAt } from "../../system/files/read-regular-file.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
-import { ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { createShared, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { repairHint } from "./claimable.ts";
@@ -192,9 +193,7 @@ function openLockFile(path: string, mayMakeFolder = true): { fd: number; created
   for (;;) {
     try {
       return inHeldFolder(path, (held) => {
-        const fd = openSync(held, flags | constants.O_CREAT | constants.O_EXCL, 0o664);
-        shareAsFolderAsks(fd, held);
-        return { fd, created: true };
+        return { fd: createShared(held, flags | constants.O_EXCL), created: true };
       });
     } catch (error) {
       if (mayMakeFolder && isErrno(error, "ENOENT")) {
@@ -206,7 +205,7 @@ function openLockFile(path: string, mayMakeFolder = true): { fd: number; created
     }
     try {
       if (specialFileAt(path) !== null) throw notPlain(path, "it is not a regular file");
-      const fd = inHeldFolder(path, (held) => openSync(held, flags));
+      const fd = inHeldFolder(path, (held) => onceAllowed(held, () => openSync(held, flags)));
       requirePlainFile(fd, path);
       return { fd, created: false };
     } catch (error) {

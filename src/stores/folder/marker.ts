@@ -1,9 +1,9 @@
-import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, openSync, writeSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import type { MarkerFacts } from "../../model/lock-facts.ts";
 import { markerPath } from "../../site/layout.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
-import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { createShared } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { createTemporary, discard, markerError, unlessSwept } from "./temporary-file.ts";
 
@@ -60,7 +60,7 @@ export function placeMarkerAt(path: string, pid: number, announce: Announce): Pl
 function placeWithoutLinks(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
   let fd: number;
   try {
-    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
+    fd = createShared(path, constants.O_WRONLY | constants.O_EXCL | constants.O_NOFOLLOW);
   } catch (error) {
     if (isErrno(error, "EEXIST")) return "occupied";
     throw asSystemError("create the marker", path, error);
@@ -69,7 +69,6 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
     const own = fstatSync(fd, { bigint: true });
     announce(own.ino);
     if (writeSync(fd, `${pid}\n`) === 0) throw systemError("write", path, "ENOSPC");
-    shareAsFolderAsks(fd, path);
     return placedMarker(path, fd, own);
   } catch (error) {
     discard(path);

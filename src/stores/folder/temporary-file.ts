@@ -1,20 +1,10 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { TrainlockError } from "../../model/errors.ts";
 import { markerName, markerRecordPath } from "../../site/layout.ts";
 import { makeBeneath, type OpenedFolder } from "../../system/files/open-beneath.ts";
 import type { Bounds } from "../../system/files/outside-root.ts";
-import { ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { createShared, ownerOf } from "../../system/files/shared-permissions.ts";
 import { abandonedAfterMs } from "../../system/files/write-by-rename.ts";
 import { asSystemError, errnoOf, isErrno, systemError } from "../../system/libc/errno.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
@@ -26,8 +16,7 @@ export function createTemporary(weightsDir: string, content: Buffer): { path: st
   const path = temporaryPath(weightsDir);
   let fd: number | undefined;
   try {
-    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o664);
-    shareAsFolderAsks(fd, path);
+    fd = createShared(path, constants.O_WRONLY | constants.O_EXCL | constants.O_NOFOLLOW);
     if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
     return { path, fd };
   } catch (error) {

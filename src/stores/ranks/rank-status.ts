@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { lazily } from "../../model/lazily.ts";
@@ -6,7 +6,7 @@ import { kernelLockStem } from "../../site/layout.ts";
 import { freshFlag } from "../../system/files/fresh-read.ts";
 import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts";
 import { readRegularFile } from "../../system/files/read-regular-file.ts";
-import { shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { createShared } from "../../system/files/shared-permissions.ts";
 import { writeByRename } from "../../system/files/write-by-rename.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
@@ -180,9 +180,8 @@ export function createWhole(
   const content = contentOf(value);
   let fd: number | null = null;
   try {
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    fd = inHeldFolder(path, (held) => openSync(held, flags, 0o664));
-    shareAsFolderAsks(fd, path);
+    const flags = constants.O_RDWR | constants.O_EXCL | constants.O_NOFOLLOW;
+    fd = inHeldFolder(path, (held) => createShared(held, flags));
     if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
     return { fd, madeAtMs: fstatSync(fd).mtimeMs };
   } catch (error) {

@@ -1,14 +1,15 @@
-import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { EnvironmentError } from "../../model/errors.ts";
 import { asSystemError, isErrno } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
 import { allowedLinkOn, descriptors, folderFlags as folder, openLinked } from "./allowed-links.ts";
+import { onceAllowed, onceMade } from "./being-made.ts";
 import { shownPath } from "./byte-names.ts";
 import { contains } from "./mount-table.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 import { type Bounds, outsideRoot } from "./outside-root.ts";
-import { makeSharedFolder, onceSeen, ownerOf, shareFolder } from "./shared-permissions.ts";
+import { makeFolderIn, makeSharedFolder, ownerOf } from "./shared-permissions.ts";
 
 /** O_CLOEXEC of open(2), which the runtime adds by itself to what it opens. */
 const closeOnExec = 0o2000000;
@@ -57,7 +58,10 @@ function openAtOnce({ root }: Bounds, path: string): OpenedFolder | null {
 /** Opens `name` in the folder that is open as `fd`. `path`: as people know it. */
 type Step = (fd: number, name: string, path: string) => number;
 
-const openStep: Step = (fd, name) => openSync(`${descriptors}/${fd}/${name}`, folder | constants.O_NOFOLLOW);
+const openStep: Step = (fd, name) => {
+  const held = `${descriptors}/${fd}/${name}`;
+  return onceAllowed(held, () => openSync(held, folder | constants.O_NOFOLLOW));
+};
 
 const makeStep: Step = (fd, name, path) => {
   try {
@@ -66,28 +70,14 @@ const makeStep: Step = (fd, name, path) => {
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }
-    let isNew = false;
-    const made = onceSeen(() => {
-      isNew = makeIn(`${descriptors}/${fd}/${name}`) || isNew;
+    return onceMade(`${descriptors}/${fd}/${name}`, () => {
+      makeFolderIn(`${descriptors}/${fd}`, `${descriptors}/${fd}/${name}`, path);
       return openStep(fd, name, path);
     });
-    if (isNew) shareFolder(`${descriptors}/${made}`, `${descriptors}/${fd}`, path);
-    return made;
   } catch (error) {
     throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
   }
 };
-
-/** False: somebody else was quicker. */
-function makeIn(path: string): boolean {
-  try {
-    mkdirSync(path, 0o777);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "EEXIST")) return false;
-    throw error;
-  }
-}
 
 /**
  * Makes a folder where it is missing, and holds it open. A link that was put in its place and leads elsewhere is not followed. A

@@ -8,13 +8,17 @@ import {
   fstatSync,
   lstatSync,
   mkdirSync,
+  openSync,
   type Stats,
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { TrainlockError } from "../../model/errors.ts";
 import { asSystemError, errnoOf, isErrno, systemError } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
 import { listedUserName } from "../processes/this-host.ts";
+import { onceAllowed, onceMade } from "./being-made.ts";
+import { withoutUmask } from "./final-mode.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 
 const setGroupId = 0o2000;
@@ -62,25 +66,67 @@ function hasDefaultAcl(folder: string): boolean {
   return libc().getxattrLength(folder, "system.posix_acl_default") > 0;
 }
 
+/** What a new entry is to have. */
+interface Asked {
+  readonly mode: number;
+  /** Null: whatever group the kernel gives it. */
+  readonly gid: number | null;
+  /** The mode to make it with; what is missing is set afterwards. */
+  readonly modeAtFirst: number;
+  /** False: a default ACL decides. */
+  readonly isSaid: boolean;
+}
+
+/** `known`: the path of the entry, as people know it or through a descriptor. */
+function askedIn(folderPath: string, known: string, kind: "file" | "folder"): Asked {
+  const folder = statSync(folderPath);
+  const site = declaredFor(known);
+  const mode = modeAsFolderAsks(folder, kind, site?.fileMode ?? null);
+  const gid = groupAsFolderAsks(folder, site);
+  const isSaid = site?.fileMode != null || !hasDefaultAcl(folderPath);
+  if (!isSaid) return { mode, gid, isSaid, modeAtFirst: kind === "file" ? 0o664 : 0o777 };
+  const gidAtFirst = (folder.mode & setGroupId) === 0 ? process.getegid?.() : folder.gid;
+  // Until it has its group, another group must not get that group's rights.
+  const modeAtFirst = mode & (gid === null || gid === gidAtFirst ? 0o777 : 0o755);
+  return { mode, gid, isSaid, modeAtFirst };
+}
+
+/**
+ * Opens a file, which is made with the mode and group its folder asks for: from its first moment on where that is possible.
+ * Throws what open(2) throws.
+ */
+export function createShared(path: string, flags: number): number {
+  return onceAllowed(path, () => {
+    const asked = askedIn(dirname(path), path, "file");
+    const fd = withoutUmask(() => openSync(path, flags | constants.O_CREAT, asked.modeAtFirst));
+    giveFile(fd, asked);
+    return fd;
+  });
+}
+
 /** Gives a file that this process has just created the mode and group its folder asks for. Best effort: never throws. */
 export function shareAsFolderAsks(fd: number, path: string): void {
   try {
-    const folderPath = dirname(path);
-    const folder = statSync(folderPath);
+    giveFile(fd, askedIn(dirname(path), path, "file"));
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+function giveFile(fd: number, { mode, gid, isSaid }: Asked): void {
+  try {
     const file = fstatSync(fd);
-    const site = declaredFor(path);
-    const wanted = modeAsFolderAsks(folder, "file", site?.fileMode ?? null);
-    const group = groupAsFolderAsks(folder, site);
-    if (group !== null && file.gid !== group) fchownSync(fd, -1, group);
-    const said = site?.fileMode != null || !hasDefaultAcl(folderPath);
-    if ((file.mode & permissionBits) !== wanted && said) fchmodSync(fd, wanted);
+    // A log may be a device; and what has content was there before.
+    if (!file.isFile() || file.size > 0) return;
+    if (gid !== null && file.gid !== gid) fchownSync(fd, -1, gid);
+    if ((file.mode & permissionBits) !== mode && isSaid) fchmodSync(fd, mode);
   } catch (error) {
     // Not a member of the group, or a file system without modes: the file works for its owner, which is what can be had.
     if (errnoOf(error) === undefined) throw error;
   }
 }
 
-/** Null: whatever group the kernel gave it. */
+/** Null: whatever group the kernel gives it. */
 function groupAsFolderAsks(folder: Stats, site: DeclaredPermissions | null): number | null {
   if (site !== null && site.gid !== null) return site.gid;
   return (folder.mode & 0o020) === 0 ? null : folder.gid;
@@ -100,37 +146,18 @@ export function canWriteIn(folder: string): boolean {
 export function makeSharedFolder(path: string): void {
   const missing: string[] = [];
   let folder = path;
-  while (onceSeen(() => makeOneFolder(folder)) === "nothing above") {
+  while (onceMade(folder, () => makeOneFolder(folder)) === "nothing above") {
     missing.push(folder);
     folder = dirname(folder);
   }
   for (const below of missing.reverse()) {
-    onceSeen(() => {
+    onceMade(below, () => {
       // /proc answers so for a folder that is there: one may be made nowhere in it.
       if (makeOneFolder(below) === "nothing above") {
         throw systemError("make the folder", below, "ENOENT", undefined, ownerOf(dirname(below)));
       }
     });
   }
-}
-
-/** Milliseconds between the attempts of {@link onceSeen}: half a second in all. */
-const pauses = [1, 3, 10, 30, 100, 400];
-
-/**
- * Tries again for a moment where a folder is said to be missing. A file server may deny for that long what another host is just
- * making: GlusterFS answers EEXIST to a mkdir, and ENOENT to an open after it, until the new folder has its number.
- */
-export function onceSeen<T>(attempt: () => T): T {
-  for (const pause of pauses) {
-    try {
-      return attempt();
-    } catch (error) {
-      if (!isErrno(error, "ENOENT")) throw error;
-    }
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
-  }
-  return attempt();
 }
 
 /** The same for the folder of one user: others of the group read what is in it, and make nothing there. */
@@ -156,15 +183,29 @@ export function keepToOwner(fd: number, path: string): void {
 
 function makeOneFolder(path: string): "made" | "nothing above" {
   try {
-    mkdirSync(path, 0o777);
-  } catch (error) {
-    if (isErrno(error, "ENOENT") && dirname(path) !== path) return "nothing above";
-    if (!isErrno(error, "EEXIST")) throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
-    requireFolder(path);
+    if (!makeFolderIn(dirname(path), path, path)) requireFolder(path);
     return "made";
+  } catch (error) {
+    if (isErrno(error, "ENOENT") && !(error instanceof TrainlockError) && dirname(path) !== path)
+      return "nothing above";
+    throw asSystemError("make the folder", path, error, ownerOf(dirname(path)));
   }
-  shareFolder(path, dirname(path), path);
-  return "made";
+}
+
+/**
+ * Makes a folder with the mode and group that `above` asks for. False: it is there already. Throws what mkdir(2) throws.
+ * `known`: its path as people know it.
+ */
+export function makeFolderIn(above: string, path: string, known: string): boolean {
+  const asked = askedIn(above, known, "folder");
+  try {
+    withoutUmask(() => mkdirSync(path, asked.modeAtFirst));
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+  giveFolder(path, asked);
+  return true;
 }
 
 function requireFolder(path: string): void {
@@ -182,17 +223,11 @@ function isLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
-/** Gives a folder that this process has just made the mode and group that `above` asks for. `known`: as people know it. */
-export function shareFolder(path: string, above: string, known: string): void {
+function giveFolder(path: string, { mode, gid, isSaid }: Asked): void {
   try {
-    const parent = statSync(above);
     const made = statSync(path);
-    const site = declaredFor(known);
-    const wanted = modeAsFolderAsks(parent, "folder", site?.fileMode ?? null);
-    const group = groupAsFolderAsks(parent, site);
-    if (group !== null && made.gid !== group) chownSync(path, -1, group);
-    const said = site?.fileMode != null || !hasDefaultAcl(above);
-    if ((made.mode & (permissionBits | setGroupId)) !== wanted && said) chmodSync(path, wanted);
+    if (gid !== null && made.gid !== gid) chownSync(path, -1, gid);
+    if ((made.mode & (permissionBits | setGroupId)) !== mode && isSaid) chmodSync(path, mode);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
   }
