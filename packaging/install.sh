@@ -4,8 +4,10 @@
 #   sh install.sh [--prefix DIR] [--group NAME]     default: ~/.local
 #   sh install.sh --uninstall [--prefix DIR]
 #
-# Each version has a folder of its own, DIR/lib/trainlock/VERSION; DIR/bin/trainlock is a link to the one that was installed
-# last. Jobs that run go on with the file that they have started. With --group the group may read and replace all of it.
+# Each version has a folder of its own, DIR/lib/trainlock/VERSION;
+# DIR/bin/trainlock is a link to the one that was installed last. Jobs that run
+# go on with the file that they have started. With --group the group may read
+# and replace all of it.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,7 +31,7 @@ while [ $# -gt 0 ]; do
     --prefix=*) prefix=${1#*=} && shift ;;
     --group=*) group=${1#*=} && shift ;;
     --uninstall) uninstall=yes && shift ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 0 ;;
     *) fail "unknown option $1" "sh install.sh --help shows what there is" ;;
   esac
 done

@@ -6,8 +6,9 @@ import { endProcess } from "../system/processes/end-process.ts";
 import { restartUnderMemoryLimit } from "../system/processes/memory-limit.ts";
 import type { Command } from "./command.ts";
 import { commandNames, loadCommand, loadCommands } from "./commands.ts";
-import { hasResult, print, printJson, say } from "./output.ts";
+import { hasResult, isTerminal, print, printJson, say } from "./output.ts";
 import { nearestHint, parseCall, splitBeforeCommand } from "./parse-call.ts";
+import { wrapped } from "./show/wrapped.ts";
 import { versionLine } from "./version.ts";
 
 /** Returns the exit code of a call. */
@@ -82,16 +83,21 @@ function exitCodeFor(thrown: unknown, asJson: boolean): number {
   const error = unexpectedSystemError(thrown) ?? thrown;
   if (asJson && !hasResult()) printJson(errorJson(error));
   if (error instanceof TrainlockError) {
-    say(`trainlock: ${printable(error.message)}`);
-    if (error.hint !== undefined) say(`  ${printable(error.hint)}`);
+    sayLine(`trainlock: ${printable(error.message)}`);
+    if (error.hint !== undefined) sayLine(`  ${printable(error.hint)}`);
     return error.exitCode;
   }
   if (errnoOf(error) !== undefined) {
-    say(`trainlock: ${printable(messageOf(error))}`);
+    sayLine(`trainlock: ${printable(messageOf(error))}`);
     return exitCodes.environment;
   }
   say(`trainlock: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return exitCodes.environment;
+}
+
+/** A terminal would break it within a word. */
+function sayLine(line: string): void {
+  say(wrapped(line, isTerminal(2) ? process.stderr.columns || 80 : null));
 }
 
 /** What follows `--` is another program's, and a command without the option takes the words of another program as they are. */

@@ -147,7 +147,12 @@ export function nearestHint(given: string, words: readonly string[], otherwise: 
 }
 
 /** `dashesAt`: how many of those given stand before `--`. */
-function readOperands(name: string, { operands = {} }: Command, given: readonly string[], dashesAt: number): Values {
+function readOperands(
+  name: string,
+  { operands = {}, examples }: Command,
+  given: readonly string[],
+  dashesAt: number,
+): Values {
   const values: Values = {};
   const end = Object.values(operands).some(({ form }) => form === "after --") ? dashesAt : given.length;
   let at = 0;
@@ -161,7 +166,7 @@ function readOperands(name: string, { operands = {} }: Command, given: readonly 
       values[key] = operand.missing;
       continue;
     }
-    if (texts.length === 0) throw new UsageError(`no ${key} is given`, { hint: `${key}: ${operand.description}` });
+    if (texts.length === 0) throw new UsageError(`no ${key} is given`, { hint: missingHint(key, operand, examples) });
     values[key] = isRest ? texts : readOperand(key, operand, texts[0] ?? "");
   }
   const extra = given[at];
@@ -169,6 +174,13 @@ function readOperands(name: string, { operands = {} }: Command, given: readonly 
   const takesCommand = dashesAt === given.length && Object.values(operands).some(({ form }) => form === "after --");
   const hint = takesCommand ? "give the command after --" : `see trainlock ${name} --help`;
   throw new UsageError(`${name} does not take the argument ${JSON.stringify(extra)}`, { hint });
+}
+
+function missingHint(key: string, { form, description }: Operand, examples: readonly string[]): string {
+  const example = examples.find((call) => call.includes(" -- "))?.replaceAll(/\s*\\\n\s*/g, " ");
+  return form === "after --" && example !== undefined
+    ? `give it after --, for example: ${example}`
+    : `${key}: ${description}`;
 }
 
 function readOperand(key: string, { choices }: Operand, text: string): string {

@@ -1,6 +1,6 @@
 import { UsageError } from "../model/errors.ts";
 import { accepts } from "../site/condition.ts";
-import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
+import { atField, atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
 import { type BlockSettings, mostRows, type Place, placeOf, type Row } from "./grid.ts";
 
 /** One value of a list, where it stands. */
@@ -76,7 +76,7 @@ function valuesOf(reader: FieldReader, field: string, texts: readonly PlacedText
     try {
       for (const single of reader.expandRange(field, text)) values.add(reader.parse(field, single));
     } catch (error) {
-      throw atPlace(`${place}: ${field}`, error);
+      throw atField(place, field, error);
     }
   }
   return [...values];
@@ -123,6 +123,6 @@ export function matchingValues(
     const words = known.map((value) => (value === null ? "none" : String(value)));
     throw new UsageError(`no row has ${JSON.stringify(text)} here`, { hint: nearestHint(text, words) });
   } catch (error) {
-    throw atPlace(`${place}: ${field}`, error);
+    throw atField(place, field, error);
   }
 }

@@ -1,4 +1,4 @@
-import type { Configuration } from "../model/configuration.ts";
+import { type Configuration, fieldOptions } from "../model/configuration.ts";
 import { type DimensionValue, parseDimensionValue } from "../model/dimensions.ts";
 import { UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
@@ -53,6 +53,13 @@ export class FieldReader {
     if (count > longestRange)
       throw new UsageError(`the range ${text} has ${count} values`, { hint: "is that a mistake?" });
     return Array.from({ length: count }, (_, index) => String(first + index));
+  }
+
+  /** Whether a value may have a fraction. */
+  isFraction(field: string): boolean {
+    return (
+      field === "ratio" || this.layout.site.dimensions.some(({ name, type }) => name === field && type === "number")
+    );
   }
 
   #isNumber(field: string): boolean {
@@ -119,6 +126,28 @@ export class FieldReader {
 }
 
 const noDimensions: Configuration["dimensions"] = {};
+
+/**
+ * The error with place and field in front, each once: of a file `grid.yaml:4: ratio: "50" is not …`, of the command line
+ * `--ratio "50" is not …`.
+ */
+export function atField(place: string, field: string, error: unknown): unknown {
+  if (!(error instanceof UsageError)) return error;
+  const { message, hint } = error;
+  const flag = fieldOptions[field] ?? `--set ${field}`;
+  const isOption = place === flag;
+  const rest = unnamed(unnamed(message, flag), field);
+  const shown = isOption ? hint : hint?.replaceAll(`${flag} `, "").replaceAll(`${flag}=`, "");
+  const inFile = `${place}: ${field}${rest === message || rest.startsWith('"') ? ":" : ""} ${rest}`;
+  const said = !isOption ? inFile : message.startsWith(flag) ? message : `${flag}: ${rest}`;
+  return new UsageError(said, { code: "ERR_GRID", ...(shown === undefined ? {} : { hint: shown }) });
+}
+
+/** The message without what it is about, where it begins with that. */
+function unnamed(message: string, name: string): string {
+  const begin = [`${name}: `, `${name} `].find((text) => message.startsWith(text));
+  return begin === undefined ? message : unnamed(message.slice(begin.length), name);
+}
 
 /** The error with the place in front: `grid.yaml:3: seed: the range 3..1 goes backwards`. */
 export function atPlace(place: string, error: unknown): unknown {

@@ -1,6 +1,6 @@
 import { UsageError } from "../model/errors.ts";
 import { makeRow } from "./block.ts";
-import { atPlace, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
+import { atField, type FieldReader, type FieldValue, nearestHint } from "./fields.ts";
 import { type BlockSettings, mostRows, noSettings, placeOf, type Row } from "./grid.ts";
 import { type TakeRecord, takePlainRecords } from "./table-records.ts";
 import { readSettingsText } from "./yaml-grid.ts";
@@ -21,13 +21,18 @@ export async function readTable(
   const rows: Row[] = [];
   const values = new Map<string, FieldValue>();
   let columns: readonly string[] | null = null;
+  let fractions: readonly boolean[] = [];
+  const delimiter = delimiterOf(text, delimiters);
+  // A spreadsheet writes semicolons where a comma is its decimal point.
+  const hasDecimalCommas = delimiter === ";";
   const take: TakeRecord = (record, line) => {
     const place = { source: file, line };
-    if (columns === null) columns = readHeader(reader, placeOf(place), record);
-    else rows.push(rowOfCells(reader, place, columns, record, values));
+    if (columns === null) {
+      columns = readHeader(reader, placeOf(place), record);
+      fractions = columns.map((name) => hasDecimalCommas && reader.isFraction(name));
+    } else rows.push(rowOfCells(reader, place, columns, withPoints(record, fractions), values));
     if (rows.length > mostRows) throw tooMany(placeOf(place));
   };
-  const delimiter = delimiterOf(text, delimiters);
   const limit = {
     // The header is one of them.
     most: mostRows + 1,
@@ -36,7 +41,8 @@ export async function readTable(
     },
   };
   if (!takePlainRecords(text, delimiter, take, limit)) await takeQuotedRecords(file, text, delimiter, take);
-  if (columns === null) throw new UsageError(`${file}: no header`, { code: "ERR_GRID", hint: "name the fields first" });
+  if (columns === null)
+    throw new UsageError(`${file}: the file is empty`, { code: "ERR_GRID", hint: "name the fields first" });
   return rows;
 }
 
@@ -91,6 +97,14 @@ function readHeader({ names: fields }: FieldReader, place: string, header: reado
   return names;
 }
 
+/** `0,5` as `0.5`, in the cells that are fractions. */
+function withPoints(record: readonly string[], fractions: readonly boolean[]): readonly string[] {
+  if (!fractions.includes(true)) return record;
+  return record.map((cell, index) =>
+    fractions[index] && /^\s*\d*,\d+\s*$/.test(cell) ? cell.replace(",", ".") : cell,
+  );
+}
+
 type LinePlace = Pick<Row, "source" | "line">;
 
 /** `values`: of the row before, and then of this one; a map for each of 100,000 rows would be as many to throw away. */
@@ -122,7 +136,7 @@ function readValue(
   try {
     values.set(field, reader.parse(field, text));
   } catch (error) {
-    throw atPlace(`${placeOf(place)}: ${field}`, error);
+    throw atField(placeOf(place), field, error);
   }
 }
 

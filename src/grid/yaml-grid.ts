@@ -1,3 +1,4 @@
+import { UsageError } from "../model/errors.ts";
 import { readDoneDeclaration } from "../site/done-declaration.ts";
 import { readAttempts } from "../site/site-file.ts";
 import { readYaml, type YamlValue } from "../site/yaml-reader.ts";
@@ -9,6 +10,12 @@ const settingNames = ["exclude", "done", "needs", "submit", "max_attempts"] as c
 
 /** The blocks of a grid in YAML: a list of mappings, or one mapping. Throws a UsageError with line and key. */
 export function readBlocks({ names }: FieldReader, file: string, top: YamlValue): Block[] {
+  if (top.isNothing && top.key === "") {
+    throw new UsageError(`${file}: the file is empty`, {
+      code: "ERR_GRID",
+      hint: "`trainlock help grids` describes grids",
+    });
+  }
   const items = top.list();
   if (items.length === 0) top.fail("at least one block: strategy, dataset, model, each a value or a list");
   return items.map((item) => readBlock(names, file, item));

@@ -9,6 +9,7 @@ import type { Examine } from "../model/examine.ts";
 import { isPid } from "../model/pid.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, openLayout, type Site } from "../site/open-site.ts";
+import { rootArguments } from "../site/root.ts";
 import { examineWithRanks } from "../stores/ranks/examine-with-ranks.ts";
 import { readProcess } from "../system/processes/process-table.ts";
 import type { TrainingLockOptions } from "./training-lock.ts";
@@ -64,7 +65,7 @@ export function clearStaleFileLocks(options: ClearOptions = {}): Promise<Cleared
  * standard error. Changes nothing on disk.
  */
 export async function preflightCheck(options: TrainingLockOptions): Promise<boolean> {
-  const layout = openLayout(options);
+  const layout = openLayout(options, process.env, rootArguments.library);
   const configuration = configurationFor(layout, options);
   const { lockedBy } = await checkConfiguration(layout, configuration, examineOf(layout));
   if (lockedBy !== null) process.stderr.write(`${preflightText(configuration, lockedBy)}\n`);
@@ -86,14 +87,14 @@ const nobodyListens = () => undefined;
 
 async function list(options: ListOptions, kinds: ListRequest["kinds"]): Promise<LockJson[]> {
   const { verifyPid = true, onUnreadable = nobodyListens } = options;
-  const layout = openLayout(options);
+  const layout = openLayout(options, process.env, rootArguments.library);
   const examine = examineOf(layout);
   return (await listLocks({ layout, kinds, verify: verifyPid, examine, onUnreadable })).map(lockJson);
 }
 
 async function clear(options: ClearOptions, kinds: ClearRequest["kinds"]): Promise<ClearedLocks> {
   const { dryRun = true, force = false, onUnreadable = nobodyListens } = options;
-  const layout = openLayout(options);
+  const layout = openLayout(options, process.env, rootArguments.library);
   const result = await clearLocks({
     layout,
     configuration: null,

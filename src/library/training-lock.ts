@@ -9,6 +9,7 @@ import type { Examine } from "../model/examine.ts";
 import type { Holder } from "../model/holder.ts";
 import type { Layout } from "../site/layout.ts";
 import { configurationFor, configVariable, openSite } from "../site/open-site.ts";
+import { rootArguments } from "../site/root.ts";
 import { openStore } from "../stores/open-store.ts";
 import { examineWithRanks } from "../stores/ranks/examine-with-ranks.ts";
 import type { Busy, HeldLock } from "../stores/store.ts";
@@ -65,7 +66,7 @@ export class TrainingLock {
   /** Throws a UsageError for names that are none, an EnvironmentError when the root is not there. */
   constructor(options: TrainingLockOptions) {
     parseConfiguration(options);
-    const { layout, file } = openSite(options);
+    const { layout, file } = openSite(options, process.env, rootArguments.library);
     this.#layout = layout;
     const isNamed = options.config !== undefined || (process.env[configVariable] ?? "") !== "";
     this.#configFile = isNamed ? file : null;

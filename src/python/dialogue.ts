@@ -6,6 +6,7 @@ import { EnvironmentError, messageOf, type TrainlockError, UsageError } from "..
 import { parseJson } from "../model/parse-json.ts";
 import type { Layout } from "../site/layout.ts";
 import { openLayout } from "../site/open-site.ts";
+import { rootArguments } from "../site/root.ts";
 import type { LineSocket } from "../system/processes/line-socket.ts";
 import { acquireForPython } from "./acquire.ts";
 import { type Answer, configurationIn, examineFor, refusal, writeLine } from "./answer.ts";
@@ -34,7 +35,11 @@ export async function answerPython(socket: LineSocket, version: string): Promise
 }
 
 function answerTo(request: PythonRequest, socket: LineSocket): Answer | Promise<Answer | "handed over"> {
-  const layout = openLayout({ root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined });
+  const layout = openLayout(
+    { root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined },
+    process.env,
+    rootArguments.python,
+  );
   switch (request.do) {
     case "acquire":
       return acquireForPython(layout, configurationIn(layout, request.configuration), request, socket);

@@ -4,6 +4,7 @@ import { EnvironmentError, messageOf } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
 import { readRunEnds } from "../model/run-ends.ts";
 import { openLayout } from "../site/open-site.ts";
+import { rootArguments } from "../site/root.ts";
 import { openStore } from "../stores/open-store.ts";
 import type { ClaimOutcome, HeldLock } from "../stores/store.ts";
 import { sleep } from "../system/clock/sleep.ts";
@@ -59,7 +60,11 @@ interface KeptLock {
 
 async function acquire(request: RequestOf<"acquire">, tell: (answer: Answer) => void): Promise<KeptLock | null> {
   const { pid, command, token } = request;
-  const layout = openLayout({ root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined });
+  const layout = openLayout(
+    { root: request.root ?? undefined, lockDir: request.lock_dir ?? undefined },
+    process.env,
+    rootArguments.python,
+  );
   const configuration = configurationIn(layout, request.configuration);
   const startTimeTicks = startTimeTicksOf(pid);
   if (startTimeTicks === null)

@@ -42,15 +42,15 @@ const largestSiteFileBytes = 256 * 1024;
 
 /**
  * The layout of a site. Throws a UsageError when nothing names the root, or for a mistake in the site's file; an
- * EnvironmentError when the root is not there.
+ * EnvironmentError when the root is not there. `rootArgument`: how the caller gives the root, for the message.
  */
-export function openLayout(site: Site & StoreChoice, env: Environment = process.env): Layout {
-  return openSite(site, env).layout;
+export function openLayout(site: Site & StoreChoice, env: Environment = process.env, rootArgument?: string): Layout {
+  return openSite(site, env, rootArgument).layout;
 }
 
 /** The same, with the file that declares it. */
-export function openSite(site: Site & StoreChoice, env: Environment = process.env): OpenedSite {
-  const root = rootFrom(site.root, env);
+export function openSite(site: Site & StoreChoice, env: Environment = process.env, rootArgument?: string): OpenedSite {
+  const root = rootFrom(site.root, env, rootArgument);
   const rootUid = requireRoot(root);
   if (site.lockDir === "") throw new UsageError("--lock-dir is empty", { hint: "name a folder" });
   const declared = readSiteFile(site, root, env);

@@ -26,7 +26,14 @@ export function readYaml(text: string, file: string, hint: string = siteHint): Y
   const why = fault.message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "");
   // The error is placed at the key.
   const key = fault.code === "DUPLICATE_KEY" ? /^[^\s:,{}"']{1,80}/.exec(text.slice(fault.pos[0]))?.[0] : undefined;
-  throw mistake(context, line, `not valid YAML: ${key === undefined ? "" : `${key}: `}${why}`);
+  throw mistake(context, line, `not valid YAML: ${key === undefined ? "" : `${key}: `}${why}${tabNear(text, line)}`);
+}
+
+/** A tab looks like spaces, and the parser speaks of what it makes of the line instead. */
+function tabNear(text: string, line: number): string {
+  const lines = text.split("\n");
+  const found = [line, line - 1, line + 1].find((at) => /^[ -]*\t/.test(lines[at - 1] ?? ""));
+  return found === undefined ? "" : `. Line ${found} has a tab, and YAML is indented by spaces alone`;
 }
 
 interface YamlContext {
@@ -127,6 +134,10 @@ export class YamlValue {
     return this.source === "" && value !== "" ? String(value) : this.source;
   }
 
+  get isNothing(): boolean {
+    return this.#node === null;
+  }
+
   get isList(): boolean {
     return this.#context.yaml.isSeq(this.#node);
   }
@@ -159,7 +170,9 @@ export class YamlValue {
   #noSuchKey(path: string, name: string, line: number, known: readonly string[]): UsageError {
     const near = nearest(name, known);
     const expected = near === null ? `one of ${known.join(", ")}` : `did you mean ${near}?`;
-    return mistake({ file: this.#context.file, hint: this.#orOlder() }, line, `${path}: no such key; ${expected}`);
+    // What is near to a known key is misspelt, and not of a newer trainlock.
+    const hint = near === null ? this.#orOlder() : this.#context.hint;
+    return mistake({ file: this.#context.file, hint }, line, `${path}: no such key; ${expected}`);
   }
 
   #orOlder(): string {

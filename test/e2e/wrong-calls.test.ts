@@ -280,3 +280,20 @@ describe("what is suggested is near", () => {
     );
   });
 });
+
+test("a value that nothing has is named once, and a missing command with where it goes", async () => {
+  const root = await temporaryRoot();
+  await writeFile(join(root, "trainlock.yaml"), "strategies: [baseline]\n");
+  const grid = join(root, "g.yaml");
+  await writeFile(grid, "- { strategy: baseline, dataset: d, model: m }\n");
+  const said = async (...args: string[]) => (await trainlock([...args, "--root", root])).stderr;
+  const selected = ["--strategy", "basline", "--dataset", "d", "--model", "m"];
+  expect(await said("plan", ...selected)).toBe(
+    'trainlock: --strategy "basline" is not among the strategies of this site\n  did you mean baseline?\n',
+  );
+  expect(await said("plan", grid, "--model", "q")).toMatch(/^trainlock: --model: no row has "q" here\n/);
+  for (const call of ["work", "submit"])
+    expect(await said(call, grid)).toMatch(
+      new RegExp(`^trainlock: no command is given\n {2}give it after --, for example: trainlock ${call} .* -- `),
+    );
+});

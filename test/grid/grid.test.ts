@@ -103,6 +103,11 @@ test("tables of spreadsheets are read: comma, semicolon, tab, quotes, byte order
   expect(await shortRows("c.tsv", "strategy\tdataset\tmodel\tratio\nbaseline\td\tm\tnone\ngen_x\td\tm\t0.5")).toEqual(
     rows,
   );
+  expect(await shortRows("e.csv", "strategy;dataset;model;ratio\nbaseline;d;m;\ngen_x;d;m;0,5\n")).toEqual(rows);
+  expect(await mistakeIn("e.csv", "strategy;dataset;model;ratio\nx,5;d;m;0,5\ngen_x;d;m;5,0\n")).toMatch(
+    /^2 e.csv:3: ratio: "5.0" is not/,
+  );
+  expect(await mistakeIn("e.csv", 'strategy,dataset,model,ratio\nb,d,m,"0,5"\n')).toMatch(/ratio: "0,5" is not/);
   const line = (strategy: string, ratio: number | null) =>
     JSON.stringify({ strategy, dataset: "d", model: "m", ratio });
   expect(await shortRows("d.jsonl", `${line("baseline", null)}\n\n${line("gen_x", 0.5)}\n`)).toEqual(rows);
@@ -130,7 +135,17 @@ test("a mistake names file, line and key, and the way out", async () => {
   expect(await mistakeIn("x.yaml", block("  seed: 3..1\n"))).toMatch(
     /^2 x.yaml:4: seed: the range 3..1 goes backwards \| write 1..3/,
   );
-  expect(await mistakeIn("x.yaml", block("  ratio: 1.5\n"))).toMatch(/^2 x.yaml:4: ratio: .*1.5.*0 to 1/);
+  expect(await mistakeIn("x.yaml", block("  ratio: 1.5\n"))).toBe(
+    '2 x.yaml:4: ratio: "1.5" is not a number from 0 to 1 | for example 0.5',
+  );
+  expect(await mistakeIn("x.yaml", block("  seed: x\n"))).toMatch(
+    /^2 x.yaml:4: seed: "x" is not an integer of 0 or more/,
+  );
+  expect(await mistakeIn("x.yaml", block("  modle: n\n"))).not.toContain("older than the file");
+  expect(await mistakeIn("x.yaml", block("  quite_another: n\n"))).toContain("older than the file");
+  expect(await mistakeIn("x.yaml", block("\tratio: 0.5\n"))).toMatch(/^2 x.yaml:\d: .*Line 4 has a tab, and YAML/);
+  expect(await mistakeIn("x.yaml", "-\tstrategy: a\n\tdataset: d\n")).toMatch(/Line \d has a tab, and YAML/);
+  expect(await mistakeIn("x.yaml", "# later\n")).toMatch(/^2 x.yaml: the file is empty/);
   expect(await mistakeIn("x.yaml", block("  exclude: [{ strategy: gen_x }]\n"))).toMatch(
     /^2 x.yaml:4: strategy: no row has "gen_x"/,
   );
@@ -149,7 +164,7 @@ test("a mistake names file, line and key, and the way out", async () => {
   expect(await mistakeIn("x.csv", "strategy,dataset,model\na,d,m,n\n")).toMatch(/^2 x.csv:2: 4 cells/);
   expect(await mistakeIn("x.jsonl", '{"strategy": "a"\n')).toMatch(/^2 x.jsonl:1: /);
   expect(await mistakeIn("x.txt", "")).toMatch(/^2 x.txt: not a grid by its name/);
-  expect(await mistakeIn("s.yaml", block(""), { strategy: "c" })).toMatch(/^2 --strategy: strategy: no row has "c"/);
+  expect(await mistakeIn("s.yaml", block(""), { strategy: "c" })).toMatch(/^2 --strategy: no row has "c"/);
 });
 
 test("two rows with one weights dir or one lock name are refused, with the line that parts them", async () => {
@@ -182,7 +197,7 @@ test("hostile files end with a clear error, in bounded time and memory", async (
   ).toMatch(/10000000 rows, more than/);
   expect(await mistakeIn("nul.csv", "strategy,dataset,model\na\0,d,m\n")).toMatch(/NUL/);
   expect(await mistakeIn("no.yaml", "- {strategy: [a, b}\n")).toMatch(/^2 no.yaml:1: not valid YAML/);
-  expect(await mistakeIn("empty.yaml", "")).toMatch(/^2 empty.yaml:1/);
+  expect(await mistakeIn("empty.yaml", "")).toMatch(/^2 empty.yaml: the file is empty/);
   expect(await mistakeIn("empty.yaml", "[]\n")).toMatch(/^2 empty.yaml:1: .*at least one block/);
   expect(await mistakeIn("empty.jsonl", "\n")).toMatch(/^2 empty.jsonl: it has no rows/);
   expect(await mistakeIn("head.csv", "strategy,dataset,model\n")).toMatch(/^2 head.csv: it has no rows/);

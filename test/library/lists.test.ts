@@ -41,3 +41,14 @@ for (const [name, runtime] of Object.entries(runtimes))
     });
     expect(stderr).toBe(check.stderr);
   });
+
+test.each(Object.entries(runtimes))("%s: without a root it says how a program names it", async (_, runtime) => {
+  const program = `
+    import { listAllLocks, TrainingLock } from ${JSON.stringify(library)};
+    const of = { strategy: "baseline", dataset: "IDD-AW", model: "m" };
+    for (const call of [() => listAllLocks(), () => new TrainingLock(of).acquire()])
+      try { await call(); console.log("no error"); } catch (error) { console.log(error.message); }`;
+  const { stdout } = await finish(runtime, ["--input-type=module", "-e", program], { env: environment() });
+  const said = "no root: give { root: DIR } or set one of TRAINLOCK_ROOT, AWARE_DATA_ROOT, PROVE_ROOT";
+  expect(stdout).toBe(`${said}\n${said}\n`);
+});

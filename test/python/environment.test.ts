@@ -23,7 +23,7 @@ test("importing needs no root; asking without one says how to name it, and is no
   expect(await program.tell("training_lock.DEFAULT_LOCK_DIR")).toBe("");
   for (const call of ["lock.acquire()", "lock.is_locked()", "lock.__enter__()", "list_all_locks()"]) {
     expect(await program.raised(call)).toMatch(
-      /^LockUnavailable: no root: .*TRAINLOCK_ROOT, AWARE_DATA_ROOT, PROVE_ROOT/,
+      /^LockUnavailable: no root: give root=DIR or .*TRAINLOCK_ROOT, AWARE_DATA_ROOT, PROVE_ROOT/,
     );
   }
   const root = await temporaryRoot();

@@ -31,6 +31,8 @@ test("init writes a file that changes nothing, once", async () => {
   expect(await trainlock(["init", "--root", root])).toMatchObject({ exitCode: 0, stdout: `Wrote ${file}\n` });
   const written = readFileSync(file, "utf8");
   expect(await trainlock(["init", "--root", root])).toMatchObject({ exitCode: 2 });
+  const lines = readFileSync(file, "utf8").split("\n");
+  expect(lines.filter((line) => line.length > (line.startsWith("## ") ? 80 : 100))).toEqual([]);
   expect(readFileSync(file, "utf8")).toBe(written);
   const { stdout } = await trainlock(["config", "--root", root, ...names]);
   expect(stdout).toContain(`${root}/WEIGHTS/gen_IP2P/idd-aw_cd/segformer_mit-b5\n`);

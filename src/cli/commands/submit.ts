@@ -99,7 +99,10 @@ export const command = defineCommand({
 });
 
 async function submit(gridFile: string | undefined, argv: readonly string[], given: SubmitOptions): Promise<number> {
-  if (argv.length === 0) throw new UsageError("no command is given", { hint: "command: what a row runs, after --" });
+  if (argv.length === 0)
+    throw new UsageError("no command is given", {
+      hint: "give it after --, for example: trainlock submit grid.yaml -- bash train.sh",
+    });
   const layout = layoutFrom(given);
   const reader = new FieldReader(layout);
   const dimensions = layout.site.dimensions.map(({ name }) => name);
