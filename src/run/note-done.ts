@@ -59,11 +59,13 @@ export class DoneNote {
 
   /** A worker says it by itself, and after a signal nobody expects a checkpoint. */
   async #sayWhatIsMissing(stopSignal: NodeJS.Signals | null): Promise<void> {
-    const { done, settledBy, tell } = this.#request;
+    const { layout, configuration, done, settledBy, tell } = this.#request;
     if (done.patterns.length === 0 || settledBy !== undefined || stopSignal !== null) return;
     try {
-      const missing = await this.#whatIsMissing(stopSignal);
-      if (missing !== null) tell.warning(`${missing}; this run counts as failed`);
+      const found = await findCheckpoint(layout, configuration, done);
+      if (found.kind === "done") return;
+      tell.warning("the command ended with 0 without its checkpoint: it counts as failed");
+      tell.warning(found.kind === "another's" ? messageOf(found.error) : await whatIsMissing(this.#weightsDir, done));
     } catch (error) {
       tell.warning(`whether it is done cannot be looked at: ${messageOf(error)}`);
     }

@@ -257,12 +257,12 @@ describe("the done file", () => {
     const nothing = await run(of, ...when, "--", "true");
     expect(nothing).toMatchObject({ exitCode: 0 });
     expect(nothing.stderr).toBe(
-      "trainlock: the command ended with 0 without its checkpoint (nothing in its weights dir matches final.pth); " +
-        "this run counts as failed\n",
+      "trainlock: the command ended with 0 without its checkpoint: it counts as failed\n" +
+        "trainlock: nothing in its weights dir matches final.pth\n",
     );
     const small = "final.pth has 3 bytes, fewer than the 1024 of --done-min-size";
     const short = await run(of, ...when, "--", "sh", "-c", 'echo ab >"$TRAINLOCK_WEIGHTS_DIR/final.pth"');
-    expect(short.stderr).toContain(`without its checkpoint (${small})`);
+    expect(short.stderr).toContain(`without its checkpoint: it counts as failed\ntrainlock: ${small}\n`);
     const why = await trainlock(["why", of.weightsDir, "--root", of.root, ...when]);
     expect(why.stdout).toContain(`the last one ended with exit code 0; the done rule does not hold: ${small}\n`);
   });
