@@ -7,7 +7,7 @@
 # Each version has a folder of its own, DIR/lib/trainlock/VERSION;
 # DIR/bin/trainlock is a link to the one that was installed last. Jobs that run
 # go on with the file that they have started. With --group the group may read
-# and replace all of it.
+# and replace all of it. Outside of HOME all may read it, whatever the umask.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -50,8 +50,39 @@ links() {
   done
 }
 
+# Folders below the prefix, each after the one that it is in: those above a file that is called $1 there.
+above() {
+  folder=
+  for name in $(dirname "$1" | tr / ' '); do
+    folder=$folder${folder:+/}$name
+    echo "$folder"
+  done
+}
+
+# The folders that the links of the version in the folder $1 are in, and those of the versions themselves.
+used() {
+  {
+    echo lib/trainlock/any
+    links "$1" | cut -d ' ' -f 1
+  } | while read -r link; do above "$link"; done | sort -u
+}
+
+# Before anything is changed: what is there has to be writable, all of it.
+require_writable() {
+  while read -r folder; do
+    [ ! -d "$folder" ] || [ -w "$folder" ] ||
+      fail "$folder cannot be written; nothing was changed" "$(ls -ld "$folder" | cut -d ' ' -f 1,3,4): ask its owner, or use the same account"
+  done
+}
+
 if [ "$uninstall" = yes ]; then
   [ -d "$versions" ] || fail "there is no trainlock in $prefix"
+  {
+    find "$versions" -type d
+    for version in "$versions"/*/; do
+      used "${version%/}" | sed "s#^#$prefix/#"
+    done
+  } | require_writable
   for version in "$versions"/*/; do
     links "${version%/}" | while read -r link file; do
       case $(readlink "$prefix/$link" 2>/dev/null) in
@@ -97,9 +128,18 @@ verify() {
 verify "$packed"
 verify share.tar.gz
 
+# For others to use: outside of HOME, or by a group.
+for_others=yes
+case $prefix/ in
+  "${HOME:-/none}"/*) [ -n "$group" ] || for_others=no ;;
+esac
+[ "$for_others" = no ] || umask 022
+[ -z "$group" ] || umask 002
+
 mkdir -p "$versions" || fail "$versions cannot be made" "choose a folder of yours with --prefix"
+echo "$versions" | require_writable
 unfinished=$versions/.new.$$
-trap 'rm -rf "$unfinished"' EXIT
+trap 'rm -rf "$unfinished"; rmdir "$versions" "$prefix/lib" 2>/dev/null || :' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir -p "$unfinished/bin"
 case $packed in
@@ -111,7 +151,22 @@ chmod 755 "$unfinished/bin/trainlock"
 (cd "$unfinished" && gzip -dc "$here/share.tar.gz" | tar xf -)
 version=$("$unfinished/bin/trainlock" --version | sed -n '1s/^trainlock \([^ ]*\).*/\1/p')
 [ -n "$version" ] || fail "the executable does not run here" "its output: $("$unfinished/bin/trainlock" --version 2>&1 | head -n 1)"
+[ "$for_others" = no ] || chmod -R a+rX "$unfinished"
+{
+  [ ! -d "$versions/$version" ] || find "$versions/$version" -type d
+  used "$unfinished" | sed "s#^#$prefix/#"
+} | require_writable
+
+# A folder that a colleague has made for the group is the colleague's to change, and needs no change.
+is_for_group() {
+  [ -n "$(find "$1" -prune -group "$group" -perm -2070)" ]
+}
 if [ -n "$group" ]; then
+  used "$unfinished" | while read -r folder; do
+    [ ! -d "$prefix/$folder" ] || [ -O "$prefix/$folder" ] || [ "$(id -u)" = 0 ] || is_for_group "$prefix/$folder" ||
+      fail "$prefix/$folder cannot be given to the group $group; nothing was changed" \
+        "its owner can: chgrp $group $prefix/$folder && chmod g+rwxs $prefix/$folder"
+  done
   chgrp -R "$group" "$unfinished" || fail "the files cannot be given to the group $group" "are you in it? groups shows yours"
   chmod -R g+rwX "$unfinished"
   find "$unfinished" -type d -exec chmod g+s {} +
@@ -134,8 +189,9 @@ links "$versions/$version" | while read -r link file; do
   mv -f "$prefix/$link.new.$$" "$prefix/$link"
 done
 if [ -n "$group" ]; then
-  for folder in "$prefix/bin" "$versions"; do
-    chgrp "$group" "$folder" && chmod g+rwxs "$folder" || fail "$folder cannot be given to the group $group"
+  used "$versions/$version" | while read -r folder; do
+    is_for_group "$prefix/$folder" || { chgrp "$group" "$prefix/$folder" && chmod g+rwxs "$prefix/$folder"; } ||
+      fail "$prefix/$folder cannot be given to the group $group"
   done
 fi
 
@@ -144,3 +200,15 @@ case :${PATH:-}: in
   *:"$prefix/bin":*) ;;
   *) echo "  add it to your PATH: export PATH=\"$prefix/bin:\$PATH\"" ;;
 esac
+
+# A folder on the way may keep others out all the same.
+if [ "$for_others" = yes ]; then
+  folder=$prefix/bin
+  while :; do
+    open=$(find "$folder" -prune -perm -001)
+    [ -n "$open" ] || [ -z "$group" ] || open=$(find "$folder" -prune -group "$group" -perm -010)
+    [ -n "$open" ] || echo "  others cannot run it: $folder has $(ls -ld "$folder" | cut -d ' ' -f 1,3,4)"
+    [ "$folder" != / ] || break
+    folder=$(dirname "$folder")
+  done
+fi

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -14,9 +15,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { alice, as, bob, group, sharedRoot } from "../shared-folders/users.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
+import { run } from "../support/trainlock.ts";
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "trainlock-release-"));
@@ -116,6 +119,62 @@ describe("an installed release", () => {
     });
     expect(modes).toBe("users drwxrwsr-x\nusers -rwxrwxr-x\n");
     expect(install(release, "--prefix", prefix, "--group", "no-such-group")).toMatchObject({ exitCode: 1 });
+  });
+
+  describe("of a group", () => {
+    const withUsers = requiresPrograms("setpriv as root");
+    const [ann, eve] = [alice, 64_103];
+
+    /** A release, installed by a user with the umask of the user. */
+    function installAs(user: number, umask: string, version: string, ...args: readonly string[]) {
+      chmodSync(scratch, 0o755);
+      const from = join(scratch, version);
+      if (!existsSync(from)) execFileSync("chmod", ["-R", "a+rX", laterRelease(from, version)]);
+      const command = [...as(user, { umask }), "env", "HOME=/nonexistent", "sh", join(from, "install.sh"), ...args];
+      return run(command);
+    }
+    const versionFor = async (user: number, prefix: string) =>
+      (await run([...as(user), join(prefix, "bin/trainlock"), "--version"])).stdout.split(" ")[1];
+    const everythingIn = (folder: string) => readdirSync(folder, { recursive: true }).sort();
+
+    withUsers("each of it may install, upgrade, go back and remove, whatever the umask", async () => {
+      for (const umask of ["022", "077"]) {
+        const prefix = sharedRoot(0o2775, ann);
+        const of = ["--prefix", prefix, "--group", String(group)];
+        for (const [user, version] of [
+          [ann, "98.0.0"],
+          [bob, "98.1.0"],
+          [bob, "98.0.0"],
+          [ann, "98.1.0"],
+        ] as const) {
+          expect(await installAs(user, umask, version, ...of)).toMatchObject({ exitCode: 0, stderr: "" });
+          for (const each of [ann, bob, eve]) expect(await versionFor(each, prefix)).toBe(version);
+        }
+        expect(await installAs(bob, umask, "98.0.0", "--uninstall", "--prefix", prefix)).toMatchObject({ exitCode: 0 });
+        expect(everythingIn(prefix)).toEqual([]);
+      }
+    });
+
+    withUsers("who may not change all of it changes nothing", async () => {
+      const prefix = sharedRoot(0o2775, ann);
+      expect(await installAs(ann, "077", "98.0.0", "--prefix", prefix)).toMatchObject({ exitCode: 0 });
+      expect(await versionFor(eve, prefix)).toBe("98.0.0");
+      const before = everythingIn(prefix);
+      for (const args of [[], ["--group", String(group)], ["--uninstall"]]) {
+        const refused = await installAs(bob, "022", "98.1.0", "--prefix", prefix, ...args);
+        expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
+        expect(refused.stderr).toMatch(/cannot be (written|made)/);
+        expect(everythingIn(prefix)).toEqual(before);
+      }
+      expect(await versionFor(bob, prefix)).toBe("98.0.0");
+    });
+
+    withUsers("a folder on the way that keeps others out is named", async () => {
+      const above = sharedRoot(0o700, ann);
+      const { exitCode, stdout } = await installAs(ann, "022", "98.0.0", "--prefix", join(above, "tools"));
+      expect(exitCode).toBe(0);
+      expect(stdout).toContain(`others cannot run it: ${above} has drwx------`);
+    });
   });
 
   test("is signed with the key that was given: another text, or another key, is refused", () => {
