@@ -130,6 +130,26 @@ describe("a folder that a group shares", () => {
   });
 });
 
+describe("a site's file that init has written", () => {
+  withUsers("is written by its owner alone, read by the group, and may allow links", async () => {
+    for (const [folderMode, mode] of [
+      [0o2775, "644"],
+      [0o2770, "640"],
+      [0o700, "600"],
+    ] as const) {
+      for (const umask of ["002", "077"]) {
+        const root = sharedRoot(folderMode);
+        expect(await run([...as(alice, { umask }), executable, "init", "--root", root])).toMatchObject({ exitCode: 0 });
+        const file = join(root, "trainlock.yaml");
+        expect({ umask, mode: modeOf(file) }).toEqual({ umask, mode });
+        writeFileSync(file, "links: [/scratch]\n");
+        if (folderMode === 0o700) continue;
+        expect(await runAs(bob, configuration(root), umask)).toMatchObject({ exitCode: 0, stderr: "" });
+      }
+    }
+  });
+});
+
 describe("a folder that is not for everybody", () => {
   withUsers("a private folder stays private", async () => {
     const root = sharedRoot(0o700, alice, alice);
