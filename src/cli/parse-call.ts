@@ -1,5 +1,6 @@
 import { UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
+import { shellWord } from "../model/shell-word.ts";
 import { type Command, type Operand, type Option, type Options, requireChoice } from "./command.ts";
 
 // A parser of our own: of the libraries, the lightest costs a fifth of a whole start, and node:util's parseArgs as much.
@@ -149,7 +150,7 @@ export function nearestHint(given: string, words: readonly string[], otherwise: 
 /** `dashesAt`: how many of those given stand before `--`. */
 function readOperands(
   name: string,
-  { operands = {}, examples }: Command,
+  { operands = {}, options = {}, examples }: Command,
   given: readonly string[],
   dashesAt: number,
 ): Values {
@@ -172,7 +173,13 @@ function readOperands(
   const extra = given[at];
   if (extra === undefined) return values;
   const takesCommand = dashesAt === given.length && Object.values(operands).some(({ form }) => form === "after --");
-  const hint = takesCommand ? "give the command after --" : `see trainlock ${name} --help`;
+  // As `why` takes it, and lists show it.
+  const isName = Object.hasOwn(options, "name") && /^[^/]+\/[^/]+\/[^/]+$/.test(extra);
+  const hint = isName
+    ? `a configuration is given as --name ${shellWord(extra)}`
+    : takesCommand
+      ? "give the command after --"
+      : `see trainlock ${name} --help`;
   throw new UsageError(`${name} does not take the argument ${JSON.stringify(extra)}`, { hint });
 }
 

@@ -26,7 +26,11 @@ export function readYaml(text: string, file: string, hint: string = siteHint): Y
   const why = fault.message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "");
   // The error is placed at the key.
   const key = fault.code === "DUPLICATE_KEY" ? /^[^\s:,{}"']{1,80}/.exec(text.slice(fault.pos[0]))?.[0] : undefined;
-  throw mistake(context, line, `not valid YAML: ${key === undefined ? "" : `${key}: `}${why}${tabNear(text, line)}`);
+  throw mistake(
+    context,
+    line,
+    `not valid YAML: ${key === undefined ? "" : `${key}: `}${why}${/\btabs?\b/i.test(why ?? "") ? "" : tabNear(text, line)}`,
+  );
 }
 
 /** A tab looks like spaces, and the parser speaks of what it makes of the line instead. */

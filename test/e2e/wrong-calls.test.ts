@@ -292,6 +292,7 @@ test("a value that nothing has is named once, and a missing command with where i
     'trainlock: --strategy "basline" is not among the strategies of this site\n  did you mean baseline?\n',
   );
   expect(await said("plan", grid, "--model", "q")).toMatch(/^trainlock: --model: no row has "q" here\n/);
+  expect(await said("clear", "baseline/d/m")).toContain("a configuration is given as --name baseline/d/m");
   for (const call of ["work", "submit"])
     expect(await said(call, grid)).toMatch(
       new RegExp(`^trainlock: no command is given\n {2}give it after --, for example: trainlock ${call} .* -- `),

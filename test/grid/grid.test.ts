@@ -144,7 +144,9 @@ test("a mistake names file, line and key, and the way out", async () => {
   expect(await mistakeIn("x.yaml", block("  modle: n\n"))).not.toContain("older than the file");
   expect(await mistakeIn("x.yaml", block("  quite_another: n\n"))).toContain("older than the file");
   expect(await mistakeIn("x.yaml", block("\tratio: 0.5\n"))).toMatch(/^2 x.yaml:\d: .*Line 4 has a tab, and YAML/);
-  expect(await mistakeIn("x.yaml", "-\tstrategy: a\n\tdataset: d\n")).toMatch(/Line \d has a tab, and YAML/);
+  expect(await mistakeIn("x.yaml", "-\tstrategy: a\n\tdataset: d\n")).toMatch(
+    /^2 x.yaml:1: not valid YAML: Tabs are not allowed as indentation \|/,
+  );
   expect(await mistakeIn("x.yaml", "# later\n")).toMatch(/^2 x.yaml: the file is empty/);
   expect(await mistakeIn("x.yaml", block("  exclude: [{ strategy: gen_x }]\n"))).toMatch(
     /^2 x.yaml:4: strategy: no row has "gen_x"/,
