@@ -15,7 +15,7 @@ export function holdStopped(of: TestConfiguration, options: CallOptions & { flag
   const { flags = [], ...callOptions } = options;
   const attempt = async () => {
     const holder = await holdWithRun([...of.args, ...flags], callOptions);
-    await until("the record with the command's PID", () => readRecord(of.kernelLock).trainlock.child_pid);
+    await until("the record with the command's PID", () => commandPidIn(of.kernelLock));
     holder.kill("SIGSTOP");
     if (performance.now() - holder.startedAt < lastEarlyCheckMs) return holder;
     holder.kill("SIGKILL");
@@ -26,6 +26,16 @@ export function holdStopped(of: TestConfiguration, options: CallOptions & { flag
     return null;
   };
   return until("a wrapper stopped within its first second", attempt, 25_000);
+}
+
+/** Null also while it is being written: a record is written in place. */
+function commandPidIn(path: string): number | null {
+  try {
+    return readRecord(path).trainlock.child_pid;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
 }
 
 interface ClaimRecord extends Readonly<Record<string, unknown>> {
