@@ -1,15 +1,16 @@
 import { join } from "node:path";
 import { type Finding, fault, type Outcome, ok, warning } from "../model/finding.ts";
-import type { Layout } from "../site/layout.ts";
+import { type Layout, markerName } from "../site/layout.ts";
 import { type SiteProof, settledMount, siteProofName } from "../site/lock-scope.ts";
-import { weightsFolders } from "../site/weights-folders.ts";
+import { weightsFolders, weightsFoldersHolding } from "../site/weights-folders.ts";
 import { findMount, mountTable } from "../system/files/mount-table.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { nearestExisting } from "../system/files/nearest-existing.ts";
-import { makeSharedFolder } from "../system/files/shared-permissions.ts";
+import { canWriteIn, makeSharedFolder, ownerOf } from "../system/files/shared-permissions.ts";
 import { sweepUnfinished, writeByRename } from "../system/files/write-by-rename.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { askChild } from "./ask-child.ts";
+import { groupFindings } from "./group-checks.ts";
 import { refusingHost, tryHost } from "./host-checks.ts";
 import { looseWorkers } from "./loose-workers.ts";
 import { probes, weightsProbeNames } from "./probes.ts";
@@ -56,6 +57,7 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
   const tops = new Set(layout.weightsTrees.map(({ top }) => nearestExisting(top).path));
   tops.delete(lockPlace);
   for (const top of tops) await probeFolder(top, weightsProbeNames, timeoutMs, tell);
+  for (const { subject, outcome } of groupFindings(layout, [lockPlace, ...tops])) tell("group", subject, outcome);
   await tellLinks(layout, tell);
   for (const { subject, outcome } of await looseWorkers(layout)) tell("workers", subject, outcome);
   tell("PID namespace", thisHost().hostname, pidNamespaceOutcome());
@@ -69,6 +71,9 @@ export async function examineSite(request: DoctorRequest): Promise<readonly Find
     await proveHosts(request, lockPlace, tell);
   return findings;
 }
+
+/** For a folder of somebody else. */
+const shareIt = "its owner can: chgrp to the group, and chmod g+rwxs";
 
 /** Links where folders of configurations belong: nothing that trains behind them is seen. */
 async function tellLinks(layout: Layout, tell: Tell): Promise<void> {
@@ -85,9 +90,21 @@ async function tellLinks(layout: Layout, tell: Tell): Promise<void> {
   for (const path of links) tell("link", path, warning("a symbolic link where a folder belongs", means, remedy));
   for (const path of followed) {
     const { fileSystem, lockScope } = mountOf(path);
-    tell("link", path, ok(`leads to ${nearestExisting(path).real}, on ${fileSystem} (lock scope ${lockScope})`));
+    const found = `leads to ${nearestExisting(path).real}, on ${fileSystem} (lock scope ${lockScope})`;
+    if (canWriteIn(path)) tell("link", path, ok(found));
+    else
+      tell("link", path, fault(`${found}; ${ownerOf(path)}`, "you cannot train there: run ends with exit 3", shareIt));
   }
-  if (layout.links.length === 0) return;
+  // The folders of configurations themselves are looked into by this walk alone.
+  await weightsFoldersHolding(layout, markerName, {
+    onUnreadable: (path, why) => refused.set(path, why),
+    onLink: () => undefined,
+  });
+  if (layout.links.length === 0) {
+    const closes = "what trains there is not seen: list, plan and clear exit 3";
+    for (const [path, why] of refused) tell("folder", path, fault(`${why} (${ownerOf(path)})`, closes, shareIt));
+    return;
+  }
   const unseen = "trainings there are not seen, or not distinguished";
   for (const [path, why] of refused)
     tell("link", path, warning(why, unseen, "see links in trainlock help site-configuration"));

@@ -5,6 +5,7 @@ import { sweepScratches, withScratch } from "../system/files/scratch.ts";
 import { createShared } from "../system/files/shared-permissions.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { exchangePaths } from "../system/libc/exchange-files.ts";
+import { groupText } from "../system/processes/groups.ts";
 
 const setGroupId = 0o2000;
 const sticky = 0o1000;
@@ -21,7 +22,7 @@ export function createProbe(folder: string): Promise<Outcome> {
 
 function sharing(folder: Stats, file: Stats): Outcome {
   const mode = (stats: Stats) => (stats.mode & 0o7777).toString(8).padStart(4, "0");
-  const found = `folder mode ${mode(folder)} gid ${folder.gid}, files mode ${mode(file)} gid ${file.gid}`;
+  const found = `folder mode ${mode(folder)} ${groupText(folder.gid)}, files mode ${mode(file)} ${groupText(file.gid)}`;
   if ((folder.mode & sticky) !== 0) {
     const means = "only the owner of a file can remove it here: others cannot take over or clear a dead job's lock";
     return warning(`${found}, sticky`, means, "chmod -t, and share the folder by a group");

@@ -21,6 +21,7 @@ import {
   writeStatus,
 } from "../../run/run-status.ts";
 import { submitterIn } from "../../run/submission.ts";
+import { foreignGroup } from "../../site/foreign-group.ts";
 import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
 import { isRankStatus } from "../../stores/ranks/rank-status.ts";
@@ -117,6 +118,8 @@ async function runAndSettle(
   if (follower === undefined && !options.quiet) warnOfLists(configuration);
   const limits = await checkLockReach(layout);
   if (limits !== null && layout.store === null && !options.quiet) say(`trainlock: ${printable(limits)}`);
+  const foreign = foreignGroup(layout);
+  if (foreign !== null && !options.quiet) say(`trainlock: ${printable(foreign)}; it has the group of its folder`);
   const progress = showProgress(options.quiet, options.onLost === "stop");
   // Anew for each attempt: what other hosts and schedulers said is remembered, and after a wait it is out of date.
   const examine: Examine = (facts) => examineFrom(options, layout)(facts);

@@ -16,6 +16,7 @@ import { dirname } from "node:path";
 import { TrainlockError } from "../../model/errors.ts";
 import { asSystemError, errnoOf, isErrno, systemError } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
+import { groupText, isMember } from "../processes/groups.ts";
 import { listedUserName } from "../processes/this-host.ts";
 import { onceAllowed, onceMade } from "./being-made.ts";
 import { withoutUmask } from "./final-mode.ts";
@@ -39,6 +40,11 @@ export function declarePermissions(top: string, permissions: DeclaredPermissions
   declared.set(top, permissions);
   const { real } = nearestExisting(top);
   if (real !== top) declared.set(real, permissions);
+}
+
+/** The group that a site wants what is made in `folder` to have; null: it says nothing of that. */
+export function declaredGroup(folder: string): number | null {
+  return declaredFor(`${folder}/any`)?.gid ?? null;
 }
 
 function declaredFor(asked: string): DeclaredPermissions | null {
@@ -69,8 +75,10 @@ function hasDefaultAcl(folder: string): boolean {
 /** What a new entry is to have. */
 interface Asked {
   readonly mode: number;
-  /** Null: whatever group the kernel gives it. */
-  readonly gid: number | null;
+  /** The first of them that can be given; none: whatever group the kernel gives it. */
+  readonly gids: readonly number[];
+  /** The mode to have where none of these groups could be given. */
+  readonly modeOtherwise: number;
   /** The mode to make it with; what is missing is set afterwards. */
   readonly modeAtFirst: number;
   /** False: a default ACL decides. */
@@ -82,13 +90,15 @@ function askedIn(folderPath: string, known: string, kind: "file" | "folder"): As
   const folder = statSync(folderPath);
   const site = declaredFor(known);
   const mode = modeAsFolderAsks(folder, kind, site?.fileMode ?? null);
-  const gid = groupAsFolderAsks(folder, site);
+  const gids = groupsAsFolderAsks(folder, site);
+  // Another group does not get what is meant for the folder's; what the site says holds for any.
+  const modeOtherwise = site?.fileMode != null ? mode : mode & ~0o020;
   const isSaid = site?.fileMode != null || !hasDefaultAcl(folderPath);
-  if (!isSaid) return { mode, gid, isSaid, modeAtFirst: kind === "file" ? 0o664 : 0o777 };
+  if (!isSaid) return { mode, modeOtherwise, gids, isSaid, modeAtFirst: kind === "file" ? 0o664 : 0o777 };
   const gidAtFirst = (folder.mode & setGroupId) === 0 ? process.getegid?.() : folder.gid;
   // Until it has its group, another group must not get that group's rights.
-  const modeAtFirst = mode & (gid === null || gid === gidAtFirst ? 0o777 : 0o755);
-  return { mode, gid, isSaid, modeAtFirst };
+  const modeAtFirst = mode & (gids.length === 0 || gids[0] === gidAtFirst ? 0o777 : 0o755);
+  return { mode, modeOtherwise, gids, isSaid, modeAtFirst };
 }
 
 /**
@@ -113,23 +123,38 @@ export function shareAsFolderAsks(fd: number, path: string): void {
   }
 }
 
-function giveFile(fd: number, { mode, gid, isSaid }: Asked): void {
+function giveFile(fd: number, asked: Asked): void {
   try {
     const file = fstatSync(fd);
     // A log may be a device; and what has content was there before.
     if (!file.isFile() || file.size > 0) return;
-    if (gid !== null && file.gid !== gid) fchownSync(fd, -1, gid);
-    if ((file.mode & permissionBits) !== mode && isSaid) fchmodSync(fd, mode);
+    const mode = giveGroup(file.gid, asked, (gid) => fchownSync(fd, -1, gid));
+    if ((file.mode & permissionBits) !== mode && asked.isSaid) fchmodSync(fd, mode);
   } catch (error) {
-    // Not a member of the group, or a file system without modes: the file works for its owner, which is what can be had.
+    // A file system without modes: the file works for its owner, which is what can be had.
     if (errnoOf(error) === undefined) throw error;
   }
 }
 
-/** Null: whatever group the kernel gives it. */
-function groupAsFolderAsks(folder: Stats, site: DeclaredPermissions | null): number | null {
-  if (site !== null && site.gid !== null) return site.gid;
-  return (folder.mode & 0o020) === 0 ? null : folder.gid;
+/** Returns the mode to have with the group that could be given. `has`: the group that the kernel gave. */
+function giveGroup(has: number, { gids, mode, modeOtherwise }: Asked, give: (gid: number) => void): number {
+  for (const gid of gids) {
+    if (has === gid) return mode;
+    try {
+      give(gid);
+      return mode;
+    } catch (error) {
+      // Only a member can give a file to a group, chown(2).
+      if (errnoOf(error) === undefined) throw error;
+    }
+  }
+  return gids.length === 0 ? mode : modeOtherwise;
+}
+
+/** None: whatever group the kernel gives it. */
+function groupsAsFolderAsks(folder: Stats, site: DeclaredPermissions | null): readonly number[] {
+  const own = (folder.mode & 0o020) === 0 ? [] : [folder.gid];
+  return site === null || site.gid === null ? own : [site.gid, ...own];
 }
 
 /** Whether this user can make entries in a folder, or make the folder where it is not there. Asked anew each time. */
@@ -223,11 +248,11 @@ function isLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
-function giveFolder(path: string, { mode, gid, isSaid }: Asked): void {
+function giveFolder(path: string, asked: Asked): void {
   try {
     const made = statSync(path);
-    if (gid !== null && made.gid !== gid) chownSync(path, -1, gid);
-    if ((made.mode & (permissionBits | setGroupId)) !== mode && isSaid) chmodSync(path, mode);
+    const mode = giveGroup(made.gid, asked, (gid) => chownSync(path, -1, gid));
+    if ((made.mode & (permissionBits | setGroupId)) !== mode && asked.isSaid) chmodSync(path, mode);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
   }
@@ -238,7 +263,19 @@ export function ownerOf(path: string): string | undefined {
   const stats = statOrNothing(path);
   if (stats === undefined) return undefined;
   const owner = listedUserName(stats.uid) ?? `uid ${stats.uid}`;
-  return `${path} has owner ${owner}, group gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8).padStart(4, "0")}`;
+  const mode = (stats.mode & 0o7777).toString(8).padStart(4, "0");
+  return `${path} has owner ${owner}, ${groupText(stats.gid)}, mode ${mode}${whyNotOurs(path, stats)}`;
+}
+
+/** Why the group of a path does not let this user write there; nothing for who needs no group, or may write. */
+function whyNotOurs(path: string, { uid, gid, mode }: Stats): string {
+  const user = process.geteuid?.();
+  if (user === undefined || user === 0 || user === uid) return "";
+  if (isMember(gid)) return (mode & 0o020) === 0 ? ", which does not let its group write" : "";
+  if ((mode & 0o002) !== 0) return "";
+  const above = statOrNothing(dirname(path));
+  const isFolders = above === undefined || above.gid === gid || !isMember(above.gid);
+  return isFolders ? "; you are not in that group" : `; its folder has ${groupText(above.gid)}, and you are in that`;
 }
 
 function statOrNothing(path: string): Stats | undefined {

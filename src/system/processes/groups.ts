@@ -13,6 +13,20 @@ export function groupNumber(group: string | number, place: string): number {
   });
 }
 
+/** `group project`, or `group gid 1001` for a group that only a name service knows. */
+export function groupText(gid: number): string {
+  for (const line of readProcText("/etc/group")?.split("\n") ?? []) {
+    const [name, , id] = line.split(":");
+    if (name && id === String(gid)) return `group ${name}`;
+  }
+  return `group gid ${gid}`;
+}
+
+/** Whether this process has the rights of a group. */
+export function isMember(gid: number): boolean {
+  return process.getegid?.() === gid || (process.getgroups?.().includes(gid) ?? false);
+}
+
 function numberIn(lines: string, group: string): number | null {
   const line = lines.split("\n").find((candidate) => candidate.startsWith(`${group}:`));
   const number = line?.split(":")[2];
