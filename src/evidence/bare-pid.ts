@@ -5,6 +5,7 @@ import { clockMovedSinceBootSeconds } from "../system/clock/boot-clock.ts";
 import { type MountFacts, mayHideOwner, mountOf } from "../system/files/mounts.ts";
 import { openFilesIn } from "../system/processes/open-files.ts";
 import {
+  mayHaveProcesses,
   type ProcessFacts,
   pidsInsideContainers,
   readProcess,
@@ -51,10 +52,26 @@ function emptyEvidence(path: string, marker: MarkerFacts, what: string): Evidenc
   if (opener !== undefined) return unknown("being created", `${what}, and process ${opener.pid} has it open`);
   const hidden = outOfSight(path, marker);
   if (hidden !== null) return unknown(hidden.because, `${what}; ${hidden.why}`);
+  const doubt = doubtOfWriter(path, marker);
+  if (doubt !== null) return unknown("being created", `${what}, and ${doubt}`);
   const { uid } = thisHost();
-  if (uid !== 0 && !isOurs(path, marker))
-    return unknown("being created", `${what}, and what its owner's processes have open cannot be seen from here`);
-  return { source: "marker", says: "dead", because: "no PID", detail: `${what}, and nobody here has it open` };
+  const proof = uid === 0 || isOurs(path, marker) ? "nobody here has it open" : "its owner has no process on this host";
+  return { source: "marker", says: "dead", because: "no PID", detail: `${what}, and ${proof}` };
+}
+
+/**
+ * Why a process of this host may be about to write an empty marker; null: none is. What another user's processes have open, only
+ * root and that user see. Everybody sees that the user has none.
+ */
+function doubtOfWriter(path: string, marker: MarkerFacts): string | null {
+  if (thisHost().uid === 0 || isOurs(path, marker)) return null;
+  const unseen = "what its owner's processes have open cannot be seen from here; its owner and root see it";
+  if (mayHideOwner(path) || marker.uid === 0) return unseen;
+  // Its owner may be another than its writer's.
+  const changedAfterSeconds = Number((marker.changedNs - marker.modifiedNs) / 1_000_000n) / 1000;
+  if (Math.abs(changedAfterSeconds) > clockSlackSeconds)
+    return "its owner, mode or times were changed later, so that it may be another's; its owner and root see who has it open";
+  return mayHaveProcesses(marker.uid) ? unseen : null;
 }
 
 function ageSeconds(modifiedNs: bigint): number {

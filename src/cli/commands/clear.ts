@@ -95,10 +95,23 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
       `trainlock: kept ${printable(lock.path)}: it has changed, or is in use, since it was found ${lock.verdict.label}`,
     );
   }
+  if (!given.json) sayUnknown(result, given.force);
   for (const { error } of result.failed)
     say(`trainlock: ${printable(error.message)}${error.hint === undefined ? "" : `\n  ${error.hint}`}`);
   sayUnseen(unseen, "");
   return result.failed.length + unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
+}
+
+const mostNamed = 20;
+
+/** Where nothing was removed, nothing says yet that locks are left that nobody could judge. */
+function sayUnknown({ removed, kept }: ClearResult, isForced: boolean): void {
+  const unknown = kept.filter(({ verdict }) => verdict.status === "unknown");
+  if (unknown.length === 0 || removed.length > 0) return;
+  for (const { name, verdict, path } of unknown.slice(0, mostNamed))
+    say(`trainlock: kept ${printable(name)} [${verdict.label}]: ${printable(path)}`);
+  if (unknown.length > mostNamed) say(`trainlock: kept ${unknown.length - mostNamed} more unknown locks`);
+  if (!isForced) say("  trainlock why NAME says why; --force removes them, once you know that nobody trains there");
 }
 
 async function repair(

@@ -1,4 +1,4 @@
-import { readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { ticksSinceBoot } from "../clock/boot-clock.ts";
 import { mountTable } from "../files/mount-table.ts";
 import { everyPid, procHasOurPids, readProcText, readStatLine, ticksPerSecond } from "./proc-files.ts";
@@ -166,6 +166,34 @@ export function pidNamespacesInUse(oursOnly: boolean): ReadonlySet<number> | nul
     }
   }
   return found;
+}
+
+/**
+ * Whether a user has a process on this host, by any of the four ids of its threads: real, effective, saved, of the file system
+ * (credentials(7)). One of which nothing can be learned may be anybody's.
+ */
+export function mayHaveProcesses(uid: number): boolean {
+  for (const pid of everyPid()) {
+    const threads = threadsOf(pid);
+    if (threads === null) {
+      if (signalled(pid) !== "gone") return true;
+      continue;
+    }
+    for (const tid of threads) {
+      const status = readProcText(`/proc/${pid}/task/${tid}/status`);
+      const ids = /^Uid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)$/m.exec(status ?? "");
+      if (ids === null ? signalled(pid) !== "gone" : ids.slice(1).map(Number).includes(uid)) return true;
+    }
+  }
+  return false;
+}
+
+function threadsOf(pid: number): readonly string[] | null {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return null;
+  }
 }
 
 /** PROC_USER_INIT_INO of linux/proc_ns.h. */
