@@ -64,6 +64,8 @@ _EARLY_LOOKS = (0.025, 0.25, 1.0)
 _CONTENDER_PATIENCE = 15.0
 # How long a marker may lie there before the record that is copied with it.
 _COPY_PATIENCE = 0.3
+# Servers and archives round times to a second or two, and servers' clocks differ.
+_SAME_TIME_NS = 60 * 10 ** 9
 _LARGEST_RECORD = 64 * 1024
 # An event of the history is one write of less than a page, and may take so many seconds.
 _LARGEST_EVENT = 4000
@@ -1006,11 +1008,11 @@ class _Claim(object):
     def _place_held_marker(self, put, marker):
         temporary, fd = _temporary(os.path.dirname(marker), b'%d\n' % self.pid, self._like())
         placed = False
-        before = self._marker_inode
+        before = self._marker_inode, _section(self.record).get('marker_time_ns')
         try:
             own = os.fstat(fd)
             # Written before the marker can be seen: no crash leaves a marker that no record describes.
-            self._set_marker_inode(own.st_ino)
+            self._set_marker(own.st_ino, str(own.st_mtime_ns))
             try:
                 put(temporary, marker)
             except FileExistsError:
@@ -1026,12 +1028,15 @@ class _Claim(object):
             else:
                 os.close(fd)
                 # The record must go on to describe the marker that is this claim's.
-                self._set_marker_inode(before)
+                self._set_marker(*before)
 
-    def _set_marker_inode(self, inode):
+    def _set_marker(self, inode, time_ns):
         self._marker_inode = inode
         # As text where a number of JSON would not hold it exactly.
         self.record['trainlock']['marker_inode'] = inode if inode < 2 ** 53 else str(inode)
+        self.record['trainlock'].pop('marker_time_ns', None)
+        if time_ns is not None:
+            self.record['trainlock']['marker_time_ns'] = time_ns
         self._write_record(_record_bytes(self.record))
 
     def _write_record(self, data):
@@ -1048,10 +1053,12 @@ class _Claim(object):
     def _keep_records(self):
         """Contenders of other tools empty the lock file; the record is written again."""
         own = _section(self.record)
+        self._keep_marker_time(own.get('marker_time_ns'))
 
         def is_complete(record):
             found = _section(record)
-            return all(found.get(key) == own.get(key) for key in ('token', 'marker_inode', 'released_at'))
+            return all(found.get(key) == own.get(key)
+                       for key in ('token', 'marker_inode', 'marker_time_ns', 'released_at'))
 
         if not is_complete(_read_record(self.fd if self.fd is not None else self.record_file)):
             self._write_record(_record_bytes(self.record))
@@ -1061,6 +1068,14 @@ class _Claim(object):
         if self._made_beside is None:
             beside = _stat_or_none(self.record_beside)
             self._made_beside = None if beside is None else beside.st_ino
+
+    def _keep_marker_time(self, recorded):
+        """Somebody may have touched the marker, as some do with all their files: the record must go on to describe it."""
+        if self._marker_fd is None or not str(recorded).isdigit():
+            return
+        modified = os.fstat(self._marker_fd).st_mtime_ns
+        if abs(int(recorded) - modified) > _SAME_TIME_NS:
+            self._set_marker(self._marker_inode, str(modified))
 
     def _like(self):
         return None if self.fd is None else os.fstat(self.fd)

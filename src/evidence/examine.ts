@@ -1,5 +1,5 @@
 import type { Evidence } from "../model/evidence.ts";
-import type { Examine } from "../model/examine.ts";
+import type { Examine, Examined } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import { isNewer } from "../model/owner-record.ts";
 import { mountOf } from "../system/files/mounts.ts";
@@ -16,7 +16,17 @@ import { type RemoteOptions, remoteOptionsOf } from "./remote/options.ts";
  */
 export function makeExamine(options: RemoteOptions = remoteOptionsOf()): Examine {
   let remote: Promise<Source> | undefined;
-  return async (facts) => {
+  const examine: Examine = async (facts) => {
+    if (facts.otherTime) {
+      const { otherTime: _, ...recorded } = facts;
+      const bare = {
+        ...recorded,
+        record: null,
+        kernelLock: { state: "absent" },
+        pid: facts.marker?.pid ?? null,
+      } as const;
+      return eitherWay(await examine(recorded), await examine(bare));
+    }
     const local = await gather(facts, localSources);
     const verdict = judge(withoutKnowing(facts, local));
     const isDoubtful = verdict.status === "stale" && (whereUnseen(facts, local) !== null || mayHaveTasks(facts));
@@ -33,6 +43,20 @@ export function makeExamine(options: RemoteOptions = remoteOptionsOf()): Examine
     if (final.status !== "unknown") return { verdict: final, evidence };
     return { verdict: final, evidence: [...evidence, ...lastWriteEvidence(facts.weightsDir)] };
   };
+  return examine;
+}
+
+/**
+ * A marker that was written at another time than its record says was touched, or is another's, which got the same numbers. It is
+ * alive by the word of either, and dead by that of both.
+ */
+function eitherWay(recorded: Examined, bare: Examined): Examined {
+  const detail = "the marker was written at another time than its record says: it was touched, or is another's";
+  const doubt: Evidence = { source: "record", says: "unknown", because: "remote process", detail };
+  const isAlive = [recorded, bare].find(({ verdict }) => verdict.status === "active");
+  const isOpen = [recorded, bare].find(({ verdict }) => verdict.status !== "stale");
+  const { verdict } = isAlive ?? isOpen ?? recorded;
+  return { verdict, evidence: [...recorded.evidence, ...bare.evidence, doubt] };
 }
 
 /**

@@ -1,14 +1,14 @@
 import { dirname } from "node:path";
 import type { MayClear } from "../model/examine.ts";
-import { inodeNumber } from "../model/inode.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord } from "../model/owner-record.ts";
 import { serializeOwnerRecord } from "../model/serialize-owner-record.ts";
 import type { Layout } from "../site/layout.ts";
-import { generationOf, newOwnerRecord, withSection } from "../stores/claim-record.ts";
+import { generationOf, newOwnerRecord, withMarker } from "../stores/claim-record.ts";
 import { acquireLockToClear, excludesAllHosts } from "../stores/folder/claim-lock.ts";
 import type { KernelLock } from "../stores/folder/kernel-lock.ts";
 import { interpretFreeLock, isOfAnotherClaim, readLockRecord } from "../stores/folder/lock-file.ts";
+import type { Announce } from "../stores/folder/marker.ts";
 import { electSuccessor, removeByRename, removeUnderKernelLock } from "../stores/folder/marker-takeover.ts";
 import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { sweepTemporaryFiles } from "../stores/folder/temporary-file.ts";
@@ -49,7 +49,7 @@ async function clearUnderLock(
   mayClear: MayClear,
 ): Promise<boolean> {
   const mayClearMarker = (marker: MarkerFacts): Promise<boolean> => {
-    const { record, problem } = recordOfMarker(folder, marker, () => kernel.records());
+    const { record, problem, otherTime } = recordOfMarker(folder, marker, () => kernel.records());
     return mayClear({
       kind: "file",
       name: lock.name,
@@ -59,6 +59,7 @@ async function clearUnderLock(
       kernelLock: interpretFreeLock(record, kernel),
       record,
       recordProblem: problem,
+      otherTime,
       marker,
       pid: marker.pid,
       startedAt: lock.startedAt,
@@ -92,10 +93,10 @@ function removeUnderLock(kernel: KernelLock, weightsDir: string, marker: MarkerF
   const { previous } = kernel;
   const record = clearingRecord(kernel, weightsDir);
   let written = false;
-  const announce = (inode: bigint) => {
+  const announce: Announce = (own) => {
     if (previous.kind === "unreadable") return;
     written = true;
-    kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
+    kernel.write(serializeOwnerRecord(withMarker(record, own)));
   };
   try {
     return removeUnderKernelLock(weightsDir, marker, process.pid, announce);
@@ -120,8 +121,8 @@ async function removeAsSuccessor(
 ): Promise<"removed" | "changed"> {
   const record = clearingRecord(kernel, weightsDir);
   // Should we die in between, nobody must be left wondering whose that was. A lock file is not ours to write, though.
-  const announce = (inode: bigint) => {
-    if (!kernel.excludes) kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
+  const announce: Announce = (own) => {
+    if (!kernel.excludes) kernel.write(serializeOwnerRecord(withMarker(record, own)));
   };
   const judge = async (successor: MarkerFacts) => ((await mayClearMarker(successor)) ? null : "alive");
   const takeover = await electSuccessor(weightsDir, marker, process.pid, announce, judge);

@@ -27,7 +27,7 @@ export async function markerFacts(
   const name = layout.displayNameOfWeightsDir(shownPath(weightsDir).text);
   const marker = readMarker(weightsDir);
   if (marker === null) return markerBehindLink(layout, weightsDir, name, lockPath);
-  const { record, problem } = recordOfMarker(weightsDir, marker, () => recordsAt(lockPath));
+  const { record, problem, otherTime } = recordOfMarker(weightsDir, marker, () => recordsAt(lockPath));
   const owner = record === null ? null : configurationOf(record);
   const ownerLockPath = owner === null ? lockPath : layout.kernelLockPath(owner);
   const kernelLock = owner !== null && verify ? await askOwnersLock(layout, ownerLockPath, record) : absent;
@@ -41,6 +41,7 @@ export async function markerFacts(
     kernelLock,
     record,
     recordProblem: problem,
+    otherTime,
     marker,
     pid: marker.pid,
     startedAt: record?.acquiredAt ?? modified,

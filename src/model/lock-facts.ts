@@ -50,6 +50,8 @@ export interface LockFacts {
   readonly leased?: boolean;
   /** The owner record, for a marker only when it is tied to this very marker. */
   readonly record: OwnerRecord | null;
+  /** The record names another time of the marker than it has: its owner's end proves nothing about the marker's. */
+  readonly otherTime?: boolean;
   /** Set when something was written that could not be trusted. */
   readonly recordProblem: UnreadableRecord | null;
   readonly marker: MarkerFacts | null;

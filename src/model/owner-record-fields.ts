@@ -142,6 +142,11 @@ const sectionFields = {
   weightsDir: orNull(plain(text)),
   /** Some network file systems use all 64 bits of it. */
   markerInode: orNull(largeNumber),
+  /** When that marker was last written, nanoseconds since the epoch by the file server's clock. Absent in older records. */
+  markerTimeNs: {
+    read: lenient(largeNumber.read),
+    write: (time: bigint | null) => (time === null ? undefined : largeNumber.write(time)),
+  },
   /** The lock file that its owner locked: one that was made after an unlink proves nothing about that owner. 0: it locked none. */
   lockInode: orNull(largeNumber),
   releasedAt: orNull(plain(text)),

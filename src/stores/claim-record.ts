@@ -1,3 +1,4 @@
+import type { BigIntStats } from "node:fs";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { EnvironmentError } from "../model/errors.ts";
 import { inodeNumber } from "../model/inode.ts";
@@ -70,6 +71,7 @@ export function newOwnerRecord(claim: {
       command,
       weightsDir,
       markerInode: null,
+      markerTimeNs: null,
       lockInode: lockInode === null ? null : inodeNumber(lockInode),
       releasedAt: null,
       exitCode: null,
@@ -97,6 +99,7 @@ type SectionChange = Partial<
     | "childPid"
     | "childStartTimeTicks"
     | "markerInode"
+    | "markerTimeNs"
     | "lockInode"
     | "releasedAt"
     | "exitCode"
@@ -107,6 +110,11 @@ type SectionChange = Partial<
 
 export function withSection(record: OwnerRecord, change: SectionChange): OwnerRecord {
   return record.trainlock === null ? record : { ...record, trainlock: { ...record.trainlock, ...change } };
+}
+
+/** Notes which file the marker of the claim is, and when that was written. */
+export function withMarker(record: OwnerRecord, { ino, mtimeNs }: Pick<BigIntStats, "ino" | "mtimeNs">): OwnerRecord {
+  return withSection(record, { markerInode: inodeNumber(ino), markerTimeNs: mtimeNs });
 }
 
 /** Notes the command's PID and its start time: together they name one process. */
@@ -148,6 +156,7 @@ export function asReleased(record: OwnerRecord, { exitCode, ends }: ClaimOutcome
       command: null,
       weightsDir: null,
       markerInode: null,
+      markerTimeNs: null,
       lockInode: null,
       releasedAt,
       exitCode,

@@ -10,6 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { hostname } from "node:os";
 import { describe, expect, test } from "vitest";
 import { isFromBeforeBoot, recordWrittenAtMs } from "../../src/evidence/record-time.ts";
 import type { OwnerRecord, SchedulerJob } from "../../src/model/owner-record.ts";
@@ -19,7 +20,14 @@ import { configuration, type TestConfiguration, writeMarker } from "../support/c
 import { foreignRecord } from "../support/foreign-lock.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { holdWithLastingCommand, holdWithRun, killWithCommand, trainlock } from "../support/trainlock.ts";
+import {
+  executable,
+  holdWithLastingCommand,
+  holdWithRun,
+  killWithCommand,
+  run,
+  trainlock,
+} from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 async function labels(root: string): Promise<Record<string, string>> {
@@ -94,6 +102,77 @@ describe("a record that does not belong to a marker", () => {
       chownSync(kernelLock, 65_534, 65_534);
     });
     expect(found).toEqual({ [ownName]: "ACTIVE" });
+  });
+});
+
+describe("a record that names when its marker was written", () => {
+  const dayNs = 86_400_000_000_000n;
+
+  /** A marker with the number of this process, and the record of a dead run that has the same number and inode. */
+  async function besideMarker(timeOf: (markerNs: bigint) => bigint | undefined): Promise<string | undefined> {
+    const of = configuration(await temporaryRoot());
+    await writeMarker(of, `${process.pid}\n`);
+    const { ino, mtimeNs } = statSync(of.marker, { bigint: true });
+    const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const dead = { hostname: hostname(), bootId, pid: process.pid, startTimeTicks: 5 };
+    const record = foreignRecord(of, dead, Number(ino));
+    const section = { ...record.trainlock, marker_time_ns: timeOf(mtimeNs)?.toString() };
+    writeFileSync(of.markerRecord, JSON.stringify({ ...record, trainlock: section }));
+    return (await labels(of.root))[of.name];
+  }
+
+  test.each([
+    ["that it was restored from a backup of another day", (ns: bigint) => ns - dayNs, "ACTIVE"],
+    ["to the second, as some servers have it", (ns: bigint) => ns - (ns % 1_000_000_000n), "STALE - PID not running"],
+    ["not at all, as older ones", () => undefined, "STALE - PID not running"],
+  ])("shows %s", async (_, timeOf, label) => {
+    expect(await besideMarker(timeOf)).toBe(label);
+  });
+
+  /** As those do who keep their files from being purged. */
+  function touchAll({ marker, markerRecord }: TestConfiguration): void {
+    for (const path of [marker, markerRecord]) utimesSync(path, 1_700_000_000, 1_700_000_000);
+  }
+
+  test("goes on to describe a marker that was touched while its claim is held", async () => {
+    const of = configuration(await temporaryRoot());
+    const holder = await holdWithLastingCommand([...of.args, "--check-every", "0.2s"]);
+    const recorded = () => JSON.parse(readFileSync(of.markerRecord, "utf8")).trainlock.marker_time_ns;
+    await until("its record", () => (existsSync(of.markerRecord) ? true : null));
+    touchAll(of);
+    await until("the new time", () => (BigInt(recorded()) === 1_700_000_000_000_000_000n ? true : null));
+    await killWithCommand(holder);
+    expect(await labels(of.root)).toEqual({ [of.name]: "STALE - PID not running" });
+  });
+
+  test("and a marker that was touched after its run was killed: dead, where a bare one of that number is, too", async () => {
+    const of = configuration(await temporaryRoot());
+    await killWithCommand(await holdWithLastingCommand(of.args));
+    touchAll(of);
+    expect(await labels(of.root)).toEqual({ [of.name]: "STALE - PID not running" });
+    expect((await trainlock(["run", ...of.args, "--scheduler", "none", "--", "true"])).exitCode).toBe(0);
+  });
+
+  requiresPrograms("unshare --pid")(
+    "and one whose number a bare marker's writer may have out of sight: unknown",
+    async () => {
+      const of = configuration(await temporaryRoot());
+      await killWithCommand(await holdWithLastingCommand(of.args));
+      touchAll(of);
+      const inside = ["unshare", "--pid", "--fork", "--mount-proc", executable];
+      const { exitCode } = await run([...inside, "check", ...of.args, "--scheduler", "none"]);
+      expect(exitCode).toBe(1);
+    },
+  );
+
+  test("proves the life of one that was touched after its wrapper was killed", async () => {
+    const of = configuration(await temporaryRoot());
+    const holder = await holdWithLastingCommand(of.args);
+    await until("its record", () => (existsSync(of.markerRecord) ? true : null));
+    holder.kill("SIGKILL");
+    await holder.finished;
+    touchAll(of);
+    expect(await labels(of.root)).toEqual({ [of.name]: "ACTIVE" });
   });
 });
 

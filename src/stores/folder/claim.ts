@@ -2,7 +2,6 @@ import { lstatSync } from "node:fs";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Evidence } from "../../model/evidence.ts";
 import type { Examine } from "../../model/examine.ts";
-import { inodeNumber } from "../../model/inode.ts";
 import type { RecordReading } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
 import { type Layout, markerPath } from "../../site/layout.ts";
@@ -14,7 +13,7 @@ import { removeNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { randomHex } from "../../system/random.ts";
-import { asReleased, folderBefore, newOwnerRecord, recordedCommand, withSection } from "../claim-record.ts";
+import { asReleased, folderBefore, newOwnerRecord, recordedCommand, withMarker, withSection } from "../claim-record.ts";
 import { earlierRuns } from "../earlier-runs.ts";
 import { examineWithRanks } from "../ranks/examine-with-ranks.ts";
 import { nobodyKnown } from "../record-holder.ts";
@@ -180,7 +179,7 @@ async function acquireClaim(
     });
     const marker = await takeMarker(markerContext, record);
     if ("busy" in marker) return marker;
-    let complete = withSection(record, { markerInode: inodeNumber(marker.placed.inode) });
+    let complete = withMarker(record, marker.placed.file);
     try {
       // Where the marker alone kept two claims apart (an old tool may have unlinked the lock file in between), only now is it
       // certain which generation the other had.

@@ -8,14 +8,14 @@ import { markerPath, markerRecordPath } from "../../site/layout.ts";
 import { beneath } from "../../system/files/open-beneath.ts";
 import { type Bounds, isOutsideRoot } from "../../system/files/outside-root.ts";
 import { errnoOf, systemError } from "../../system/libc/errno.ts";
-import { asReleased, withChild, withSection } from "../claim-record.ts";
+import { asReleased, withChild, withMarker, withSection } from "../claim-record.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../store.ts";
 import { CheckSchedule } from "./check-schedule.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
 import { KeptLock } from "./kept-lock.ts";
 import { KeptMarker } from "./kept-marker.ts";
 import type { KernelLock } from "./kernel-lock.ts";
-import type { PlacedMarker } from "./marker.ts";
+import type { MarkerFile, PlacedMarker } from "./marker.ts";
 import { readMarkerRecord } from "./read-marker.ts";
 import { writeMarkerRecord } from "./temporary-file.ts";
 
@@ -69,7 +69,7 @@ export class HeldClaim implements HeldLock {
       weightsDir,
       beneath: (change) => this.#beneath(change),
       pid: () => this.#pid(),
-      remember: (inode) => this.#rememberMarker(inode),
+      remember: (own) => this.#rememberMarker(own),
       besideCopy: () => this.#besideCopy(),
     });
     this.#checks = new CheckSchedule(() => this.#inTurn(() => this.#check()), checkEveryMs, [kernel.path, marker.path]);
@@ -165,8 +165,8 @@ export class HeldClaim implements HeldLock {
     if (!(await this.#marker.keep())) this.#lose(new LockLostError(`${this.#marker.path} is another's`));
   }
 
-  #rememberMarker(inode: bigint): void {
-    this.#record = withSection(this.#record, { markerInode: inodeNumber(inode) });
+  #rememberMarker(own: MarkerFile): void {
+    this.#record = withMarker(this.#record, own);
     this.#lock.current.write(serializeOwnerRecord(this.#record));
   }
 
@@ -175,6 +175,7 @@ export class HeldClaim implements HeldLock {
   }
 
   #keepRecords(): void {
+    this.#marker.keepTime(this.#record.trainlock?.markerTimeNs ?? null);
     const record = serializeOwnerRecord(this.#record);
     if (!this.#isComplete(this.#lock.current.read())) this.#lock.current.write(record);
     if (this.#isComplete(readMarkerRecord(this.#weightsDir).reading)) {
@@ -204,8 +205,8 @@ export class HeldClaim implements HeldLock {
   #isComplete(reading: RecordReading): boolean {
     const found = reading.kind === "record" ? reading.record.trainlock : null;
     const own = this.#record.trainlock;
-    const same = (key: "generation" | "markerInode" | "lockInode" | "childPid") => found?.[key] === own?.[key];
-    return this.#isOurs(reading) && same("generation") && same("markerInode") && same("lockInode") && same("childPid");
+    const kept = ["generation", "markerInode", "markerTimeNs", "lockInode", "childPid"] as const;
+    return this.#isOurs(reading) && kept.every((key) => found?.[key] === own?.[key]);
   }
 
   /**

@@ -111,7 +111,7 @@ export async function judgeMarker(
   { kernel, layout, configuration, weightsDir, folder, examine, acquireLock }: MarkerContext,
   marker: MarkerFacts,
 ): Promise<MarkerOwner> {
-  const { record, beside, problem } = recordOfMarker(folder, marker, () => kernel.records());
+  const { record, beside, problem, otherTime } = recordOfMarker(folder, marker, () => kernel.records());
   const owner = record === null ? null : configurationOf(record);
   const ownerPath = owner === null ? kernel.path : layout.kernelLockPath(owner);
   const otherLock = ownerPath === kernel.path ? null : await acquireLock(ownerPath, layout.site.lockPrimitive);
@@ -129,6 +129,7 @@ export async function judgeMarker(
     kernelLock: state,
     record,
     recordProblem: problem,
+    otherTime,
     marker,
     pid: record?.pid ?? marker.pid,
     startedAt: record?.acquiredAt ?? null,

@@ -3,7 +3,7 @@ import { sleep } from "../../system/clock/sleep.ts";
 import { systemError } from "../../system/libc/errno.ts";
 import { type Announce, type PlacedMarker, placeMarker } from "./marker.ts";
 import { replaceUnderKernelLock } from "./marker-takeover.ts";
-import { readMarker } from "./read-marker.ts";
+import { isSameTime, readMarker } from "./read-marker.ts";
 
 /** How long a marker may lie there before the record that is copied with it. */
 const copyMs = 300;
@@ -80,6 +80,12 @@ export class KeptMarker {
     for (const marker of this.#away.splice(0)) marker.close();
   }
 
+  /** Somebody may have touched it, as some do with all their files: the record must go on to describe it. */
+  keepTime(recorded: bigint | null): void {
+    const modifiedNs = this.#marker.modifiedNs();
+    if (!isSameTime(recorded, modifiedNs)) this.#place.remember({ ino: this.#marker.inode, mtimeNs: modifiedNs });
+  }
+
   #anothers(): MarkerFacts | null {
     const there = readMarker(this.#place.weightsDir);
     return there === null || [this.#marker, ...this.#away].some((own) => own.is(there)) ? null : there;
@@ -97,7 +103,7 @@ export class KeptMarker {
     const at = this.#away.findIndex((marker) => marker.where() === "in place");
     const [back] = at < 0 ? [] : this.#away.splice(at, 1);
     if (back === undefined) return false;
-    this.#place.remember(back.inode);
+    this.#place.remember(back.file);
     this.#succeed(back);
     return true;
   }
@@ -119,9 +125,9 @@ export class KeptMarker {
   #put(put: (folder: string, announce: Announce) => PlacedMarker | "occupied" | "changed"): boolean {
     let announced = false;
     let placed: PlacedMarker | null = null;
-    const announce = (inode: bigint) => {
+    const announce: Announce = (own) => {
       announced = true;
-      this.#place.remember(inode);
+      this.#place.remember(own);
     };
     try {
       placed = this.#place.beneath((folder) => {
@@ -130,7 +136,7 @@ export class KeptMarker {
       });
     } finally {
       // The record must go on to describe the marker that is ours.
-      if (announced && placed === null) this.#place.remember(this.#marker.inode);
+      if (announced && placed === null) this.#place.remember(this.#marker.file);
     }
     if (placed !== null) this.#succeed(placed);
     return placed !== null;

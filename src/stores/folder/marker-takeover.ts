@@ -25,7 +25,7 @@ export function replaceUnderKernelLock(
   const placed = exchangeMarker(weightsDir, dead, pid, announce);
   if (placed !== "unable") return placed;
   return withTemporaryMarker(path, pid, (temporary, own) => {
-    announce(own.ino);
+    announce(own);
     if (!isMarker(path, dead)) return "changed";
     renameSync(temporary, path);
     return "placed";
@@ -45,7 +45,7 @@ function exchangeMarker(
   const path = markerPath(weightsDir);
   return withTemporaryMarker<"changed" | "unable">(path, pid, (temporary, own) => {
     if (!isMarker(path, dead)) return "changed";
-    announce(own.ino);
+    announce(own);
     const exchanged = exchangeFor(temporary, dead, weightsDir);
     return exchanged === "exchanged" ? "placed" : exchanged;
   });

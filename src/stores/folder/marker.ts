@@ -14,6 +14,10 @@ import { createTemporary, discard, markerError, unlessSwept } from "./temporary-
 export interface PlacedMarker {
   readonly path: string;
   readonly inode: bigint;
+  /** As it was placed. */
+  readonly file: MarkerFile;
+  /** When it was last written, or touched by anybody. */
+  modifiedNs(): bigint;
   /** Whether the path still leads to it. `gone`: nothing is there. */
   where(): "in place" | "gone" | "replaced";
   /** Whether a marker that was read is this one. */
@@ -26,8 +30,10 @@ export interface PlacedMarker {
   remove(): boolean;
 }
 
-/** Gets the inode before the marker can be seen. So no crash leaves a marker that no record describes. */
-export type Announce = (inode: bigint) => void;
+export type MarkerFile = Pick<BigIntStats, "ino" | "mtimeNs">;
+
+/** Gets the file before it can be seen as the marker. So no crash leaves a marker that no record describes. */
+export type Announce = (own: MarkerFile) => void;
 
 /** Places the marker where none is. `occupied` when somebody else's stands there. */
 export function placeMarker(weightsDir: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
@@ -37,7 +43,7 @@ export function placeMarker(weightsDir: string, pid: number, announce: Announce)
 /** The same under another name of that folder. */
 export function placeMarkerAt(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
   return withTemporaryMarker(path, pid, (temporary, own) => {
-    announce(own.ino);
+    announce(own);
     try {
       linkSync(temporary, path);
     } catch (error) {
@@ -67,7 +73,7 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
   }
   try {
     const own = fstatSync(fd, { bigint: true });
-    announce(own.ino);
+    announce(own);
     if (writeSync(fd, `${pid}\n`) === 0) throw systemError("write", path, "ENOSPC");
     return placedMarker(path, fd, own);
   } catch (error) {
@@ -121,6 +127,8 @@ function placedMarker(path: string, fd: number, own: BigIntStats): PlacedMarker 
   return {
     path,
     inode: own.ino,
+    file: own,
+    modifiedNs: () => fstatSync(fd, { bigint: true }).mtimeNs,
     where,
     is: ({ inode, device }) => inode === own.ino && device === own.dev,
     knownAs: (other) => placedMarker(other, fd, own),

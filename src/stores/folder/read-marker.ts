@@ -6,6 +6,7 @@ import {
   largestRecordBytes,
   type OwnerRecord,
   type RecordReading,
+  recordIn,
   type UnreadableRecord,
 } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
@@ -84,12 +85,14 @@ export interface TiedRecord {
   /** Whether it lies beside the marker; else it was found in the lock file. */
   readonly beside: boolean;
   readonly problem: UnreadableRecord | null;
+  /** The marker was last written at another time than the record says: it may be another's, which got the same numbers. */
+  readonly otherTime: boolean;
 }
 
 /**
  * Returns the record that describes this very marker. Inode and PID are the same. The record is no older than the marker,
  * both by the file server's clock: inode numbers are used again. It was written by the marker's owner, root, or the user who
- * asks. After a crash between placing the marker and writing the record beside it, a record of `elsewhere`, outside the
+ * asks. One that names another time of that marker comes last. After a crash between placing the marker and writing the record beside it, a record of `elsewhere`, outside the
  * weights dir, is used.
  */
 export function recordOfMarker(
@@ -98,19 +101,39 @@ export function recordOfMarker(
   elsewhere: () => readonly WrittenRecord[],
 ): TiedRecord {
   const beside = readMarkerRecord(weightsDir);
-  const written: WrittenRecord[] = beside.file === null ? [] : [beside.file];
-  const tied = written.find((found) => isTied(found, marker));
-  if (tied?.reading.kind === "record") return { record: tied.reading.record, beside: true, problem: null };
-  for (const found of elsewhere()) {
-    if (found.reading.kind === "record" && isTied(found, marker))
-      return { record: found.reading.record, beside: false, problem: null };
-  }
-  return { record: null, beside: false, problem: beside.reading.kind === "unreadable" ? beside.reading : null };
+  const describing = (found: WrittenRecord | null) => (found === null || !isTied(found, marker) ? [] : [found]);
+  const [own] = describing(beside.file);
+  if (own !== undefined && isOfTime(own, marker)) return tied(own, true, false);
+  const others = elsewhere().flatMap(describing);
+  const other = others.find((found) => isOfTime(found, marker));
+  if (other !== undefined) return tied(other, false, false);
+  const doubtful = own ?? others[0];
+  if (doubtful !== undefined) return tied(doubtful, doubtful === own, true);
+  const problem = beside.reading.kind === "unreadable" ? beside.reading : null;
+  return { record: null, beside: false, problem, otherTime: false };
+}
+
+function tied({ reading }: WrittenRecord, beside: boolean, otherTime: boolean): TiedRecord {
+  return { record: recordIn(reading), beside, problem: null, otherTime };
 }
 
 function isTied({ reading, modifiedNs, uid }: WrittenRecord, marker: MarkerFacts): boolean {
   if (reading.kind !== "record" || !describesMarker(reading.record, marker)) return false;
   return modifiedNs >= marker.modifiedNs && (uid === marker.uid || uid === 0 || uid === process.geteuid?.());
+}
+
+function isOfTime({ reading }: WrittenRecord, marker: MarkerFacts): boolean {
+  return isSameTime(recordIn(reading)?.trainlock?.markerTimeNs ?? null, marker.modifiedNs);
+}
+
+/** Servers and archives round times to a second or two, and servers' clocks differ; a number is not given again that soon. */
+const sameTimeNs = 60_000_000_000n;
+
+/** Whether a marker was last written when its record says. Older records say nothing of it. */
+export function isSameTime(recorded: bigint | null, modifiedNs: bigint): boolean {
+  if (recorded === null) return true;
+  const apart = recorded - modifiedNs;
+  return apart <= sameTimeNs && -apart <= sameTimeNs;
 }
 
 /** Whether a record speaks of this marker: its inode and its PID. */

@@ -1,8 +1,7 @@
-import { inodeNumber } from "../../model/inode.ts";
 import type { MarkerFacts } from "../../model/lock-facts.ts";
 import type { OwnerRecord } from "../../model/owner-record.ts";
 import { serializeOwnerRecord } from "../../model/serialize-owner-record.ts";
-import { asReleased, withSection } from "../claim-record.ts";
+import { asReleased, withMarker } from "../claim-record.ts";
 import type { Busy } from "../store.ts";
 import { excludesAllHosts } from "./claim-lock.ts";
 import { busyMarker, judgeMarker, type MarkerContext, type MarkerOwner } from "./judge-owner.ts";
@@ -24,9 +23,9 @@ export async function takeMarker(
   const { kernel, weightsDir, folder } = context;
   const pid = record.pid ?? process.pid;
   let announced = false;
-  const announce = (inode: bigint) => {
+  const announce: Announce = (own) => {
     announced = true;
-    kernel.write(serializeOwnerRecord(withSection(record, { markerInode: inodeNumber(inode) })));
+    kernel.write(serializeOwnerRecord(withMarker(record, own)));
   };
   let placed: Taken = "changed";
   try {
