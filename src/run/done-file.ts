@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
+import { TrainlockError } from "../model/errors.ts";
 import { configuration as recordedConfiguration } from "../model/owner-record-fields.ts";
 import { wrong } from "../model/record-fields.ts";
 import { localIso } from "../system/clock/local-time.ts";
@@ -54,10 +55,13 @@ export function readDoneFile(weightsDir: string, name: string): FoundDoneFile | 
     if (stats?.isFile() !== true) return null;
     const reading = readRegularFile(path, largestDoneFileBytes);
     if (reading.kind === "absent") return null;
+    // What was opened and cannot be read is there, whatever it says: it does not count as missing.
+    if (reading.kind === "failed" && reading.opened) throw asSystemError("read the done file", path, reading.error);
     if (reading.kind === "failed") throw reading.error;
     const said = reading.kind === "file" ? parseDoneFile(reading.bytes) : saysNothing;
     return { ...said, modifiedNs: stats.mtimeNs };
   } catch (error) {
+    if (error instanceof TrainlockError) throw error;
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return null;
     throw asSystemError("read the done file", path, error);
   }

@@ -1,9 +1,10 @@
-import { type BigIntStats, closeSync, constants, lstatSync, openSync } from "node:fs";
+import { type BigIntStats, constants, lstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../../model/errors.ts";
 import type { KernelLockState } from "../../model/lock-facts.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
+import { closeRead } from "../../system/files/close-read.ts";
 import { mostStaleFiles } from "../../system/files/read-regular-file.ts";
 import { errnoOf, isErrno } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
@@ -69,7 +70,7 @@ async function askByLocking(path: string, primitive: LockPrimitive, patienceMs: 
       if (!isErrno(error, "ESTALE") || stale > mostStaleFiles) return { state: "unknown", why: messageOf(error) };
       continue;
     } finally {
-      closeSync(fd);
+      closeRead(fd);
     }
     await sleep(withJitter(4));
   }

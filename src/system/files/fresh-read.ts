@@ -1,6 +1,7 @@
-import { closeSync, constants, openSync } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { isErrno } from "../libc/errno.ts";
+import { closeRead } from "./close-read.ts";
 import { mountOf } from "./mounts.ts";
 
 /** Clients of GlusterFS go on giving out what another host has overwritten, when all else about the file looks the same. */
@@ -33,6 +34,6 @@ export function readFresh<T>(fd: number, path: string, read: (fd: number) => T):
   try {
     return read(fresh);
   } finally {
-    closeSync(fresh);
+    closeRead(fresh);
   }
 }

@@ -1,4 +1,5 @@
-import { closeSync, readSync } from "node:fs";
+import { readSync } from "node:fs";
+import { closeRead } from "./close-read.ts";
 import { openRegularFile } from "./read-regular-file.ts";
 
 export interface FileEnds {
@@ -30,7 +31,7 @@ export function readEnds(path: string, limit: number): FileEnds | null {
   } catch {
     return null;
   } finally {
-    closeSync(fd);
+    closeRead(fd);
   }
 }
 

@@ -1,5 +1,7 @@
-import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
+import { type BigIntStats, constants, fstatSync, lstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { dirname } from "node:path";
 import { errnoOf, isErrno } from "../libc/errno.ts";
+import { closeRead } from "./close-read.ts";
 
 export type FileReading =
   | { readonly kind: "absent" }
@@ -18,22 +20,43 @@ export const mostStaleFiles = 3;
  */
 export function readRegularFile(path: string, limit: number, extraFlags = 0): FileReading {
   for (let stale = 0; ; stale += 1) {
-    const file = readOnce(path, limit, extraFlags);
-    if (file.kind !== "failed" || !isErrno(file.error, "ESTALE") || stale === mostStaleFiles) return file;
+    const { file, isStale } = readOnce(path, limit, extraFlags);
+    if (!isStale || stale === mostStaleFiles) return file;
+    lookAnew(dirname(path));
   }
 }
 
-function readOnce(path: string, limit: number, extraFlags: number): FileReading {
-  const opening = openRegularFile(path, extraFlags);
-  if (opening.kind !== "opened") return opening;
-  const { fd, stats } = opening;
+/** For a second, clients of GlusterFS go on opening what had the name before, unless the folder is listed. */
+function lookAnew(folder: string): void {
   try {
-    return { kind: "file", bytes: readUpTo(fd, limit + 1, Number(stats.size)), stats };
-  } catch (error) {
-    return failed(error, true);
-  } finally {
-    closeSync(fd);
+    readdirSync(folder);
+  } catch {
+    // The next look at the file tells.
   }
+}
+
+function readOnce(
+  path: string,
+  limit: number,
+  extraFlags: number,
+): { readonly file: FileReading; readonly isStale: boolean } {
+  const opening = openRegularFile(path, extraFlags);
+  if (opening.kind !== "opened") return { file: opening, isStale: isStale(opening) };
+  const { fd, stats } = opening;
+  let file: FileReading;
+  try {
+    file = { kind: "file", bytes: readUpTo(fd, limit + 1, Number(stats.size)), stats };
+  } catch (error) {
+    file = failed(error, true);
+  }
+  // What was read before another replaced it counts, if there is no newer one to be seen.
+  return { file, isStale: !closeRead(fd) || isStale(file) };
+}
+
+/** GlusterFS opens late: that what it has opened is gone may show at the first read alone. */
+function isStale(file: FileReading): boolean {
+  if (file.kind !== "failed") return false;
+  return isErrno(file.error, "ESTALE") || (file.opened && isErrno(file.error, "ENOENT"));
 }
 
 type FileOpening =
@@ -57,10 +80,10 @@ export function openRegularFile(path: string, extraFlags = 0): FileOpening {
   try {
     const stats = fstatSync(fd, { bigint: true });
     if (stats.isFile()) return { kind: "opened", fd, stats };
-    closeSync(fd);
+    closeRead(fd);
     return { kind: "unreadable", why: stats.isDirectory() ? "a folder" : "not a regular file", stats };
   } catch (error) {
-    closeSync(fd);
+    closeRead(fd);
     return failed(error, true);
   }
 }
