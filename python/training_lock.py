@@ -900,6 +900,7 @@ class _Claim(object):
     def _lose(self, why):
         self.why_lost = why
         self.lost.set()
+        _say('the lock on {} was lost: {}'.format(self.name, why))
         self._note_event('lost', {'why': why[:1000]})
 
     def _keep_kernel_lock(self):
@@ -1483,6 +1484,8 @@ class TrainingLock(object):
         self.lock_file = self.lock_dir / '{}.lock'.format(self._lock_name())
         self.lost = threading.Event()
         self._claim = None
+        # How many `with` blocks of this object are open: the outermost one releases.
+        self._blocks = 0
         self.row = None
         self._paths = None
         self._turn, self._turn_of = threading.RLock(), os.getpid()
@@ -1495,6 +1498,7 @@ class TrainingLock(object):
         self.__dict__.update(state)
         self.lost = threading.Event()
         self._claim = None
+        self._blocks = 0
         self._turn, self._turn_of = threading.RLock(), os.getpid()
 
     # Names
@@ -1574,6 +1578,7 @@ class TrainingLock(object):
                     busy = _uninterrupted(lambda cancelled: self._attempt_claim(cancelled, waited))
                     waited.asks_again = True
                     if busy is None or time.monotonic() >= give_up_at:
+                        _say_if_own_script(busy)
                         return busy
                     waited.wait(busy, give_up_at)
             except BaseException:
@@ -1631,10 +1636,11 @@ class TrainingLock(object):
                     claim = taken['own']
                     kept = True
                 else:
-                    if taken['own'] is not None:
+                    if taken['own'] is not None and not waited.asks_again:
                         _say('{} is held by this {} since {}; training_lock.release_all() releases it'.format(
                             answer['name'], 'notebook' if _in_notebook() else 'process',
                             taken['own'].record.get('acquired_at')))
+                    if taken['own'] is not None:
                         answer['own'] = True
                     return answer
                 if self.row is not None:
@@ -1676,6 +1682,7 @@ class TrainingLock(object):
     def _enter(self, wait):
         busy = self._acquire(wait)
         if busy is None:
+            self._blocks += 1
             return self
         holder = busy.get('holder') or {}
         text = '{} is already being trained by job {} on {} since {} (PID {})'.format(
@@ -1687,7 +1694,9 @@ class TrainingLock(object):
         raise LockTimeout(text, found) if wait > 0 else LockHeld(text, found)
 
     def __exit__(self, kind, value, trace):
-        self._release(*_end_of(kind, value))
+        self._blocks -= 1
+        if self._blocks == 0:
+            self._release(*_end_of(kind, value))
         return False
 
     def waiting(self, timeout=None):
@@ -1915,6 +1924,30 @@ def _command_line():
             return [part.decode('utf-8', 'replace') for part in file.read(16384).split(b'\0')[:-1]][:256]
     except OSError:
         return sys.argv[:256]
+
+
+def _say_if_own_script(busy):
+    """A job script that writes the marker, and starts a program that takes the lock, too, locks itself out."""
+    holder = (busy or {}).get('holder') or {}
+    pid = holder.get('pid')
+    if holder.get('hostname') is None and pid is not None and _is_above(pid):
+        _note_once('{} is locked by PID {}, in which this program runs: it takes both locks by itself, so take the lines '
+                   'out of that script that write .training_lock (trainlock help job-scripts)'.format(busy.get('name'), pid))
+
+
+def _is_above(pid):
+    above = os.getppid()
+    for _ in range(64):
+        if above == pid:
+            return True
+        try:
+            with open('/proc/{}/stat'.format(above)) as file:
+                above = int(file.read().rpartition(')')[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        if above <= 1:
+            return False
+    return False
 
 
 def _in_notebook():

@@ -50,6 +50,55 @@ test("`with` notes how it ended", async () => {
   }
 });
 
+test("blocks of one object inside each other hold it until the outermost ends, as functions that it decorates do", async () => {
+  const of = await site();
+  const script = `
+import os, subprocess, sys
+from training_lock import *
+lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+other = "from training_lock import *; print(TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50').acquire(), flush=True)"
+def ask():
+    subprocess.run([sys.executable, '-c', other], check=True)
+@lock
+def evaluate(): pass
+@lock
+def train():
+    evaluate()
+    try:
+        with lock: raise ValueError
+    except ValueError: pass
+    ask()
+train()
+ask()
+with lock:
+    with lock.waiting(5): pass
+    ask()
+    lock.release()
+    ask()
+ask()
+with lock: ask()
+`;
+  const { stdout, stderr } = await python(of.root, script, [], { env: { PYTHONUNBUFFERED: "1" } });
+  expect(stdout, stderr).toBe("False\nTrue\nFalse\nTrue\nTrue\nFalse\n");
+});
+
+requiresPrograms("python3", "bash")(
+  "a job script that writes the marker itself is named to the program in it",
+  async () => {
+    const of = await site();
+    const ask = "from training_lock import *; print(TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50').acquire())";
+    const job =
+      'set -C; mkdir -p "$(dirname "$1")" && echo $$ >"$1" || exit; python3 -c "$2"; python3 -c "$2" & wait; rm "$1"';
+    const script = `import subprocess, sys; subprocess.run(['bash', '-c', ${JSON.stringify(job)}, 'job', *sys.argv[1:]])`;
+    const { stdout, stderr } = await python(of.root, script, [of.marker, ask]);
+    expect(stdout).toBe("False\nFalse\n");
+    expect(
+      stderr.match(/is locked by PID \d+, in which this program runs: .*take the lines out of that script/g),
+    ).toHaveLength(2);
+    expect((await python(of.root, ask)).stdout).toBe("True\n");
+  },
+);
+
 test("a lock lives until release, not until its object is dropped; the end of the interpreter releases it", async () => {
   const of = await site();
   const program = startPython(
@@ -164,6 +213,10 @@ test("a second object of this process is turned away with the way out; release_a
   expect(await program.tell("second.acquire()")).toBe(false);
   expect(program.process.stderr()).toContain("held by this process since");
   expect(program.process.stderr()).toContain("training_lock.release_all()");
+  expect(
+    await program.tell("TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50').acquire(blocking=True, timeout=2)"),
+  ).toBe(false);
+  expect(program.process.stderr().split("training_lock.release_all()")).toHaveLength(3);
   await program.tell("training_lock.release_all()");
   expect(await program.tell("second.acquire()")).toBe(true);
   expect(await program.tell("lock.release()")).toBe(null);
