@@ -35,6 +35,11 @@ const exceptions: readonly { readonly calls: RegExp; readonly errnos: readonly E
     why: "a colleague's program may just be giving it to the group: what is seconds old is tried again",
   },
   {
+    calls: /^(open.*O_DIRECTORY|mkdir)/,
+    errnos: ["ESTALE"],
+    why: "a folder that another host is making is looked for again",
+  },
+  {
     calls: /^(f?chmod|f?chown|getxattr)/,
     errnos,
     why: "mode and group are as good as can be had: the file works for its owner",

@@ -15,7 +15,7 @@ describe("a folder that another host is making at this moment", () => {
   // Root, lock dir, four folders of the weights, the history, and the host's folder there; then several in a row.
   const which = [...Array.from({ length: 8 }, (_, index) => String(index + 1)), "2..4", "7..9"];
 
-  for (const errno of ["EEXIST", "ENOENT"]) {
+  for (const errno of ["EEXIST", "ENOENT", "ESTALE"]) {
     requiresPrograms("strace")(
       `is waited for where mkdir says ${errno} and an open that it is missing`,
       async () => {

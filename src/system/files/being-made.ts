@@ -22,6 +22,11 @@ export function onceAllowed<T>(path: string, attempt: () => T): T {
   return retried(attempt, (error) => isErrno(error, "EACCES") && isYoung(path));
 }
 
+/** The same for a way through several folders: one that other hosts have just made may be known by a number that is out of date. */
+export function onceKnown<T>(attempt: () => T): T {
+  return retried(attempt, (error) => isErrno(error, "ESTALE"));
+}
+
 function retried<T>(attempt: () => T, mayPass: (error: unknown) => boolean): T {
   for (const pause of pauses) {
     try {

@@ -4,7 +4,7 @@ import { EnvironmentError } from "../../model/errors.ts";
 import { asSystemError, isErrno } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
 import { allowedLinkOn, descriptors, folderFlags as folder, openLinked } from "./allowed-links.ts";
-import { onceAllowed, onceMade } from "./being-made.ts";
+import { onceAllowed, onceKnown, onceMade } from "./being-made.ts";
 import { shownPath } from "./byte-names.ts";
 import { contains } from "./mount-table.ts";
 import { nearestExisting } from "./nearest-existing.ts";
@@ -32,12 +32,12 @@ export interface OpenedFolder {
 export function openBeneath(bounds: Bounds, path: string): OpenedFolder {
   // One whose name is no text is reached through a descriptor already.
   if (shownPath(path).bytes !== null || !existsSync(descriptors)) return byItsPath(path);
-  return openAtOnce(bounds, path) ?? walkBeneath(bounds, path, openStep);
+  return onceKnown(() => openAtOnce(bounds, path) ?? walkBeneath(bounds, path, openStep));
 }
 
 /** The same for a folder that is made where it is missing, with those above it, each as {@link makeSharedFolder} does. */
 export function makeBeneath(bounds: Bounds, path: string): OpenedFolder {
-  if (existsSync(descriptors)) return openAtOnce(bounds, path) ?? walkBeneath(bounds, path, makeStep);
+  if (existsSync(descriptors)) return onceKnown(() => openAtOnce(bounds, path) ?? walkBeneath(bounds, path, makeStep));
   makeSharedFolder(path);
   return byItsPath(path);
 }

@@ -18,7 +18,7 @@ import { asSystemError, errnoOf, isErrno, systemError } from "../libc/errno.ts";
 import { libc } from "../libc/libc.ts";
 import { groupText, isMember } from "../processes/groups.ts";
 import { listedUserName } from "../processes/this-host.ts";
-import { onceAllowed, onceMade } from "./being-made.ts";
+import { onceAllowed, onceKnown, onceMade } from "./being-made.ts";
 import { withoutUmask } from "./final-mode.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 
@@ -169,6 +169,10 @@ export function canWriteIn(folder: string): boolean {
 
 /** Makes a folder and the missing ones above it, each with the mode and group of the one it lies in. */
 export function makeSharedFolder(path: string): void {
+  onceKnown(() => makeFolders(path));
+}
+
+function makeFolders(path: string): void {
   const missing: string[] = [];
   let folder = path;
   while (onceMade(folder, () => makeOneFolder(folder)) === "nothing above") {
