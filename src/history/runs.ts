@@ -138,10 +138,12 @@ class RunCollector implements EventTaker {
   }
 
   #claimOf(token: string): Claim {
-    const known = this.#claims.get(token);
+    // A text of its own: what was cut out of a file's text keeps all of that.
+    const key = `#${token}`;
+    const known = this.#claims.get(key);
     if (known !== undefined) return known;
     const made: Claim = { claimedMs: null, claimed: null, ended: null, lost: null, takenOver: null };
-    this.#claims.set(token, made);
+    this.#claims.set(key, made);
     return made;
   }
 
