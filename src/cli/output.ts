@@ -81,7 +81,7 @@ function jsonText(value: unknown): string {
 
 /** The text of 100,000 rows is made for so many at a time: all of it, and what it is made of, would be several copies of 70 MB. */
 const rowsAtOnce = 1000;
-const rowsBetweenCollections = 10_000;
+const rowsBetweenCollections = 5_000;
 
 /** The same for a document with `rows` as its last key. */
 export function printJsonRows<T>(head: object, rows: readonly T[], jsonOf: (row: T) => unknown): void {

@@ -1,5 +1,5 @@
 import { lstatSync } from "node:fs";
-import { readKernelLocks } from "../listing/kernel-lock-facts.ts";
+import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
 import { type Outcome, warning } from "../model/finding.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import type { Layout } from "../site/layout.ts";
@@ -19,7 +19,7 @@ const remedy =
  * before, what was given an environment of its own. Only processes that may be looked at are judged.
  */
 export async function looseWorkers(layout: Layout): Promise<readonly { subject: string; outcome: Outcome }[]> {
-  const { facts } = await readKernelLocks(layout, () => undefined);
+  const facts = await kernelLockFacts(layout, () => undefined);
   const held = facts.filter(isHeldByProgram);
   if (held.length === 0) return [];
   const table = readProcessTable();

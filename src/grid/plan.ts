@@ -1,11 +1,9 @@
 import type { LockReport } from "../listing/lock-report.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
-import { checkpointProgress } from "../progress/checkpoints.ts";
 import type { Progress } from "../progress/progress.ts";
 import type { ProgressReader } from "../progress/progress-reader.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
-import { runLogsFolder } from "../run/matching-files.ts";
 import { logOf } from "../run/run-logs.ts";
 import type { Layout } from "../site/layout.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
@@ -79,17 +77,17 @@ function plannedRow(request: PlanRequest, row: Row, look: RowLook, missing: stri
   const { locks, problem, doneBy, ends } = look;
   const maxAttempts = request.maxAttempts(row);
   const state = stateOf({ locks, problem, doneBy, queued: null, missing, ends, maxAttempts });
-  const names = look.names ?? [];
   return {
     name: reader.layout.displayName(row.configuration),
     configuration: row.configuration,
     state,
-    weightsDir: look.weightsDir,
+    weightsDir: row.weightsDir,
     lock: decidingLock(locks),
-    progress: names.length === 0 ? null : progressOf(progress, state, look, ruleOf(row)),
+    // Of what nobody trains now, the checkpoints tell from where it would go on.
+    progress: state === "running" ? progress.readFolder(row.weightsDir, ruleOf(row).patterns) : look.checkpoint,
     ends,
     maxAttempts,
-    log: names.includes(runLogsFolder) ? logOf(look.weightsDir, ends.generation) : null,
+    log: look.hasLogs ? logOf(row.weightsDir, ends.generation) : null,
     doneBy,
     rule: ruleOf(row),
     queued: null,
@@ -105,17 +103,6 @@ export function hasEndedWellWithoutRule({ rule, ends, state }: PlannedRow): bool
 /** Whether a worker would take it. */
 export function isTrainable(row: PlannedRow): boolean {
   return (row.state === "free" || row.state === "stale") && !hasEndedWellWithoutRule(row);
-}
-
-/** Of what nobody trains now, the checkpoints tell from where it would go on. */
-function progressOf(
-  progress: ProgressReader,
-  state: RowState,
-  { weightsDir, names }: RowLook,
-  { patterns }: DoneRule,
-): Progress | null {
-  if (names === null) return null;
-  return state === "running" ? progress.read(weightsDir, names, patterns) : checkpointProgress(names, patterns);
 }
 
 function decidingLock(locks: readonly LockReport[]): LockReport | null {

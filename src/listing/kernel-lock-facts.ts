@@ -2,46 +2,56 @@ import type { BigIntStats } from "node:fs";
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
-import { configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
+import { configurationOf, type OwnerRecord, type RecordReading, recordIn } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
 import { type OnUnreadable, weightsFolders } from "../site/weights-folders.ts";
 import { isReleased, isSignedOff } from "../stores/claim-record.ts";
-import { type ReleasedRuns, releasedRuns } from "../stores/earlier-runs.ts";
-import { type ProbedKernelLock, probeKernelLock, unreleasedMarkerRecord } from "../stores/folder/kernel-lock-probe.ts";
+import {
+  type ProbedKernelLock,
+  probeIdleKernelLock,
+  probeKernelLock,
+  unreleasedMarkerRecord,
+} from "../stores/folder/kernel-lock-probe.ts";
 import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
 import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
+import { namesIn } from "../system/files/names-in.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
 import { type RemovedLock, removedLocksIn } from "../system/processes/removed-locks.ts";
 
-interface Found extends ProbedKernelLock {
+/** A file of the lock dir and what was found of its lock. */
+export interface FoundKernelLock extends ProbedKernelLock {
   readonly path: string;
   /** Who holds it by a file that has lost this name. */
   readonly removedBy?: number;
 }
 
-/** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
-export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): Promise<LockFacts[]> {
-  return (await readKernelLocks(layout, onUnreadable)).facts;
-}
-
 /** Many holders are waited for at once, and no more of 100,000 files is kept in mind at once than of so many. */
 const mostProbes = 1000;
 
-/** The same, with how the runs of released locks ended, by the path of their lock file. */
-export async function readKernelLocks(
-  layout: Layout,
-  onUnreadable: OnUnreadable,
-): Promise<{ readonly facts: LockFacts[]; readonly released: ReadonlyMap<string, ReleasedRuns> }> {
-  const released = new Map<string, ReleasedRuns>();
-  const probed: Found[] = [];
-  await inLanes(lockFiles(layout.lockDir, onUnreadable), mostProbes, async (path) => {
-    const one: Found = { path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) };
-    const runs = releasedRuns(one.reading);
-    if (runs !== null) released.set(path, runs);
-    if (one.lock.state === "unknown" || isLock(one)) probed.push(one);
+/** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
+export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): Promise<LockFacts[]> {
+  const probed: FoundKernelLock[] = [];
+  const keep = (found: FoundKernelLock) => {
+    if (mayBeLocked(found)) probed.push(found);
+  };
+  await inLanes(lockFiles(layout.lockDir, onUnreadable), mostProbes, (path) => {
+    const idle = probeIdleKernelLock(path, layout.site.lockPrimitive);
+    if (idle === null)
+      return probeKernelLock(path, layout.site.lockPrimitive).then((found) => keep({ path, ...found }));
+    keep({ path, ...idle });
   });
+  return factsOfFound(layout, probed, onUnreadable, () => foldersByLock(layout, onUnreadable));
+}
+
+/** The same of what was found already; `foldersOf`: the weights dir that each lock file is for, by its path. */
+async function factsOfFound(
+  layout: Layout,
+  probed: FoundKernelLock[],
+  onUnreadable: OnUnreadable,
+  foldersOf: () => Promise<ReadonlyMap<string, string>>,
+): Promise<LockFacts[]> {
   for (const removed of removedLocksIn(layout.lockDir)) {
     const at = probed.findIndex(({ path }) => path === removed.path);
     if (probed[at]?.lock.state !== "held") probed.splice(at < 0 ? probed.length : at, at < 0 ? 0 : 1, heldBy(removed));
@@ -52,7 +62,7 @@ export async function readKernelLocks(
   const found = probed.filter(isLock);
   const records = new Map(found.map((lock) => [lock.path, writtenRecord(lock)]));
   const nameless = found.filter((lock) => records.get(lock.path) === null);
-  const folders = nameless.length === 0 ? new Map<string, string>() : await foldersByLock(layout, onUnreadable);
+  const folders = nameless.length === 0 ? new Map<string, string>() : await foldersOf();
   for (const { path, lock } of nameless) {
     const weightsDir = folders.get(path);
     // What lies beside the marker may be of an earlier claim than what was written over in the lock file.
@@ -61,16 +71,72 @@ export async function readKernelLocks(
   const pids = openHolders(
     found.filter((lock) => lock.lock.state === "held" && (records.get(lock.path)?.pid ?? null) === null),
   );
-  const facts = found.map((lock) => {
+  return found.map((lock) => {
     const record = records.get(lock.path) ?? null;
     return factsOf(layout, lock, record, folders.get(lock.path) ?? null, pids.get(lock.path)?.[0] ?? null);
   });
-  return { facts, released };
+}
+
+/**
+ * The kernel locks of configurations, each looked at when its turn comes, all judged together at the end. The lock dir is
+ * listed before and after: to look for 10,000 files that are not there would take longer than all else.
+ */
+export class KernelLockFinder {
+  readonly #layout: Layout;
+  /** Null: it cannot be listed, and each file is looked for. */
+  readonly #listed: ReadonlySet<string> | null;
+  readonly #found: FoundKernelLock[] = [];
+  readonly #busy: string[] = [];
+
+  constructor(layout: Layout) {
+    this.#layout = layout;
+    this.#listed = listedIn(layout.lockDir);
+  }
+
+  /** The record of the last claim, if its owner has released it; null: there is none, or it does not say so. */
+  look(path: string): OwnerRecord | null {
+    if (this.#listed?.has(basename(path)) === false) return null;
+    const probed = probeIdleKernelLock(path, this.#layout.site.lockPrimitive);
+    if (probed === null) {
+      this.#busy.push(path);
+      return null;
+    }
+    if (mayBeLocked({ path, ...probed })) this.#found.push({ path, ...probed });
+    const record = recordIn(probed.reading);
+    return record !== null && isReleased(record) ? record : null;
+  }
+
+  /** Those that are held, or whose last owner did not sign off. `foldersOf`: the weights dir of each, by its path. */
+  async facts(
+    onUnreadable: OnUnreadable,
+    foldersOf: () => Promise<ReadonlyMap<string, string>>,
+  ): Promise<readonly LockFacts[]> {
+    const { lockDir, site } = this.#layout;
+    for (const name of listedIn(lockDir) ?? [])
+      if (this.#listed?.has(name) === false) this.#busy.push(join(lockDir, name));
+    const held = await inLanes(this.#busy, mostProbes, async (path): Promise<FoundKernelLock> => {
+      return { path, ...(await probeKernelLock(path, site.lockPrimitive)) };
+    });
+    return factsOfFound(this.#layout, [...this.#found, ...held.filter(mayBeLocked)], onUnreadable, foldersOf);
+  }
+}
+
+/** The lock files that are there; null where that cannot be known. */
+function listedIn(lockDir: string): ReadonlySet<string> | null {
+  try {
+    return new Set(namesIn(lockDir)?.filter(isKernelLockName));
+  } catch {
+    return null;
+  }
+}
+
+function mayBeLocked(found: FoundKernelLock): boolean {
+  return found.lock.state === "unknown" || isLock(found);
 }
 
 /** The kernel lock of one configuration, unless it is free and signed off. */
 export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir: string): Promise<LockFacts | null> {
-  const probed: Found = { path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) };
+  const probed: FoundKernelLock = { path, ...(await probeKernelLock(path, layout.site.lockPrimitive)) };
   const removed = mayBeHeldElsewhere(probed) ? removedLocksIn(dirname(path), basename(path))[0] : undefined;
   const found = removed === undefined ? probed : heldBy(removed);
   if (!isLock(found) && found.lock.state !== "unknown") return null;
@@ -82,7 +148,7 @@ export async function kernelLockFactsOf(layout: Layout, path: string, weightsDir
 
 /** What the records say, with nobody asked: files whose last owner did not sign off. */
 export function recordedKernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): LockFacts[] {
-  const found = lockFiles(layout.lockDir, onUnreadable).map((path): Found => {
+  const found = lockFiles(layout.lockDir, onUnreadable).map((path): FoundKernelLock => {
     return { path, lock: { state: "free" }, reading: readLockRecord(path), stats: null };
   });
   return found.filter(isLock).map((lock) => factsOf(layout, lock, writtenRecord(lock), null, null));
@@ -90,7 +156,7 @@ export function recordedKernelLockFacts(layout: Layout, onUnreadable: OnUnreadab
 
 function factsOf(
   layout: Layout,
-  lock: Found,
+  lock: FoundKernelLock,
   record: OwnerRecord | null,
   weightsDir: string | null,
   openedBy: number | null,
@@ -111,18 +177,18 @@ function factsOf(
 }
 
 /** Its file was removed, and a process of this host holds it: what lies under its name now says nothing. */
-function heldBy({ path, pid }: RemovedLock): Found {
+function heldBy({ path, pid }: RemovedLock): FoundKernelLock {
   return { path, lock: { state: "held" }, reading: { kind: "none" }, stats: null, removedBy: pid };
 }
 
 /** Old tools remove lock files; who has locked one since by trainlock has looked, and its record tells. */
-function mayBeHeldElsewhere({ lock, reading }: Found): boolean {
+function mayBeHeldElsewhere({ lock, reading }: FoundKernelLock): boolean {
   if (lock.state === "absent") return true;
   return lock.state === "free" && (reading.kind !== "record" || reading.record.trainlock === null);
 }
 
 /** A free file tells nothing about an owner who had locked another one under this name. */
-function stateOf({ lock, stats }: Found, record: OwnerRecord | null): KernelLockState {
+function stateOf({ lock, stats }: FoundKernelLock, record: OwnerRecord | null): KernelLockState {
   if (lock.state !== "free" || stats === null) return lock;
   return interpretFreeLock(record, { inode: stats.ino, created: false, excludes: true });
 }
@@ -141,7 +207,7 @@ function lockFiles(lockDir: string, onUnreadable: OnUnreadable): string[] {
 }
 
 /** A free file that is empty or signed off is no lock, only the place of one. */
-function isLock({ lock, reading }: Found): boolean {
+function isLock({ lock, reading }: FoundKernelLock): boolean {
   if (lock.state === "absent") return false;
   if (lock.state === "held") return true;
   return isUnsigned(reading);
@@ -153,7 +219,7 @@ function isUnsigned(reading: RecordReading): boolean {
 }
 
 /** The record in the file, unless it speaks of an earlier claim than the one that holds it now. */
-function writtenRecord({ reading }: Found): OwnerRecord | null {
+function writtenRecord({ reading }: FoundKernelLock): OwnerRecord | null {
   return reading.kind === "record" && !isReleased(reading.record) ? reading.record : null;
 }
 
@@ -165,8 +231,8 @@ async function foldersByLock(layout: Layout, onUnreadable: OnUnreadable): Promis
   return folders;
 }
 
-function openHolders(locks: readonly Found[]): Map<string, number[]> {
-  const withStats = locks.filter((lock): lock is Found & { stats: BigIntStats } => lock.stats !== null);
+function openHolders(locks: readonly FoundKernelLock[]): Map<string, number[]> {
+  const withStats = locks.filter((lock): lock is FoundKernelLock & { stats: BigIntStats } => lock.stats !== null);
   return flockHoldersOf(withStats.map(({ path, stats }) => ({ path, dev: stats.dev, ino: stats.ino })));
 }
 

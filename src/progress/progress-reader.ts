@@ -66,6 +66,11 @@ export class ProgressReader {
     return checkpoint === null ? null : { ...checkpoint, at: modifiedAt(join(weightsDir, checkpoint.source)) };
   }
 
+  /** The same, whatever names are there. */
+  readFolder(weightsDir: string, when: readonly string[]): Progress | null {
+    return this.read(weightsDir, namesIn(weightsDir), when);
+  }
+
   #look(weightsDir: string, { path, step }: Source): Known | null {
     const key = `${weightsDir}/${path}`;
     const before = this.#known.get(key);

@@ -12,7 +12,7 @@ export interface MatchingFile {
 }
 
 /** What was set aside so that a training could be made again (`work --again`) shows nothing any more. */
-const setAside = /\.before-\d+$/;
+const setAside = /\.before-\d+(?:\/|$)/;
 
 /** Where logs of workers go, within the weights dir. */
 export const runLogsFolder = "trainlock-logs";
@@ -30,14 +30,19 @@ export function matchingFiles(
   const isThere = names === undefined || pattern.includes("/") || names.includes(pattern);
   const literal = isThere ? fileAt(weightsDir, pattern, folders) : null;
   // A plain name costs one look; the pattern library is loaded for patterns alone.
-  if (!/[*?[\]{}()!]/.test(pattern)) return literal === null ? noFiles : [literal];
+  if (!/[*?[\]{}()!]/.test(pattern)) return isFound(literal) ? [literal] : noFiles;
   const filesAt = (paths: readonly string[]) => {
     const others = paths.filter((path) => path !== pattern).sort();
-    const found = [literal, ...others.map((path) => fileAt(weightsDir, path, folders))];
-    return found.filter((file) => file !== null);
+    return [literal, ...others.map((path) => fileAt(weightsDir, path, folders))];
   };
-  const paths = fitting(weightsDir, pattern, folders, names);
-  return paths instanceof Promise ? paths.then(filesAt) : filesAt(paths);
+  const inOneFolder = fitting(weightsDir, pattern, names);
+  const files = inOneFolder === null ? null : filesAt(inOneFolder);
+  if (files?.every((file) => file !== "folder")) return files.filter(isFound);
+  return globbed(weightsDir, pattern, folders).then((paths) => filesAt(paths).filter(isFound));
+}
+
+function isFound(found: MatchingFile | "folder" | null): found is MatchingFile {
+  return found !== null && found !== "folder";
 }
 
 const noFiles: readonly MatchingFile[] = [];
@@ -49,23 +54,15 @@ interface MatchingOptions {
   readonly names?: readonly string[] | undefined;
 }
 
-/** Paths within the weights dir that a glob fits. One folder and no more than `*` and `?` is the usual case, and a fast one. */
-function fitting(
-  weightsDir: string,
-  pattern: string,
-  folders: boolean,
-  names: readonly string[] | undefined,
-): readonly string[] | Promise<readonly string[]> {
-  if (!/^[^/[\]{}()!\\]+$/.test(pattern) || pattern.includes("**")) return globbed(weightsDir, pattern, folders);
+/** Names in the weights dir that a glob fits, if it has no more than `*` and `?`: the usual case, and a fast one. Null: it has. */
+function fitting(weightsDir: string, pattern: string, names: readonly string[] | undefined): readonly string[] | null {
+  if (!/^[^/[\]{}()!\\]+$/.test(pattern) || pattern.includes("**")) return null;
   const body = pattern
     .replace(/[.+^$|]/g, "\\$&")
     .replaceAll("*", ".*")
     .replaceAll("?", ".");
   const test = new RegExp(`^(?!\\.)${body}$`, "s");
-  const fits = (names ?? namesIn(weightsDir)).filter((name) => test.test(name));
-  const isFolder = (name: string) =>
-    statSync(join(weightsDir, name), { throwIfNoEntry: false })?.isDirectory() === true;
-  return !folders && fits.some(isFolder) ? globbed(weightsDir, pattern, folders) : fits;
+  return (names ?? namesIn(weightsDir)).filter((name) => test.test(name));
 }
 
 function namesIn(weightsDir: string): readonly string[] {
@@ -82,12 +79,14 @@ export function isOwnName(name: string): boolean {
   return name.startsWith(markerName) || name === runLogsFolder;
 }
 
-function fileAt(weightsDir: string, name: string, folders: boolean): MatchingFile | null {
+/** "folder": one stands there, and folders are not asked for. */
+function fileAt(weightsDir: string, name: string, folders: boolean): MatchingFile | "folder" | null {
   const [path, first] = placeOf(weightsDir, name);
   if (first === "" || first === ".." || isOwnName(first) || setAside.test(name)) return null;
   try {
     const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
-    const isFolder = folders && stats?.isDirectory() === true;
+    const isFolder = stats?.isDirectory() === true;
+    if (isFolder && !folders) return "folder";
     if (stats === undefined || !(stats.isFile() || isFolder)) return null;
     return { path, bytes: isFolder ? bytesIn(path) : Number(stats.size), modifiedNs: stats.mtimeNs };
   } catch (error) {

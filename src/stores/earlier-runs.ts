@@ -1,6 +1,12 @@
 import type { Configuration } from "../model/configuration.ts";
-import { belongsToAnother, isAnother, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
-import { noRunEnds, type RunEnds } from "../model/run-ends.ts";
+import {
+  belongsToAnother,
+  isAnother,
+  type OwnerRecord,
+  type RecordReading,
+  sameConfiguration,
+} from "../model/owner-record.ts";
+import { noRunEnds } from "../model/run-ends.ts";
 import type { Layout } from "../site/layout.ts";
 import { asReleased, endsWithKilled, isReleased } from "./claim-record.ts";
 import type { EarlierRuns } from "./store.ts";
@@ -45,31 +51,8 @@ export function lastRunRecord(
  * Prefers what a remote store says to what the files say. If locks were only on the files until now, the store knows nothing
  * of them.
  */
-export function storeBeforeFiles(remote: EarlierRuns, files: EarlierRuns): EarlierRuns {
+export function storeBeforeFiles<T>(remote: EarlierRuns, files: T): EarlierRuns | T {
   return remote.ends.lastEnd === null && remote.killed === null ? files : remote;
-}
-
-/** What a listing of 100,000 lock files keeps of a record that was released: how the runs of its configuration ended. */
-export interface ReleasedRuns {
-  readonly configuration: Configuration | null;
-  readonly ends: RunEnds;
-  readonly generation: number | null;
-}
-
-/** Null: nobody has released it, or it does not count. */
-export function releasedRuns(reading: RecordReading): ReleasedRuns | null {
-  if (reading.kind !== "record" || !isReleased(reading.record)) return null;
-  const { configuration = null, ends = null, generation = null } = reading.record.trainlock ?? {};
-  return ends === null ? null : { configuration, ends, generation };
-}
-
-/** {@link earlierRuns} by the record that they come from. */
-export function runsBefore(
-  { configuration, ends, generation }: ReleasedRuns,
-  layout: Layout,
-  mine: Configuration,
-): EarlierRuns {
-  return isLockOf(configuration, layout, mine) ? { ...noEarlierRuns, ends, generation } : noEarlierRuns;
 }
 
 function isOf(record: OwnerRecord, layout: Layout, mine: Configuration): boolean {
@@ -79,6 +62,7 @@ function isOf(record: OwnerRecord, layout: Layout, mine: Configuration): boolean
 /** Stages may share a weights dir, and then the record in it; each has a lock of its own. */
 function isLockOf(theirs: Configuration | null, layout: Layout, mine: Configuration): boolean {
   if (theirs === null || isAnother(theirs, mine)) return false;
+  if (sameConfiguration(theirs, mine)) return true;
   try {
     return layout.kernelLockPath(theirs) === layout.kernelLockPath(mine);
   } catch {

@@ -40,6 +40,17 @@ describe.each(["iter_80000.pth", "iter_8*.pth"])("--done-when %s", (glob) => {
   });
 });
 
+test("a pattern looks into folders, but not into one that was set aside", async () => {
+  const of = configuration(await temporaryRoot());
+  const check = () => trainlock(["check", ...of.args, "--done-when", "checkpoint-*/model.pth"]);
+  await mkdir(join(of.weightsDir, "checkpoint-9.before-1"), { recursive: true });
+  await writeCheckpoint(of, "checkpoint-9.before-1/model.pth", 2048);
+  expect(await check()).toMatchObject({ exitCode: 0 });
+  await mkdir(join(of.weightsDir, "checkpoint-9"));
+  await writeCheckpoint(of, "checkpoint-9/model.pth", 2048);
+  expect(await check()).toMatchObject({ exitCode: 4 });
+});
+
 test("what a holder writes does not count: run says locked, check says 1, and both count it once it is over", async () => {
   const of = configuration(await temporaryRoot());
   const holder = await holdWithRun(of.args);

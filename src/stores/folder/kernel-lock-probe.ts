@@ -31,27 +31,47 @@ export interface ProbedKernelLock {
  * files that may not be opened.
  */
 export async function probeKernelLock(path: string, primitive: LockPrimitive): Promise<ProbedKernelLock> {
+  const askedAtMs = performance.now();
+  for (;;) {
+    const { probed, patienceMs } = probeOnce(path, primitive);
+    if (patienceMs === 0 || performance.now() - askedAtMs >= patienceMs) return probed;
+    await sleep(withJitter(4));
+  }
+}
+
+/** The same at once, for listings of many; null where somebody has it locked, which may be another probe. */
+export function probeIdleKernelLock(path: string, primitive: LockPrimitive): ProbedKernelLock | null {
+  const { probed, patienceMs } = probeOnce(path, primitive);
+  return patienceMs === 0 ? probed : null;
+}
+
+/** `patienceMs`: how long it is to be asked again until what was found counts; 0: it counts at once. */
+function probeOnce(
+  path: string,
+  primitive: LockPrimitive,
+): { readonly probed: ProbedKernelLock; readonly patienceMs: number } {
+  const sure = (probed: ProbedKernelLock) => ({ probed, patienceMs: 0 });
   const file = readLockFile(path);
   const none = !keepsKernelLocks(dirname(path));
   if (file.kind === "absent")
-    return { lock: { state: none ? "none" : "absent" }, reading: { kind: "none" }, stats: null };
+    return sure({ lock: { state: none ? "none" : "absent" }, reading: { kind: "none" }, stats: null });
   if (file.kind !== "file") {
     const stats = (file.kind === "failed" ? null : file.stats) ?? statsOf(path);
     const listed = stats !== null && heldInKernelTable().has(kernelTableKey(stats.dev, stats.ino));
     const lock: KernelLockState = listed ? { state: "held" } : { state: "unknown", why: file.why };
-    return { lock, reading: { kind: "unreadable", reason: file.why }, stats };
+    return sure({ lock, reading: { kind: "unreadable", reason: file.why }, stats });
   }
   const reading = recordOfLockFile(path, file.stats, file.bytes);
-  if (none) return { lock: { state: "none" }, reading, stats: file.stats };
+  if (none) return sure({ lock: { state: "none" }, reading, stats: file.stats });
+  const lock = askByLocking(path, primitive);
+  const probed = { lock, reading, stats: file.stats };
+  if (lock.state !== "held") return sure(probed);
   const recorded = reading.kind === "record" && !isReleased(reading.record);
-  const lock = await askByLocking(path, primitive, recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded);
-  return { lock, reading, stats: file.stats };
+  return { probed, patienceMs: recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded };
 }
 
-async function askByLocking(path: string, primitive: LockPrimitive, patienceMs: number): Promise<KernelLockState> {
-  const giveUpAt = performance.now() + patienceMs;
-  let stale = 0;
-  for (;;) {
+function askByLocking(path: string, primitive: LockPrimitive): KernelLockState {
+  for (let stale = 0; ; ) {
     let fd: number;
     try {
       fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
@@ -60,19 +80,15 @@ async function askByLocking(path: string, primitive: LockPrimitive, patienceMs: 
       return { state: "unknown", why: errnoOf(error) ?? String(error) };
     }
     try {
-      if (tryLock(primitive, fd, path, "shared") === "locked") {
-        unlock(primitive, fd);
-        return { state: "free" };
-      }
-      if (performance.now() >= giveUpAt) return { state: "held" };
+      if (tryLock(primitive, fd, path, "shared") !== "locked") return { state: "held" };
+      unlock(primitive, fd);
+      return { state: "free" };
     } catch (error) {
       stale += 1;
       if (!isErrno(error, "ESTALE") || stale > mostStaleFiles) return { state: "unknown", why: messageOf(error) };
-      continue;
     } finally {
       closeRead(fd);
     }
-    await sleep(withJitter(4));
   }
 }
 

@@ -94,9 +94,9 @@ export function openRegularFile(path: string, extraFlags = 0): FileOpening {
  */
 export function specialFileAt(path: string): BigIntStats | null {
   try {
-    const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined || stats.isFile() || stats.isDirectory() || stats.isSymbolicLink()) return null;
-    return stats;
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
   } catch {
     return null;
   }
@@ -126,6 +126,8 @@ export function readUpTo(fd: number, limit: number, size = 0): Buffer {
     if (read === 0) break;
     pieces.push(Buffer.from(scratch.subarray(0, read)));
     collected += read;
+    // As much as it had when it was opened is all of it: to ask for its end would be a call more for each of ten thousand.
+    if (collected === size) break;
   }
   const [first] = pieces;
   return pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces);
