@@ -8,8 +8,7 @@ import { checkpointProgress } from "../progress/checkpoints.ts";
 import type { Progress } from "../progress/progress.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { type DoneFinding, lookForDone } from "../run/find-done.ts";
-import { runLogsFolder } from "../run/matching-files.ts";
-import { type Layout, markerName, markerPath, markerRecordName } from "../site/layout.ts";
+import { type Layout, markerName, markerPath, markerRecordName, runLogsFolder } from "../site/layout.ts";
 import { type FollowedLink, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
@@ -73,7 +72,8 @@ export function lookIntoFolder(
 /** What keeps a row from being looked at, in words. Throws what is a defect. */
 export function problemWith(weightsDir: string, error: unknown): string {
   if (!(error instanceof TrainlockError) && errnoOf(error) === undefined) throw error;
-  return `cannot look into ${weightsDir}: ${errnoOf(error) ?? messageOf(error)}`;
+  if (error instanceof TrainlockError) return messageOf(error);
+  return `cannot look into ${weightsDir}: ${errnoOf(error)}`;
 }
 
 function unseenMarker(layout: Layout, { configuration, weightsDir }: Row): LockFacts | null {

@@ -1,15 +1,16 @@
-import { existsSync, lstatSync, readdirSync } from "node:fs";
+import { type BigIntStats, type Dirent, existsSync, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { markerPath } from "../site/layout.ts";
+import { isOwnName, markerPath } from "../site/layout.ts";
 import { timeByNewFile } from "../stores/folder/temporary-file.ts";
-import { isErrno } from "../system/libc/errno.ts";
-import { isOwnName } from "./matching-files.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 
 /** What a weights dir was like when a command was started. */
 export interface FolderMark {
   readonly names: ReadonlySet<string>;
   /** Nanoseconds since the epoch by the file server's clock; null: there was no folder. */
   readonly sinceNs: bigint | null;
+  /** What has this time already: where times are whole seconds, that is what was made just before. */
+  readonly made: ReadonlyMap<string, string>;
 }
 
 /** Taken under the claim, before the command is started. */
@@ -17,26 +18,81 @@ export function markFolder(weightsDir: string): FolderMark {
   const names = new Set(entriesOf(weightsDir).map(({ name }) => name));
   // The claim has just placed its marker; claims of a remote store place none.
   const marker = lstatSync(markerPath(weightsDir), { bigint: true, throwIfNoEntry: false });
-  return { names, sinceNs: marker?.ctimeNs ?? (existsSync(weightsDir) ? timeByNewFile(weightsDir) : null) };
+  const sinceNs = marker?.ctimeNs ?? (existsSync(weightsDir) ? timeByNewFile(weightsDir) : null);
+  const made = new Map<string, string>();
+  if (sinceNs !== null && sinceNs % 1_000_000_000n === 0n) noteMade(weightsDir, sinceNs, made);
+  return { names, sinceNs, made };
+}
+
+function noteMade(folder: string, sinceNs: bigint, made: Map<string, string>): void {
+  for (const entry of entriesOf(folder)) {
+    const path = join(folder, entry.name);
+    const stats = lookAt(lstatSync, path);
+    if (stats !== null && stats.ctimeNs >= sinceNs) made.set(path, identityOf(stats));
+    if (entry.isDirectory()) noteMade(path, sinceNs, made);
+  }
+}
+
+function identityOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [ino, size, mtimeNs, ctimeNs].join(" ");
 }
 
 /**
  * Whether something has been created or changed in a weights dir since, trainlock's own files left out. By change times of the
- * file server, which no program can set back. Throws what looking into the folder does.
+ * file server, which no program can set back. A link counts with the file or folder outside that it names, and is not walked through. Throws what looking
+ * into a folder does, unless something else has changed.
  */
-export function hasChangedSince(weightsDir: string, { names, sinceNs }: FolderMark): boolean {
+export function hasChangedSince(weightsDir: string, { names, sinceNs, made }: FolderMark): boolean {
   const entries = entriesOf(weightsDir).filter(({ name }) => !isOwnName(name));
   if (entries.some(({ name }) => !names.has(name))) return true;
-  return (
-    sinceNs !== null && entries.some((entry) => isChanged(join(weightsDir, entry.name), entry.isDirectory(), sinceNs))
-  );
+  if (sinceNs === null) return false;
+  const inside = realpathSync(weightsDir);
+  return someChanged(weightsDir, entries, { sinceNs, made, inside });
 }
 
-function isChanged(path: string, isFolder: boolean, sinceNs: bigint): boolean {
-  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  if (stats === undefined) return false;
-  if (stats.ctimeNs >= sinceNs) return true;
-  return isFolder && entriesOf(path).some((entry) => isChanged(join(path, entry.name), entry.isDirectory(), sinceNs));
+interface Since extends Pick<FolderMark, "made"> {
+  readonly sinceNs: bigint;
+  /** The weights dir without links. */
+  readonly inside: string;
+}
+
+function someChanged(folder: string, entries: readonly Dirent[], since: Since): boolean {
+  let unseen: unknown = null;
+  for (const entry of entries) {
+    try {
+      if (isChanged(join(folder, entry.name), entry, since)) return true;
+    } catch (error) {
+      unseen ??= error;
+    }
+  }
+  if (unseen !== null) throw unseen;
+  return false;
+}
+
+function isChanged(path: string, entry: Dirent, since: Since): boolean {
+  const stats = lookAt(lstatSync, path);
+  if (stats !== null && stats.ctimeNs >= since.sinceNs && since.made.get(path) !== identityOf(stats)) return true;
+  if (entry.isSymbolicLink()) {
+    const target = lookAt(statSync, path);
+    return target !== null && target.ctimeNs >= since.sinceNs && leadsAway(path, since.inside);
+  }
+  return entry.isDirectory() && someChanged(path, entriesOf(path), since);
+}
+
+/** What is in the weights dir is looked at by itself; the folder itself and those around it change with each claim. */
+function leadsAway(link: string, inside: string): boolean {
+  const target = realpathSync(link);
+  return !`${target}/`.startsWith(`${inside}/`) && !`${inside}/`.startsWith(`${target}/`);
+}
+
+/** Null: nothing is there. */
+function lookAt(look: typeof statSync | typeof lstatSync, path: string): BigIntStats | null {
+  try {
+    return look(path, { bigint: true, throwIfNoEntry: false }) ?? null;
+  } catch (error) {
+    if (isErrno(error, "ENOTDIR", "ELOOP", "ENAMETOOLONG")) return null;
+    throw asSystemError("look at", path, error);
+  }
 }
 
 /** None where there is no such folder. */
@@ -45,6 +101,6 @@ function entriesOf(folder: string) {
     return readdirSync(folder, { withFileTypes: true });
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
+    throw asSystemError("look into", folder, error);
   }
 }

@@ -1,6 +1,6 @@
 import { type Dirent, readdir, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve, sep } from "node:path";
-import { markerName } from "../site/layout.ts";
+import { isOwnName } from "../site/layout.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";
 
 /** A file of a weights dir that a pattern names, or a folder where folders are asked for, too. */
@@ -13,9 +13,6 @@ export interface MatchingFile {
 
 /** What was set aside so that a training could be made again (`work --again`) shows nothing any more. */
 const setAside = /\.before-\d+(?:\/|$)/;
-
-/** Where logs of workers go, within the weights dir. */
-export const runLogsFolder = "trainlock-logs";
 
 /**
  * The files in a weights dir that one pattern names, by name: the file of that very name, whatever characters it has, and
@@ -74,11 +71,6 @@ function namesIn(weightsDir: string): readonly string[] {
   }
 }
 
-/** Names that trainlock gives its own files and folders in a weights dir. */
-export function isOwnName(name: string): boolean {
-  return name.startsWith(markerName) || name === runLogsFolder;
-}
-
 /** "folder": one stands there, and folders are not asked for. */
 function fileAt(weightsDir: string, name: string, folders: boolean): MatchingFile | "folder" | null {
   const [path, first] = placeOf(weightsDir, name);
@@ -111,25 +103,29 @@ function bytesIn(folder: string): number {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** Throws where nothing fits and a folder on the way could not be looked into: what fits may lie there. */
 async function globbed(weightsDir: string, pattern: string, folders: boolean): Promise<string[]> {
   const { glob } = await import("tinyglobby");
+  const unseen: { folder: string; error: NodeJS.ErrnoException }[] = [];
+  /** A checkpoint may be a link to where there is room. Links to folders are not followed: they may lead in circles. */
+  const readdirWithLinks = (folder: string, options: { withFileTypes: true }, done: Listed) => {
+    readdir(folder, options, (error, entries) => {
+      if (error !== null && !isErrno(error, "ENOENT", "ENOTDIR")) unseen.push({ folder, error });
+      done(null, error === null ? entries.map((entry) => resolved(folder, entry)) : []);
+    });
+  };
   const wanted = { onlyFiles: !folders, expandDirectories: !folders };
   const options = { cwd: weightsDir, followSymbolicLinks: false, ...wanted };
-  return glob(pattern, { ...options, fs: { readdir: readdirWithLinks as typeof readdir } });
+  const found = await glob(pattern, { ...options, fs: { readdir: readdirWithLinks as typeof readdir } });
+  const [first] = unseen;
+  if (found.length === 0 && first !== undefined) throw asSystemError("look into", first.folder, first.error);
+  return found;
 }
 
 type Listed = (error: NodeJS.ErrnoException | null, entries: Dirent[]) => void;
 
-/** A checkpoint may be a link to where there is room. Links to folders are not followed: they may lead in circles. */
-function readdirWithLinks(folder: string, options: { withFileTypes: true }, done: Listed): void {
-  readdir(folder, options, (error, entries) => {
-    if (error !== null) done(error, []);
-    else
-      done(
-        null,
-        entries.map((entry) => (entry.isSymbolicLink() && isFile(join(folder, entry.name)) ? asFile(entry) : entry)),
-      );
-  });
+function resolved(folder: string, entry: Dirent): Dirent {
+  return entry.isSymbolicLink() && isFile(join(folder, entry.name)) ? asFile(entry) : entry;
 }
 
 function isFile(path: string): boolean {

@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { runLogsFolder } from "../site/layout.ts";
 import { localIso } from "../system/clock/local-time.ts";
-import { runLogsFolder } from "./matching-files.ts";
 
 /** A log of a run, in the weights dir. */
 export interface RunLog {

@@ -1,6 +1,6 @@
 import { nameProblem } from "../model/names.ts";
 import { parseSize } from "../model/sizes.ts";
-import { markerName } from "./layout.ts";
+import { isOwnName } from "./layout.ts";
 import type { YamlValue } from "./yaml-reader.ts";
 
 /** It is written under a longer name first. */
@@ -45,7 +45,7 @@ export function patternProblem(pattern: string): string | null {
 
 /** Why a text cannot be the name of a done file, in words; null when it can. */
 export function doneFileProblem(name: string): string | null {
-  if (name.startsWith(markerName)) return "is a name of trainlock's own";
+  if (isOwnName(name)) return "is a name of trainlock's own";
   return Buffer.byteLength(name) > longestDoneFileName ? "is too long" : nameProblem(name);
 }
 

@@ -36,10 +36,17 @@ export interface WeightsTree {
 }
 
 export const markerName = ".training_lock";
+/** Where logs of workers go, within the weights dir. */
+export const runLogsFolder = "trainlock-logs";
 export const markerRecordName = ".training_lock.json";
 const lockSuffix = ".lock";
 const datasetFolderSuffix = "_cd";
 export const defaultLockDir = "training_locks";
+
+/** Names that trainlock gives its own files and folders in a weights dir. */
+export function isOwnName(name: string): boolean {
+  return name.startsWith(markerName) || name === runLogsFolder;
+}
 
 export function modelFolder(configuration: Configuration, dimensions: readonly Dimension[] = []): string {
   const { model, ratio, auxLoss } = configuration;

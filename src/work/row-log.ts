@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { runLogsFolder } from "../run/matching-files.ts";
+import { runLogsFolder } from "../site/layout.ts";
 import { contains } from "../system/files/mount-table.ts";
 import { makeBeneath, makeHeldFolder } from "../system/files/open-beneath.ts";
 import type { Bounds } from "../system/files/outside-root.ts";

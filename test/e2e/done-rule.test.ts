@@ -1,7 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
@@ -97,8 +98,12 @@ describe("patterns", () => {
     expect(await check(of, "--done-when", "**")).toBe(0);
     await writeFile(join(of.root, "elsewhere"), Buffer.alloc(4096));
     await symlink(join(of.root, "elsewhere"), join(of.weightsDir, "iter_1.pth"));
+    await symlink("circle_1.pth", join(of.weightsDir, "circle_1.pth"));
     expect([await check(of, "--done-when", "iter_1.pth"), await check(of, "--done-when", "iter_*.pth")]).toEqual([
       4, 4,
+    ]);
+    expect([await check(of, "--done-when", "circle_1.pth"), await check(of, "--done-when", "circle_*.pth")]).toEqual([
+      0, 0,
     ]);
   });
 
@@ -212,11 +217,13 @@ describe("the done file", () => {
       'mkdir "$TRAINLOCK_WEIGHTS_DIR/trainlock-logs" && : >"$TRAINLOCK_WEIGHTS_DIR/trainlock-logs/1.log"',
     ],
     "one that reads what is there": ["sh", "-c", 'cat "$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"'],
+    "one beside whose weights dir others train": ["sh", "-c", 'mkdir "$TRAINLOCK_WEIGHTS_DIR/../other"'],
   };
   test.each(Object.entries(nothing))("is not written for %s, and a line names `when:`", async (_, command) => {
     const of = await scene();
     await mkdir(join(of.weightsDir, "old"), { recursive: true });
     await writeFile(join(of.weightsDir, "old", "iter_1.pth"), "old");
+    for (const around of [".", ".."]) await symlink(around, join(of.weightsDir, `link${around}`));
     const quiet = await run(of, ...fileOnly, "--", ...command);
     expect(quiet.exitCode).toBe(0);
     expect(quiet.stderr).toMatch(/^trainlock: .*`when:`.*trained\.json is not written\n$/);
@@ -229,14 +236,43 @@ describe("the done file", () => {
     "an old file written anew": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"',
     "a new folder": 'mkdir "$TRAINLOCK_WEIGHTS_DIR/runs"',
     "a file in a folder below": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/old/new"',
+    "a file in a folder that a link names": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/scratch/new"',
+    "a file that a link names": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/last.pth"',
     "a file with an old time": 'touch -d 2001-01-01 "$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"',
   };
   test.each(Object.entries(something))("is written for %s", async (_, script) => {
     const of = await scene();
     await mkdir(join(of.weightsDir, "old"), { recursive: true });
     await writeFile(join(of.weightsDir, "old", "iter_1.pth"), "old");
+    const scratch = await temporaryRoot();
+    await writeFile(join(scratch, "iter_2.pth"), "old");
+    await symlink(scratch, join(of.weightsDir, "scratch"));
+    await symlink(join(scratch, "iter_2.pth"), join(of.weightsDir, "last.pth"));
     expect(await run(of, ...fileOnly, "--", "sh", "-c", script)).toMatchObject({ exitCode: 0, stderr: "" });
     expect(written(of)).toBe(true);
+  });
+
+  test("is not written for what was made in the second before, where times are whole seconds", async (context) => {
+    const of = await scene();
+    const [image, at] = [join(of.root, "image"), join(of.root, "mounted")];
+    await mkdir(at);
+    const made = spawnSync("sh", [
+      "-c",
+      'truncate -s 8M "$0" && mkfs.ext2 -q -I 128 "$0" && mount -o loop "$0" "$1"',
+      image,
+      at,
+    ]);
+    if (made.status !== 0) return context.skip("mkfs.ext2, or a mount of its file, is missing");
+    onTestFinished(() => void spawnSync("sh", ["-c", 'umount --lazy "$0"', at]));
+    const coarse = configuration(at);
+    await mkdir(coarse.weightsDir, { recursive: true });
+    const config = join(coarse.weightsDir, "config.py");
+    // One of them falls into the second of its claim.
+    for (let turn = 0; turn < 3; turn += 1) {
+      await writeFile(config, "lr = 0.1");
+      expect((await run(coarse, ...fileOnly, "--", "true")).exitCode).toBe(0);
+      expect(written(coarse)).toBe(false);
+    }
   });
 
   test("with `when`, is written where a checkpoint is there at the end; else a line says so", async () => {
@@ -303,6 +339,7 @@ describe("the done file", () => {
     }
     await mkdir(join(of.weightsDir, "folder"));
     expect(await check(of, "--done-file", "folder")).toBe(0);
+    expect(await check(of, "--done-file", "trainlock-logs")).toBe(2);
   });
 });
 

@@ -1,5 +1,7 @@
-import { chmod, mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { execFile } from "node:child_process";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect } from "vitest";
 import { configuration, writeMarker } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
@@ -53,6 +55,25 @@ describe("as a user without the permission", () => {
     expect(check).toMatchObject({ stdout: "", stderr: expect.stringContaining(of.weightsDir) });
     const run = await call(["run", ...of.args, ...train]);
     expect(run).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringContaining(of.weightsDir) });
+  });
+
+  test("a closed folder in a weights dir: a pattern that leads into it finds nothing, and nobody takes that for free", async () => {
+    const of = configuration(await temporaryRoot());
+    await mkdir(join(of.weightsDir, "work_dir"), { recursive: true });
+    await writeFile(join(of.weightsDir, "work_dir", "iter_1.pth"), Buffer.alloc(1024));
+    const call = await asNobody();
+    await promisify(execFile)("chmod", ["-R", "a+rwX", of.root]);
+    await chmod(join(of.weightsDir, "work_dir"), 0o700);
+    const [, , ...fields] = of.args;
+    for (const pattern of ["**/*.pth", "*/*.pth", "{work_dir,runs}/iter_1.pth", "work_dir/iter_1.pth"]) {
+      const rule = ["--done-when", pattern];
+      const closed = { exitCode: 3, stderr: expect.stringContaining(join(of.weightsDir, "work_dir")) };
+      expect(await call(["check", ...of.args, ...rule])).toMatchObject({ ...closed, stdout: "" });
+      expect(await call(["run", ...of.args, ...rule, ...train])).toMatchObject({ ...closed, stdout: "" });
+      const plan = await call(["plan", "--root", of.root, ...fields, ...rule]);
+      expect(plan.stdout).toMatch(/^unknown .*work_dir/);
+    }
+    expect(await call(["check", ...of.args, "--done-when", "{iter_1,iter_2}.pth"])).toMatchObject({ exitCode: 0 });
   });
 
   test("a weights dir that may not be written: run says so, exit code 3", async () => {
