@@ -4,7 +4,7 @@ import type { LockReport } from "../listing/lock-report.ts";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
-import { belongsToAnother, configurationOf, type RecordReading } from "../model/owner-record.ts";
+import { belongsToAnother, configurationOf, type OwnerRecord, type RecordReading } from "../model/owner-record.ts";
 import type { Progress } from "../progress/progress.ts";
 import type { DoneRule } from "../run/done-rule.ts";
 import type { Layout } from "../site/layout.ts";
@@ -12,7 +12,7 @@ import { followedLinks } from "../site/shared-folder.ts";
 import { earlierRuns, storeBeforeFiles } from "../stores/earlier-runs.ts";
 import { openRemoteLocks } from "../stores/open-remote-locks.ts";
 import type { EarlierRuns } from "../stores/store.ts";
-import { callsFor } from "../system/files/folder-calls.ts";
+import { callsFor, type Now } from "../system/files/folder-calls.ts";
 import { BoundsChecker } from "../system/files/within.ts";
 import { inLanes } from "../system/map-concurrent.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
@@ -49,11 +49,11 @@ export async function lookAtRows(
   examine: Examine,
   ruleOf: (row: Row) => DoneRule,
 ): Promise<RowLook[]> {
-  const lanes = callsFor(layout.weightsTrees[0]?.top ?? layout.root).lanes;
-  const place = { links: await followedLinks(layout), bounds: new BoundsChecker(layout) };
+  const calls = callsFor(layout.weightsTrees[0]?.top ?? layout.root);
+  const place = { links: await followedLinks(layout), bounds: new BoundsChecker(layout), calls };
   const locks = new KernelLockFinder(layout);
   // In the place of what is there of the files: of 100,000 rows two arrays would be too many.
-  const looks: (FilesLook | RowLook | Promise<RowLook>)[] = await inLanes(rows, lanes, (row) => {
+  const looks: (FilesLook | RowLook | Promise<RowLook>)[] = await inLanes(rows, calls.lanes, (row) => {
     const folder = lookIntoFolder(layout, row, ruleOf(row), place);
     const withLockFile = (found: FolderLook) => lookAtLockFile(layout, row, found, locks);
     return folder instanceof Promise ? folder.then(withLockFile) : withLockFile(folder);
@@ -87,16 +87,19 @@ function lookAtLockFile(
   { configuration, weightsDir }: Row,
   { record, ...found }: FolderLook,
   locks: KernelLockFinder,
-): FilesLook {
+): Now<FilesLook> {
+  const withEnds = (released: OwnerRecord | null): FilesLook => {
+    if (record === null) return { ...found, locks: noLocks, ends: noEnds };
+    try {
+      // The folder's record is written first: this one is as new once its owner has released its lock.
+      const last: RecordReading = released?.trainlock?.ends ? { kind: "record", record: released } : record();
+      return { ...found, locks: noLocks, ends: endsOf(earlierRuns([last], layout, configuration)) };
+    } catch (error) {
+      return { ...found, locks: noLocks, ends: noEnds, problem: found.problem ?? problemWith(weightsDir, error) };
+    }
+  };
   const released = locks.look(layout.kernelLockPath(configuration));
-  if (record === null) return { ...found, locks: noLocks, ends: noEnds };
-  try {
-    // The folder's record is written first: this one is as new once its owner has released its lock.
-    const last: RecordReading = released?.trainlock?.ends ? { kind: "record", record: released } : record();
-    return { ...found, locks: noLocks, ends: endsOf(earlierRuns([last], layout, configuration)) };
-  } catch (error) {
-    return { ...found, locks: noLocks, ends: noEnds, problem: found.problem ?? problemWith(weightsDir, error) };
-  }
+  return released instanceof Promise ? released.then(withEnds) : withEnds(released);
 }
 
 function endsOf({ ends, generation }: EarlierRuns): RowEnds {

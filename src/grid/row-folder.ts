@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { markerFacts } from "../listing/marker-facts.ts";
 import { messageOf, TrainlockError } from "../model/errors.ts";
 import { lazily } from "../model/lazily.ts";
@@ -8,11 +7,12 @@ import { checkpointProgress } from "../progress/checkpoints.ts";
 import type { Progress } from "../progress/progress.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { type DoneFinding, lookForDone } from "../run/find-done.ts";
+import { likelyMatches } from "../run/matching-files.ts";
 import { type Layout, markerName, markerPath, markerRecordName, runLogsFolder } from "../site/layout.ts";
 import { type FollowedLink, sameFolderAs, sameFolderText } from "../site/shared-folder.ts";
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
-import { requireMarkerRecord } from "../stores/folder/read-marker.ts";
-import { namesIn } from "../system/files/names-in.ts";
+import { requireMarkerRecord, requireMarkerRecordSoon } from "../stores/folder/read-marker.ts";
+import type { FolderCalls, Now } from "../system/files/folder-calls.ts";
 import type { BoundsChecker } from "../system/files/within.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import type { Row } from "./grid.ts";
@@ -35,6 +35,7 @@ export interface FolderLook {
 export interface FolderBounds {
   readonly links: readonly FollowedLink[];
   readonly bounds: BoundsChecker;
+  readonly calls: FolderCalls;
 }
 
 const empty: FolderLook = {
@@ -46,27 +47,65 @@ const empty: FolderLook = {
   problem: null,
 };
 
-/** Looks into the folder of a row once; at once unless a marker is there, or a pattern has to walk through folders. */
-export function lookIntoFolder(
-  layout: Layout,
-  row: Row,
-  rule: DoneRule,
-  { links, bounds }: FolderBounds,
-): FolderLook | Promise<FolderLook> {
+/** Looks into the folder of a row once. Over a network a promise: many are looked into at once. */
+export function lookIntoFolder(layout: Layout, row: Row, rule: DoneRule, place: FolderBounds): Now<FolderLook> {
   const { weightsDir } = row;
   const failed = (error: unknown): FolderLook => ({ ...empty, problem: problemWith(weightsDir, error) });
   try {
-    const names = namesIn(weightsDir);
-    if (names === null) return layout.links.length === 0 ? empty : { ...empty, marker: unseenMarker(layout, row) };
-    const other = sameFolderAs(layout, links, weightsDir);
-    if (other !== null) return { ...empty, problem: sameFolderText(weightsDir, other) };
-    bounds.requireWithin(weightsDir);
-    if (names.length === 0) return empty;
-    const look = lookAmong(layout, row, rule, names);
+    const names = place.calls.names(weightsDir);
+    const look =
+      names instanceof Promise
+        ? names.then((there) => lookAt(layout, row, rule, there, place))
+        : lookAt(layout, row, rule, names, place);
     return look instanceof Promise ? look.catch(failed) : look;
   } catch (error) {
     return failed(error);
   }
+}
+
+function lookAt(
+  layout: Layout,
+  row: Row,
+  rule: DoneRule,
+  names: readonly string[] | null,
+  { links, bounds, calls }: FolderBounds,
+): Now<FolderLook> {
+  const { weightsDir } = row;
+  if (names === null) return layout.links.length === 0 ? empty : { ...empty, marker: unseenMarker(layout, row) };
+  const other = sameFolderAs(layout, links, weightsDir);
+  if (other !== null) return { ...empty, problem: sameFolderText(weightsDir, other) };
+  bounds.requireWithin(weightsDir);
+  if (names.length === 0) return empty;
+  const isRecorded = names.includes(markerRecordName);
+  const look = (record: (() => RecordReading) | null) => lookAmong(layout, row, rule, names, record, calls);
+  if (calls.lanes > 1)
+    return lookedUp(row, rule, names, calls)
+      .then(() => (isRecorded ? recordSoon(weightsDir) : null))
+      .then(look);
+  return look(isRecorded ? lazily(() => requireMarkerRecord(weightsDir)) : null);
+}
+
+/** Asks the file server for what will be looked at, while it answers others, too: this host knows it for a second then. */
+async function lookedUp(
+  { weightsDir }: Row,
+  { file, patterns }: DoneRule,
+  names: readonly string[],
+  calls: FolderCalls,
+) {
+  const likely = likelyMatches(names, file === null ? patterns : [file, ...patterns]);
+  await Promise.allSettled(likely.slice(0, mostLookedUp).map((name) => calls.isThere(`${weightsDir}/${name}`)));
+}
+
+const mostLookedUp = 16;
+
+/** One that cannot be read is a fault where somebody needs it, and only there. */
+function recordSoon(weightsDir: string): Promise<() => RecordReading> {
+  return requireMarkerRecordSoon(weightsDir).then(
+    (reading) => () => reading,
+    (error: unknown) => () => {
+      throw error;
+    },
+  );
 }
 
 /** What keeps a row from being looked at, in words. Throws what is a defect. */
@@ -87,9 +126,10 @@ function lookAmong(
   { configuration, weightsDir }: Row,
   rule: DoneRule,
   names: readonly string[],
-): FolderLook | Promise<FolderLook> {
-  const record = names.includes(markerRecordName) ? lazily(() => requireMarkerRecord(weightsDir)) : null;
-  const withMarker = (done: DoneFinding): FolderLook | Promise<FolderLook> => {
+  record: (() => RecordReading) | null,
+  calls: FolderCalls,
+): Now<FolderLook> {
+  const withMarker = (done: DoneFinding, isMarked: boolean): Now<FolderLook> => {
     const look = (marker: LockFacts | null): FolderLook => ({
       hasLogs: names.includes(runLogsFolder),
       checkpoint: checkpointProgress(names, rule.patterns),
@@ -98,14 +138,18 @@ function lookAmong(
       doneBy: done.kind === "done" ? done.path : null,
       problem: done.kind === "another's" ? done.error.message : null,
     });
-    // A marker that has come while the files were looked at counts, too.
-    const mayBeHeld = names.includes(markerName) || (done.kind !== "not done" && existsSync(markerPath(weightsDir)));
-    return mayBeHeld
+    return isMarked
       ? markerFacts(layout, weightsDir, true, layout.kernelLockPath(configuration)).then(look)
       : look(null);
+  };
+  const thenMarker = (done: DoneFinding): Now<FolderLook> => {
+    if (names.includes(markerName) || done.kind === "not done") return withMarker(done, names.includes(markerName));
+    // A marker that has come while the files were looked at counts, too.
+    const isMarked = calls.isThere(markerPath(weightsDir));
+    return isMarked instanceof Promise ? isMarked.then((is) => withMarker(done, is)) : withMarker(done, isMarked);
   };
   const done = asksAnything(rule)
     ? lookForDone(layout, configuration, rule, { weightsDir, names, record: record ?? (() => ({ kind: "none" })) })
     : notDone;
-  return done instanceof Promise ? done.then(withMarker) : withMarker(done);
+  return done instanceof Promise ? done.then(thenMarker) : thenMarker(done);
 }

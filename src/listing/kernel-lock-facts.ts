@@ -12,9 +12,11 @@ import {
   probeKernelLock,
   unreleasedMarkerRecord,
 } from "../stores/folder/kernel-lock-probe.ts";
-import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
+import { interpretFreeLock, readLockFileSoon, readLockRecord } from "../stores/folder/lock-file.ts";
 import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
+import { callsFor, type Now } from "../system/files/folder-calls.ts";
 import { namesIn } from "../system/files/names-in.ts";
+import type { FileReading } from "../system/files/read-regular-file.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
@@ -27,22 +29,18 @@ export interface FoundKernelLock extends ProbedKernelLock {
   readonly removedBy?: number;
 }
 
-/** Many holders are waited for at once, and no more of 100,000 files is kept in mind at once than of so many. */
+/** So many holders are waited for at once. */
 const mostProbes = 1000;
 
 /** Every file of the lock dir that is held, or whose last owner did not sign off. Asked all at once. */
 export async function kernelLockFacts(layout: Layout, onUnreadable: OnUnreadable): Promise<LockFacts[]> {
-  const probed: FoundKernelLock[] = [];
-  const keep = (found: FoundKernelLock) => {
-    if (mayBeLocked(found)) probed.push(found);
-  };
-  await inLanes(lockFiles(layout.lockDir, onUnreadable), mostProbes, (path) => {
-    const idle = probeIdleKernelLock(path, layout.site.lockPrimitive);
-    if (idle === null)
-      return probeKernelLock(path, layout.site.lockPrimitive).then((found) => keep({ path, ...found }));
-    keep({ path, ...idle });
+  const locks = new KernelLockFinder(layout, null);
+  await inLanes(lockFiles(layout.lockDir, onUnreadable), locks.lanes, (path) => {
+    const record = locks.look(path);
+    // The records of 100,000 files are not kept.
+    return record instanceof Promise ? record.then(() => undefined) : undefined;
   });
-  return factsOfFound(layout, probed, onUnreadable, () => foldersByLock(layout, onUnreadable));
+  return locks.facts(onUnreadable, () => foldersByLock(layout, onUnreadable));
 }
 
 /** The same of what was found already; `foldersOf`: the weights dir that each lock file is for, by its path. */
@@ -77,47 +75,52 @@ async function factsOfFound(
   });
 }
 
-/**
- * The kernel locks of configurations, each looked at when its turn comes, all judged together at the end. The lock dir is
- * listed before and after: to look for 10,000 files that are not there would take longer than all else.
- */
+/** Kernel locks, each looked at when its turn comes, all judged together at the end. */
 export class KernelLockFinder {
+  /** How many are worth being looked at at once. */
+  readonly lanes: number;
   readonly #layout: Layout;
-  /** Null: it cannot be listed, and each file is looked for. */
   readonly #listed: ReadonlySet<string> | null;
-  readonly #found: FoundKernelLock[] = [];
+  readonly #locks: FoundKernelLock[] = [];
   readonly #busy: string[] = [];
 
-  constructor(layout: Layout) {
+  /**
+   * `listed`: the lock files that are there; the lock dir is listed again at the end. To look for 10,000 files that are not there
+   * would take longer than all else. Null: each file is looked for.
+   */
+  constructor(layout: Layout, listed: ReadonlySet<string> | null = listedIn(layout.lockDir)) {
     this.#layout = layout;
-    this.#listed = listedIn(layout.lockDir);
+    this.#listed = listed;
+    this.lanes = callsFor(layout.lockDir).lanes;
   }
 
   /** The record of the last claim, if its owner has released it; null: there is none, or it does not say so. */
-  look(path: string): OwnerRecord | null {
+  look(path: string): Now<OwnerRecord | null> {
     if (this.#listed?.has(basename(path)) === false) return null;
-    const probed = probeIdleKernelLock(path, this.#layout.site.lockPrimitive);
+    return this.lanes === 1 ? this.#probe(path) : readLockFileSoon(path).then((file) => this.#probe(path, file));
+  }
+
+  /** Those that are held, or whose last owner did not sign off. `foldersOf`: the weights dir of each, by its path. */
+  async facts(onUnreadable: OnUnreadable, foldersOf: () => Promise<ReadonlyMap<string, string>>): Promise<LockFacts[]> {
+    const { lockDir, site } = this.#layout;
+    if (this.#listed !== null)
+      for (const name of listedIn(lockDir) ?? []) if (!this.#listed.has(name)) this.#busy.push(join(lockDir, name));
+    const held = await inLanes(this.#busy, mostProbes, async (path): Promise<FoundKernelLock> => {
+      return { path, ...(await probeKernelLock(path, site.lockPrimitive)) };
+    });
+    return factsOfFound(this.#layout, [...this.#locks, ...held.filter(mayBeLocked)], onUnreadable, foldersOf);
+  }
+
+  /** `file`: as it was just read. */
+  #probe(path: string, file?: FileReading): OwnerRecord | null {
+    const probed = probeIdleKernelLock(path, this.#layout.site.lockPrimitive, file);
     if (probed === null) {
       this.#busy.push(path);
       return null;
     }
-    if (mayBeLocked({ path, ...probed })) this.#found.push({ path, ...probed });
+    if (mayBeLocked({ path, ...probed })) this.#locks.push({ path, ...probed });
     const record = recordIn(probed.reading);
     return record !== null && isReleased(record) ? record : null;
-  }
-
-  /** Those that are held, or whose last owner did not sign off. `foldersOf`: the weights dir of each, by its path. */
-  async facts(
-    onUnreadable: OnUnreadable,
-    foldersOf: () => Promise<ReadonlyMap<string, string>>,
-  ): Promise<readonly LockFacts[]> {
-    const { lockDir, site } = this.#layout;
-    for (const name of listedIn(lockDir) ?? [])
-      if (this.#listed?.has(name) === false) this.#busy.push(join(lockDir, name));
-    const held = await inLanes(this.#busy, mostProbes, async (path): Promise<FoundKernelLock> => {
-      return { path, ...(await probeKernelLock(path, site.lockPrimitive)) };
-    });
-    return factsOfFound(this.#layout, [...this.#found, ...held.filter(mayBeLocked)], onUnreadable, foldersOf);
   }
 }
 

@@ -51,6 +51,11 @@ interface MatchingOptions {
   readonly names?: readonly string[] | undefined;
 }
 
+/** Those of the names in a weights dir that will be looked at for these patterns, as far as that is known beforehand. */
+export function likelyMatches(names: readonly string[], patterns: readonly string[]): readonly string[] {
+  return patterns.flatMap((pattern) => fitting("", pattern, names) ?? []);
+}
+
 /** Names in the weights dir that a glob fits, if it has no more than `*` and `?`: the usual case, and a fast one. Null: it has. */
 function fitting(weightsDir: string, pattern: string, names: readonly string[] | undefined): readonly string[] | null {
   if (!/^[^/[\]{}()!\\]+$/.test(pattern) || pattern.includes("**")) return null;

@@ -5,7 +5,7 @@ import type { KernelLockState } from "../../model/lock-facts.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { closeRead } from "../../system/files/close-read.ts";
-import { mostStaleFiles } from "../../system/files/read-regular-file.ts";
+import { type FileReading, mostStaleFiles } from "../../system/files/read-regular-file.ts";
 import { errnoOf, isErrno } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
@@ -33,15 +33,19 @@ export interface ProbedKernelLock {
 export async function probeKernelLock(path: string, primitive: LockPrimitive): Promise<ProbedKernelLock> {
   const askedAtMs = performance.now();
   for (;;) {
-    const { probed, patienceMs } = probeOnce(path, primitive);
+    const { probed, patienceMs } = probeOnce(path, primitive, readLockFile(path));
     if (patienceMs === 0 || performance.now() - askedAtMs >= patienceMs) return probed;
     await sleep(withJitter(4));
   }
 }
 
-/** The same at once, for listings of many; null where somebody has it locked, which may be another probe. */
-export function probeIdleKernelLock(path: string, primitive: LockPrimitive): ProbedKernelLock | null {
-  const { probed, patienceMs } = probeOnce(path, primitive);
+/** The same at once, for listings of many; null where somebody has it locked, which may be another probe. `file`: as just read. */
+export function probeIdleKernelLock(
+  path: string,
+  primitive: LockPrimitive,
+  file: FileReading = readLockFile(path),
+): ProbedKernelLock | null {
+  const { probed, patienceMs } = probeOnce(path, primitive, file);
   return patienceMs === 0 ? probed : null;
 }
 
@@ -49,9 +53,9 @@ export function probeIdleKernelLock(path: string, primitive: LockPrimitive): Pro
 function probeOnce(
   path: string,
   primitive: LockPrimitive,
+  file: FileReading,
 ): { readonly probed: ProbedKernelLock; readonly patienceMs: number } {
   const sure = (probed: ProbedKernelLock) => ({ probed, patienceMs: 0 });
-  const file = readLockFile(path);
   const none = !keepsKernelLocks(dirname(path));
   if (file.kind === "absent")
     return sure({ lock: { state: none ? "none" : "absent" }, reading: { kind: "none" }, stats: null });

@@ -7,7 +7,7 @@ import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../../
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { folderStats } from "../../system/files/folder-stats.ts";
 import { freshFlag } from "../../system/files/fresh-read.ts";
-import { type FileReading, readRegularFile } from "../../system/files/read-regular-file.ts";
+import { type FileReading, readRegularFile, readRegularFileSoon } from "../../system/files/read-regular-file.ts";
 import { ownerOf } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
@@ -44,6 +44,11 @@ export function readWrittenRecord(path: string): WrittenRecord | null {
 
 export function readLockFile(path: string): FileReading {
   return readRegularFile(path, largestRecordBytes, freshFlag(path));
+}
+
+/** The same, while other calls wait for the file server, too. */
+export function readLockFileSoon(path: string): Promise<FileReading> {
+  return readRegularFileSoon(path, largestRecordBytes, freshFlag(path));
 }
 
 function recordIn(path: string, file: FileReading): RecordReading {

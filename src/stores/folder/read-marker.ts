@@ -12,7 +12,7 @@ import {
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { isPid } from "../../model/pid.ts";
 import { markerPath, markerRecordPath } from "../../site/layout.ts";
-import { type FileReading, readRegularFile } from "../../system/files/read-regular-file.ts";
+import { type FileReading, readRegularFile, readRegularFileSoon } from "../../system/files/read-regular-file.ts";
 import { ownerOf } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import type { WrittenRecord } from "./lock-file.ts";
@@ -152,7 +152,15 @@ export function readMarkerRecord(weightsDir: string): { reading: RecordReading; 
  * from us: a generation that began again would let an earlier holder's writes pass.
  */
 export function requireMarkerRecord(weightsDir: string): RecordReading {
-  const file = readRegularFile(markerRecordPath(weightsDir), largestRecordBytes);
+  return requiredRecord(weightsDir, readRegularFile(markerRecordPath(weightsDir), largestRecordBytes));
+}
+
+/** The same, while other calls wait for the file server, too. */
+export async function requireMarkerRecordSoon(weightsDir: string): Promise<RecordReading> {
+  return requiredRecord(weightsDir, await readRegularFileSoon(markerRecordPath(weightsDir), largestRecordBytes));
+}
+
+function requiredRecord(weightsDir: string, file: FileReading): RecordReading {
   if (file.kind !== "failed") return interpretRecord(file).reading;
   const path = markerRecordPath(weightsDir);
   throw asSystemError("read the owner record", path, file.error, ownerOf(path));

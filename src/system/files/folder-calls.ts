@@ -1,4 +1,4 @@
-import { type Dirent, readdirSync } from "node:fs";
+import { type Dirent, lstatSync, readdirSync, type Stats } from "node:fs";
 import { lazily } from "../../model/lazily.ts";
 import { isErrno } from "../libc/errno.ts";
 import { inLanes } from "../map-concurrent.ts";
@@ -14,12 +14,13 @@ import {
   type Wanted,
 } from "./look-into.ts";
 import { mountOf } from "./mounts.ts";
+import { namesIn } from "./names-in.ts";
 import { allowManyCalls, mostCalls } from "./thread-pool.ts";
 
 /** Loaded for a walk over a network: no other call should pay for it. */
 const calls = lazily(() => import("node:fs/promises"));
 
-type Now<T> = T | Promise<T>;
+export type Now<T> = T | Promise<T>;
 
 /** Names of folders, and of symbolic links, wherever they lead. */
 interface Subfolders {
@@ -32,6 +33,10 @@ export interface FolderCalls {
   /** How many of them are worth being asked at once. */
   readonly lanes: number;
   kindAt(path: string): Now<EntryKind>;
+  /** Whether anything stands there. */
+  isThere(path: string): Now<boolean>;
+  /** What is in it; null where there is no such folder. */
+  names(path: string): Now<readonly string[] | null>;
   subfolders(path: string): Now<Subfolders>;
   /** Subfolders that have an entry of this name, of whatever kind. */
   holding(path: string, wanted: Wanted): Now<EntriesHolding>;
@@ -47,6 +52,8 @@ export function callsFor(path: string): FolderCalls {
 const oneByOne: FolderCalls = {
   lanes: 1,
   kindAt,
+  isThere: (path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined,
+  names: namesIn,
   subfolders: (path) => {
     const entries = readdirSync(path, { withFileTypes: true });
     return byKind(
@@ -60,6 +67,8 @@ const oneByOne: FolderCalls = {
 const manyAtOnce: FolderCalls = {
   lanes: mostCalls,
   kindAt: kindAsked,
+  isThere: async (path) => (await statsAsked(path)) !== undefined,
+  names: namesAsked,
   subfolders: async (path) => {
     const entries = await (await calls()).readdir(path, { withFileTypes: true });
     const kinds = await inLanes(entries, mostCalls, (entry) =>
@@ -90,11 +99,24 @@ async function mayHave(path: string): Promise<boolean> {
   }
 }
 
-async function kindAsked(path: string): Promise<EntryKind> {
+async function namesAsked(path: string): Promise<readonly string[] | null> {
   try {
-    return kindOf(await (await calls()).lstat(path));
+    return await (await calls()).readdir(path);
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return null;
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return null;
+    throw error;
+  }
+}
+
+async function kindAsked(path: string): Promise<EntryKind> {
+  return kindOf(await statsAsked(path));
+}
+
+async function statsAsked(path: string): Promise<Stats | undefined> {
+  try {
+    return await (await calls()).lstat(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { type BigIntStats, constants, fstatSync, lstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { dirname } from "node:path";
+import { lazily } from "../../model/lazily.ts";
 import { errnoOf, isErrno } from "../libc/errno.ts";
 import { closeRead } from "./close-read.ts";
 
@@ -10,6 +11,8 @@ export type FileReading =
   /** It is not known what is there: a fault of the file system, or of the permissions. */
   | { readonly kind: "failed"; readonly why: string; readonly error: unknown; readonly opened: boolean }
   | { readonly kind: "file"; readonly bytes: Buffer; readonly stats: BigIntStats };
+
+const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /** A file that was removed on its server while it was opened, locked or read is looked for again, so many times. */
 export const mostStaleFiles = 3;
@@ -24,6 +27,33 @@ export function readRegularFile(path: string, limit: number, extraFlags = 0): Fi
     if (!isStale || stale === mostStaleFiles) return file;
     lookAnew(dirname(path));
   }
+}
+
+/** Loaded for reading over a network: no other call should pay for it. */
+const calls = lazily(() => import("node:fs/promises"));
+
+/** The same, while other calls wait for the file server, too. */
+export async function readRegularFileSoon(path: string, limit: number, extraFlags = 0): Promise<FileReading> {
+  try {
+    const { lstat, open } = await calls();
+    if ((await lstat(path)).isFile()) {
+      const file = await open(path, readFlags | extraFlags);
+      try {
+        const stats = await file.stat({ bigint: true });
+        const size = Number(stats.size);
+        // In whole pages, which O_DIRECT may ask for, and with room for one byte more.
+        const bytes = Buffer.alloc((Math.floor(Math.min(size, limit) / 4096) + 1) * 4096);
+        const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+        if (stats.isFile() && bytesRead === size)
+          return { kind: "file", bytes: bytes.subarray(0, Math.min(size, limit + 1)), stats };
+      } finally {
+        await file.close();
+      }
+    }
+  } catch {
+    // The look that follows says what is wrong with it.
+  }
+  return readRegularFile(path, limit, extraFlags);
 }
 
 /** For a second, clients of GlusterFS go on opening what had the name before, unless the folder is listed. */
@@ -69,8 +99,7 @@ export function openRegularFile(path: string, extraFlags = 0): FileOpening {
   if (special !== null) return { kind: "unreadable", why: "not a regular file", stats: special };
   let fd: number;
   try {
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
-    fd = openSync(path, flags | extraFlags);
+    fd = openSync(path, readFlags | extraFlags);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return { kind: "absent" };
     if (isErrno(error, "ELOOP")) return { kind: "unreadable", why: "a symbolic link", stats: null };
