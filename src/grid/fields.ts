@@ -11,13 +11,14 @@ import { fixedFields } from "../site/template.ts";
 export type FieldValue = DimensionValue | null;
 
 const requiredFields = ["strategy", "dataset", "model"];
+/** Also as Python and YAML write it: `None`, `NULL`. */
 const absent = new Set(["", "none", "null", "~"]);
 /** A range of more values is a slip of the keyboard. */
 const longestRange = 100_000;
 
 /** Whether a text stands for no value: `none`, null, an empty cell. */
 export function isAbsent(text: string): boolean {
-  return absent.has(text.trim());
+  return absent.has(text.trim().toLowerCase());
 }
 
 /** `did you mean model?`, or all names where none is near. */
@@ -45,8 +46,12 @@ export class FieldReader {
    * number. Throws a UsageError without a place for a range that goes backwards or is too long.
    */
   expandRange(field: string, text: string): readonly string[] {
-    const [, from, to] = /^\s*(\d{1,15})\.\.(\d{1,15})\s*$/.exec(text) ?? [];
+    const [, from, to] = /^\s*([-+]?\d[\d.]*?)\.\.([-+]?\d[\d.]*)\s*$/.exec(text) ?? [];
     if (from === undefined || to === undefined || !this.#isNumber(field)) return [text];
+    if (![from, to].every((end) => /^(?:0|[1-9]\d{0,14})$/.test(end)))
+      throw new UsageError(`the range ${text} is not of plain whole numbers`, {
+        hint: "such as 1..3; give others as a list",
+      });
     const first = Number(from);
     const count = Number(to) - first + 1;
     if (count < 1) throw new UsageError(`the range ${text} goes backwards`, { hint: `write ${to}..${from}` });

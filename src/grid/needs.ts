@@ -27,7 +27,7 @@ export class NeedChecker {
         const path = neededPath(this.#reader.layout, configuration, need.pattern);
         if (!this.#exists(path)) return `needs ${path}, which is not there`;
       } else {
-        const needed = this.#neededRow(configuration, need.fields);
+        const needed = neededRow(this.#reader, configuration, need.fields);
         if (!(await this.#isDone(needed))) return `needs ${this.#nameBeside(needed, configuration)}, which is not done`;
       }
     }
@@ -46,19 +46,17 @@ export class NeedChecker {
     this.#paths.set(path, known);
     return known;
   }
+}
 
-  /** The row itself with other values in the named fields. */
-  #neededRow(configuration: Configuration, fields: Readonly<Record<string, string>>): Configuration {
-    const names = this.#reader.names;
-    return this.#reader.compose(
-      new Map(
-        names.map((name) => [
-          name,
-          Object.hasOwn(fields, name) ? this.#reader.parse(name, fields[name] ?? "none") : fieldOf(configuration, name),
-        ]),
-      ),
-    );
-  }
+/** The row itself with other values in the named fields. */
+export function neededRow(
+  reader: FieldReader,
+  configuration: Configuration,
+  fields: Readonly<Record<string, string>>,
+): Configuration {
+  const valueIn = (name: string) =>
+    Object.hasOwn(fields, name) ? reader.parse(name, fields[name] ?? "none") : fieldOf(configuration, name);
+  return reader.compose(new Map(reader.names.map((name) => [name, valueIn(name)])));
 }
 
 /** A needed path with the row's values in the place of its braces; below the root where it is not absolute. */

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, realpathSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { EnvironmentError, UsageError } from "../model/errors.ts";
 import { nearest } from "../model/nearest.ts";
@@ -7,6 +7,7 @@ import { readYaml } from "../site/yaml-reader.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 import { type Block, expandBlock } from "./block.ts";
+import { refuseCircularNeeds } from "./circular-needs.ts";
 import { distinctRows } from "./distinct-rows.ts";
 import type { FieldReader } from "./fields.ts";
 import { type Grid, mostRows, type Row } from "./grid.ts";
@@ -50,6 +51,7 @@ export async function readGrid(reader: FieldReader, source: GridSource, selectio
   const { file, rows: found } =
     source.kind === "site" ? siteRows(reader, source.declared) : await fileRows(reader, source);
   const rows = distinctRows(reader.layout, found);
+  refuseCircularNeeds(reader, rows);
   collectGarbageOf(rows.length);
   return { file, rows: selection.size === 0 ? rows : selectRows(reader, rows, selection) };
 }
@@ -82,7 +84,7 @@ async function readRows(reader: FieldReader, file: string, text: string, format:
         readBlocks(reader, file, readYaml(text, file, "`trainlock help grids` describes grids")),
       );
     case "csv":
-      return readTable(reader, file, text, [",", ";"]);
+      return readTable(reader, file, text, [",", ";", "\t"]);
     case "tsv":
       return readTable(reader, file, text, ["\t"]);
     case "jsonl":
@@ -132,6 +134,15 @@ function fileHint(path: string): string {
   return `did you mean ${path === basename(path) ? near : join(folder, near)}?`;
 }
 
+/** A grid is often a link to the one of a project. The path itself where it leads nowhere: the reading says so. */
+function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
 function readGridFile(path: string): { file: string; text: string; format: GridFormat } {
   const format = formats[extname(path).toLowerCase()];
   if (format === undefined) {
@@ -141,7 +152,7 @@ function readGridFile(path: string): { file: string; text: string; format: GridF
     });
   }
   const limit = format === "yaml" ? largestBytes.yaml : largestBytes.table;
-  const reading = readRegularFile(path, limit);
+  const reading = readRegularFile(withoutLinks(path), limit);
   if (reading.kind === "absent") {
     throw new UsageError(`there is no grid file ${path}`, { code: "ERR_GRID", hint: fileHint(path) });
   }

@@ -25,8 +25,11 @@ export async function readTable(
   const delimiter = delimiterOf(text, delimiters);
   // A spreadsheet writes semicolons where a comma is its decimal point.
   const hasDecimalCommas = delimiter === ";";
-  const take: TakeRecord = (record, line) => {
+  const take: TakeRecord = (cells, line) => {
     const place = { source: file, line };
+    // Spreadsheets write rows and columns that once were in use.
+    const record = withoutEmptyEnd(cells, columns?.length ?? 0);
+    if (record.every((cell) => cell === "")) return;
     if (columns === null) {
       columns = readHeader(reader, placeOf(place), record);
       fractions = columns.map((name) => hasDecimalCommas && reader.isFraction(name));
@@ -44,6 +47,13 @@ export async function readTable(
   if (columns === null)
     throw new UsageError(`${file}: the file is empty`, { code: "ERR_GRID", hint: "name the fields first" });
   return rows;
+}
+
+/** Without the empty cells at its end that are more than `wanted`. */
+function withoutEmptyEnd(cells: readonly string[], wanted: number): readonly string[] {
+  let length = cells.length;
+  while (length > wanted && cells[length - 1] === "") length -= 1;
+  return length === cells.length ? cells : cells.slice(0, length);
 }
 
 async function takeQuotedRecords(file: string, text: string, delimiter: string, take: TakeRecord): Promise<void> {
@@ -192,6 +202,7 @@ function readObject(
     });
   }
   const entries = Object.entries(object);
+  const numbers = entries.some(([, value]) => typeof value === "number") ? numbersIn(content) : noNumbers;
   const twice = entries.length < content.split('":').length - 1 ? repeatedKey(content) : null;
   if (twice !== null)
     throw new UsageError(`${place}: ${twice} stands twice`, { code: "ERR_GRID", hint: "keep one of them" });
@@ -201,7 +212,8 @@ function readObject(
       if (rowSettings.includes(name)) return [];
       if (!fields.includes(name)) throw noSuchField(place, name, fields);
       if (value === null) return [[name, "none"]];
-      if (typeof value === "string" || typeof value === "number") return [[name, String(value)]];
+      if (typeof value === "string") return [[name, value]];
+      if (typeof value === "number") return [[name, numbers.get(name) ?? String(value)]];
       throw new UsageError(`${place}: ${name}: expected a text, a number, or null`, {
         code: "ERR_GRID",
         hint: "write lists as lines of their own",
@@ -210,6 +222,22 @@ function readObject(
   );
   return { texts, settings: settings.length === 0 ? null : JSON.stringify(Object.fromEntries(settings)) };
 }
+
+/** Numbers of an object as they are written: `1e5` and `1.0` name other folders than 100000 and 1. `content` is valid JSON. */
+function numbersIn(content: string): ReadonlyMap<string, string> {
+  const numbers = new Map<string, string>();
+  let depth = 0;
+  for (const [token, key, number] of content.matchAll(
+    /("(?:[^"\\]|\\.)*")\s*:(?:\s*(-?\d[\d.eE+-]*))?|"(?:[^"\\]|\\.)*"|[{}[\]]/g,
+  )) {
+    if (token === "{" || token === "[") depth += 1;
+    else if (token === "}" || token === "]") depth -= 1;
+    else if (key !== undefined && number !== undefined && depth === 1) numbers.set(String(JSON.parse(key)), number);
+  }
+  return numbers;
+}
+
+const noNumbers: ReadonlyMap<string, string> = new Map();
 
 /** The first key that an object has twice, of which a parser keeps the last; null: none. `content` is valid JSON. */
 function repeatedKey(content: string): string | null {

@@ -18,12 +18,20 @@ function loadYaml(): typeof Yaml {
 export function readYaml(text: string, file: string, hint: string = siteHint): YamlValue {
   const yaml = loadYaml();
   const lines = new yaml.LineCounter();
-  const document = yaml.parseDocument(text, { lineCounter: lines, uniqueKeys: true, version: "1.2" });
+  // Editors of Windows write a byte order mark, which the parser takes for the first column.
+  const document = yaml.parseDocument(text.replace(/^\uFEFF/, ""), {
+    lineCounter: lines,
+    uniqueKeys: true,
+    version: "1.2",
+  });
   const context: YamlContext = { yaml, document, lines, file, hint };
   const fault = document.errors[0] ?? document.warnings[0];
   if (fault === undefined) return new YamlValue(context, document.contents, "", 1);
   const line = fault.linePos?.[0].line ?? lines.linePos(fault.pos[0]).line;
-  const why = fault.message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "");
+  const why =
+    fault.code === "MULTIPLE_DOCS"
+      ? "a second document begins (---)"
+      : fault.message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "");
   // The error is placed at the key.
   const key = fault.code === "DUPLICATE_KEY" ? /^[^\s:,{}"']{1,80}/.exec(text.slice(fault.pos[0]))?.[0] : undefined;
   throw mistake(
@@ -39,6 +47,8 @@ function tabNear(text: string, line: number): string {
   const found = [line, line - 1, line + 1].find((at) => /^[ -]*\t/.test(lines[at - 1] ?? ""));
   return found === undefined ? "" : `. Line ${found} has a tab, and YAML is indented by spaces alone`;
 }
+
+const mergeKey = "<<";
 
 interface YamlContext {
   readonly yaml: typeof Yaml;
@@ -159,16 +169,36 @@ export class YamlValue {
 
   /** The values of a mapping whose keys must be among `known`; without `known`, any keys. */
   mapping(known?: readonly string[]): ReadonlyMap<string, YamlValue> {
-    const { yaml, lines } = this.#context;
+    const { yaml } = this.#context;
     if (!yaml.isMap(this.#node)) return this.fail("a mapping (`key: value`)");
-    const entries = this.#node.items.map((pair): [string, YamlValue] => {
+    return this.#entriesOf(this.#node, known, new Set());
+  }
+
+  /** With those of the mappings that `<<: *name` takes in, behind its own. */
+  #entriesOf(node: Yaml.YAMLMap, known: readonly string[] | undefined, taken: Set<unknown>): Map<string, YamlValue> {
+    const { yaml, lines } = this.#context;
+    taken.add(node);
+    const merged: YamlValue[] = [];
+    const own = node.items.flatMap((pair): [string, YamlValue][] => {
       const name = yaml.isScalar(pair.key) ? String(pair.key.value) : "";
       const line = yaml.isNode(pair.key) && pair.key.range ? lines.linePos(pair.key.range[0]).line : this.line;
       const path = this.key === "" ? name : `${this.key}.${name}`;
+      if (name === mergeKey) {
+        merged.push(...this.#child(pair.value, path, line).list());
+        return [];
+      }
       if (known !== undefined && !known.includes(name)) throw this.#noSuchKey(path, name, line, known);
-      return [name, this.#child(pair.value, path, line)];
+      return [[name, this.#child(pair.value, path, line)]];
     });
-    return new Map(entries);
+    const entries = new Map(own);
+    for (const value of merged) {
+      const other = value.#node;
+      if (!yaml.isMap(other)) return value.fail("a mapping (`<<: *name`)");
+      // An alias may stand in what it names.
+      if (taken.has(other)) continue;
+      for (const [name, from] of value.#entriesOf(other, known, taken)) if (!entries.has(name)) entries.set(name, from);
+    }
+    return entries;
   }
 
   #noSuchKey(path: string, name: string, line: number, known: readonly string[]): UsageError {

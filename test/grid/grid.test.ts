@@ -94,6 +94,45 @@ test("values are the text as written; a ratio is a number; none, null and nothin
   });
 });
 
+test("numbers of JSON are the text as written, too", async () => {
+  const line =
+    '{"needs": [{"model": 7.0}], "strategy": 1e5, "dataset": 1.0, "model" : 12345678901234567890123, "seed": 3}';
+  expect(await shortRows("numbers.jsonl", `${line}\n`)).toEqual(["1e5 1.0 12345678901234567890123 3"]);
+});
+
+test("a block takes in what another has, by `<<: *name`; its own keys go before", async () => {
+  const merged = `\uFEFF- &base
+  strategy: [a, b]
+  dataset: d
+  model: m
+- <<: [*base, { ratio: 0.5, model: n }]
+  strategy: c
+- <<: &circle { <<: *circle, dataset: e, strategy: f }
+  model: m
+`;
+  expect(await shortRows("merged.yaml", merged)).toEqual(["a d m", "b d m", "c d m 0.5", "f e m"]);
+  expect(await mistakeIn("merged.yaml", "- { <<: 3, strategy: a, dataset: d, model: m }\n")).toMatch(
+    /^2 merged.yaml:1: \[0\].<<: expected a mapping/,
+  );
+});
+
+test("rows that need themselves or each other are refused: they would wait for ever", async () => {
+  const parted = siteWith(
+    "weights:\n  - { path: 'W_{stage|bare}/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}', when: { stage: given } }\n" +
+      "  - 'W/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}'\n",
+  );
+  const stages = "- { strategy: [a, b], dataset: d, model: m, stage: [1, 2], needs: [{ stage: 1 }] }\n";
+  expect(await mistakeIn("self.yaml", stages, {}, [], parted)).toMatch(/^2 self.yaml:1: .*stage 1 needs itself/);
+  const block = (stage: number, needed: number) =>
+    `- { strategy: a, dataset: d, model: m, stage: ${stage}, needs: [x, { stage: ${needed} }] }\n`;
+  const circle = block(0, 1) + block(1, 2) + block(2, 3) + block(3, 1);
+  expect(await mistakeIn("circle.yaml", circle, {}, [], parted)).toMatch(
+    /^2 circle.yaml:2: .*stage 1 needs .*stage 2, which needs it in turn/,
+  );
+  const chain = Array.from({ length: 20 }, (_, at) => block(at, at + 1)).join("");
+  expect(await shortRows("chain.yaml", chain, {}, [], parted)).toHaveLength(20);
+});
+
 test("tables of spreadsheets are read: comma, semicolon, tab, quotes, byte order mark, line ends of Windows", async () => {
   const rows = ["baseline d m", "gen_x d m 0.5"];
   expect(await shortRows("a.csv", "strategy,dataset,model,ratio\nbaseline,d,m,\ngen_x,d,m,0.5\n")).toEqual(rows);
@@ -108,6 +147,13 @@ test("tables of spreadsheets are read: comma, semicolon, tab, quotes, byte order
     /^2 e.csv:3: ratio: "5.0" is not/,
   );
   expect(await mistakeIn("e.csv", 'strategy,dataset,model,ratio\nb,d,m,"0,5"\n')).toMatch(/ratio: "0,5" is not/);
+  expect(await shortRows("g.csv", "strategy\tdataset\tmodel\tratio\nbaseline\td\tm\t\ngen_x\td\tm\t0.5\n")).toEqual(
+    rows,
+  );
+  const padded = "strategy,dataset,model,ratio,,\nbaseline,d,m,None,,\n,,,,,\ngen_x,d,m,0.5,,\n,,,\n";
+  expect(await shortRows("h.csv", padded)).toEqual(rows);
+  expect(await shortRows("h.csv", padded.replace("baseline", '"baseline"'))).toEqual(rows);
+  expect(await mistakeIn("h.csv", "strategy,dataset,model,,\na,d,m,,x\n")).toMatch(/^2 h.csv:2: 5 cells/);
   const line = (strategy: string, ratio: number | null) =>
     JSON.stringify({ strategy, dataset: "d", model: "m", ratio });
   expect(await shortRows("d.jsonl", `${line("baseline", null)}\n\n${line("gen_x", 0.5)}\n`)).toEqual(rows);
@@ -134,6 +180,13 @@ test("a mistake names file, line and key, and the way out", async () => {
   expect(await mistakeIn("x.yaml", block("  modle: n\n"))).toMatch(/^2 x.yaml:4: .*modle.*did you mean model/);
   expect(await mistakeIn("x.yaml", block("  seed: 3..1\n"))).toMatch(
     /^2 x.yaml:4: seed: the range 3..1 goes backwards \| write 1..3/,
+  );
+  for (const range of ["-1..3", "1.5..3", "01..03", "1..99999999999999999999"])
+    expect(await mistakeIn("x.yaml", block(`  stage: ${range}\n`))).toMatch(
+      /^2 x.yaml:4: stage: the range .* is not of plain whole numbers/,
+    );
+  expect(await mistakeIn("x.yaml", `---\n${block("")}---\n${block("")}`)).toMatch(
+    /^2 x.yaml:\d: not valid YAML: a second document begins/,
   );
   expect(await mistakeIn("x.yaml", block("  ratio: 1.5\n"))).toBe(
     '2 x.yaml:4: ratio: "1.5" is not a number from 0 to 1 | for example 0.5',
@@ -233,6 +286,14 @@ test("a folder, a pipe and a device are no grid files", async () => {
     const { exitCode, stderr } = await trainlock(["plan", join(root, name), "--root", root]);
     expect([name, exitCode, stderr]).toEqual([name, 2, expect.stringContaining(`${name} is no grid file, but `)]);
   }
+});
+
+test("a link to a grid file is read", async () => {
+  const root = await temporaryRoot();
+  writeFileSync(join(root, "grid.yaml"), "- { strategy: a, dataset: d, model: m }\n");
+  symlinkSync("grid.yaml", join(root, "link.yaml"));
+  const { exitCode, stdout } = await trainlock(["plan", join(root, "link.yaml"), "--root", root, "--format", "{name}"]);
+  expect([exitCode, stdout]).toEqual([0, "a/d/m\n"]);
 });
 
 test("a hundred thousand rows are read", async () => {
