@@ -134,6 +134,6 @@ async function gridOf(
   const source = gridSource(reader, file, selection);
   if (source !== null && (file !== undefined || source.kind === "options" || !knownAlone))
     return readGrid(reader, source, selection);
-  const known = await knownRows(reader.layout, ruleOf, events);
+  const known = await knownRows(reader.layout, ruleOf, events, knownAlone);
   return { file: null, rows: selection.size === 0 ? known : selectRows(reader, known, selection) };
 }

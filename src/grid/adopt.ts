@@ -1,7 +1,7 @@
 import type { Configuration } from "../model/configuration.ts";
 import { fieldOf } from "../site/condition.ts";
 import { fixedFields } from "../site/template.ts";
-import type { FieldValue } from "./fields.ts";
+import { type FieldValue, isAbsent } from "./fields.ts";
 
 /** A block of a grid file: the product of these lists. */
 type Lists = ReadonlyMap<string, readonly FieldValue[]>;
@@ -16,6 +16,12 @@ export function gridTextOf(configurations: readonly Configuration[], dimensions:
   );
   const rows = configurations.map((configuration) => fields.map((field) => fieldOf(configuration, field)));
   return blocksOf(fields, rows).map(blockText).join("");
+}
+
+/** Whether a grid can have it: `none` and the like are no values there, whatever a folder is called. */
+export function canBeWritten(configuration: Configuration, dimensions: readonly string[]): boolean {
+  const values = [...fixedFields, ...dimensions].map((field) => fieldOf(configuration, field));
+  return !values.some((value) => typeof value === "string" && isAbsent(value));
 }
 
 const requiredFields: readonly string[] = ["strategy", "dataset", "model"];

@@ -17,10 +17,16 @@ import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { noSettings, type Row } from "./grid.ts";
 
 /**
- * Every configuration of a site that has a lock, an owner record or what shows it to be done, by name. What cannot be led
- * back to a configuration, or not be looked into, goes to `onUnreadable` and is left out.
+ * Every configuration of a site that has a lock, an owner record or what shows it to be done, by name; with `everyFolder` also
+ * those of which there is no more than a folder with something in it, as from before there were records. What cannot be led back
+ * to a configuration, or not be looked into, goes to `onUnreadable` and is left out.
  */
-export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, events: WalkEvents): Promise<Row[]> {
+export async function knownRows(
+  layout: Layout,
+  ruleOf: (row: Row) => DoneRule,
+  events: WalkEvents,
+  everyFolder: boolean,
+): Promise<Row[]> {
   const { onUnreadable } = events;
   const byFolder = new Map<string, Configuration>();
   for (const { record } of await kernelLockFacts(layout, onUnreadable)) {
@@ -43,6 +49,7 @@ export async function knownRows(layout: Layout, ruleOf: (row: Row) => DoneRule, 
         if (isMarked) onUnreadable(shownPath(folder).text, "no configuration has this folder");
       } else if (
         isMarked ||
+        everyFolder ||
         (await findDone(layout, configuration, ruleOf(rowOf(folder, configuration)))).kind !== "not done"
       ) {
         byFolder.set(folder, configuration);
@@ -96,7 +103,7 @@ function configurationByPlace(layout: Layout, folder: string): Configuration | n
 /** What the default layout's names say: the model's folder ends with its ratio and auxiliary loss. */
 function configurationByNames({ root }: Layout, folder: string): Configuration | null {
   if (relative(root, folder).split(sep).length < 3) return null;
-  const [, model = "", ratio, auxLoss] = /^(.+?)(?:_ratio(\d+p\d\d))?(?:_aux-(.+))?$/s.exec(basename(folder)) ?? [];
+  const [, model = "", ratio, auxLoss] = /^(.+?)(?:_ratio(0p\d\d|1p00))?(?:_aux-(.+))?$/s.exec(basename(folder)) ?? [];
   const dataset = basename(dirname(folder)).replace(/_cd$/, "");
   const strategy = basename(dirname(dirname(folder)));
   if ([strategy, dataset, model].some((name) => nameProblem(name) !== null)) return null;

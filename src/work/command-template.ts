@@ -32,6 +32,8 @@ const joiners = new Set([
   "screen",
   "xterm",
 ]);
+/** These have code among their arguments: `awk '{…}'`, `sed s/a/b/e`, `make 'X=$(shell …)'`. */
+const interpreters = new Set(["awk", "gawk", "mawk", "nawk", "sed", "gsed", "make", "gmake", "hyperfine", "entr"]);
 /** What follows these is code for a shell or an interpreter: `sh -c`, `bash -ec`, `sh -ce`, `perl -ne`, `env -S`, `sbatch --wrap`. */
 const codeOption =
   /^(?:-[A-Za-z]{0,3}(?:c[A-Za-z]{0,2}|[eES])|--(?:eval|exec|execute|command|wrap|run|print|split-string))$/;
@@ -80,7 +82,7 @@ export class CommandTemplate {
       return argument.replaceAll(braces, (text, dollar: string, name: string) => {
         const values = dollar === "$" ? null : this.#argumentsOf(name, row);
         if (values === null) return text;
-        requirePlain(name, row, values);
+        requirePlain(name, row, values, isCode);
         // As an option it would be read by who reads the code, and the next argument be the code: `ssh -oProxyCommand=…`.
         if (isCode && whole !== null) requireNoOption(name, row, values.at(-1) ?? "");
         return values.join(" ");
@@ -117,6 +119,7 @@ function baseName(program: string): string {
 function isReadAsCode(before: readonly string[]): boolean {
   const words = before.flatMap((argument) => argument.split(/[\s;|&()`"']+/));
   if (words.some((word) => joiners.has(baseName(word)))) return true;
+  if (before.some((argument) => interpreters.has(baseName(argument)))) return true;
   const isOption = (argument: string, at: number) =>
     /^[-+]/.test(argument) ||
     /^[-+]\w*[oO]$/.test(before[at - 1] ?? "") ||
@@ -132,19 +135,22 @@ function placeholderIn(argument: string): string | null {
   return whole?.[0] === argument && whole[1] === "" ? (whole[2] ?? null) : null;
 }
 
-function requirePlain(name: string, row: RowValues, values: readonly string[]): void {
+function requirePlain(name: string, row: RowValues, values: readonly string[], isCode: boolean): void {
   const odd = values.find((value) => !plain.test(value));
-  if (odd !== undefined) refuse(name, row, odd, "which may not stand inside a longer argument of the command");
+  if (odd === undefined) return;
+  if (isCode) refuse(name, row, odd, "which may not stand where the command has code");
+  const way = `, or make {${name}} an argument of its own`;
+  refuse(name, row, odd, "which may not stand inside a longer argument of the command", way);
 }
 
 function requireNoOption(name: string, row: RowValues, value: string): void {
   if (value.startsWith("-")) refuse(name, row, value, "which would be an option where the command has code");
 }
 
-function refuse(name: string, row: RowValues, value: string, why: string): never {
+function refuse(name: string, row: RowValues, value: string, why: string, otherWay = ""): never {
   const variable = name === "--resume" ? "checkpoint" : name.replace(/^--/, "").replaceAll("-", "_");
   throw new UsageError(`${row.name}: {${name}} is ${JSON.stringify(value)}, ${why}`, {
-    hint: `let the command read the environment (TRAINLOCK_${variable.toUpperCase()}), or make {${name}} an argument of its own`,
+    hint: `let the command read the environment (TRAINLOCK_${variable.toUpperCase()})${otherWay}`,
   });
 }
 

@@ -115,16 +115,27 @@ test("--adopt writes the grid of the folders that exist, and that grid has the s
   const old = join(root, "WEIGHTS", "old", "d_cd", "m_ratio0p25");
   mkdirSync(old, { recursive: true });
   writeFileSync(join(old, ".training_lock"), "123\n");
+  // Trained before there was a record, and a folder that somebody has made and not used.
+  const older = join(root, "WEIGHTS", "older", "d_cd", "it's: m");
+  mkdirSync(older, { recursive: true });
+  writeFileSync(join(older, "iter_80000.pth"), "trained");
+  mkdirSync(join(root, "WEIGHTS", "unused", "d_cd", "m"), { recursive: true });
+  // A grid takes this for no value.
+  const none = join(root, "WEIGHTS", "None", "d_cd", "m");
+  mkdirSync(none, { recursive: true });
+  writeFileSync(join(none, ".training_lock"), "123\n");
   const adopted = await trainlock(["plan", "--root", root, "--adopt"]);
+  expect(adopted.stderr).toBe(`trainlock: ${none} is left out: no grid can have its name\n`);
   expect(adopted.stdout).toBe(
     [
       "- strategy: [a, b]\n  dataset: D\n  model: [m, n]\n",
       "- strategy: gen_x\n  dataset: D\n  model: m\n  ratio: 0.5\n",
       "- strategy: old\n  dataset: d\n  model: m\n  ratio: 0.25\n",
+      '- strategy: older\n  dataset: d\n  model: "it\'s: m"\n',
     ].join(""),
   );
   const names = Object.keys(await statesOf(root, adopted.stdout));
-  expect(names).toEqual(["a", "b", "gen_x", "old"]);
+  expect(names).toEqual(["a", "b", "gen_x", "old", "older"]);
 });
 
 test("a row that cannot be looked at is unknown, and the others are shown", async () => {

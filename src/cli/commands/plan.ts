@@ -1,13 +1,17 @@
-import { gridTextOf } from "../../grid/adopt.ts";
+import { canBeWritten, gridTextOf } from "../../grid/adopt.ts";
 import type { FieldReader } from "../../grid/fields.ts";
+import type { Row } from "../../grid/grid.ts";
 import { nextCommand } from "../../grid/next-command.ts";
 import type { Plan, PlannedRow } from "../../grid/plan.ts";
 import { countStates, type RowState, rowStates } from "../../grid/row-state.ts";
+import type { Configuration } from "../../model/configuration.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
+import { printable } from "../../model/printable.ts";
+import type { Layout } from "../../site/layout.ts";
 import { collectGarbageOf } from "../../system/processes/collect-garbage.ts";
 import { defineCommand, flag, offering, optionalOperand, type ValuesOf, value } from "../command.ts";
-import { isTerminal, print, printJsonRows } from "../output.ts";
+import { isTerminal, print, printJsonRows, say } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { failuresText } from "../show/failures-text.ts";
@@ -79,13 +83,7 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   const { grid, unreadable, links } = inForce;
   sayUnseen({ unreadable, links }, "; it is left out");
   if (given.adopt) {
-    const names = layout.site.dimensions.map(({ name }) => name);
-    print(
-      gridTextOf(
-        grid.rows.map(({ configuration }) => configuration),
-        names,
-      ),
-    );
+    printAdopted(layout, grid.rows);
     return unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
   }
   const planned = await source.look(inForce);
@@ -102,6 +100,16 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
 }
 
 /** No rows at all (a wrong root, for example) do not count as done. */
+function printAdopted({ site }: Layout, rows: readonly Row[]): void {
+  const dimensions = site.dimensions.map(({ name }) => name);
+  const configurations: Configuration[] = [];
+  for (const { configuration, weightsDir } of rows) {
+    if (canBeWritten(configuration, dimensions)) configurations.push(configuration);
+    else say(`trainlock: ${printable(weightsDir)} is left out: no grid can have its name`);
+  }
+  print(gridTextOf(configurations, dimensions));
+}
+
 function isAllDone({ rows, counts }: Plan): boolean {
   return rows.length > 0 && counts.done === rows.length;
 }
