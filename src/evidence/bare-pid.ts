@@ -68,8 +68,7 @@ function doubtOfWriter(path: string, marker: MarkerFacts): string | null {
   const unseen = "what its owner's processes have open cannot be seen from here; its owner and root see it";
   if (mayHideOwner(path) || marker.uid === 0) return unseen;
   // Its owner may be another than its writer's.
-  const changedAfterSeconds = Number((marker.changedNs - marker.modifiedNs) / 1_000_000n) / 1000;
-  if (Math.abs(changedAfterSeconds) > clockSlackSeconds)
+  if (marker.changedNs !== marker.modifiedNs)
     return "its owner, mode or times were changed later, so that it may be another's; its owner and root see who has it open";
   return mayHaveProcesses(marker.uid) ? unseen : null;
 }
@@ -177,10 +176,12 @@ function matchWriter(
   };
 }
 
-/** Whoever may change a marker's owner or times has done so since that process began: it may have written it all the same. */
+/**
+ * Whoever may change a marker's owner or times has done so since that process began: it may have written it all the same. A
+ * write gives a file both times at once, from one clock, inode(7): any difference is such a change, however soon it came.
+ */
 function wasTouchedSince({ modifiedNs, changedNs }: MarkerFacts, startedBeforeSeconds: number): boolean {
-  const isChanged = Number((changedNs - modifiedNs) / 1_000_000n) / 1000 > clockSlackSeconds;
-  return isChanged && startedBeforeSeconds + clockSlackSeconds >= ageSeconds(changedNs);
+  return changedNs > modifiedNs && startedBeforeSeconds + clockSlackSeconds >= ageSeconds(changedNs);
 }
 
 /** The writer does not run where we can see: that proves its end only where nobody else can have written the marker. */

@@ -289,6 +289,9 @@ describe("a PID of no known host", () => {
       bareOnHosts(touched, [{ host: hostName("node01"), reply: with42(change), jobId: null }])[0]?.says;
     expect([found({ uid: 1001 }), found({})]).toEqual(["unknown", "alive"]);
     expect(found({ uid: 1001, ageTicks: 1 })).toBe("unknown");
+    const atOnce = { ...owner, changedAt: owner.since + 0.05 };
+    const reply = with42({ uid: 1001 });
+    expect(bareOnHosts(atOnce, [{ host: hostName("node01"), reply, jobId: null }])[0]?.says).toBe("unknown");
   });
   test("hidden from its owner, who may not signal it: another user's, so dead", () => {
     const hidden = { ...nobody, seesAll: false, uid: 1000 };

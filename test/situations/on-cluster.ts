@@ -71,7 +71,7 @@ export const onCluster: readonly ClusterSituation[] = [
   dead("a bash job of a job that was cancelled", "noclobber", { then: ["cancel"] }),
   dead("a bash job of a job that has failed", "noclobber; ready; kill -9 $job $$", { then: ["its job fails"] }),
   living("a bash job that set its marker's time back", 'noclobber; touch -d 2020-01-01 "$M"'),
-  living("a bash job whose marker was given to another user", 'noclobber; sleep 3; chown 65534 "$M"'),
+  living("a bash job whose marker was given to another user", 'noclobber; sleep 0.05; chown 65534 "$M"'),
   living(
     "a script that is gone, and whose training writes a log",
     'echo 30999 >"$M"; leave \'exec 7>>"$W/train.log"; : >"$S/open"; exec sleep 600\'; settle test -e "$S/open"',

@@ -20,6 +20,10 @@ const bareMarkers: readonly Situation[] = [
     'leave \'echo $$ >"$M"; sleep 3; chown 65534 "$M"; exec sleep 600\'; settle test -O "$M"; settle test ! -O "$M"',
   ),
   living(
+    "a job whose marker was given to another user at once",
+    'leave \'echo $$ >"$M"; sleep 0.05; chown 65534 "$M"; exec sleep 600\'; settle test -s "$M"; settle test ! -O "$M"',
+  ),
+  living(
     "a job with a name that looks like a zombie's",
     `leave 'echo $$ >"$M"; exec python3 -c "
 import time

@@ -119,8 +119,8 @@ function match(
     return { kind: "other", why: `process ${pid} on ${host} is part of this check itself` };
   if (uid === null || uid === nobody) return { kind: "doubt", why: `${host} has a process ${pid}, of an unknown user` };
   const age = found.ageTicks / ticksPerSecond;
-  const isTouched =
-    changedAt - since > clockSlackSeconds && reply.askedAt / 1000 - changedAt <= age + clockDoubtSeconds;
+  // A write gives a file both times at once: any difference is a change by somebody.
+  const isTouched = changedAt > since && reply.askedAt / 1000 - changedAt <= age + clockDoubtSeconds;
   if (isTouched && (found.uid !== uid || reply.askedAt / 1000 - since > age + clockSlackSeconds)) {
     const why = `process ${pid} on ${host} is older than the last change of the marker's owner, mode or times`;
     return { kind: "doubt", why };
