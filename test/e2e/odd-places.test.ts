@@ -79,12 +79,18 @@ requiresPrograms("setpriv as root")("in a working folder that its user may not e
   expect(stdout).toBe(`FREE ${of.name}\n0\ntrained\n0\n0\n`);
 });
 
-test.each([2048, 1024, 512])(
-  "with %i MB of virtual memory, run and check work, and the command gets bytes and variables as given",
-  async (megabytes) => {
+test.each([
+  ["-v", 2048],
+  ["-v", 1024],
+  ["-v", 512],
+  ["-d", 2048],
+  ["-d", 512],
+] as const)(
+  "with ulimit %s of %i MB, run and check work, and the command gets bytes and variables as given",
+  async (option, megabytes) => {
     const of = configuration(await temporaryRoot());
     const args = of.args.join(" ");
-    const script = `ulimit -v $((${megabytes} * 1024)); t=${executable}; export LATIN=$'caf\\xe9' EMPTY=
+    const script = `ulimit ${option} $((${megabytes} * 1024)); t=${executable}; export LATIN=$'caf\\xe9' EMPTY=
     $t run ${args} -- env LC_ALL=C bash -c 'printf "%s|" "$LATIN" "$0" "\${EMPTY-unset}" | od -An -tx1; env | grep -cE "RESTART|TLR_"' $'\\xff'
     $t check ${args}; echo $?; $t held ${args} --generation 7; echo $?`;
     const { stdout } = await finish("bash", ["-c", script], { env: environment() });
@@ -145,26 +151,28 @@ requiresPrograms(
 });
 
 // The runtime aborts there, before any of our code.
-test.runIf(process.arch === "x64").each([150, 300, 449])(
-  "with %i MB of virtual memory every call says so, and exits 3",
-  async (megabytes) => {
-    const of = configuration(await temporaryRoot());
-    const script = `ulimit -v $((${megabytes} * 1024)); exec "$@"`;
-    const call = (...args: readonly string[]) =>
-      finish("bash", ["-c", script, "bash", executable, ...args], { env: environment() });
-    for (const args of [
-      ["run", ...of.args, "--", "touch", join(of.root, "started")],
-      ["clear", "--root", of.root],
-    ]) {
-      const { exitCode, stderr } = await call(...args);
-      expect({ exitCode, first: stderr.split("\n")[0] }).toEqual({
-        exitCode: 3,
-        first: `trainlock: the virtual memory is limited to ${megabytes} MB (ulimit -v), which is too little`,
-      });
-    }
-    expect(existsSync(join(of.root, "started"))).toBe(false);
-  },
-);
+test.runIf(process.arch === "x64").each([
+  ["-v", 150, "virtual memory"],
+  ["-v", 300, "virtual memory"],
+  ["-v", 449, "virtual memory"],
+  ["-d", 320, "memory for data"],
+] as const)("with ulimit %s of %i MB every call says so, and exits 3", async (option, megabytes, what) => {
+  const of = configuration(await temporaryRoot());
+  const script = `ulimit ${option} $((${megabytes} * 1024)); exec "$@"`;
+  const call = (...args: readonly string[]) =>
+    finish("bash", ["-c", script, "bash", executable, ...args], { env: environment() });
+  for (const args of [
+    ["run", ...of.args, "--", "touch", join(of.root, "started")],
+    ["clear", "--root", of.root],
+  ]) {
+    const { exitCode, stderr } = await call(...args);
+    expect({ exitCode, first: stderr.split("\n")[0] }).toEqual({
+      exitCode: 3,
+      first: `trainlock: the ${what} is limited to ${megabytes} MB (ulimit ${option}), which is too little`,
+    });
+  }
+  expect(existsSync(join(of.root, "started"))).toBe(false);
+});
 
 (process.arch === "x64" ? requiresPrograms("unshare --mount") : test.skip)(
   "without /proc every call says so, and exits 3",

@@ -1,4 +1,4 @@
-import { type BigIntStats, closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, ftruncateSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { EnvironmentError } from "../../model/errors.ts";
 import { largestRecordBytes, type RecordReading } from "../../model/owner-record.ts";
@@ -10,6 +10,7 @@ import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts
 import { mostStaleFiles, readUpTo, specialFileAt } from "../../system/files/read-regular-file.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { createShared, ownerOf, shareAsFolderAsks } from "../../system/files/shared-permissions.ts";
+import { writeAll } from "../../system/files/write-all.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { repairHint } from "./claimable.ts";
@@ -278,8 +279,7 @@ export function writeWhole(fd: number, path: string, record: Buffer): void {
   const padding = size > largestRecordBytes ? 0 : Math.max(0, size - record.length);
   const whole = padding === 0 ? record : Buffer.concat([record, Buffer.alloc(padding, " ")]);
   try {
-    const written = writeSync(fd, whole, 0, whole.length, 0);
-    if (written < whole.length) throw systemError("write the owner record to", path, "ENOSPC");
+    writeAll(fd, whole, 0);
   } catch (error) {
     throw asSystemError("write the owner record to", path, error);
   }

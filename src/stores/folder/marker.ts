@@ -1,10 +1,11 @@
-import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync, writeSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import type { MarkerFacts } from "../../model/lock-facts.ts";
 import { markerPath } from "../../site/layout.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { createShared } from "../../system/files/shared-permissions.ts";
-import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
+import { writeAll } from "../../system/files/write-all.ts";
+import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import { createTemporary, discard, markerError, unlessSwept } from "./temporary-file.ts";
 
 /**
@@ -74,7 +75,7 @@ function placeWithoutLinks(path: string, pid: number, announce: Announce): Place
   try {
     const own = fstatSync(fd, { bigint: true });
     announce(own);
-    if (writeSync(fd, `${pid}\n`) === 0) throw systemError("write", path, "ENOSPC");
+    writeAll(fd, Buffer.from(`${pid}\n`));
     return placedMarker(path, fd, own);
   } catch (error) {
     discard(path);

@@ -1,12 +1,13 @@
-import { closeSync, constants, fstatSync, lstatSync, readdirSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, readdirSync, renameSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { TrainlockError } from "../../model/errors.ts";
 import { markerName, markerRecordPath } from "../../site/layout.ts";
 import { makeBeneath, type OpenedFolder } from "../../system/files/open-beneath.ts";
 import type { Bounds } from "../../system/files/outside-root.ts";
 import { createShared, ownerOf } from "../../system/files/shared-permissions.ts";
+import { writeAll } from "../../system/files/write-all.ts";
 import { abandonedAfterMs } from "../../system/files/write-by-rename.ts";
-import { asSystemError, errnoOf, isErrno, systemError } from "../../system/libc/errno.ts";
+import { asSystemError, errnoOf, isErrno } from "../../system/libc/errno.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { randomHex } from "../../system/random.ts";
 
@@ -17,7 +18,7 @@ export function createTemporary(weightsDir: string, content: Buffer): { path: st
   let fd: number | undefined;
   try {
     fd = createShared(path, constants.O_WRONLY | constants.O_EXCL | constants.O_NOFOLLOW);
-    if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
+    writeAll(fd, content);
     return { path, fd };
   } catch (error) {
     if (fd !== undefined) {

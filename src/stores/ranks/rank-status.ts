@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { lazily } from "../../model/lazily.ts";
@@ -7,6 +7,7 @@ import { freshFlag } from "../../system/files/fresh-read.ts";
 import { inHeldFolder, makeHeldFolder } from "../../system/files/open-beneath.ts";
 import { readRegularFile } from "../../system/files/read-regular-file.ts";
 import { createShared } from "../../system/files/shared-permissions.ts";
+import { writeAll } from "../../system/files/write-all.ts";
 import { writeByRename } from "../../system/files/write-by-rename.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
@@ -182,7 +183,7 @@ export function createWhole(
   try {
     const flags = constants.O_RDWR | constants.O_EXCL | constants.O_NOFOLLOW;
     fd = inHeldFolder(path, (held) => createShared(held, flags));
-    if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
+    writeAll(fd, content);
     return { fd, madeAtMs: fstatSync(fd).mtimeMs };
   } catch (error) {
     if (fd !== null) closeSync(fd);

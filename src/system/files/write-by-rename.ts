@@ -1,8 +1,9 @@
-import { closeSync, constants, lstatSync, readdirSync, renameSync, type Stats, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, lstatSync, readdirSync, renameSync, type Stats, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { asSystemError, errnoOf, systemError } from "../libc/errno.ts";
+import { asSystemError, errnoOf } from "../libc/errno.ts";
 import { randomHex } from "../random.ts";
 import { createShared } from "./shared-permissions.ts";
+import { writeAll } from "./write-all.ts";
 
 /** Replaces a file whole: readers see the old one or the new one, rename(2). Throws an EnvironmentError that names it. */
 export function writeByRename(path: string, content: Uint8Array): void {
@@ -11,7 +12,7 @@ export function writeByRename(path: string, content: Uint8Array): void {
     const flags = constants.O_WRONLY | constants.O_EXCL | constants.O_NOFOLLOW;
     const fd = createShared(unfinished, flags);
     try {
-      if (writeSync(fd, content) < content.length) throw systemError("write", path, "ENOSPC");
+      writeAll(fd, content);
       renameSync(unfinished, path);
     } catch (error) {
       unlinkSync(unfinished);

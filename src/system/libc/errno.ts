@@ -28,6 +28,7 @@ const hints: Record<string, string> = {
   EROFS: "the file system is mounted read-only here; use a host where it is writable",
   ENOSPC: "the disk is full: free some space",
   EDQUOT: "your disk quota is used up: free some space",
+  EFBIG: "files may not grow that large here: raise `ulimit -f`, or ask whoever limits them",
   ENOLCK: "the file system has no lock manager at hand (NFS: is rpc.statd running?)",
   ENOSYS: "the file system is mounted without locks (Lustre: mount with the flock option)",
   EOPNOTSUPP: "the file system does not support locks",
