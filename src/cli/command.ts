@@ -158,6 +158,14 @@ export function repeatedValue(
   };
 }
 
+/** A list in one text, separated by commas; given again it goes on. */
+export function listValue(placeholder: string, description: string): Option<string, false> {
+  return {
+    ...value(placeholder, description),
+    read: (_, text, before) => (before === undefined ? (text ?? "") : `${before},${text ?? ""}`),
+  };
+}
+
 /** `--NAME` alone means `bare`; `--NAME=VALUE` and `--NAME VALUE` mean the value. */
 export function optionalValue<T>(
   placeholder: string,

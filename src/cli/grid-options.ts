@@ -9,18 +9,18 @@ import { templateOf } from "../site/done-in-force.ts";
 import type { Layout } from "../site/layout.ts";
 import type { Template } from "../site/template.ts";
 import type { ChosenRows } from "../work/grid-on-disk.ts";
-import { repeatedValue, type ValuesOf, value } from "./command.ts";
+import { listValue, repeatedValue, type ValuesOf, value } from "./command.ts";
 import { type DoneOptions, doneDeclarationFrom } from "./done-options.ts";
 import { parseCount } from "./units.ts";
 
 /** They select rows of a grid, or make one. */
 export const selectionOptions = {
-  strategy: value("<list>", "strategies, separated by commas: they select rows of a grid, or make one"),
-  dataset: value("<list>", "datasets"),
-  model: value("<list>", "models"),
-  ratio: value("<list>", "ratios; none: rows without one"),
-  auxLoss: value("<list>", "auxiliary losses"),
-  stage: value("<list>", "stages"),
+  strategy: listValue("<list>", "strategies, separated by commas: they select rows of a grid, or make one"),
+  dataset: listValue("<list>", "datasets"),
+  model: listValue("<list>", "models"),
+  ratio: listValue("<list>", "ratios; none: rows without one"),
+  auxLoss: listValue("<list>", "auxiliary losses"),
+  stage: listValue("<list>", "stages"),
   set: repeatedValue("<name=list>", "values of a dimension of the site, such as seed=1..5; may be repeated"),
 };
 

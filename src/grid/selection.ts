@@ -41,8 +41,19 @@ export function readSelection(
   return selection;
 }
 
-/** The options alone as a grid: the product of their lists. */
+/** The options alone as a grid: the product of their lists. Throws a UsageError for a pattern: there are no rows that it fits. */
 export function blockOfSelection(selection: Selection): Block {
+  for (const [field, texts] of selection) {
+    const pattern = texts.find((text) => text.includes("*"));
+    if (pattern === undefined) continue;
+    throw new UsageError(
+      `${flagOf(field)} ${JSON.stringify(pattern)} is a pattern, and there is no grid whose rows it could choose`,
+      {
+        code: "ERR_GRID",
+        hint: "name the grid file, or write the values",
+      },
+    );
+  }
   const fields = [...selection].map(([field, texts]): [string, PlacedText[]] => [
     field,
     texts.map((text) => ({ text, place: flagOf(field) })),
@@ -50,8 +61,17 @@ export function blockOfSelection(selection: Selection): Block {
   return { place: "the options", fields: new Map(fields), exclude: [], settings: noSettings };
 }
 
+function nothingToSelect(selection: Selection): UsageError {
+  const missing = ["strategy", "dataset", "model"].filter((field) => !selection.has(field)).map(flagOf);
+  return new UsageError("there are no rows from which the options could choose", {
+    code: "ERR_GRID",
+    hint: `name a grid file${missing.length === 0 ? "" : `, or give ${missing.join(" and ")}, too: then the options are the grid`}`,
+  });
+}
+
 /** The rows that have one of the given values in each selected field. Throws a UsageError where a value selects none. */
 export function selectRows(reader: FieldReader, rows: readonly Row[], selection: Selection): Row[] {
+  if (rows.length === 0 && selection.size > 0) throw nothingToSelect(selection);
   let left = [...rows];
   for (const [field, texts] of selection) {
     const known = [...new Set(rows.map(({ configuration }) => fieldOf(configuration, field)))];
@@ -60,7 +80,7 @@ export function selectRows(reader: FieldReader, rows: readonly Row[], selection:
     );
     left = left.filter(({ configuration }) => wanted.has(fieldOf(configuration, field)));
   }
-  if (left.length === 0 && rows.length > 0) {
+  if (left.length === 0) {
     throw new UsageError("no row of the grid has all the values that the options give", {
       hint: `each of these values is in the grid, but no row has all of them: drop one of ${[...selection.keys()].map(flagOf).join(", ")}`,
     });

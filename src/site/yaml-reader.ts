@@ -1,7 +1,9 @@
 import { createRequire } from "node:module";
 import type * as Yaml from "yaml";
 import { UsageError } from "../model/errors.ts";
+import { lazily } from "../model/lazily.ts";
 import { nearest } from "../model/nearest.ts";
+import { lineNestedTooDeeply, resolveAliases } from "./yaml-bounds.ts";
 
 const siteHint = "`trainlock help site-configuration` describes every key; `trainlock init` writes a commented file";
 
@@ -17,6 +19,8 @@ function loadYaml(): typeof Yaml {
  */
 export function readYaml(text: string, file: string, hint: string = siteHint): YamlValue {
   const yaml = loadYaml();
+  const deepLine = lineNestedTooDeeply(yaml, text);
+  if (deepLine !== null) throw mistake({ file, hint }, deepLine, "lists and mappings are nested too deeply");
   const lines = new yaml.LineCounter();
   // Editors of Windows write a byte order mark, which the parser takes for the first column.
   const document = yaml.parseDocument(text.replace(/^\uFEFF/, ""), {
@@ -24,7 +28,8 @@ export function readYaml(text: string, file: string, hint: string = siteHint): Y
     uniqueKeys: true,
     version: "1.2",
   });
-  const context: YamlContext = { yaml, document, lines, file, hint };
+  const aliases = lazily(() => resolveAliases(yaml, document));
+  const context: YamlContext = { yaml, document, aliases, lines, file, hint };
   const fault = document.errors[0] ?? document.warnings[0];
   if (fault === undefined) return new YamlValue(context, document.contents, "", 1);
   const line = fault.linePos?.[0].line ?? lines.linePos(fault.pos[0]).line;
@@ -49,10 +54,13 @@ function tabNear(text: string, line: number): string {
 }
 
 const mergeKey = "<<";
+/** Of a chain of mappings that take in each other. */
+const mostMerged = 100;
 
 interface YamlContext {
   readonly yaml: typeof Yaml;
   readonly document: Yaml.Document.Parsed;
+  readonly aliases: () => ReadonlyMap<Yaml.Alias, Yaml.Node>;
   readonly lines: Yaml.LineCounter;
   readonly file: string;
   readonly hint: string;
@@ -70,12 +78,12 @@ export class YamlValue {
   readonly #node: Yaml.Node | null;
 
   constructor(context: YamlContext, node: Yaml.Node | null, key: string, lineOfKey: number) {
-    const { yaml, document, lines } = context;
+    const { yaml, aliases, lines } = context;
     this.#context = context;
     this.key = key;
     this.line = node?.range ? lines.linePos(node.range[0]).line : lineOfKey;
     // Followed one step a level, so that an alias that contains itself leads nowhere.
-    this.#node = yaml.isAlias(node) ? (node.resolve(document) ?? null) : node;
+    this.#node = yaml.isAlias(node) ? (aliases().get(node) ?? null) : node;
   }
 
   /** Throws the UsageError that says what was expected here, and what was found. */
@@ -196,6 +204,7 @@ export class YamlValue {
       if (!yaml.isMap(other)) return value.fail("a mapping (`<<: *name`)");
       // An alias may stand in what it names.
       if (taken.has(other)) continue;
+      if (taken.size > mostMerged) value.refuse(`no more than ${mostMerged} mappings in one`);
       for (const [name, from] of value.#entriesOf(other, known, taken)) if (!entries.has(name)) entries.set(name, from);
     }
     return entries;

@@ -175,6 +175,26 @@ test("options select rows of a file, and are a grid without one", async () => {
   ]);
 });
 
+test("options without a grid: a pattern chooses nothing, a list may be given in pieces, and too few are named", async () => {
+  const root = await temporaryRoot();
+  const plan = (...options: string[]) => trainlock(["plan", "--root", root, ...options]);
+  const rest = ["--dataset", "d", "--model", "m"];
+  expect(await plan("--strategy", "gen_*", ...rest)).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/--strategy "gen_\*" is a pattern.*\n.*name the grid file/),
+  });
+  expect(await plan("--strategy", "a", "--dataset", "d")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/no rows from which.*\n.*give --model, too/),
+  });
+  const { stdout } = await plan("--strategy", "a,b", "--strategy", "c", ...rest, "--format", "{strategy} {other}");
+  expect(stdout).toBe("a {other}\nb {other}\nc {other}\n");
+  expect(await plan("--strategy", "a", ...rest, "--format", "{stratgy}")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining("did you mean {strategy}?"),
+  });
+});
+
 test("a mistake names file, line and key, and the way out", async () => {
   const block = (more: string) => `- strategy: [a, b]\n  dataset: d\n  model: m\n${more}`;
   expect(await mistakeIn("x.yaml", block("  modle: n\n"))).toMatch(/^2 x.yaml:4: .*modle.*did you mean model/);
@@ -250,6 +270,20 @@ test("hostile files end with a clear error, in bounded time and memory", async (
   expect(
     await mistakeIn("many.yaml", "- { strategy: s, dataset: d, model: m, seed: 1..10000, stage: 1..1000 }\n"),
   ).toMatch(/10000000 rows, more than/);
+  // Each of these took ten seconds and more, or gigabytes.
+  const aliases = `- &a { strategy: [&x s${", *x".repeat(100_000)}], dataset: d, model: m }\n`;
+  expect(await shortRows("aliases.yaml", aliases)).toEqual(["s d m"]);
+  for (const level of ["[", "{", "- ", "? ", "[ {", "- &a "])
+    expect(await mistakeIn("deep.yaml", `# deep\n- strategy: s\n${level.repeat(500_000)}`)).toMatch(
+      /^2 deep.yaml:3: lists and mappings are nested too deeply/,
+    );
+  expect(
+    await shortRows("flat.yaml", "- { strategy: ['a[{', b], dataset: [d], model: [m] }\n".repeat(300)),
+  ).toHaveLength(2);
+  const chain = Array.from({ length: 2000 }, (_, at) => `- &m${at + 1} { <<: [${`*m${at}, `.repeat(9)}] }\n`);
+  expect(await mistakeIn("chain.yaml", `- &m0 { strategy: s, dataset: d, model: m }\n${chain.join("")}`)).toMatch(
+    /^2 chain.yaml:\d+: .* no more than 100 mappings in one/,
+  );
   expect(await mistakeIn("nul.csv", "strategy,dataset,model\na\0,d,m\n")).toMatch(/NUL/);
   expect(await mistakeIn("no.yaml", "- {strategy: [a, b}\n")).toMatch(/^2 no.yaml:1: not valid YAML/);
   expect(await mistakeIn("empty.yaml", "")).toMatch(/^2 empty.yaml: the file is empty/);

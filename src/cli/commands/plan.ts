@@ -17,7 +17,7 @@ import { openPlanSource, planSourceOptions } from "../plan-source.ts";
 import { failuresText } from "../show/failures-text.ts";
 import { matrixText } from "../show/matrix-text.ts";
 import { paintFor } from "../show/paint.ts";
-import { formatRow, planHeadJson, planRowJson, planTsv, tsvHeader } from "../show/plan-data.ts";
+import { formatRow, planHeadJson, planRowJson, planTsv, requireFormat, tsvHeader } from "../show/plan-data.ts";
 import { countsLine, estimateText, nameWidthOf, planLines } from "../show/plan-text.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
 import { terminalColumns, wrapped } from "../show/wrapped.ts";
@@ -79,6 +79,7 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
     });
   const source = openPlanSource(gridFile, given, { knownAlone: given.adopt });
   const { layout, reader } = source;
+  if (given.format !== undefined) requireFormat(given.format, reader.names);
   const inForce = await source.rows();
   const { grid, unreadable, links } = inForce;
   sayUnseen({ unreadable, links }, "; it is left out");

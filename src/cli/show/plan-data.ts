@@ -1,5 +1,7 @@
 import type { Plan, PlannedRow } from "../../grid/plan.ts";
 import { lockJson } from "../../listing/lock-json.ts";
+import { UsageError } from "../../model/errors.ts";
+import { nearest } from "../../model/nearest.ts";
 import { fieldOf } from "../../site/condition.ts";
 
 /** The plan as one JSON document. The names are a contract. */
@@ -69,9 +71,21 @@ function cellText(value: string | number | null | undefined): string {
   );
 }
 
+/** Throws a UsageError for a name in braces that is near to one of a field. */
+export function requireFormat(format: string, fields: readonly string[]): void {
+  const known = [...otherNames, ...fields];
+  for (const [braces, name = ""] of format.matchAll(inBraces)) {
+    const near = known.includes(name) ? null : nearest(name, known);
+    if (near !== null) throw new UsageError(`--format: ${braces} is no field`, { hint: `did you mean {${near}}?` });
+  }
+}
+
+const inBraces = /\{([a-z_0-9]+)\}/gi;
+const otherNames = ["name", "state", "weights_dir"];
+
 /** `{strategy} {model}` with the values of a row; what is no field stays as it is. */
 export function formatRow(format: string, row: PlannedRow, fields: readonly string[]): string {
-  return format.replaceAll(/\{([a-z_0-9]+)\}/gi, (braces, name: string) => {
+  return format.replaceAll(inBraces, (braces, name: string) => {
     if (name === "name") return row.name;
     if (name === "state") return row.state;
     if (name === "weights_dir") return row.weightsDir;
