@@ -37,7 +37,7 @@ export const dialects: Readonly<Record<SchedulerKind, Dialect>> = {
     head: ({ name, elements, mostRunning }, folder) => [
       `--job-name=${name}`,
       `--array=1-${elements}${mostRunning === null ? "" : `%${mostRunning}`}`,
-      `--output=${slurmPath(folder)}/%A_%a.out`,
+      `--output=${slurmPath(`${folder.replaceAll("%", "%%")}/%A_%a.out`)}`,
       "--open-mode=append",
     ],
     redirect: () => [],
@@ -96,9 +96,9 @@ export const dialects: Readonly<Record<SchedulerKind, Dialect>> = {
   },
 };
 
-/** `%` begins a pattern there, sbatch(1). */
-function slurmPath(folder: string): string {
-  return folder.replaceAll("%", "%%");
+/** `%` begins a pattern there, sbatch(1). A blank ends a word, and `#` the line, unless they are in quotes. */
+function slurmPath(path: string): string {
+  return /[\s\\'"#]/.test(path) ? `"${path.replaceAll(/["\\]/g, "\\$&")}"` : path;
 }
 
 /** A name that no scheduler takes for anything else: letters, digits and `_`, not too long for `squeue` and `bjobs`. */

@@ -122,8 +122,9 @@ export async function submitPart(place: SubmitPlace, part: Part): Promise<string
     throw inDoubt(command[0], `it printed ${JSON.stringify(answer.stdout.trim().slice(0, 200))}`, folder);
   }
   if (answer.kind === "ended" && answer.exitCode !== null) {
-    dropSubmission(folder);
     const said = `${answer.stderr}${answer.stdout}`.trim();
+    if (isNoAnswer.test(said)) throw inDoubt(command[0], said, folder);
+    dropSubmission(folder);
     throw new EnvironmentError(`${command[0]} refused: ${said === "" ? `exit ${answer.exitCode}` : said}`, {
       code: "ERR_SUBMIT_REFUSED",
       hint: "mend what it names, by the options of the rows (`submit:`) or --with",
@@ -139,9 +140,14 @@ export async function submitPart(place: SubmitPlace, part: Part): Promise<string
   throw inDoubt(command[0], "it gave no answer", folder);
 }
 
+/** Of a client whose controller did not answer in time: it may take the job all the same. */
+const isNoAnswer = /timed out|zero bytes were transmitted|receive failure|connection reset|broken pipe/i;
+
+export const unknownSubmission = "ERR_SUBMIT_UNKNOWN";
+
 function inDoubt(command: string, why: string, folder: string): EnvironmentError {
   return new EnvironmentError(`whether ${command} has taken the job is not known: ${why}`, {
-    code: "ERR_SUBMIT_UNKNOWN",
+    code: unknownSubmission,
     hint: `its rows count as queued; if it has not, trainlock submit --forget ${folder.slice(folder.lastIndexOf("/") + 1)}`,
   });
 }

@@ -12,6 +12,7 @@ import {
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { requiresPrograms } from "../support/requirements.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable, trainlock } from "../support/trainlock.ts";
 import { done, namesTo, training, workSite } from "./site.ts";
 
@@ -270,6 +271,32 @@ test("without an answer of the scheduler rows stay covered, until --forget", asy
   expect(wrong).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("999") });
   expect((await trainlock(["submit", "--root", site.root, "--forget", "100"])).exitCode).toBe(0);
   expect(Object.values(await site.states())).toEqual(["free", "free"]);
+});
+
+test("a controller that answers too late may have taken the job: its rows are queued, and no refusal is claimed", async () => {
+  const site = await siteWith("slurm", namesTo(2));
+  const path = join(site.root, "bin", "sbatch");
+  const late = "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1";
+  writeFileSync(path, `${readFileSync(path, "utf8")}${late}\n`);
+  const { exitCode, stdout, stderr } = await site.submit([]);
+  expect([exitCode, stdout]).toEqual([3, ""]);
+  expect(stderr).toMatch(/^trainlock: whether sbatch has taken the job is not known: .*Socket timed out/);
+  expect(stderr).not.toContain("nothing was submitted");
+  expect(Object.values(await site.states())).toEqual(["queued", "queued"]);
+  expect(site.runElement("100", 1)).toMatchObject({ status: 0 });
+  expect(Object.values(await site.states()).sort()).toEqual(["done", "queued"]);
+  const [, submission = ""] = /--forget (\S+)/.exec(stderr) ?? [];
+  expect((await trainlock(["submit", "--root", site.root, "--forget", submission])).exitCode).toBe(0);
+  expect(Object.values(await site.states()).sort()).toEqual(["done", "free"]);
+});
+
+test("a root of odd characters is written into the script as the scheduler reads it", async () => {
+  const root = join(await temporaryRoot(), `it's "a" b#c`);
+  mkdirSync(root);
+  const call = ["submit", "--root", root, "--scheduler", "slurm", "--strategy", "s", "--dataset", "d", "--model", "m"];
+  const { stdout } = await trainlock([...call, "--dry-run", "--", "true"]);
+  // sbatch of Slurm 22.05 was seen to read this as one word; a backslash before a blank ends its word all the same.
+  expect(stdout).toContain(`#SBATCH --output="${root.replaceAll('"', '\\"')}/training_locks/submit/%A_%a.out"\n`);
 });
 
 test("the output of thousands of elements does not hide what a submission covers", async () => {

@@ -27,6 +27,7 @@ import {
   scriptOf,
   splitGroup,
   submitPart,
+  unknownSubmission,
 } from "../../submit/submit-rows.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
@@ -188,6 +189,7 @@ async function submitParts(
       if (!(error instanceof TrainlockError)) throw error;
       for (const line of messageOf(error).split("\n")) say(`trainlock: ${printable(line)}`);
       if (error.hint !== undefined) say(`  ${printable(error.hint)}`);
+      if (index === 0 && error.code === unknownSubmission) return false;
       const before = parts.slice(0, index).reduce((sum, { job }) => sum + job.elements, 0);
       say(
         index === 0
