@@ -16,6 +16,7 @@ import { interpretFreeLock, readLockFileSoon, readLockRecord } from "../stores/f
 import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { callsFor, type Now } from "../system/files/folder-calls.ts";
 import { namesIn } from "../system/files/names-in.ts";
+import { inTheWayOf } from "../system/files/nearest-existing.ts";
 import type { FileReading } from "../system/files/read-regular-file.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
@@ -204,7 +205,9 @@ function lockFiles(lockDir: string, onUnreadable: OnUnreadable): string[] {
     for (const path of paths) if (isUnreachable(path)) onUnreadable(path, notUtf8);
     return paths;
   } catch (error) {
-    if (!isErrno(error, "ENOENT")) onUnreadable(lockDir, errnoOf(error) ?? String(error));
+    // A link that leads nowhere on this host may lead to locks on another.
+    if (!isErrno(error, "ENOENT") || inTheWayOf(lockDir) !== null)
+      onUnreadable(lockDir, errnoOf(error) ?? String(error));
     return [];
   }
 }

@@ -1,10 +1,13 @@
 import { accessSync, constants, lstatSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
 import { LockLostError, type TrainlockError, UsageError } from "../model/errors.ts";
 import type { Holder } from "../model/holder.ts";
 import { withoutSecrets } from "../model/secrets.ts";
+import { isOwnName, type Layout } from "../site/layout.ts";
 import { localIso, nowMicroseconds } from "../system/clock/local-time.ts";
+import { contains } from "../system/files/mount-table.ts";
+import { nearestExisting } from "../system/files/nearest-existing.ts";
 import { sweepUnfinished, writeByRename } from "../system/files/write-by-rename.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";
 import { commandLineOf } from "../system/processes/process-tree.ts";
@@ -99,6 +102,19 @@ export function requireWritableStatus(path: string): void {
   } catch (error) {
     throw asSystemError("write the status into", dirname(path), error);
   }
+}
+
+/** What may not be written over, not even to tell of that. */
+export const misplacedStatus = "ERR_STATUS_PLACE";
+
+/** A status in the place of the lock, the marker or a record would end the very claim that it tells of. */
+export function requireStatusApart(path: string, { lockDir }: Pick<Layout, "lockDir">): void {
+  const { leadsTo } = nearestExisting(path);
+  if (!isOwnName(basename(path)) && !contains(nearestExisting(lockDir).leadsTo, leadsTo)) return;
+  throw new UsageError(`--status would replace a file of trainlock's own: ${path}`, {
+    code: misplacedStatus,
+    hint: "name a file outside of the lock dir, and one whose name does not begin with .training_lock",
+  });
 }
 
 /** Throws a UsageError where something else than a regular file stands: a rename would replace a device, a pipe or a link. */

@@ -1,5 +1,5 @@
-import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration, writeMarker } from "../support/configuration.ts";
 import { heldByFlock } from "../support/held-by-flock.ts";
@@ -20,6 +20,43 @@ beforeEach(async () => {
 const run = () => trainlock(["run", ...of.args, "--", "true"]);
 const check = () => trainlock(["check", ...of.args]);
 const repair = (...options: string[]) => trainlock(["clear", ...of.args, "--repair", ...options]);
+
+describe("what stands on the way to a folder", () => {
+  const folders = {
+    "the lock dir": ({ lockDir }: TestConfiguration) => lockDir,
+    "the weights dir": ({ weightsDir }: TestConfiguration) => weightsDir,
+    "a folder above the weights dir": ({ weightsDir }: TestConfiguration) => dirname(weightsDir),
+  };
+  for (const [which, pathOf] of Object.entries(folders))
+    test.each([
+      [
+        "a link that leads nowhere on this host",
+        (path: string) => symlinkSync("not-mounted-here", path),
+        /a link that/,
+      ],
+      ["a link to itself", (path: string) => symlinkSync(path, path), /link|ELOOP/],
+      ["a file", (path: string) => writeFileSync(path, ""), /ENOTDIR/],
+    ])(`${which} is %s: check does not say FREE where run refuses`, async (_, make, says) => {
+      const path = pathOf(of);
+      rmSync(path, { recursive: true });
+      make(path);
+      expect(await check()).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringMatching(says) });
+      expect((await run()).exitCode).toBe(3);
+    });
+
+  test("a lock dir behind a link that leads nowhere: list and clear say that it was not looked at", async () => {
+    rmSync(of.lockDir, { recursive: true });
+    symlinkSync("not-mounted-here", of.lockDir);
+    for (const command of ["list", "clear"]) {
+      const { exitCode, stdout, stderr } = await trainlock([command, "--root", of.root]);
+      expect({ exitCode, said: `${stdout}${stderr}` }).toMatchObject({
+        exitCode: 3,
+        said: expect.stringContaining(of.lockDir),
+      });
+      expect(stdout).not.toMatch(/^No /);
+    }
+  });
+});
 
 describe("what stands where a file belongs", () => {
   const things: readonly (readonly [string, (of: TestConfiguration) => string, (path: string) => void])[] = [

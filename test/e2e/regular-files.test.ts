@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { configuration } from "../support/configuration.ts";
+import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -54,6 +54,22 @@ test("--status replaces a file, and makes one where nothing is", async () => {
     expect(await trainlock(run)).toMatchObject({ exitCode: code });
     expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ exitCode: code });
   }
+});
+
+test.each([
+  ["the lock file", (of: TestConfiguration) => of.kernelLock],
+  ["a new file of the lock dir", (of: TestConfiguration) => join(of.lockDir, "status.json")],
+  ["the marker", (of: TestConfiguration) => of.marker],
+  ["the record beside it", (of: TestConfiguration) => of.markerRecord],
+])("--status that names %s is refused before the start, and nothing is written", async (_, pathOf) => {
+  const of = configuration(await temporaryRoot());
+  await trainlock(["run", ...of.args, "--", "true"]);
+  const path = pathOf(of);
+  const before = existsSync(path) ? readFileSync(path, "utf8") : null;
+  const started = join(of.root, "started");
+  const { exitCode, stderr } = await trainlock(["run", ...of.args, "--status", path, "--", "touch", started]);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(path) });
+  expect([existsSync(started), existsSync(path) ? readFileSync(path, "utf8") : null]).toEqual([false, before]);
 });
 
 requiresPrograms("mkfifo")("what the command puts there meanwhile stays, and its exit code counts", async () => {

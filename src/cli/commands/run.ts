@@ -13,9 +13,11 @@ import { checkLockReach } from "../../run/lock-reach.ts";
 import { runCommand } from "../../run/run-command.ts";
 import type { CommandOutput, RunOutcome, RunRequest } from "../../run/run-request.ts";
 import {
+  misplacedStatus,
   type RunOf,
   type RunStatus,
   requireFilePlace,
+  requireStatusApart,
   requireWritableStatus,
   statusOf,
   writeStatus,
@@ -100,7 +102,7 @@ export async function run(
     if (outcome.kind === "ended" && outcome.interrupted !== null) dieOfInterrupt(outcome.interrupted);
     return exitCode;
   } catch (error) {
-    if (error instanceof TrainlockError) report(error, error.exitCode);
+    if (error instanceof TrainlockError && error.code !== misplacedStatus) report(error, error.exitCode);
     throw error;
   }
 }
@@ -114,6 +116,7 @@ async function runAndSettle(
 ): Promise<{ readonly outcome: RunOutcome; readonly exitCode: number }> {
   if (program === undefined || program === "") throw new UsageError("no command to run", { hint: "give it after --" });
   const { configuration, layout } = openWith(options);
+  if (options.status !== undefined) requireStatusApart(resolve(options.status), layout);
   know({ configuration, name: layout.displayName(configuration) });
   if (follower === undefined && !options.quiet) warnOfLists(configuration);
   const limits = await checkLockReach(layout);

@@ -2,6 +2,7 @@ import { accessSync, constants, lstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Configuration } from "../../model/configuration.ts";
 import { type Layout, markerPath, markerRecordPath } from "../../site/layout.ts";
+import { inTheWayOf } from "../../system/files/nearest-existing.ts";
 import { canWriteIn, ownerOf } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno, systemError } from "../../system/libc/errno.ts";
 import { requireNextGeneration } from "./generation.ts";
@@ -21,6 +22,7 @@ export function unwritableFolder(layout: Layout, configuration: Configuration): 
 export function requireClaimable(layout: Layout, configuration: Configuration): void {
   const { store } = layout;
   if (store?.alsoMarker === false) return;
+  for (const folder of [layout.lockDir, layout.weightsDir(configuration)]) requireWay(folder);
   const unwritable = unwritableFolder(layout, configuration);
   // Under a key of a store, files that cannot be locked are only looked at.
   if (unwritable !== null && store !== null && store.alsoMarker === null) return;
@@ -32,6 +34,15 @@ export function requireClaimable(layout: Layout, configuration: Configuration): 
   requireRecordPlace(weightsDir);
   for (const path of [markerPath(weightsDir), markerRecordPath(weightsDir)]) requireReplaceable(path);
   requireNextGeneration({ lockPath, weightsDir });
+}
+
+/** Nothing but folders may stand on the way to one that is to be made. A link that leads nowhere here may lead to a holder elsewhere. */
+function requireWay(folder: string): void {
+  const found = inTheWayOf(folder);
+  if (found === null) return;
+  if (!found.isLink) throw systemError("make the folder", folder, "ENOTDIR", undefined, `${found.path} is a file`);
+  const what = `${found.path} is a link that leads nowhere on this host`;
+  throw systemError("make the folder", folder, "ENOENT", undefined, what, "mount what it leads to, or remove the link");
 }
 
 /** Anybody who can write the folder can plant a link to somebody's file under our name, and we would write into it. */
@@ -68,7 +79,7 @@ function whyUnwritable(folder: string): unknown {
   for (;;) {
     try {
       accessSync(there, constants.W_OK | constants.X_OK);
-      return statSync(there).isDirectory() ? null : systemError("write in", folder, "ENOTDIR");
+      return null;
     } catch (error) {
       if (!isErrno(error, "ENOENT") || dirname(there) === there)
         return asSystemError("write in", folder, error, ownerOf(there));
