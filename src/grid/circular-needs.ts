@@ -5,7 +5,7 @@ import type { FieldReader } from "./fields.ts";
 import { placeOf, type Row } from "./grid.ts";
 import { neededRow } from "./needs.ts";
 
-/** Throws a UsageError for rows that need each other, or themselves: they would wait for ever. */
+/** Throws a UsageError for rows that need each other: they would wait for ever. */
 export function refuseCircularNeeds(reader: FieldReader, rows: readonly Row[]): void {
   const keyOf = (configuration: Configuration) =>
     JSON.stringify(reader.names.map((name) => fieldOf(configuration, name)));
@@ -36,7 +36,8 @@ function needsOf(reader: FieldReader, { configuration, settings, ...place }: Row
   return settings.needs.flatMap((need) => {
     if (need.kind === "path") return [];
     try {
-      return [neededRow(reader, configuration, need.fields)];
+      const needed = neededRow(reader, configuration, need.fields);
+      return needed === null ? [] : [needed];
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       throw new UsageError(`${placeOf(place)}: needs: ${error.message}`, {
@@ -49,10 +50,7 @@ function needsOf(reader: FieldReader, { configuration, settings, ...place }: Row
 
 function circle(rows: readonly Row[]): UsageError {
   const [first, second] = rows.map(({ configuration }) => describeConfiguration(configuration));
-  const what =
-    second === undefined
-      ? "needs itself: it would wait for ever"
-      : `needs ${second}, which needs it in turn: they would wait for ever`;
+  const what = `needs ${second}, which needs it in turn: they would wait for ever`;
   return new UsageError(`${rows[0] === undefined ? "" : placeOf(rows[0])}: ${first} ${what}`, {
     code: "ERR_GRID",
     hint: "give the rows that need others a block of their own",

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
+import { sameConfiguration } from "../model/owner-record.ts";
 import { fieldOf } from "../site/condition.ts";
 import type { Layout } from "../site/layout.ts";
 import type { FieldReader } from "./fields.ts";
@@ -28,7 +29,8 @@ export class NeedChecker {
         if (!this.#exists(path)) return `needs ${path}, which is not there`;
       } else {
         const needed = neededRow(this.#reader, configuration, need.fields);
-        if (!(await this.#isDone(needed))) return `needs ${this.#nameBeside(needed, configuration)}, which is not done`;
+        if (needed !== null && !(await this.#isDone(needed)))
+          return `needs ${this.#nameBeside(needed, configuration)}, which is not done`;
       }
     }
     return null;
@@ -48,15 +50,16 @@ export class NeedChecker {
   }
 }
 
-/** The row itself with other values in the named fields. */
+/** The row itself with other values in the named fields; null where it has them: of `stage: 1`, `{ stage: 1 }` asks nothing. */
 export function neededRow(
   reader: FieldReader,
   configuration: Configuration,
   fields: Readonly<Record<string, string>>,
-): Configuration {
+): Configuration | null {
   const valueIn = (name: string) =>
     Object.hasOwn(fields, name) ? reader.parse(name, fields[name] ?? "none") : fieldOf(configuration, name);
-  return reader.compose(new Map(reader.names.map((name) => [name, valueIn(name)])));
+  const needed = reader.compose(new Map(reader.names.map((name) => [name, valueIn(name)])));
+  return sameConfiguration(needed, configuration) ? null : needed;
 }
 
 /** A needed path with the row's values in the place of its braces; below the root where it is not absolute. */

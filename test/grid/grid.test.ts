@@ -116,13 +116,13 @@ test("a block takes in what another has, by `<<: *name`; its own keys go before"
   );
 });
 
-test("rows that need themselves or each other are refused: they would wait for ever", async () => {
+test("rows that need each other are refused: they would wait for ever", async () => {
   const parted = siteWith(
     "weights:\n  - { path: 'W_{stage|bare}/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}', when: { stage: given } }\n" +
       "  - 'W/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}'\n",
   );
   const stages = "- { strategy: [a, b], dataset: d, model: m, stage: [1, 2], needs: [{ stage: 1 }] }\n";
-  expect(await mistakeIn("self.yaml", stages, {}, [], parted)).toMatch(/^2 self.yaml:1: .*stage 1 needs itself/);
+  expect(await shortRows("stages.yaml", stages, {}, [], parted)).toHaveLength(4);
   const block = (stage: number, needed: number) =>
     `- { strategy: a, dataset: d, model: m, stage: ${stage}, needs: [x, { stage: ${needed} }] }\n`;
   const circle = block(0, 1) + block(1, 2) + block(2, 3) + block(3, 1);

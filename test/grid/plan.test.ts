@@ -63,6 +63,17 @@ test("each state is shown from its real cause; text, JSON and TSV agree", async 
   expect(text.stdout.split("\n")[2]).toMatch(/^running +held\/d\/m +\S+, PID \d+ on /);
 });
 
+test("a need of all rows of a block asks nothing of the row that it names", async () => {
+  const root = await temporaryRoot();
+  const grid = "- { strategy: s, dataset: D, model: m, ratio: [0.5, 0.25], needs: [{ ratio: 0.5 }] }\n";
+  writeFileSync(join(root, "grid.yaml"), grid);
+  const plan = () => trainlock(["plan", join(root, "grid.yaml"), "--root", root, "--done-when", "final.pth"]);
+  expect((await plan()).stdout).toMatch(/^free +s\/d\/m_ratio0p50\b.*\nblocked +s\/d\/m_ratio0p25\b/);
+  mkdirSync(join(root, "WEIGHTS/s/d_cd/m_ratio0p50"), { recursive: true });
+  writeFileSync(join(root, "WEIGHTS/s/d_cd/m_ratio0p50/final.pth"), Buffer.alloc(2048));
+  expect((await plan()).stdout).toMatch(/^done +s\/d\/m_ratio0p50\b.*\nfree +s\/d\/m_ratio0p25\b/);
+});
+
 test("a checkpoint does not count while somebody holds the configuration", async () => {
   const root = await temporaryRoot();
   const holder = await holdWithRun(flags(root, "s"));

@@ -100,7 +100,6 @@ async function plan(gridFile: string | undefined, given: PlanOptions): Promise<n
   return given.require === "done" && !isAllDone(planned) ? exitCodes.locked : exitCodes.ok;
 }
 
-/** No rows at all (a wrong root, for example) do not count as done. */
 function printAdopted({ site }: Layout, rows: readonly Row[]): void {
   const dimensions = site.dimensions.map(({ name }) => name);
   const configurations: Configuration[] = [];
@@ -111,6 +110,7 @@ function printAdopted({ site }: Layout, rows: readonly Row[]): void {
   print(gridTextOf(configurations, dimensions));
 }
 
+/** No rows at all (a wrong root, for example) do not count as done. */
 function isAllDone({ rows, counts }: Plan): boolean {
   return rows.length > 0 && counts.done === rows.length;
 }
