@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { configurationFlags, whyCommand } from "../grid/next-command.ts";
 import type { PlannedRow } from "../grid/plan.ts";
+import { withStage } from "../grid/row-name.ts";
 import type { RowState } from "../grid/row-state.ts";
 import { type DeathReason, type DoubtInUse, type DoubtReason, isInUse } from "../model/evidence.ts";
 import { fieldOf } from "../site/condition.ts";
@@ -160,5 +161,5 @@ export function commandFor({ name, configuration, state, doneBy }: PlannedRow, g
   const flags = configurationFlags(configuration);
   if (state === "unknown" && doneBy !== null) return `trainlock clear ${flags} --force --no-dry-run`;
   if (state === "stale") return `trainlock run ${flags} -- COMMAND`;
-  return state === "unknown" || state === "failed" ? whyCommand(name, gridFile) : null;
+  return state === "unknown" || state === "failed" ? whyCommand(withStage(name, configuration), gridFile) : null;
 }

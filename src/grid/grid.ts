@@ -7,7 +7,12 @@ export type Place = string;
 /** What a row needs before it can be trained: a path that exists, or rows of this grid that are done. */
 export type Need =
   | { readonly kind: "path"; readonly pattern: string }
-  | { readonly kind: "row"; readonly fields: Readonly<Record<string, string>> };
+  | {
+      readonly kind: "row";
+      readonly fields: Readonly<Record<string, string>>;
+      /** What shows that row to be done; null: what its template or the site says. */
+      readonly done: DoneDeclaration | null;
+    };
 
 /** What a block says of all its rows beside their fields. */
 export interface BlockSettings {

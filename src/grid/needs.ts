@@ -3,12 +3,13 @@ import { isAbsolute, join } from "node:path";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { sameConfiguration } from "../model/owner-record.ts";
 import { fieldOf } from "../site/condition.ts";
+import type { DoneDeclaration } from "../site/done-declaration.ts";
 import type { Layout } from "../site/layout.ts";
 import type { FieldReader } from "./fields.ts";
 import type { Need } from "./grid.ts";
 
-/** Whether the configuration that a row needs is done. */
-export type IsDone = (configuration: Configuration) => Promise<boolean>;
+/** Whether the configuration that a row needs is done. `done`: what its block in the grid says, before template and site. */
+export type IsDone = (configuration: Configuration, done: DoneDeclaration | null) => Promise<boolean>;
 
 /** Finds out what rows need and is not there. One question a path and a configuration, however many rows need it. */
 export class NeedChecker {
@@ -29,7 +30,7 @@ export class NeedChecker {
         if (!this.#exists(path)) return `needs ${path}, which is not there`;
       } else {
         const needed = neededRow(this.#reader, configuration, need.fields);
-        if (needed !== null && !(await this.#isDone(needed)))
+        if (needed !== null && !(await this.#isDone(needed, need.done)))
           return `needs ${this.#nameBeside(needed, configuration)}, which is not done`;
       }
     }

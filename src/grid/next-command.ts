@@ -1,6 +1,7 @@
 import type { Configuration } from "../model/configuration.ts";
 import { shellWord } from "../model/shell-word.ts";
 import { hasEndedWellWithoutRule, isTrainable, type PlannedRow } from "./plan.ts";
+import { partsOfRowName, withStage } from "./row-name.ts";
 
 /** `--strategy baseline --dataset IDD-AW --model pspnet_r50`, ready for a shell. */
 export function configurationFlags(configuration: Configuration): string {
@@ -30,8 +31,10 @@ function configurationPairs(configuration: Configuration): [string, string][] {
 }
 
 /** What says why a row is in its state. `gridFile`: the one that the call named. */
-export function whyCommand(name: string, gridFile: string | null): string {
-  return `trainlock why ${shellWord(name)}${gridFile === null ? "" : ` --grid ${shellWord(gridFile)}`}`;
+export function whyCommand(rowName: string, gridFile: string | null): string {
+  const { name, stage } = partsOfRowName(rowName);
+  const ofStage = stage === null ? "" : ` --stage ${shellWord(stage)}`;
+  return `trainlock why ${shellWord(name)}${ofStage}${gridFile === null ? "" : ` --grid ${shellWord(gridFile)}`}`;
 }
 
 /** The command to type next, by what is left; null: nothing is. `gridFile`: the one that the call named. */
@@ -45,7 +48,7 @@ export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null
     return `trainlock clear ${configurationFlags(finished.configuration)} --force --no-dry-run`;
   }
   const unclear = first("unknown", "failed", "blocked");
-  if (unclear !== undefined) return whyCommand(unclear.name, gridFile);
+  if (unclear !== undefined) return whyCommand(withStage(unclear.name, unclear.configuration), gridFile);
   if (first("running", "queued") !== undefined) return "trainlock list";
   if (!rows.some(hasEndedWellWithoutRule)) return null;
   return `trainlock plan ${gridFile === null ? "" : `${shellWord(gridFile)} `}--done-when PATTERN`;

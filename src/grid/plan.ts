@@ -5,6 +5,7 @@ import type { Progress } from "../progress/progress.ts";
 import type { ProgressReader } from "../progress/progress-reader.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { logOf } from "../run/run-logs.ts";
+import type { DoneDeclaration } from "../site/done-declaration.ts";
 import type { Layout } from "../site/layout.ts";
 import { collectGarbageOf } from "../system/processes/collect-garbage.ts";
 import type { FieldReader } from "./fields.ts";
@@ -117,19 +118,20 @@ function doneAmong({ reader, rows, examine, ruleOf }: PlanRequest, looks: readon
   const { layout } = reader;
   let known: ReadonlyMap<string, RowLook> | null = null;
   const others = new Map<string, Promise<boolean>>();
-  const lookAtOther = async (configuration: Configuration): Promise<boolean> => {
+  const lookAtOther = async (configuration: Configuration, done: DoneDeclaration | null): Promise<boolean> => {
     const weightsDir = layout.weightsDir(configuration);
-    const row: Row = { configuration, weightsDir, settings: noSettings, source: "", line: null };
+    const row: Row = { configuration, weightsDir, settings: { ...noSettings, done }, source: "", line: null };
     const [look] = await lookAtRows(layout, [row], examine, ruleOf);
     return look !== undefined && isDone(look);
   };
-  return async (configuration: Configuration): Promise<boolean> => {
+  return async (configuration: Configuration, done: DoneDeclaration | null): Promise<boolean> => {
     known ??= new Map(looks.map((look, index) => [nameOf(layout, rows[index]?.configuration), look]));
     const name = nameOf(layout, configuration);
     const look = known.get(name);
     if (look !== undefined) return isDone(look);
-    const before = others.get(name) ?? lookAtOther(configuration);
-    others.set(name, before);
+    const question = done === null ? name : `${name} ${JSON.stringify(done)}`;
+    const before = others.get(question) ?? lookAtOther(configuration, done);
+    others.set(question, before);
     return before;
   };
 }

@@ -11,6 +11,7 @@ import { refuseCircularNeeds } from "./circular-needs.ts";
 import { distinctRows } from "./distinct-rows.ts";
 import type { FieldReader } from "./fields.ts";
 import { type Grid, mostRows, type Row } from "./grid.ts";
+import { withNeededRules } from "./needed-rules.ts";
 import { blockOfSelection, type Selection, selectRows } from "./selection.ts";
 import { readJsonLines, readTable } from "./table-grid.ts";
 import { readBlocks } from "./yaml-grid.ts";
@@ -50,8 +51,9 @@ export async function readGrid(reader: FieldReader, source: GridSource, selectio
   }
   const { file, rows: found } =
     source.kind === "site" ? siteRows(reader, source.declared) : await fileRows(reader, source);
-  const rows = distinctRows(reader.layout, found);
-  refuseCircularNeeds(reader, rows);
+  const written = distinctRows(reader.layout, found);
+  refuseCircularNeeds(reader, written);
+  const rows = withNeededRules(reader, written);
   collectGarbageOf(rows.length);
   return { file, rows: selection.size === 0 ? rows : selectRows(reader, rows, selection) };
 }

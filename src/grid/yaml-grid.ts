@@ -75,9 +75,17 @@ function readSettings(fields: readonly string[], own: ReadonlyMap<string, YamlVa
 
 function readNeed(fields: readonly string[], value: YamlValue): Need {
   if (!value.isMapping) return { kind: "path", pattern: readNeededPath(fields, value) };
-  const wanted = [...value.mapping(fields)].map(([field, item]) => [field, item.written("a value")] as const);
+  const own = value.mapping([...fields, "done"]);
+  const wanted = [...own].flatMap(([field, item]) =>
+    field === "done" ? [] : [[field, item.written("a value")] as const],
+  );
   if (wanted.length === 0) value.fail("a path, or a row such as { stage: 1 }");
-  return { kind: "row", fields: Object.fromEntries(wanted) };
+  const done = own.get("done");
+  return {
+    kind: "row",
+    fields: Object.fromEntries(wanted),
+    done: done === undefined ? null : readDoneDeclaration(done),
+  };
 }
 
 /** What stands in braces in a needed path. */

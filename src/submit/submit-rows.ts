@@ -163,10 +163,15 @@ function lineOf({ configuration, settings }: Row): Record<string, unknown> {
   return {
     ...Object.fromEntries(fields),
     ...(done === null ? {} : { done: doneOf(done) }),
-    ...(needs.length === 0 ? {} : { needs: needs.map((need) => (need.kind === "path" ? need.pattern : need.fields)) }),
+    ...(needs.length === 0 ? {} : { needs: needs.map(needOf) }),
     ...(submit.length === 0 ? {} : { submit }),
     ...(maxAttempts === null ? {} : { max_attempts: maxAttempts }),
   };
+}
+
+function needOf(need: Row["settings"]["needs"][number]): unknown {
+  if (need.kind === "path") return need.pattern;
+  return { ...need.fields, ...(need.done === null ? {} : { done: doneOf(need.done) }) };
 }
 
 function doneOf({ when, minBytes, file }: NonNullable<Row["settings"]["done"]>): Record<string, unknown> {

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import type { FieldReader } from "../grid/fields.ts";
 import { noSettings, type Row } from "../grid/grid.ts";
-import { NeedChecker } from "../grid/needs.ts";
+import { type IsDone, NeedChecker } from "../grid/needs.ts";
 import { kernelLockFactsOf } from "../listing/kernel-lock-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { messageOf } from "../model/errors.ts";
@@ -142,9 +142,9 @@ export class RowLooker {
   }
 
   #makeNeeds(): NeedChecker {
-    const isDone = async (configuration: Configuration): Promise<boolean> => {
+    const isDone: IsDone = async (configuration, done) => {
       const weightsDir = this.#reader.layout.weightsDir(configuration);
-      const row: Row = { configuration, weightsDir, settings: noSettings, source: "", line: null };
+      const row: Row = { configuration, weightsDir, settings: { ...noSettings, done }, source: "", line: null };
       return !(await this.#isHeld(configuration)) && (await this.#isDone(row));
     };
     return new NeedChecker(this.#reader, isDone);

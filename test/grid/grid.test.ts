@@ -133,6 +133,28 @@ test("rows that need each other are refused: they would wait for ever", async ()
   expect(await shortRows("chain.yaml", chain, {}, [], parted)).toHaveLength(20);
 });
 
+test("what shows a needed row to be done goes along with the need, also where that row is not chosen", async () => {
+  const parted = siteWith(
+    "done: { when: [iter_80000.pth] }\nweights:\n" +
+      "  - { path: 'W_{stage|bare}/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}', when: { stage: given } }\n" +
+      "  - 'W/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}'\n",
+  );
+  const block = (strategy: string, steps: number) =>
+    `- { strategy: ${strategy}, dataset: d, model: m, stage: 1, done: { when: iter_${steps}.pth } }\n`;
+  const grid =
+    `${block("a", 15000)}${block("b", 20000)}- { strategy: c, dataset: d, model: m, stage: 1 }\n` +
+    "- { strategy: [a, b, c], dataset: d, model: m, stage: 2, needs: [{ stage: 1 }] }\n";
+  const neededBy = async (name: string, text: string) =>
+    (await rowsOf(name, text, { stage: "2" }, [], parted)).map(({ settings: { needs } }) =>
+      needs.map((need) => (need.kind === "row" ? (need.done?.when ?? null) : null)),
+    );
+  expect(await neededBy("needed.yaml", grid)).toEqual([[["iter_15000.pth"]], [["iter_20000.pth"]], [null]]);
+  // As in the part of a grid that an array job has.
+  const line =
+    '{"strategy": "a", "dataset": "d", "model": "m", "stage": "2", "needs": [{"stage": "1", "done": {"when": "x"}}]}';
+  expect(await neededBy("needed.jsonl", `${line}\n`)).toEqual([[["x"]]]);
+});
+
 test("tables of spreadsheets are read: comma, semicolon, tab, quotes, byte order mark, line ends of Windows", async () => {
   const rows = ["baseline d m", "gen_x d m 0.5"];
   expect(await shortRows("a.csv", "strategy,dataset,model,ratio\nbaseline,d,m,\ngen_x,d,m,0.5\n")).toEqual(rows);

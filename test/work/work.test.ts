@@ -198,6 +198,36 @@ test("rows that need others are trained after them, in one go", async () => {
   );
 });
 
+test("the stages of one configuration are rows of their own, each under the rule of its block", async () => {
+  const stage = (number: number, more = "") =>
+    `- { strategy: [a, b], dataset: D, model: m, stage: ${number}, done: { when: stage_${number}.pth }${more} }\n`;
+  const needing = (number: number) => stage(number, `, needs: [{ stage: ${number - 1} }]`);
+  const site = await workSite(stage(1) + needing(2) + needing(3) + needing(4));
+  site.write(
+    "trainlock.yaml",
+    "done: { when: [never.pth] }\nweights:\n" +
+      "  - { path: 'W_{stage|bare}/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}', when: { stage: given } }\n" +
+      "  - 'W/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}'\n",
+  );
+  const script = (last: string) =>
+    `echo "$TRAINLOCK_STRATEGY $TRAINLOCK_STAGE" >>${site.root}/ran; [ $TRAINLOCK_STAGE != ${last} ] || exit 7; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/stage_$TRAINLOCK_STAGE.pth"`;
+  const first = await site.work([], ["sh", "-c", script("3")]);
+  expect(first).toMatchObject({
+    exitCode: 1,
+    stdout: expect.stringMatching(/ failed {6}[ab]\/d\/m \(stage 3\), exit 7.*4 trained, 2 failed/s),
+    stderr: expect.stringMatching(/why it failed: trainlock why [ab]\/d\/m --stage 3$/m),
+  });
+  const why = await trainlock(["why", "a/d/m", "--stage", "3", "--root", site.root, "--grid", site.grid]);
+  expect(why.stdout).toMatch(/^failed {2}a\/d\/m/);
+  // The rows that are needed are not chosen here, and what shows them to be done stands in their blocks.
+  const rest = await site.work(["--stage", "3,4", "--retry-failed"], ["sh", "-c", script("none")]);
+  expect(rest).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("4 trained\n") });
+  const ran = ["a", "b"].flatMap((name) => [1, 2, 3, 3, 4].map((number) => `${name} ${number}`));
+  expect(site.lines("ran").sort()).toEqual(ran);
+  const plan = await trainlock(["plan", site.grid, "--root", site.root, "--stage", "4"]);
+  expect(plan.stdout).toMatch(/^done {5}a\/d\/m \(stage 4\) {2}stage_4.pth\ndone {5}b\/d\/m \(stage 4\)/);
+});
+
 test("a row whose folder cannot be made is exit 3, and stops no other", async () => {
   const site = await workSite(["good", "bad", "fine"]);
   mkdirSync(join(site.root, "WEIGHTS", "bad"), { recursive: true });

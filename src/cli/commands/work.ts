@@ -2,6 +2,7 @@ import { markQueued, waitingSubmissions } from "../../grid/covered-rows.ts";
 import { FieldReader } from "../../grid/fields.ts";
 import type { Row } from "../../grid/grid.ts";
 import { planRows } from "../../grid/plan.ts";
+import { rowName } from "../../grid/row-name.ts";
 import { elementHere, noteTaken } from "../../grid/submissions.ts";
 import { exitCodes, messageOf, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
@@ -139,7 +140,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
   const endedRuns = new EndedRuns(layout.lockDir, (text) => say(`trainlock: ${printable(text)}`));
   if (given.retryFailed) await endedRuns.forgive();
-  const nameOf = (row: Row) => layout.displayName(row.configuration);
+  const nameOf = (row: Row) => rowName(layout, row.configuration);
   const doneBefore = isTerminal(2) && !given.quiet ? await doneNow(rows.chosen, looker, nameOf) : new Set<string>();
   const show = showWork({ toErrors: given.log === "inherit", quiet: given.quiet, doneBefore });
   if (rows.chosen.some((row) => isEmptyRule(ruleOf(row))) && !given.quiet)
@@ -238,7 +239,7 @@ async function showEnd(
   const { rows: planned } =
     left.length === 0 || !asksHosts ? { rows: [] } : await planRows(planRequest(given, reader, left, ruleOf));
   if (planned.length > 0 && !given.quiet) write(planLines(planned, paintFor(1, given.color), isTerminal(1), null));
-  const nameOf = (row: Row) => reader.layout.displayName(row.configuration);
+  const nameOf = (row: Row) => rowName(reader.layout, row.configuration);
   showWorkEnd(result, { planned: asksHosts ? planned : null, nameOf, quiet: given.quiet, write });
 }
 

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { estimateOf } from "../../grid/estimate.ts";
 import { hasEndedWellWithoutRule, type Plan, type PlannedRow } from "../../grid/plan.ts";
+import { withStage } from "../../grid/row-name.ts";
 import { type RowState, rowStates } from "../../grid/row-state.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
@@ -16,9 +17,13 @@ const lineWidth = 80;
 const stateWidth = Math.max(...rowStates.map((state) => state.length));
 const gap = "  ";
 
+function shownName({ name, configuration }: PlannedRow): string {
+  return printable(withStage(name, configuration));
+}
+
 /** The column of names of these rows. */
 export function nameWidthOf(rows: readonly PlannedRow[]): number {
-  const widest = rows.reduce((width, { name }) => Math.max(width, printable(name).length), 0);
+  const widest = rows.reduce((width, row) => Math.max(width, shownName(row).length), 0);
   return Math.min(widest, lineWidth - stateWidth - 24);
 }
 
@@ -36,7 +41,7 @@ export function planLines(
 ): string {
   return rows
     .map((row) => {
-      const name = printable(row.name).padEnd(nameWidth);
+      const name = shownName(row).padEnd(nameWidth);
       const head = `${row.state.padEnd(stateWidth)}${gap}${name}${gap}`;
       const detail = detailOf(row, nowMs);
       const left = lineWidth - head.length;

@@ -1,7 +1,7 @@
 import type { Row } from "../../grid/grid.ts";
+import { whyCommand } from "../../grid/next-command.ts";
 import type { PlannedRow } from "../../grid/plan.ts";
 import { printable } from "../../model/printable.ts";
-import { shellWord } from "../../model/shell-word.ts";
 import type { WorkResult } from "../../work/work-request.ts";
 import { say } from "../output.ts";
 
@@ -40,9 +40,7 @@ export function showWorkEnd(result: WorkResult, { planned, nameOf, quiet, write 
   else if (!quiet || failed.length > 0) write(`${parts.join(", ")}\n`);
   const [first] = failedBefore;
   if (first !== undefined && planned !== null && !quiet)
-    say(
-      `  why it failed: trainlock why ${shellWord(first)}\n  to train what has failed once more: give --retry-failed`,
-    );
+    say(`  why it failed: ${whyCommand(first, null)}\n  to train what has failed once more: give --retry-failed`);
 }
 
 /** Rows that others hold, or that need something. */
