@@ -1,9 +1,10 @@
-import { exitCodes, messageOf } from "../model/errors.ts";
+import { messageOf } from "../model/errors.ts";
 import { afterKill, afterRun, type Checkpoint, type End, type RunEnds } from "../model/run-ends.ts";
 import { requireRoot } from "../site/open-site.ts";
 import type { ClaimOutcome, EarlierRuns, HeldLock } from "../stores/store.ts";
-import { exitCodeOf, isNotFound } from "./command-exit-code.ts";
+import { exitCodeOf } from "./command-exit-code.ts";
 import { asksAnything } from "./done-rule.ts";
+import { explainFailedStart } from "./failed-start.ts";
 import { type DoneFinding, findCheckpoint, findDone } from "./find-done.ts";
 import { newestCheckpoint } from "./newest-checkpoint.ts";
 import { endOf, type RuleNow } from "./run-end.ts";
@@ -58,7 +59,7 @@ export class RunCount {
   async #endOf(outcome: RunOutcome): Promise<{ readonly end: End | null; readonly lastExit: number } | null> {
     switch (outcome.kind) {
       case "not started":
-        return { end: "failed", lastExit: isNotFound(outcome.errno) ? exitCodes.notFound : exitCodes.cannotExecute };
+        return { end: "failed", lastExit: explainFailedStart(this.#request.argv[0], outcome.errno).exitCode };
       case "ended":
       case "lost": {
         const lost = outcome.kind === "lost" || this.#lock.lost.aborted;

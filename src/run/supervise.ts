@@ -1,6 +1,12 @@
 import type { SpawnRequest } from "../system/processes/command-process.ts";
 import { spawnCommand } from "../system/processes/command-process.ts";
-import { callerSignalsToRestore, forwardedSignals, ignoredSignals, signalNumber } from "../system/processes/signals.ts";
+import {
+  callerSignalsToRestore,
+  calmSignals,
+  forwardedSignals,
+  ignoredSignals,
+  signalNumber,
+} from "../system/processes/signals.ts";
 import { reapOrphans } from "../system/processes/subreaper.ts";
 import { controllingTerminal } from "../system/processes/terminal.ts";
 import { CommandTree } from "./command-tree.ts";
@@ -30,6 +36,7 @@ export class Supervisor implements Starter {
   #command: RunningCommand | null = null;
 
   constructor() {
+    calmSignals();
     this.#handled = forwardedSignals.filter((signal) => !this.#ignored.has(signalNumber(signal)));
     for (const signal of this.#handled) if (!notInterrupting.has(signal)) process.on(signal, this.#forward);
     // The first process of a container is everybody's last parent, from its start on.

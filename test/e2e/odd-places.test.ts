@@ -1,12 +1,13 @@
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sharedCluster } from "../etcd/cluster.ts";
 import { configuration } from "../support/configuration.ts";
+import { isRunning } from "../support/process-state.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable, trainlock } from "../support/trainlock.ts";
+import { environment, executable, holdWithLastingCommand, trainlock } from "../support/trainlock.ts";
 
 test.each([
   { BUN_OPTIONS: "--version" },
@@ -193,3 +194,40 @@ test.runIf(process.arch === "x64").each([
     expect(existsSync(join(of.root, "started"))).toBe(false);
   },
 );
+
+test.each([
+  ["DOS line ends", "#!/bin/sh\r\nexit 0\r\n", /the script has DOS line ends\n {2}.*carriage return/],
+  ["an interpreter that is not there", "#! /no/such/shell -e\n", /its interpreter \/no\/such\/shell is not there/],
+  ["no line end at all", "#!/no/such/shell", /its interpreter \/no\/such\/shell is not there/],
+])("a script with %s is named as that", async (_, text, expected) => {
+  const of = configuration(await temporaryRoot());
+  const script = join(of.root, "train-it");
+  writeFileSync(script, text, { mode: 0o755 });
+  for (const [program, PATH] of [
+    [script, "/usr/bin:/bin"],
+    ["train-it", `/usr/bin:${of.root}`],
+  ] as const) {
+    const run = await trainlock(["run", ...of.args, "--", program], { env: { PATH } });
+    expect(run).toMatchObject({ exitCode: 126, stderr: expect.stringMatching(expected) });
+  }
+});
+
+test.each(["SIGABRT", "SIGSEGV", "SIGTRAP", "SIGBUS", "SIGFPE", "SIGILL"] as const)(
+  "%s to the wrapper: no word about a crash, and the command keeps the lock",
+  async (signal) => {
+    const of = configuration(await temporaryRoot());
+    const holder = await holdWithLastingCommand(of.args);
+    holder.kill(signal);
+    expect(await holder.finished).toMatchObject({ signal, stderr: "" });
+    expect(isRunning(holder.commandPid)).toBe(true);
+    expect(await trainlock(["check", ...of.args])).toMatchObject({ exitCode: 1 });
+  },
+);
+
+test("real-time signals do not end the wrapper, and the command has them as their default", async () => {
+  const of = configuration(await temporaryRoot());
+  const holder = await holdWithLastingCommand(of.args);
+  for (const signal of [34, 40, 64]) process.kill(holder.pid, signal);
+  process.kill(holder.commandPid, 40);
+  expect(await holder.finished).toMatchObject({ exitCode: 128 + 40, stderr: "" });
+});

@@ -7,8 +7,9 @@ import { exitCodes, messageOf, TrainlockError, UsageError } from "../../model/er
 import type { Examine } from "../../model/examine.ts";
 import { looksLikeSeveral } from "../../model/names.ts";
 import { printable } from "../../model/printable.ts";
-import { exitCodeOf, isNotFound } from "../../run/command-exit-code.ts";
+import { exitCodeOf } from "../../run/command-exit-code.ts";
 import { doneRuleFor } from "../../run/done-rule.ts";
+import { explainFailedStart } from "../../run/failed-start.ts";
 import { checkLockReach } from "../../run/lock-reach.ts";
 import { runCommand } from "../../run/run-command.ts";
 import type { CommandOutput, RunOutcome, RunRequest } from "../../run/run-request.ts";
@@ -28,7 +29,6 @@ import { openStore } from "../../stores/open-store.ts";
 import { type Launch, launchFrom } from "../../stores/ranks/launch.ts";
 import { isRankStatus } from "../../stores/ranks/rank-status.ts";
 import type { Busy } from "../../stores/store.ts";
-import { errnoName } from "../../system/libc/errno.ts";
 import { dieOfInterrupt, signalNumber } from "../../system/processes/signals.ts";
 import { defineCommand, restOperand } from "../command.ts";
 import { doneDeclarationFrom } from "../done-options.ts";
@@ -217,15 +217,15 @@ function settle(outcome: RunOutcome, program: string, options: RunOptions): numb
     case "interrupted":
       return exitCodes.signalBase + signalNumber(outcome.signal);
     case "not started":
-      if (isNotFound(outcome.errno)) {
-        say(`trainlock: ${printable(program)}: command not found`);
-        say("  name a program of PATH, or give its path; a job's PATH may be another than yours");
-        return exitCodes.notFound;
-      }
-      say(`trainlock: ${printable(program)}: cannot be executed: ${errnoName(outcome.errno)}`);
-      say("  give a program, or the interpreter of a script: bash FILE, python FILE; chmod +x lets a file be one");
-      return exitCodes.cannotExecute;
+      return showFailedStart(program, outcome.errno);
   }
+}
+
+function showFailedStart(program: string, errno: number): number {
+  const { exitCode, why, hint } = explainFailedStart(program, errno);
+  say(`trainlock: ${printable(program)}: ${printable(why)}`);
+  say(`  ${printable(hint)}`);
+  return exitCode;
 }
 
 function warnOfLists({ strategy, dataset, model }: Configuration): void {

@@ -193,6 +193,11 @@ export function ownGroup(): number {
   return libc().symbols.getpgrp();
 }
 
+/** SIG_DFL of signal(7). */
+export function resetSignal(signal: number): void {
+  libc().symbols.signal(signal, 0n);
+}
+
 /** SIG_IGN of signal(7). */
 export function ignoreSignal(signal: number): void {
   libc().symbols.signal(signal, 1n);

@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import { ignoredByCaller } from "./caller.ts";
+import { ignoreSignal, resetSignal } from "./command-process.ts";
 import { readProcText } from "./proc-files.ts";
 
 /**
@@ -27,24 +28,38 @@ export const forwardedSignals = [
 
 /** glibc keeps these for its threads, and posix_spawn(3) leaves them ignored by default. */
 const internalSignals = [32, 33];
+/** SIGRTMIN to SIGRTMAX of glibc. The runtime knows none of them, so none can be passed on. */
+const realTimeSignals = Array.from({ length: 31 }, (_, index) => 34 + index);
+/** At these the runtime prints a page about a crash of its own, also when somebody has sent them. */
+const faultSignals = ["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGABRT"] as const;
 
 /** Signals that this process was started with as ignored, as `nohup` does: they stay so, for the command as well. */
 export function ignoredSignals(): ReadonlySet<number> {
   const mask = /^SigIgn:\s*([0-9a-f]+)/m.exec(readProcText("/proc/self/status") ?? "")?.[1] ?? "0";
   const bits = BigInt(`0x${mask}`);
-  const numbers = [...Object.values(constants.signals), ...internalSignals];
+  const numbers = [...Object.values(constants.signals), ...internalSignals, ...realTimeSignals];
   return new Set(numbers.filter((signal) => (bits >> BigInt(signal - 1)) & 1n));
 }
 
 /**
+ * From now on this process outlives real-time signals, and dies of a fault without a word. Its command keeps the lock then; a
+ * page about a crash would be about none.
+ */
+export function calmSignals(): void {
+  for (const signal of realTimeSignals) ignoreSignal(signal);
+  for (const signal of faultSignals) resetSignal(signalNumber(signal));
+}
+
+/**
  * The signals to set back to their default in a command. The runtime ignores SIGPIPE and SIGXFSZ before any of our code runs.
- * So only what a caller like a shell ignores itself shows what it wished; without one, the default is taken. We ignore SIGTTOU for
- * ourselves.
+ * So only what a caller like a shell ignores itself shows what it wished; without one, the default is taken. We ignore SIGTTOU
+ * and real-time signals for ourselves.
  */
 export function callerSignalsToRestore(ignoredAtStart: ReadonlySet<number>): readonly number[] {
   const byRuntime = (["SIGPIPE", "SIGXFSZ"] as const).map(signalNumber);
   const byCaller = ignoredByCaller(byRuntime);
-  const byUs = [signalNumber("SIGTTOU"), ...internalSignals].filter((signal) => !ignoredAtStart.has(signal));
+  const ours = [signalNumber("SIGTTOU"), ...internalSignals, ...realTimeSignals];
+  const byUs = ours.filter((signal) => !ignoredAtStart.has(signal));
   return [...byRuntime.filter((signal) => !byCaller.includes(signal)), ...byUs];
 }
 
