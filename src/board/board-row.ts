@@ -52,7 +52,7 @@ export function boardRow(row: PlannedRow, index: number, { names, gridFile, line
   const holds = state === "running" || state === "unknown" || state === "stale";
   return {
     id: `r${index}`,
-    name: row.name,
+    name: withStage(row.name, row.configuration),
     state,
     fields: names.map((name) => textOf(fieldOf(configuration, name))),
     who: holds ? whoOf(row) : null,

@@ -47,7 +47,7 @@ export class FieldReader {
    */
   expandRange(field: string, text: string): readonly string[] {
     const [, from, to] = /^\s*([-+]?\d[\d.]*?)\.\.([-+]?\d[\d.]*)\s*$/.exec(text) ?? [];
-    if (from === undefined || to === undefined || !this.#isNumber(field)) return [text];
+    if (from === undefined || to === undefined || !this.isNumber(field)) return [text];
     if (![from, to].every((end) => /^(?:0|[1-9]\d{0,14})$/.test(end)))
       throw new UsageError(`the range ${text} is not of plain whole numbers`, {
         hint: "such as 1..3; give others as a list",
@@ -67,7 +67,8 @@ export class FieldReader {
     );
   }
 
-  #isNumber(field: string): boolean {
+  /** Whether its values are numbers, or mostly. */
+  isNumber(field: string): boolean {
     return field === "stage" || this.layout.site.dimensions.some(({ name, type }) => name === field && type !== "text");
   }
 

@@ -169,7 +169,7 @@ export function readJsonLines(reader: FieldReader, file: string, text: string): 
     .entries()) {
     if (content.trim() === "") continue;
     const place = `${file}:${index + 1}`;
-    const { texts, settings } = readObject(place, content, reader.names);
+    const { texts, settings } = readObject(place, content, reader);
     const row = rowOf(reader, { source: file, line: index + 1 }, texts);
     if (settings === null) rows.push(row);
     else {
@@ -187,7 +187,7 @@ export function readJsonLines(reader: FieldReader, file: string, text: string): 
 function readObject(
   place: string,
   content: string,
-  fields: readonly string[],
+  reader: FieldReader,
 ): { readonly texts: ReadonlyMap<string, string>; readonly settings: string | null } {
   let object: unknown;
   try {
@@ -202,7 +202,10 @@ function readObject(
     });
   }
   const entries = Object.entries(object);
-  const numbers = entries.some(([, value]) => typeof value === "number") ? numbersIn(content) : noNumbers;
+  const fields = reader.names;
+  // Of a column with gaps some writers make fractions: a seed or stage of 3.0 is 3.
+  const isText = ([name, value]: [string, unknown]) => typeof value === "number" && !reader.isNumber(name);
+  const numbers = entries.some(isText) ? numbersIn(content) : noNumbers;
   const twice = entries.length < content.split('":').length - 1 ? repeatedKey(content) : null;
   if (twice !== null)
     throw new UsageError(`${place}: ${twice} stands twice`, { code: "ERR_GRID", hint: "keep one of them" });
@@ -213,7 +216,8 @@ function readObject(
       if (!fields.includes(name)) throw noSuchField(place, name, fields);
       if (value === null) return [[name, "none"]];
       if (typeof value === "string") return [[name, value]];
-      if (typeof value === "number") return [[name, numbers.get(name) ?? String(value)]];
+      if (typeof value === "number")
+        return [[name, (reader.isNumber(name) ? undefined : numbers.get(name)) ?? String(value)]];
       throw new UsageError(`${place}: ${name}: expected a text, a number, or null`, {
         code: "ERR_GRID",
         hint: "write lists as lines of their own",

@@ -96,7 +96,7 @@ test("values are the text as written; a ratio is a number; none, null and nothin
 
 test("numbers of JSON are the text as written, too", async () => {
   const line =
-    '{"needs": [{"model": 7.0}], "strategy": 1e5, "dataset": 1.0, "model" : 12345678901234567890123, "seed": 3}';
+    '{"needs": [{"model": 7.0}], "strategy": 1e5, "dataset": 1.0, "model" : 12345678901234567890123, "seed": 3.0}';
   expect(await shortRows("numbers.jsonl", `${line}\n`)).toEqual(["1e5 1.0 12345678901234567890123 3"]);
 });
 

@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "vitest";
 import { firstView, pressKey, readKeys, screenOf } from "../../src/board/top-view.ts";
 import { Lab, type LabRow, pictureRows } from "../support/lab.ts";
@@ -58,6 +59,26 @@ test("in 80 by 24: what is stuck first, all of it within the screen; moves, filt
   expect(after).not.toMatch(/STATE/);
   top.type("echo and the shell works");
   await top.shows(/^and the shell works$/m);
+});
+
+test("the stages of one configuration are rows of their own: the cursor gets past them", async () => {
+  const root = await temporaryRoot();
+  const weights = "'W_{stage|bare}/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}'";
+  writeFileSync(
+    join(root, "trainlock.yaml"),
+    `weights:\n  - { path: ${weights}, when: { stage: given } }\n  - 'W/{strategy}/{dataset|lower}/{model}{ratio}{aux_loss}'\n`,
+  );
+  const grid = join(root, "grid.yaml");
+  writeFileSync(grid, "- { strategy: s, dataset: D, model: m, stage: 1..3 }\n");
+  const top = await startTerminal({ TOP: [executable, "top", grid, "--root", root].join(" ") });
+  top.resize(80, 24);
+  top.type("$TOP; echo code=$?");
+  await top.shows(/^free +s\/d\/m \(stage 3\)/m);
+  for (const key of ["Down", "Down", "Enter"]) top.press(key);
+  await top.shows(/^s\/d\/m \(stage 3\)$/m);
+  top.press("q");
+  top.press("q");
+  await top.shows(/^code=0$/m);
 });
 
 test("it follows the size of its terminal, and Ctrl-Z and Ctrl-C give the terminal back", async () => {
