@@ -45,7 +45,7 @@ function identityOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 export function hasChangedSince(weightsDir: string, { names, sinceNs, made }: FolderMark): boolean {
   const entries = entriesOf(weightsDir).filter(({ name }) => !isOwnName(name));
   if (entries.some(({ name }) => !names.has(name))) return true;
-  if (sinceNs === null) return false;
+  if (sinceNs === null || entries.length === 0) return false;
   const inside = realpathSync(weightsDir);
   return someChanged(weightsDir, entries, { sinceNs, made, inside });
 }

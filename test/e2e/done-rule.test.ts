@@ -217,6 +217,7 @@ describe("the done file", () => {
       'mkdir "$TRAINLOCK_WEIGHTS_DIR/trainlock-logs" && : >"$TRAINLOCK_WEIGHTS_DIR/trainlock-logs/1.log"',
     ],
     "one that reads what is there": ["sh", "-c", 'cat "$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"'],
+    "one that removes its weights dir": ["sh", "-c", 'rm -r "$TRAINLOCK_WEIGHTS_DIR"'],
     "one beside whose weights dir others train": ["sh", "-c", 'mkdir "$TRAINLOCK_WEIGHTS_DIR/../other"'],
   };
   test.each(Object.entries(nothing))("is not written for %s, and a line names `when:`", async (_, command) => {
