@@ -1,5 +1,7 @@
+import type { PlannedRow } from "../grid/plan.ts";
 import { type Past, readPast } from "../history/past-runs.ts";
-import type { Refusal } from "../history/runs.ts";
+import type { HistoryRun, Refusal } from "../history/runs.ts";
+import type { Configuration } from "../model/configuration.ts";
 import { printable } from "../model/printable.ts";
 import { lookUpUsers } from "../system/processes/users.ts";
 import { say } from "./output.ts";
@@ -11,17 +13,26 @@ export interface ShownPast {
   readonly refusals: readonly (Refusal & { readonly user: string })[];
 }
 
+export type PastOf = (row: Pick<PlannedRow, "name" | "configuration">) => ShownPast;
+
+/** Stages of a configuration have one name. What was noted without a stage may be of any. */
+function ofStage(stage: Configuration["stage"]) {
+  return (noted: Pick<HistoryRun, "stage">) =>
+    noted.stage === null || (stage !== null && noted.stage === String(stage));
+}
+
 /** Reads it for one name or for all. Says on stderr what could not be read. */
-export async function shownPast(lockDir: string, of: string | null = null): Promise<(name: string) => ShownPast> {
+export async function shownPast(lockDir: string, of: string | null = null): Promise<PastOf> {
   const { byName, unreadable } = readPast(lockDir, of);
   for (const [path, why] of unreadable) say(`trainlock: cannot read ${printable(path)}: ${printable(why)}`);
   const users = await lookUpUsers(uidsIn(byName), []);
   const nameOf = (uid: number) => users.nameOf(uid) ?? String(uid);
-  return (name) => {
+  return ({ name, configuration }) => {
     const { runs = [], refusals = [] } = byName.get(name) ?? {};
+    const isMeant = ofStage(configuration.stage);
     return {
-      runs: runs.map((run) => shownRun(run, nameOf)),
-      refusals: refusals.map((refusal) => ({ ...refusal, user: nameOf(refusal.uid) })),
+      runs: runs.filter(isMeant).map((run) => shownRun(run, nameOf)),
+      refusals: refusals.filter(isMeant).map((refusal) => ({ ...refusal, user: nameOf(refusal.uid) })),
     };
   };
 }

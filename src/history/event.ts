@@ -1,3 +1,4 @@
+import type { Configuration } from "../model/configuration.ts";
 import type { Holder } from "../model/holder.ts";
 import type { End } from "../model/run-ends.ts";
 
@@ -55,6 +56,8 @@ export interface EventSubject {
   readonly generation: number | null;
   /** As lists show it. */
   readonly name: string;
+  /** The stages of a configuration have one name; absent or null: it has none. */
+  readonly stage?: Configuration["stage"];
 }
 
 /** Where an event came from. */
@@ -74,8 +77,10 @@ const mostBytes = 4000;
  * the whole line. A long line is cut: first the command, then texts.
  */
 export function eventLine(at: Date, subject: EventSubject, place: EventPlace, detail: EventDetail): string {
-  const { event, ...rest } = detail;
-  const head = { at: at.toISOString(), event, ...subject, ...place };
+  const { event, ...said } = detail;
+  const { stage = null, ...claim } = subject;
+  const head = { at: at.toISOString(), event, ...claim, ...place };
+  const rest = stage === null ? said : { stage: String(stage), ...said };
   for (const longest of [3000, 1000, 300, 100]) {
     const line = JSON.stringify({ ...head, ...cut(rest, longest) });
     if (Buffer.byteLength(line) < mostBytes) return line;

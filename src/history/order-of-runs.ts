@@ -4,10 +4,11 @@ import type { HistoryRun } from "./runs.ts";
 export function inOrder(runs: readonly HistoryRun[]): HistoryRun[] {
   const sorted = [...runs].sort((a, b) => timeOf(a) - timeOf(b));
   const places = new Map<string, number[]>();
-  sorted.forEach(({ name, generation }, place) => {
+  sorted.forEach(({ name, stage, generation }, place) => {
     if (generation === null) return;
-    const known = places.get(name);
-    if (known === undefined) places.set(name, [place]);
+    const key = stage === null ? name : `${name}\n${stage}`;
+    const known = places.get(key);
+    if (known === undefined) places.set(key, [place]);
     else known.push(place);
   });
   const result = [...sorted];

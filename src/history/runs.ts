@@ -10,6 +10,8 @@ export const runStates: readonly RunState[] = [...ends, "no-end"];
 /** One run, as the history has it. */
 export interface HistoryRun {
   readonly name: string;
+  /** Null: it has none, or nobody has noted it. */
+  readonly stage: string | null;
   readonly generation: number | null;
   readonly state: RunState;
   /** Milliseconds since the epoch; null: not known. */
@@ -34,6 +36,7 @@ export interface HistoryRun {
 /** A job that was turned away. */
 export interface Refusal {
   readonly name: string;
+  readonly stage: string | null;
   readonly uid: number;
   readonly asker: string;
   readonly atMs: number;
@@ -179,7 +182,7 @@ class RunCollector implements EventTaker {
       this.#torn += 1;
       return;
     }
-    const key = JSON.stringify([refusal.name, refusal.uid, refusal.asker, refusal.holder]);
+    const key = JSON.stringify([refusal.name, refusal.stage, refusal.uid, refusal.asker, refusal.holder]);
     const before = this.#refusals.get(key);
     if (before === undefined || refusal.atMs < before.atMs) this.#refusals.set(key, refusal);
   }
@@ -202,6 +205,7 @@ function runFrom({ claimedMs, claimed, ended, lost, takenOver }: Claim): History
   if (values === null || name === null || uid === undefined) return null;
   return {
     name,
+    stage: text(values.stage),
     state: lost !== null || takenOver !== null ? "interrupted" : "no-end",
     startedMs: claimedMs,
     endedMs: lost?.atMs ?? null,
@@ -234,6 +238,7 @@ function endedRun(found: FoundEvent, values: Readonly<Record<string, unknown>>):
   const seconds = number(values.seconds);
   return {
     name,
+    stage: text(values.stage),
     state: ends.find((known) => known === values.end) ?? "no-end",
     startedMs: seconds === null ? null : found.atMs - seconds * 1000,
     endedMs: found.atMs,
@@ -265,7 +270,15 @@ function refusalFrom(found: FoundEvent): Refusal | null {
   if (values === null || name === null || asker === null) return null;
   const { generation, pid, host } = objectOr(values.holder);
   const holder = { generation: number(generation), pid: number(pid), host: text(host) };
-  return { name, uid: found.uid, asker, atMs: found.atMs, gpus: number(values.gpus), holder };
+  return {
+    name,
+    stage: text(values.stage),
+    uid: found.uid,
+    asker,
+    atMs: found.atMs,
+    gpus: number(values.gpus),
+    holder,
+  };
 }
 
 function arrayFrom(found: FoundEvent): SubmittedArray | null {

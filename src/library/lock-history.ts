@@ -1,5 +1,5 @@
 import { claimEvents, Refusals, whenLost } from "../history/claim-events.ts";
-import type { EventDetail } from "../history/event.ts";
+import type { EventDetail, EventSubject } from "../history/event.ts";
 import { type EventLog, openEventLog } from "../history/event-log.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Layout } from "../site/layout.ts";
@@ -10,14 +10,14 @@ import { executable } from "./executable.ts";
 /** What a program that holds locks by the library has to say to the history of its configuration. */
 export class LockHistory {
   readonly #log: EventLog;
-  readonly #name: string;
+  readonly #subject: Pick<EventSubject, "name" | "stage">;
   readonly #command: readonly string[] | null;
   readonly #refusals = new Refusals();
 
   constructor(layout: Layout, configuration: Configuration) {
     const onProblem = (text: string) => process.emitWarning(text, "TrainlockWarning");
     this.#log = openEventLog(layout, onProblem, { program: executable });
-    this.#name = layout.displayName(configuration);
+    this.#subject = { name: layout.displayName(configuration), stage: configuration.stage };
     this.#command = recordedCommand(layout.site, process.argv);
   }
 
@@ -53,6 +53,6 @@ export class LockHistory {
 
   #add(lock: HeldLock | null, detail: EventDetail): void {
     const claim = { token: lock?.token ?? null, generation: lock?.generation ?? null };
-    this.#log.add({ ...claim, name: this.#name }, detail);
+    this.#log.add({ ...claim, ...this.#subject }, detail);
   }
 }

@@ -27,6 +27,7 @@ export class ClaimHistory {
   readonly #layout: Layout;
   readonly #request: RequestOf<"acquire">;
   readonly #name: string;
+  readonly #stage: Configuration["stage"];
   readonly #command: readonly string[] | null;
   #claim: NotedClaim | null = null;
   #attempt = 1;
@@ -41,6 +42,7 @@ export class ClaimHistory {
     this.#layout = layout;
     this.#request = request;
     this.#name = layout.displayName(configuration);
+    this.#stage = configuration.stage;
     this.#command = recordedCommand(layout.site, request.command);
   }
 
@@ -85,7 +87,8 @@ export class ClaimHistory {
 
   #add(detail: EventDetail): void {
     const claim = this.#claim;
-    const subject = { token: claim?.token ?? null, generation: claim?.generation ?? null, name: this.#name };
+    const { token = null, generation = null } = claim ?? {};
+    const subject = { token, generation, name: this.#name, stage: this.#stage };
     this.#log.add(subject, detail);
   }
 }

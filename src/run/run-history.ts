@@ -1,5 +1,5 @@
 import { claimEvents, Refusals, whenLost } from "../history/claim-events.ts";
-import type { EventDetail } from "../history/event.ts";
+import type { EventDetail, EventSubject } from "../history/event.ts";
 import { type EventLog, noEvents } from "../history/event-log.ts";
 import { asker } from "../history/event-place.ts";
 import { messageOf } from "../model/errors.ts";
@@ -12,7 +12,7 @@ import type { RunRequest } from "./run-request.ts";
 /** What one run has to say to the history of its configuration. */
 export class RunHistory {
   readonly #log: EventLog;
-  readonly #name: string;
+  readonly #subject: Pick<EventSubject, "name" | "stage">;
   readonly #command: readonly string[] | null;
   readonly #refusals = new Refusals();
   #lock: HeldLock | null = null;
@@ -21,7 +21,7 @@ export class RunHistory {
   constructor({ history, leads, layout, configuration, argv }: RunRequest) {
     // A rank that joins another's run is no run of its own.
     this.#log = leads ? history : noEvents;
-    this.#name = layout.displayName(configuration);
+    this.#subject = { name: layout.displayName(configuration), stage: configuration.stage };
     this.#command = recordedCommand(layout.site, argv);
   }
 
@@ -65,6 +65,6 @@ export class RunHistory {
 
   #add(detail: EventDetail): void {
     const lock = this.#lock;
-    this.#log.add({ token: lock?.token ?? null, generation: lock?.generation ?? null, name: this.#name }, detail);
+    this.#log.add({ token: lock?.token ?? null, generation: lock?.generation ?? null, ...this.#subject }, detail);
   }
 }

@@ -219,6 +219,16 @@ test("the stages of one configuration are rows of their own, each under the rule
   });
   const why = await trainlock(["why", "a/d/m", "--stage", "3", "--root", site.root, "--grid", site.grid]);
   expect(why.stdout).toMatch(/^failed {2}a\/d\/m/);
+  // Runs of other stages are none of this one's.
+  expect(why.stdout.match(/\(generation 1, /g)).toHaveLength(1);
+  const history = await trainlock(["history", "--root", site.root, "--json"]);
+  const runs = JSON.parse(history.stdout).rows as { name: string; stage?: string; state: string }[];
+  expect(
+    runs
+      .filter(({ stage }) => stage === "3")
+      .map(({ name, state }) => `${name} ${state}`)
+      .sort(),
+  ).toEqual(["a/d/m failed", "b/d/m failed"]);
   // The rows that are needed are not chosen here, and what shows them to be done stands in their blocks.
   const rest = await site.work(["--stage", "3,4", "--retry-failed"], ["sh", "-c", script("none")]);
   expect(rest).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("4 trained\n") });

@@ -21,7 +21,7 @@ import { formatRow, planHeadJson, planRowJson, planTsv, requireFormat, tsvHeader
 import { countsLine, estimateText, nameWidthOf, planLines } from "../show/plan-text.ts";
 import { sayUnseen } from "../show/unseen-text.ts";
 import { terminalColumns, wrapped } from "../show/wrapped.ts";
-import { type ShownPast, shownPast } from "../shown-past.ts";
+import { type PastOf, shownPast } from "../shown-past.ts";
 import { jsonOption } from "../site-options.ts";
 
 /** A terminal shows more rows than this as a matrix. */
@@ -130,7 +130,7 @@ function* textOf(
   gridFile: string | undefined,
   { names }: FieldReader,
   shown: Plan,
-  { startedMs, pastOf }: { readonly startedMs: number; readonly pastOf: ((name: string) => ShownPast) | null },
+  { startedMs, pastOf }: { readonly startedMs: number; readonly pastOf: PastOf | null },
 ): Generator<string> {
   const { rows } = shown;
   const { format } = given;

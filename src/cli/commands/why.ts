@@ -62,11 +62,11 @@ async function why(name: string | undefined, given: WhyOptions): Promise<number>
   const [only] = planned.rows.length === 1 ? planned.rows : [];
   const pastOf = await shownPast(layout.lockDir, only?.name);
   if (given.json) {
-    const documents = explained.map((each) => whyJson(each, pastOf(each.row.name)));
+    const documents = explained.map((each) => whyJson(each, pastOf(each.row)));
     printJson(only === undefined ? documents : documents[0]);
   } else {
     const [paint, columns] = [paintFor(1, given.color), terminalColumns()];
-    print(explained.map((each) => whyText(each, pastOf(each.row.name), paint, columns)).join("\n"));
+    print(explained.map((each) => whyText(each, pastOf(each.row), paint, columns)).join("\n"));
   }
   const unseen = planned.rows.some(({ state, reason }) => state === "unknown" && reason !== null);
   return unseen ? exitCodes.environment : exitCodes.ok;

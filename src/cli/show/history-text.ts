@@ -1,3 +1,4 @@
+import { withStage } from "../../grid/row-name.ts";
 import type { HistoryRun, SubmittedArray } from "../../history/runs.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
@@ -31,7 +32,8 @@ const fields: Readonly<
   ended: { of: (run) => dateText(run.endedMs), raw: (run) => isoText(run.endedMs) },
   elapsed: { of: ({ seconds }) => (seconds === null ? null : durationText(seconds * 1000)), raw: (run) => run.seconds },
   user: { of: (run) => run.user },
-  name: { of: (run) => run.name },
+  name: { of: shownName, raw: (run) => run.name },
+  stage: { of: (run) => run.stage },
   host: { of: (run) => run.host },
   pid: { of: (run) => run.pid },
   job: { of: (run) => run.job },
@@ -88,7 +90,7 @@ export function* historyLines(
   yield* inPieces(runs, (run) => {
     const evidence = chosen.includes("evidence") ? run.evidence.map((each) => `    ${printable(each)}`) : [];
     const lines = [`  ${runLine(run)}`, ...evidence].map((line) => `${wrapped(line, columns)}\n`);
-    return `${printable(run.name)}\n${lines.join("")}`;
+    return `${printable(shownName(run))}\n${lines.join("")}`;
   });
 }
 
@@ -102,6 +104,11 @@ export function* historyTsv(runs: readonly ShownRun[], chosen: readonly string[]
     });
     return `${cells.join("\t")}\n`;
   });
+}
+
+/** Stages of a configuration have one name. */
+function shownName({ name, stage }: ShownRun): string {
+  return withStage(name, { stage });
 }
 
 /** A run in one line, for whoever has its name before them. */
@@ -118,8 +125,16 @@ export function runLine(run: ShownRun): string {
 }
 
 export function runJson({ startedMs, endedMs, fate: _, ...run }: ShownRun): unknown {
-  const { name, generation, state, ...rest } = run;
-  return { name, generation, state, started: isoText(startedMs), ended: isoText(endedMs), ...rest };
+  const { name, stage, generation, state, ...rest } = run;
+  return {
+    name,
+    ...(stage === null ? {} : { stage }),
+    generation,
+    state,
+    started: isoText(startedMs),
+    ended: isoText(endedMs),
+    ...rest,
+  };
 }
 
 type ShownArray = SubmittedArray & { readonly user: string };

@@ -7,7 +7,7 @@ import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
 import { quietMs } from "../../progress/progress.ts";
 import { localDateTime, localTime } from "../../system/clock/local-time.ts";
-import type { ShownPast } from "../shown-past.ts";
+import type { PastOf, ShownPast } from "../shown-past.ts";
 import { runLine } from "./history-text.ts";
 import type { Paint } from "./paint.ts";
 import { wrapped } from "./wrapped.ts";
@@ -35,7 +35,7 @@ export function planLines(
   rows: readonly PlannedRow[],
   paint: Paint,
   cut: boolean,
-  pastOf: ((name: string) => ShownPast) | null,
+  pastOf: PastOf | null,
   nameWidth: number = nameWidthOf(rows),
   nowMs: number = Date.now(),
 ): string {
@@ -47,7 +47,7 @@ export function planLines(
       const left = lineWidth - head.length;
       const shown = !cut || detail.length <= left ? detail : left < 8 ? "" : `${detail.slice(0, left - 1)}…`;
       const line = `${paintState(row.state, paint)}${head.slice(row.state.length)}${shown}`.trimEnd();
-      return `${line}\n${pastOf === null ? "" : evidenceText(row, pastOf(row.name), cut ? lineWidth : null)}`;
+      return `${line}\n${pastOf === null ? "" : evidenceText(row, pastOf(row), cut ? lineWidth : null)}`;
     })
     .join("");
 }
