@@ -1,7 +1,8 @@
 import { messageOf } from "../model/errors.ts";
 import type { HeldLock } from "../stores/store.ts";
 import { beneath } from "../system/files/open-beneath.ts";
-import { removeNotedTree, writeNotedTree } from "../system/processes/noted-tree.ts";
+import { asSystemError } from "../system/libc/errno.ts";
+import { notedTreePath, removeNotedTree, writeNotedTree } from "../system/processes/noted-tree.ts";
 import { type ProcessIdentity, readTreeProcess } from "../system/processes/process-tree.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import type { GuardProcess } from "./guard-process.ts";
@@ -46,7 +47,8 @@ export class TreeNotes {
       this.#beneath((folder) => writeNotedTree(folder, noted));
       this.#written = true;
     } catch (error) {
-      if (!this.#warned) this.#request.tell.warning(`the process tree could not be noted: ${messageOf(error)}`);
+      const why = messageOf(asSystemError("write", notedTreePath(this.#weightsDir), error));
+      if (!this.#warned) this.#request.tell.warning(`the process tree could not be noted: ${why}`);
       this.#warned = true;
     }
   }

@@ -92,6 +92,21 @@ const places = [
   ["the weights dir", (of: TestConfiguration) => of.weightsDir],
 ] as const;
 
+test("a process tree that changes meanwhile is said not to be noted, by the path that people know", async () => {
+  const of = configuration(await temporaryRoot());
+  const command = ["sh", "-c", "echo HELD; read line; sleep 3 & sleep 3"];
+  const holder = startTrainlock(["run", ...of.args, "--check-every", lookEvery, "--", ...command]);
+  await holder.waitFor("HELD");
+  const weights = join(of.root, "WEIGHTS");
+  renameSync(weights, join(of.root, "aside"));
+  holder.writeLine("go");
+  await sleep(awayMs);
+  renameSync(join(of.root, "aside"), weights);
+  const { exitCode, stderr } = await holder.finished;
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0, stderr: expect.stringContaining(of.weightsDir) });
+  expect(stderr).not.toContain("/proc/self");
+});
+
 for (const [who, hold] of holders) {
   const define = requiresPrograms(...(who === "a run" ? [] : (["python3"] as const)));
 
