@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
@@ -66,12 +67,23 @@ const dayMs = 86_400_000;
 /** All files of a site's history. A folder that is not there has none. */
 export function eventFiles(lockDir: string, onUnreadable: (path: string, why: string) => void): EventFile[] {
   const folder = historyFolder(lockDir);
+  // Writers cannot note anything there: that nothing is found says nothing of runs.
+  if (isFile(folder)) onUnreadable(folder, "a file, and no folder");
   return sortedNamesIn(folder, onUnreadable).flatMap((owner) =>
     sortedNamesIn(join(folder, owner), onUnreadable).flatMap((name) => {
       const month = fileName.exec(name)?.[1];
       return month === undefined ? [] : [{ path: join(folder, owner, name), month }];
     }),
   );
+}
+
+function isFile(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  } catch {
+    // Listing it says why.
+    return false;
+  }
 }
 
 function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string) => void): string[] {

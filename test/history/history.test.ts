@@ -261,3 +261,13 @@ test("a site without a history has no runs", async () => {
   const { stdout, exitCode } = await history(await temporaryRoot());
   expect([stdout, exitCode]).toEqual(["0 runs, 0 without an end; 0 duplicates turned away\n", 0]);
 });
+
+test("a file in the place of the history is named: that nothing is found there says nothing of runs", async () => {
+  const { root, args } = configuration(await temporaryRoot());
+  mkdirSync(join(root, "training_locks"));
+  writeFileSync(join(root, "training_locks", "history"), "");
+  const run = await trainlock(["run", ...args, "--", "true"]);
+  expect(run).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("the history is not complete") });
+  const history = await trainlock(["history", "--root", root]);
+  expect(history).toMatchObject({ exitCode: 3, stderr: expect.stringMatching(/cannot read .*\/history: a file/) });
+});
