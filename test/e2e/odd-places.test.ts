@@ -231,3 +231,23 @@ test("real-time signals do not end the wrapper, and the command has them as thei
   process.kill(holder.commandPid, 40);
   expect(await holder.finished).toMatchObject({ exitCode: 128 + 40, stderr: "" });
 });
+
+/** PR_SET_MDWE of linux/prctl.h, from Linux 6.3 on: what systemd sets for MemoryDenyWriteExecute=. */
+const withoutMachineCode = `import ctypes, os, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)
+os.execv(sys.argv[1], sys.argv[1:])`;
+
+requiresPrograms("python3")("where no machine code may be made in memory: exit 3, and it says so", async () => {
+  const of = configuration(await temporaryRoot());
+  await trainlock(["run", ...of.args, "--", "true"]);
+  for (const args of [
+    ["run", ...of.args, "--", "touch", join(of.root, "started")],
+    ["check", ...of.args],
+  ]) {
+    const call = await finish("python3", ["-c", withoutMachineCode, executable, ...args], { env: environment() });
+    // An older kernel cannot be asked to refuse it.
+    if (call.exitCode === 77) return;
+    expect(call).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringContaining("machine code in memory") });
+  }
+  expect(existsSync(join(of.root, "started"))).toBe(false);
+});

@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import { EnvironmentError } from "../../model/errors.ts";
 import {
   type Libc,
   openat2Number,
@@ -17,6 +18,24 @@ export function bunFfi(): typeof import("bun:ffi") {
   return ffi;
 }
 
+type Functions = Parameters<typeof import("bun:ffi")["dlopen"]>[1];
+
+/**
+ * Functions of the C library. The runtime calls them by machine code that it makes in memory. Throws an EnvironmentError where a
+ * process may not make any: systemd's MemoryDenyWriteExecute, SELinux, seccomp.
+ */
+export function openLibc<Wanted extends Record<keyof Wanted, Functions[string]>>(wanted: Wanted) {
+  try {
+    return bunFfi().dlopen<Wanted>("libc.so.6", wanted);
+  } catch (cause) {
+    throw new EnvironmentError("this process may not make machine code in memory, which every lock needs", {
+      code: "ERR_NO_MACHINE_CODE",
+      hint: "allow it: MemoryDenyWriteExecute= of systemd, execmem of SELinux, or the sandbox that it runs in",
+      cause,
+    });
+  }
+}
+
 /** For a command that always needs it and runs in Bun alone: to import the module takes a quarter of the time. */
 export function provideBunFfi(imported: typeof import("bun:ffi")): void {
   ffi = imported;
@@ -24,7 +43,7 @@ export function provideBunFfi(imported: typeof import("bun:ffi")): void {
 
 export function bunLibc(): Libc {
   const ffi = bunFfi();
-  const { symbols } = ffi.dlopen("libc.so.6", {
+  const { symbols } = openLibc({
     flock: { args: ["i32", "i32"], returns: "i32" },
     fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" },
     // Of the calls that are made by number some have a pointer as third argument, and some a length as fourth.

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { bunFfi } from "../libc/libc-bun.ts";
+import { bunFfi, openLibc } from "../libc/libc-bun.ts";
 import { addressOf, systemCall } from "./system-calls.ts";
 
 /** How a command ended. */
@@ -48,7 +48,7 @@ let loaded: ReturnType<typeof load> | undefined;
 
 function load() {
   const ffi = bunFfi();
-  const { symbols } = ffi.dlopen("libc.so.6", {
+  const { symbols } = openLibc({
     posix_spawnp: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
     posix_spawnattr_init: { args: ["ptr"], returns: "i32" },
     posix_spawnattr_setflags: { args: ["ptr", "i16"], returns: "i32" },

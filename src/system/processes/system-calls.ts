@@ -1,4 +1,4 @@
-import { bunFfi } from "../libc/libc-bun.ts";
+import { bunFfi, openLibc } from "../libc/libc-bun.ts";
 
 /** Numbers of system calls that glibc has no wrapper for, or only a late one; unistd.h of each architecture. */
 const numbers =
@@ -16,7 +16,7 @@ export function systemCall(name: keyof typeof numbers, ...args: readonly (number
 }
 
 function load(): (...numbers: (number | bigint)[]) => number {
-  const { symbols } = bunFfi().dlopen("libc.so.6", {
+  const { symbols } = openLibc({
     syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64"], returns: "i32" },
   });
   return symbols.syscall as (...numbers: (number | bigint)[]) => number;
