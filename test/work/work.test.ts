@@ -217,8 +217,8 @@ test("the stages of one configuration are rows of their own, each under the rule
     stdout: expect.stringMatching(/ failed {6}[ab]\/d\/m \(stage 3\), exit 7.*4 trained, 2 failed/s),
     stderr: expect.stringMatching(/why it failed: trainlock why [ab]\/d\/m --stage 3$/m),
   });
-  const why = await trainlock(["why", "a/d/m", "--stage", "3", "--root", site.root, "--grid", site.grid]);
-  expect(why.stdout).toMatch(/^failed {2}a\/d\/m/);
+  const why = await trainlock(["why", "a/d/m (stage 3)", "--root", site.root, "--grid", site.grid]);
+  expect(why.stdout).toMatch(/^failed {2}a\/d\/m \(stage 3\)\n/);
   // Runs of other stages are none of this one's.
   expect(why.stdout.match(/\(generation 1, /g)).toHaveLength(1);
   const history = await trainlock(["history", "--root", site.root, "--json"]);

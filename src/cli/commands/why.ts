@@ -2,6 +2,7 @@ import { realpathSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { explainRow } from "../../grid/explain-row.ts";
 import type { Row } from "../../grid/grid.ts";
+import { rowName } from "../../grid/row-name.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
 import { openRemoteLocks } from "../../stores/open-remote-locks.ts";
@@ -108,7 +109,9 @@ function nameHint(given: string, names: readonly string[]): string {
 const mostNames = 2000;
 
 function named({ layout }: PlanSource, { grid, ...rest }: RowsInForce, name: string): RowsInForce | null {
-  const called = grid.rows.filter(({ configuration }) => layout.displayName(configuration) === name);
+  const called = grid.rows.filter(
+    ({ configuration }) => layout.displayName(configuration) === name || rowName(layout, configuration) === name,
+  );
   const folders = foldersCalled(name, layout.root);
   const rows =
     called.length > 0 ? called : grid.rows.filter(({ configuration }) => folders.has(layout.weightsDir(configuration)));

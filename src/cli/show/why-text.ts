@@ -1,4 +1,5 @@
 import type { Explanation, LastRun } from "../../grid/explain-row.ts";
+import { withStage } from "../../grid/row-name.ts";
 import { lockJson } from "../../listing/lock-json.ts";
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
@@ -43,7 +44,7 @@ export function whyText(
     ["what would change it", change],
   ];
   const shown = parts.filter(([, lines]) => lines.length > 0).map(([title, lines]) => partText(title, lines, columns));
-  return `${paintState(row.state, paint)}  ${printable(row.name)}\n${shown.join("")}`;
+  return `${paintState(row.state, paint)}  ${printable(withStage(row.name, row.configuration))}\n${shown.join("")}`;
 }
 
 function partText(title: string, lines: readonly string[], columns: number | null): string {
