@@ -46,13 +46,15 @@ async function makeRows(root: string): Promise<readonly string[]> {
   mkdirSync(lockOf("lock-is-a-folder"));
   execFileSync("mkfifo", [lockOf("lock-is-a-fifo")]);
   write(join(folderOf(root, "odd"), ".training_lock"), "two\nlines\n");
+  write(folderOf(root, "file"), "no folder");
+  write(dirname(folderOf(root, "file-above")), "no folder");
   await holdWithRun(flags("held"));
   write(join(folderOf(root, "held"), "iter_9.pth"), Buffer.alloc(2048));
   await killWithCommand(await holdWithLastingCommand(flags("dead")));
   return [
     ...["new", "empty", "half", "bare-done", "done", "small", "failed", "lock-file-lost", "lock-file-emptied"],
     ...["record-lost", "record-torn", "record-is-a-folder", "record-is-a-link", "long", "longest", "lock-is-a-folder"],
-    ...["lock-is-a-fifo", "odd", "held", "dead"],
+    ...["lock-is-a-fifo", "odd", "file", "file-above", "held", "dead"],
   ];
 }
 

@@ -33,15 +33,16 @@ test("each state is shown from its real cause; text, JSON and TSV agree", async 
   const odd = join(root, "WEIGHTS", "odd", "d_cd", "m");
   mkdirSync(odd, { recursive: true });
   writeFileSync(join(odd, ".training_lock"), "two\nlines 12\n");
+  writeFileSync(join(root, "WEIGHTS", "file"), "no folder");
   const grid = `
-- strategy: [trained, torn, held, dead, odd, new]
+- strategy: [trained, torn, held, dead, odd, file, new]
   dataset: D
   model: m
 - { strategy: waits, dataset: D, model: m, needs: ["{root}/inputs/{strategy}"] }
 - { strategy: trained, dataset: D, model: m, ratio: 0.5, needs: [{ ratio: none }] }
 - { strategy: held, dataset: D, model: m, ratio: 0.5, needs: [{ ratio: none }] }
 `;
-  const expected = { torn: "free", dead: "stale", odd: "unknown", new: "free", waits: "blocked" };
+  const expected = { torn: "free", dead: "stale", odd: "unknown", file: "unknown", new: "free", waits: "blocked" };
   const states = await statesOf(root, grid, "--done-when", "final.pth");
   expect(states).toMatchObject({ ...expected, trained: "free", held: "blocked" });
   const file = join(root, "grid.yaml");
@@ -53,12 +54,12 @@ test("each state is shown from its real cause; text, JSON and TSV agree", async 
     .map((line) => line.split("\t"));
   const column = header?.indexOf("state") ?? -1;
   const text = await trainlock(call);
-  expect(text.exitCode).toBe(0);
+  expect(text.exitCode).toBe(3);
   const shown = text.stdout.split("\n").map((line) => line.split(/\s+/));
   for (const [index, line] of lines.entries()) expect(shown[index]?.slice(0, 2)).toEqual([line[column], line[0]]);
   expect(text.stdout).toContain(`\n\nNext: trainlock work ${file} -- COMMAND\n`);
   expect(text.stdout).toMatch(
-    /\n9 configurations: 1 done, 1 running, 1 stale, 1 unknown, 2 blocked, 3 free {3}\(\d\d:\d\d:\d\d, /,
+    /\n10 configurations: 1 done, 1 running, 1 stale, 2 unknown, 2 blocked, 3 free {3}\(\d\d:\d\d:\d\d, /,
   );
   expect(text.stdout.split("\n")[2]).toMatch(/^running +held\/d\/m +\S+, PID \d+ on /);
 });

@@ -14,7 +14,6 @@ import {
   type Wanted,
 } from "./look-into.ts";
 import { mountOf } from "./mounts.ts";
-import { namesIn } from "./names-in.ts";
 import { allowManyCalls, mostCalls } from "./thread-pool.ts";
 
 /** Loaded for a walk over a network: no other call should pay for it. */
@@ -35,7 +34,7 @@ export interface FolderCalls {
   kindAt(path: string): Now<EntryKind>;
   /** Whether anything stands there. */
   isThere(path: string): Now<boolean>;
-  /** What is in it; null where there is no such folder. */
+  /** What is in it; null where nothing stands there. */
   names(path: string): Now<readonly string[] | null>;
   subfolders(path: string): Now<Subfolders>;
   /** Subfolders that have an entry of this name, of whatever kind. */
@@ -53,7 +52,13 @@ const oneByOne: FolderCalls = {
   lanes: 1,
   kindAt,
   isThere: (path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined,
-  names: namesIn,
+  names: (path) => {
+    try {
+      return readdirSync(path);
+    } catch (error) {
+      return nullWhereNothingIs(error);
+    }
+  },
   subfolders: (path) => {
     const entries = readdirSync(path, { withFileTypes: true });
     return byKind(
@@ -103,9 +108,13 @@ async function namesAsked(path: string): Promise<readonly string[] | null> {
   try {
     return await (await calls()).readdir(path);
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return null;
-    throw error;
+    return nullWhereNothingIs(error);
   }
+}
+
+function nullWhereNothingIs(error: unknown): null {
+  if (isErrno(error, "ENOENT")) return null;
+  throw error;
 }
 
 async function kindAsked(path: string): Promise<EntryKind> {
