@@ -1,15 +1,58 @@
-// What the runtime does not survive, said before it starts: it aborts without /proc, and where its virtual memory is limited too far.
-// A few instructions are put in front of it, into the room that the linker has left before its code; Linux on x64 alone.
+// What the runtime does not survive, said before it starts: it ends without /proc, and where its memory or stack is limited too far,
+// with exit codes of its own. A few instructions are put in front of it, into the room that the linker has left before its code; Linux on x64 alone.
 
 /** As in src/system/processes/memory-limit.ts. */
-const [leastMegabytes, hopelessMegabytes] = [512, 450];
+const leastMegabytes = 512;
+
+/**
+ * Limits by their numbers in getrlimit(2), and how many bytes are too few (tried: the runtime breaks off below 160 KB of stack, and
+ * below 268 MB of data). `shift`: of the bytes, to the unit in which a limit is shown.
+ */
+const limits = [
+  limit({
+    resource: 9,
+    fewest: 450 * 2 ** 20,
+    shift: 20,
+    of: "virtual memory",
+    option: "ulimit -v",
+    scheduler: "h_vmem",
+  }),
+  limit({
+    resource: 2,
+    fewest: 300 * 2 ** 20,
+    shift: 20,
+    of: "memory for data",
+    option: "ulimit -d",
+    scheduler: "h_data, bsub -D",
+  }),
+  {
+    resource: 3,
+    fewest: 256 * 2 ** 10,
+    shift: 10,
+    limited: "trainlock: the stack is limited to ",
+    tooLittle: " KB (ulimit -s), which is too little\n  trainlock needs 256 KB: raise `ulimit -s`\n",
+  },
+];
+
+function limit({ of, option, scheduler, ...how }) {
+  const remedy = `trainlock needs ${leastMegabytes} MB: raise \`${option}\`, or the scheduler's limit of ${of} (${scheduler})`;
+  return {
+    ...how,
+    limited: `trainlock: the ${of} is limited to `,
+    tooLittle: ` MB (${option}), which is too little\n  ${remedy}\n`,
+  };
+}
 
 const text = {
   path: "/proc/self/maps\0",
   noProc:
     "trainlock: /proc is not mounted, and nothing can be known of processes without it\n  mount it: mount -t proc proc /proc\n",
-  limited: "trainlock: the virtual memory is limited to ",
-  tooLittle: ` MB (ulimit -v), which is too little\n  trainlock needs ${leastMegabytes} MB: raise \`ulimit -v\`, or the scheduler's limit of virtual memory (h_vmem)\n`,
+  ...Object.fromEntries(
+    limits.flatMap(({ limited, tooLittle }, at) => [
+      [`limited${at}`, limited],
+      [`tooLittle${at}`, tooLittle],
+    ]),
+  ),
 };
 
 const headerBytes = 64;
@@ -55,20 +98,27 @@ function assemble(address, entry) {
     ...[0x48, 0x8d, 0x3d, "to:path", 0x31, 0xf6, ...call(21)], // access(path, F_OK)
     ...say("noProc"),
     ...[0x85, 0xc0, 0x0f, 0x85, "to:fail"], // failed: fail
-    ...[0x48, 0x83, 0xec, 0x10, 0xbf, ...int(9), 0x48, 0x89, 0xe6, ...call(97)], // getrlimit(RLIMIT_AS, rsp)
-    ...[0x48, 0x8b, 0x0c, 0x24, 0x48, 0x83, 0xc4, 0x10], // rcx = the soft limit
-    ...[0x85, 0xc0, 0x0f, 0x85, "to:start"], // failed: start
-    ...[0x48, 0x81, 0xf9, ...int(hopelessMegabytes * 2 ** 20), 0x0f, 0x82, "to:limit"], // rcx < it: limit
-    "at:start",
+    ...limits.flatMap(({ resource, fewest }, at) => [
+      ...[0x48, 0x83, 0xec, 0x10, 0xbf, ...int(resource), 0x48, 0x89, 0xe6, ...call(97)], // getrlimit(resource, rsp)
+      ...[0x48, 0x8b, 0x0c, 0x24, 0x48, 0x83, 0xc4, 0x10], // rcx = the soft limit
+      ...[0x85, 0xc0, 0x0f, 0x85, `to:next${at}`], // failed: next
+      ...[0x48, 0x81, 0xf9, ...int(fewest), 0x0f, 0x82, `to:limit${at}`], // rcx < it: limit
+      `at:next${at}`,
+    ]),
     ...[0x5a, 0xe9, "to:entry"], // pop rdx, jmp entry
-    "at:limit",
-    ...[0x48, 0xc1, 0xe9, 0x14, 0x41, 0x89, 0xcc], // r12d = rcx >> 20
-    ...[...say("limited"), ...write],
+    ...limits.flatMap(({ shift, tooLittle }, at) => [
+      `at:limit${at}`,
+      ...[0x48, 0xc1, 0xe9, shift, 0x41, 0x89, 0xcc], // r12d = rcx >> shift
+      ...[0x4c, 0x8d, 0x2d, `to:tooLittle${at}`, 0x41, 0xbe, ...int(Buffer.byteLength(tooLittle))], // r13, r14d = what follows
+      ...[...say(`limited${at}`), 0xe9, "to:print"],
+    ]),
+    "at:print",
+    ...write,
     ...[0x48, 0x83, 0xec, 0x08, 0x44, 0x89, 0xe0], // room for digits, eax = r12d
     ...[0x48, 0x8d, 0x74, 0x24, 0x08, 0xb9, ...int(10)], // rsi = behind the last one, ecx = 10
     ...[0x48, 0xff, 0xce, 0x31, 0xd2, 0xf7, 0xf1, 0x80, 0xc2, 0x30, 0x88, 0x16, 0x85, 0xc0, 0x75, 0xf0], // a digit, until eax is 0
     ...[0x48, 0x8d, 0x54, 0x24, 0x08, 0x48, 0x29, 0xf2, ...write], // rdx = how many
-    ...say("tooLittle"),
+    ...[0x4c, 0x89, 0xee, 0x44, 0x89, 0xf2], // rsi = r13, edx = r14d
     "at:fail",
     ...[...write, 0xbf, ...int(3), ...call(231)], // exit_group(3)
     ...Object.entries(text).flatMap(([name, value]) => [`at:${name}`, ...Buffer.from(value)]),

@@ -86,12 +86,13 @@ test.each([
   ["-v", 512],
   ["-d", 2048],
   ["-d", 512],
+  ["-s", 0.25],
 ] as const)(
-  "with ulimit %s of %i MB, run and check work, and the command gets bytes and variables as given",
+  "with ulimit %s of %d MB, run and check work, and the command gets bytes and variables as given",
   async (option, megabytes) => {
     const of = configuration(await temporaryRoot());
     const args = of.args.join(" ");
-    const script = `ulimit ${option} $((${megabytes} * 1024)); t=${executable}; export LATIN=$'caf\\xe9' EMPTY=
+    const script = `ulimit ${option} ${megabytes * 1024}; t=${executable}; export LATIN=$'caf\\xe9' EMPTY=
     $t run ${args} -- env LC_ALL=C bash -c 'printf "%s|" "$LATIN" "$0" "\${EMPTY-unset}" | od -An -tx1; env | grep -cE "RESTART|TLR_"' $'\\xff'
     $t check ${args}; echo $?; $t held ${args} --generation 7; echo $?`;
     const { stdout } = await finish("bash", ["-c", script], { env: environment() });
@@ -153,23 +154,29 @@ requiresPrograms(
 
 // The runtime aborts there, before any of our code.
 test.runIf(process.arch === "x64").each([
-  ["-v", 150, "virtual memory"],
-  ["-v", 300, "virtual memory"],
-  ["-v", 449, "virtual memory"],
-  ["-d", 320, "memory for data"],
-] as const)("with ulimit %s of %i MB every call says so, and exits 3", async (option, megabytes, what) => {
+  ["-v", 150, "MB", "virtual memory"],
+  ["-v", 300, "MB", "virtual memory"],
+  ["-v", 449, "MB", "virtual memory"],
+  ["-d", 100, "MB", "memory for data"],
+  ["-d", 264, "MB", "memory for data"],
+  ["-d", 320, "MB", "memory for data"],
+  ["-s", 64, "KB", "stack"],
+  ["-s", 255, "KB", "stack"],
+] as const)("with ulimit %s of %i %s every call says so, and exits 3", async (option, most, unit, what) => {
   const of = configuration(await temporaryRoot());
-  const script = `ulimit ${option} $((${megabytes} * 1024)); exec "$@"`;
+  const script = `ulimit ${option} ${unit === "MB" ? most * 1024 : most}; exec "$@"`;
   const call = (...args: readonly string[]) =>
     finish("bash", ["-c", script, "bash", executable, ...args], { env: environment() });
   for (const args of [
     ["run", ...of.args, "--", "touch", join(of.root, "started")],
+    ["check", ...of.args],
+    ["held", ...of.args, "--generation", "1"],
     ["clear", "--root", of.root],
   ]) {
     const { exitCode, stderr } = await call(...args);
     expect({ exitCode, first: stderr.split("\n")[0] }).toEqual({
       exitCode: 3,
-      first: `trainlock: the ${what} is limited to ${megabytes} MB (ulimit ${option}), which is too little`,
+      first: `trainlock: the ${what} is limited to ${most} ${unit} (ulimit ${option}), which is too little`,
     });
   }
   expect(existsSync(join(of.root, "started"))).toBe(false);
