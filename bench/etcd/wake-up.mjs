@@ -1,9 +1,9 @@
 // How long after a release does a waiter have the lock, and does its command run? Of a lock that this process holds under a
 // lease of its own: the release is a request whose answer is seen here.
+import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { TrainingLock } from "../../dist/lib/index.js";
 import { quantile } from "../measure.mjs";
 import { trainlock } from "../programs.mjs";
 import { start } from "../wake-up.mjs";
@@ -35,17 +35,29 @@ async function once({ client, key, value, wait, env }) {
   return { claim, command: Number(starts) * 1000 - released };
 }
 
+/** What a run has at its key. This process's own would be that of an ancestor, for which no waiter waits. */
+async function recordOfARun(cluster, client, prefix, args) {
+  const held = ["run", "--quiet", "--store", cluster.url, ...args, "--", "cat"];
+  const holder = spawn(trainlock, held, { env: cluster.env, stdio: ["pipe", "ignore", "inherit"] });
+  const ended = new Promise((resolve) => holder.once("close", resolve));
+  for (let tries = 0; tries < 1000; tries += 1) {
+    const { value: page } = await client.list(`${prefix}/locks/`).next();
+    if (page?.length > 0) {
+      holder.stdin.end();
+      await ended;
+      return page[0];
+    }
+    await sleep(10);
+  }
+  throw new Error("the run did not take the lock");
+}
+
 /** How long each of the two took after the release, median and 99th percentile, milliseconds. */
 export async function etcdWakeUps(cluster, root, rounds = 60) {
   mkdirSync(root, { recursive: true });
   const { client, prefix } = clientOf(cluster);
-  const of = { strategy: "b", dataset: "d", model: "m", root };
-  const lock = new TrainingLock({ ...of, store: cluster.url });
-  if (!(await lock.acquire())) throw new Error("somebody else holds the lock");
-  const { value: page } = await client.list(`${prefix}/locks/`).next();
-  const [{ key, value }] = page;
-  await lock.release();
-  const names = ["--strategy", of.strategy, "--dataset", of.dataset, "--model", of.model];
+  const names = ["--strategy", "b", "--dataset", "d", "--model", "m"];
+  const { key, value } = await recordOfARun(cluster, client, prefix, ["--root", root, ...names]);
   // bash's own clock: starting date(1) would take as long as what is measured. Without its start-up file, too.
   const command = ["bash", "--norc", "-c", "echo starts $EPOCHREALTIME"];
   const wait = [
