@@ -9,4 +9,7 @@ conflict trainlock
 # This file is PREFIX/lib/trainlock/VERSION/share/modulefiles/trainlock/VERSION, or a link to it.
 set version [file normalize [file join [file dirname [file normalize [file join $ModulesCurrentModulefile x]]] .. .. .. ..]]
 prepend-path PATH    $version/bin
-prepend-path MANPATH $version/share/man
+# Without MANPATH, man(1) finds the pages by PATH. A MANPATH of ours alone would hide the system's pages from it.
+if { [info exists env(MANPATH)] } {
+    prepend-path MANPATH $version/share/man
+}

@@ -7,6 +7,8 @@ import { ageText } from "./times.ts";
 const stateWidth = 7;
 const widestWho = 10;
 const leastName = 20;
+/** What is left of a part of a name: an end, what stands for its middle, an end. */
+const leastPart = 3;
 
 /** How wide each column is that has something in it; 0: no row has, and it takes no room. */
 export interface Widths {
@@ -72,8 +74,21 @@ export function rowText(row: BoardRow, widths: Widths, nowMs: number): string {
   return `${lineText(cells, widths)}${more}`;
 }
 
-/** Without its middle: names that begin alike differ at their ends. */
-function cutWithin(text: string, width: number): string {
+/** Each part of a name keeps its ends, and the longest part loses most: names that differ in any part stay apart. */
+function cutWithin(name: string, width: number): string {
+  const parts = name.split("/");
+  const room = width - (parts.length - 1);
+  if (room < parts.length * leastPart) return cutMiddle(name, width);
+  const lengths = parts.map((part) => [...part].length);
+  for (let over = lengths.reduce((sum, length) => sum + length, -room); over > 0; over -= 1) {
+    const longest = Math.max(...lengths);
+    lengths[lengths.indexOf(longest)] = longest - 1;
+  }
+  return parts.map((part, index) => cutMiddle(part, lengths[index] ?? 0)).join("/");
+}
+
+/** Without its middle: what begins alike differs at its end. */
+function cutMiddle(text: string, width: number): string {
   const characters = [...text];
   if (characters.length <= width) return text;
   const end = Math.floor((width - 1) / 2);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const project = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -98,19 +98,27 @@ function usedFromNpm() {
     await one.release();
     one.spawn("true", []).on("exit", (code) => process.exit(code));
   `;
-  output("node", ["--input-type=module", "-e", program], {
-    cwd: folder,
-    env: { ...process.env, TRAINLOCK_ROOT: root("npm-library") },
-  });
-  say("executable and library from npm's packages");
+  writeFileSync(join(folder, "program.mjs"), program);
+  for (const runtime of ["node", join(project, "node_modules", ".bin", "bun")])
+    output(runtime, ["program.mjs"], {
+      cwd: folder,
+      env: { ...process.env, TRAINLOCK_ROOT: root(`npm-library-${basename(runtime)}`) },
+    });
+  say("executable and library from npm's packages, on Node and Bun");
 }
 
 function usedAsModule() {
   const init = ["/usr/share/modules/init/sh", "/etc/profile.d/modules.sh"].find((path) => existsSync(path));
   if (init === undefined) return console.log("skipped: the module: environment-modules is not installed");
   const prefix = join(scratch, "prefix");
-  const script = `. ${init}; module use '${prefix}/share/modulefiles'; module load trainlock; trainlock --version; man -w trainlock-run`;
-  const said = output("sh", ["-c", script]);
-  assert.ok(said.includes(`trainlock ${version} `), said);
+  const script = `
+    . ${init}; module use '${prefix}/share/modulefiles'; module load trainlock
+    trainlock --version; man -w trainlock-run; man -w man
+    module unload trainlock; ! command -v trainlock`;
+  // With the pages of the system named, and not: loading the module never hides them.
+  for (const pages of [{}, { MANPATH: "/usr/share/man:" }]) {
+    const said = output("sh", ["-ec", script], { env: { PATH: "/usr/bin:/bin", ...pages } });
+    assert.ok(said.includes(`trainlock ${version} `), said);
+  }
   say("loaded as an environment module");
 }

@@ -200,3 +200,26 @@ test("a failed row says what its log ended with and where that is; names keep th
   terminal.press("q");
   terminal.press("q");
 });
+
+test("names that are cut still show each part: two rows that differ in their dataset alone look different", async () => {
+  const root = await temporaryRoot();
+  const grid = join(root, "grid.yaml");
+  writeFileSync(
+    grid,
+    "- { strategy: gen_VisualCloze_long_name, dataset: [IDD-AW, BDD10k], model: segformer_mit-b5, ratio: [0.25, 0.5] }\n",
+  );
+  const top = await startTerminal({ TOP: [executable, "top", grid, "--root", root].join(" ") });
+  top.resize(50, 24);
+  top.type("$TOP; echo code=$?");
+  const shown = await top.shows(/^STATE +CONFIGURATION/m);
+  const rows = shown.split("\n").filter((line) => line.startsWith("free"));
+  expect(rows).toEqual([
+    expect.stringMatching(/^free +gen_\S*…\S*\/idd-aw\/\S*…\S*0p25$/),
+    expect.stringMatching(/^free +gen_\S*…\S*\/idd-aw\/\S*…\S*0p50$/),
+    expect.stringMatching(/^free +gen_\S*…\S*\/bdd10k\/\S*…\S*0p25$/),
+    expect.stringMatching(/^free +gen_\S*…\S*\/bdd10k\/\S*…\S*0p50$/),
+  ]);
+  for (const row of rows) expect([...row].length).toBeLessThanOrEqual(50);
+  top.press("q");
+  await top.shows(/^code=0$/m);
+});
