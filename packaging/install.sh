@@ -76,7 +76,7 @@ require_writable() {
 }
 
 if [ "$uninstall" = yes ]; then
-  [ -d "$versions" ] || fail "there is no trainlock in $prefix"
+  [ -d "$versions" ] || fail "there is no trainlock in $prefix" "give the --prefix that it was installed with"
   {
     find "$versions" -type d
     for version in "$versions"/*/; do

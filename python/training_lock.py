@@ -885,7 +885,7 @@ class _Claim(object):
                         self._keep_records()
                 except OSError as error:
                     # A file system that does not answer proves no loss, and no hold either.
-                    raise LockLost('it cannot be told whether the lock on {} is held: {}'.format(self.name, error))
+                    raise LockLost('it is not known whether the lock on {} is held: {}'.format(self.name, error))
             if self.lost.is_set():
                 raise LockLost(self.why_lost)
 
@@ -987,7 +987,7 @@ class _Claim(object):
                 return
         there = _stat_or_none(self.marker)
         if there is None or there.st_ino != self._marker_inode:
-            raise OSError(errno.EAGAIN, 'it comes and goes', self.marker)
+            raise OSError(errno.EAGAIN, 'it appears and disappears', self.marker)
 
     def _is_copied(self):
         beside = _stat_or_none(self.record_beside)
@@ -1259,7 +1259,7 @@ class _ClaimAround(_Claim):
             self._lose(str(error))
             raise
         except OSError as error:
-            raise LockLost('it cannot be told whether the lock on {} is held: {}'.format(self.name, error))
+            raise LockLost('it is not known whether the lock on {} is held: {}'.format(self.name, error))
 
     def _somebody_has_it(self):
         """Asked by a shared lock, for an instant, which disturbs no holder."""
@@ -1347,7 +1347,7 @@ class _KeptClaim(_Claim):
             if self.lost.is_set():
                 raise LockLost(self.why_lost)
             if answer is None or answer['say'] != 'held':
-                raise LockLost('it cannot be told whether the lock on {} is held: {}'.format(
+                raise LockLost('it is not known whether the lock on {} is held: {}'.format(
                     self.name, 'its keeper does not answer' if answer is None else answer.get('why')))
 
     def _order(self, order, answers):
@@ -1733,7 +1733,7 @@ class TrainingLock(object):
         lock_file, weights_dir = self._usual_paths(snapshot.get('usual_paths')) or self._resolve()
         for folder in snapshot['unreadable']:
             if (weights_dir + '/').startswith(folder.rstrip('/') + '/') or os.path.dirname(lock_file) == folder:
-                raise LockUnavailable('it cannot be told whether {} is locked: {} cannot be read ({})'.format(
+                raise LockUnavailable('it is not known whether {} is locked: {} cannot be read ({})'.format(
                     lock_file, folder, snapshot['unreadable'][folder]))
         marker = os.path.join(weights_dir, '.training_lock')
         found = [lock for lock in snapshot['locks'] if lock['status'] != 'stale'

@@ -15,7 +15,7 @@ export const stateClass: Readonly<Record<RowState, string>> = {
 /** What a state means, in few words. */
 export const stateMeaning: Readonly<Record<RowState, string>> = {
   running: "somebody trains it",
-  unknown: "a lock that can be judged neither way",
+  unknown: "nobody can tell whether it is being trained",
   done: "trained, nobody holds it",
   queued: "submitted",
   blocked: "what it needs is not there",

@@ -57,7 +57,7 @@ export async function examineCluster(
 /** Leases go by clocks that nobody sets; certificates and the times in records do not. */
 function clockOutcome(offsetMs: number): Outcome {
   const apart = Math.abs(offsetMs);
-  if (apart <= clockToleranceMs) return ok("as this host's, to a few seconds");
+  if (apart <= clockToleranceMs) return ok("as this host's, within a few seconds");
   const found = `${Math.round(apart / 1000)} s ${offsetMs > 0 ? "ahead of" : "behind"} this host's`;
   const means = "leases are not affected; certificates may look expired, and times in records cannot be compared";
   return warning(found, means, "let both hosts ask a time server");

@@ -139,7 +139,7 @@ async function heldThere(shell: RemoteShell, path: string, timeoutMs: number): P
 }
 
 function verdictOn(there: Answer, here: Answer): Outcome {
-  if (there === "busy" && here === "busy") return ok("held here it is busy there, and held there it is busy here");
+  if (there === "busy" && here === "busy") return ok("what is locked here is busy there, and the other way round");
   if (typeof there !== "string" || typeof here !== "string") {
     const [what, { failed }] = typeof there !== "string" ? ["asking for", there] : ["holding", here as Failure];
     return fault(

@@ -26,7 +26,8 @@ interface Kind {
   readonly uncertain?: true;
 }
 
-const noLeaderHint = "most members must be running and reach one another: `etcdctl endpoint status --cluster` tells";
+const noLeaderHint =
+  "most members must be running and reach one another: `etcdctl endpoint status --cluster` shows which";
 const userHint = "check TRAINLOCK_STORE_USER and TRAINLOCK_STORE_PASSWORD_FILE";
 
 /** What etcd says, by its own words (etcd's api/v3rpc/rpctypes); its gRPC codes are too coarse. */
@@ -44,7 +45,7 @@ const kinds: readonly Kind[] = [
     pattern: /too many requests/,
     reason: "too many requests",
     code: "ERR_ETCD_TOO_MANY_REQUESTS",
-    hint: "the cluster cannot keep up: try again later, or look at its disks",
+    hint: "the cluster has more to do than it can: try again later, or look at its disks",
   },
   {
     pattern: /permission denied/,
@@ -142,12 +143,12 @@ export function brokenConnection(endpoint: string, error: unknown, sent: boolean
 function certificateFault(code: string, because: string): { readonly what: string; readonly hint: string } | null {
   if (/^ERR_SSL_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/.test(code)) {
     return {
-      what: "it turned our certificate down, or wants one",
+      what: "it refused our certificate, or wants one",
       hint: "set TRAINLOCK_STORE_CERT and TRAINLOCK_STORE_KEY to a certificate that etcd's CA signed and that has not expired",
     };
   }
   if (code === "CERT_HAS_EXPIRED")
-    return { what: "its certificate has expired", hint: "have it renewed; check this host's clock" };
+    return { what: "its certificate has expired", hint: "renew it; check this host's clock" };
   if (code === "CERT_NOT_YET_VALID")
     return { what: "its certificate is not valid yet", hint: "check this host's clock" };
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {

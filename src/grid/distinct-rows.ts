@@ -68,7 +68,7 @@ function sharedFolder(layout: Layout, first: Row, second: Row, folder: string): 
       hint:
         line === null
           ? "rename one of them"
-          : `part them by a first entry under \`weights:\` in trainlock.yaml: ${line}`,
+          : `separate them by a first entry under \`weights:\` in trainlock.yaml: ${line}`,
     },
   );
 }

@@ -82,7 +82,7 @@ export function selectRows(reader: FieldReader, rows: readonly Row[], selection:
   }
   if (left.length === 0) {
     throw new UsageError("no row of the grid has all the values that the options give", {
-      hint: `each of these values is in the grid, but no row has all of them: drop one of ${[...selection.keys()].map(flagOf).join(", ")}`,
+      hint: `each of these values is in the grid, but no row has all of them: leave out one of ${[...selection.keys()].map(flagOf).join(", ")}`,
     });
   }
   return left;

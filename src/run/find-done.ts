@@ -195,7 +195,7 @@ function wayOut(layout: Layout, mine: Configuration, other: Configuration): stri
     return `remove ${markerRecordName} there once you know that its files are of the one asked about, else the files`;
   const line = partingTemplate(layout, mine, other);
   if (line === null) return "two configurations share a weights dir: rename one of them";
-  const way = `two configurations share a weights dir: part them by a first entry under \`weights:\` in trainlock.yaml: ${line}`;
+  const way = `two configurations share a weights dir: separate them by a first entry under \`weights:\` in trainlock.yaml: ${line}`;
   // The templates of a site replace the one that every site has.
   const { weights } = layout.site;
   return weights.length > 0 ? way : `${way} and, for all others, a second one: - ${templatesOf(layout.site)[0]?.text}`;

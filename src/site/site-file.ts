@@ -146,7 +146,7 @@ function readMode(value: YamlValue): number {
   const expected = "permissions in octal, such as 0664, that let the owner read and write";
   const digits = value.source.replace(/^0o/, "");
   const mode = /^0?[0-7]{3}$/.test(digits) ? Number.parseInt(digits, 8) : value.fail(expected);
-  return (mode & 0o600) === 0o600 && (mode & 0o111) === 0 ? mode : value.fail(`${expected}, none to execute`);
+  return (mode & 0o600) === 0o600 && (mode & 0o111) === 0 ? mode : value.fail(`${expected}, and nobody execute`);
 }
 
 function readLinkedFolder(value: YamlValue): string {

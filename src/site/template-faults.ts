@@ -21,7 +21,7 @@ export function faultOf(template: Template, vocabulary: Vocabulary): string | nu
   if (repeated !== undefined) return `names {${repeated}} twice`;
   for (const field of [...neededFields, ...vocabulary.dimensions.map(({ name }) => name)]) {
     if (named.includes(field) || pinned(template.conditions, field) !== undefined) continue;
-    return `leaves out {${field}}: configurations that differ in it alone would share a folder (or tie it down under \`when\`)`;
+    return `leaves out {${field}}: configurations that differ in it alone would share a folder (or give its one value under \`when\`)`;
   }
   for (const segment of template.segments) {
     const fault = segmentFault(segment, vocabulary) ?? lossFault(segment, vocabulary);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseSync } from "oxc-parser";
 import { describe, expect, test } from "vitest";
+import { requiresPrograms } from "../support/requirements.ts";
 
 const project = resolve(import.meta.dirname, "../..");
 
@@ -74,6 +75,34 @@ function isProse(text: string): boolean {
 const found = files.map((file) => ({ file, ...read(file) }));
 const all = found.flatMap(({ file, texts }) => texts.map((text) => ({ file, text })));
 
+const withPython = requiresPrograms("python3");
+
+/** Prints each text of more than one word in a program in Python that is no comment on it. */
+const pythonTexts = `
+import ast, re, sys
+tree = ast.parse(open(sys.argv[1], encoding="utf-8").read())
+comments = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+texts = [
+    node for node in ast.walk(tree)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in comments
+    and re.search(r"[a-z]{2,}[,:;]? [a-z({]", node.value, re.I)
+]
+for node in sorted(texts, key=lambda node: (node.lineno, node.col_offset)):
+    print(node.value.strip().replace("\\n", "\\\\n"))
+`;
+
+/** What is said by the parts of a release that are not the executable. */
+function besideText(): string {
+  const python = execFileSync("python3", ["-c", pythonTexts, join(project, "python/training_lock.py")], {
+    encoding: "utf8",
+  });
+  const said = (file: string, pattern: RegExp) =>
+    [...readFileSync(join(project, file), "utf8").matchAll(pattern)].map(([, text = ""]) => `${text}\n`).join("");
+  const installer = said("packaging/install.sh", /^.*?\b((?:fail|echo) "(?=[^"]* ).*?)(?: >&2)?$/gm);
+  const starter = said("packaging/trainlock.mjs", /console\.error\((.*)\);/g);
+  return `# python/training_lock.py\n${python}\n# packaging/install.sh\n${installer}\n# packaging/trainlock.mjs\n${starter}`;
+}
+
 describe("what the program says", () => {
   test("is in one list, which changes with the sources: npx vitest run test/rules/messages -u", async () => {
     const list = found
@@ -83,12 +112,24 @@ describe("what the program says", () => {
     await expect(list).toMatchFileSnapshot("messages.txt");
   });
 
+  withPython("what is said beside it, by training_lock.py and the installers, is in a list, too", async () => {
+    await expect(besideText()).toMatchFileSnapshot("messages-beside.txt");
+  });
+
   /** Words that have another name here, and those that people learn last. Texts that users know from before stay. */
   const notOurs =
     /\b(?:fcntl lock|standing|wish|heir|witness|succeeds|given? back|put in place|site proof|unfinished file|rank word|remaining children|hears?|told|tells us|he|his|him|please|e\.g\.|i\.e\.|amongst?|whilst|thereof|whence)\b/i;
 
   test("has one name for one thing, and no word that is hard to read", () => {
     expect(all.filter(({ text }) => notOurs.test(text))).toEqual([]);
+  });
+
+  withPython("nor has what is said beside it", () => {
+    expect(
+      besideText()
+        .split("\n")
+        .filter((line) => notOurs.test(line)),
+    ).toEqual([]);
   });
 
   test("is not too long for one look", () => {

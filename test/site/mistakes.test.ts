@@ -30,7 +30,7 @@ const mistakes: readonly Mistake[] = [
   ["group: 'a b'\n", 'site:1: group: expected the name or number of a group, found "a b"'],
   ["mode: 999\n", /^site:1: mode: expected permissions in octal/],
   ["mode: 0464\n", /^site:1: mode: expected permissions in octal/],
-  ["mode: 0775\n", /^site:1: mode: expected permissions in octal.*none to execute/],
+  ["mode: 0775\n", /^site:1: mode: expected permissions in octal.*and nobody execute/],
   ["hosts:\n  - node01\n  - -oProxyCommand=x\n", /^site:3: hosts\[1\]: expected a host name/],
   ["scheduler: sloom\n", 'site:1: scheduler: expected one of auto, lsf, slurm, pbs, sge, none, found "sloom"'],
   ["progress: train.log\n", /^site:1: progress: expected a mapping/],

@@ -102,7 +102,9 @@ function nameHint(given: string, names: readonly string[]): string {
   const [longer, ...more] = names.filter((name) => name.startsWith(given));
   const near = longer ?? nearest(given, names.slice(0, mostNames));
   if (near === null) return "trainlock plan shows the names";
-  return more.length === 0 ? `did you mean ${near}?` : `did you mean ${near}, or ${more.length} more that begin so?`;
+  return more.length === 0
+    ? `did you mean ${near}?`
+    : `did you mean ${near}, or ${more.length} more that begin like it?`;
 }
 
 /** How many names a wrong name is compared with: 100,000 comparisons take a minute. */

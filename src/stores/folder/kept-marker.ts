@@ -55,7 +55,7 @@ export class KeptMarker {
       await sleep(copyMs);
       waited = true;
     }
-    throw systemError("look after the marker", this.path, "EAGAIN");
+    throw systemError("check the marker", this.path, "EAGAIN");
   }
 
   /** Whether a marker stands there that this claim has not placed. */

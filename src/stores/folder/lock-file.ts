@@ -65,7 +65,7 @@ export function recordOfLockFile(path: string, stats: BigIntStats, bytes: Uint8A
   if (reading.kind !== "none" || bytes.length > 0 || !mayBeHeldUnseen(dirname(path))) return reading;
   const folder = folderStats(dirname(path));
   if (folder !== undefined && isAsMade(stats, folder)) return reading;
-  return { kind: "unreadable", reason: "emptied, as contenders of old jobs leave it while another holds it" };
+  return { kind: "unreadable", reason: "emptied, as an old job does while another holds it" };
 }
 
 /** What a lock file of ours holds until its first record, where it might be taken for an emptied one. */

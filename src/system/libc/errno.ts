@@ -29,7 +29,7 @@ const hints: Record<string, string> = {
   ENOSPC: "the disk is full: free some space",
   EDQUOT: "your disk quota is used up: free some space",
   EFBIG: "files may not grow that large here: raise `ulimit -f`, or ask whoever limits them",
-  ENOLCK: "the file system has no lock manager at hand (NFS: is rpc.statd running?)",
+  ENOLCK: "the file system has no lock manager that answers (NFS: is rpc.statd running?)",
   ENOSYS: "the file system is mounted without locks (Lustre: mount with the flock option)",
   EOPNOTSUPP: "the file system does not support locks",
   ESTALE: "the file server no longer knows the file: check the mount",
