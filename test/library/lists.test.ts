@@ -1,10 +1,12 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { deadPid } from "../support/process-state.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, holdWithRun, trainlock } from "../support/trainlock.ts";
+import { environment, holdWithRun, killWithCommand, trainlock } from "../support/trainlock.ts";
 import { runtimes } from "./library-program.ts";
 
 const library = resolve("dist/lib/index.js");
@@ -40,6 +42,42 @@ for (const [name, runtime] of Object.entries(runtimes))
       checks: [false, true],
     });
     expect(stderr).toBe(check.stderr);
+  });
+
+const onOneHost = requiresPrograms("a local file system and the initial PID namespace");
+
+for (const [name, runtime] of Object.entries(runtimes))
+  onOneHost(`${name}: both functions that clear only show it unless told, and leave each other's kind`, async () => {
+    const root = await temporaryRoot();
+    const held = configuration(root);
+    await holdWithRun(held.args);
+    const killed = configuration(root, "killed");
+    await killWithCommand(await holdWithRun(killed.args));
+    const program = `
+      import { clearStaleFileLocks, clearStaleLocks, isPidRunning } from ${JSON.stringify(library)};
+      const root = ${JSON.stringify(root)};
+      const paths = ({ removed }) => removed.map(({ path }) => path);
+      const pids = [process.pid, 1, ${deadPid}, 0, -1, 1.5, NaN];
+      if (process.argv[2] === "look") console.log(JSON.stringify([
+        paths(await clearStaleLocks({ root })), paths(await clearStaleFileLocks({ root })), pids.map(isPidRunning),
+      ]));
+      else console.log(JSON.stringify(paths(await (process.argv[2] === "file" ? clearStaleFileLocks : clearStaleLocks)({ root, dryRun: false }))));`;
+    const path = resolve(root, "program.mjs");
+    writeFileSync(path, program);
+    const call = async (what: string) => {
+      const { stdout, stderr } = await finish(runtime, [path, what], { env: environment() });
+      expect(stderr).toBe("");
+      return JSON.parse(stdout);
+    };
+    const left = () => [killed.kernelLock, killed.marker].map((file) => existsSync(file));
+    const running = [true, true, false, false, false, false, false];
+    expect(await call("look")).toEqual([[killed.kernelLock], [killed.marker], running]);
+    expect(left()).toEqual([true, true]);
+    expect(await call("file")).toEqual([killed.marker]);
+    expect(left()).toEqual([true, false]);
+    expect(await call("kernel")).toEqual([killed.kernelLock]);
+    expect([held.kernelLock, held.marker].map((file) => existsSync(file))).toEqual([true, true]);
+    expect(await trainlock(["check", ...held.args])).toMatchObject({ exitCode: 1 });
   });
 
 test.each(Object.entries(runtimes))("%s: without a root it says how a program names it", async (_, runtime) => {
