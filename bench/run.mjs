@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:
 import { availableParallelism, cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { printColdStarts } from "./cold.mjs";
 import { printEtcd } from "./etcd.mjs";
 import { makeSite, printListing } from "./list-layouts.mjs";
 import { interleaved, median } from "./measure.mjs";
@@ -78,6 +79,8 @@ printTable(
   ),
   version.what,
 );
+
+printColdStarts();
 
 printPythonLocks(root);
 
