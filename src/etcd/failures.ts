@@ -148,7 +148,7 @@ function certificateFault(code: string, because: string): { readonly what: strin
     };
   }
   if (code === "CERT_HAS_EXPIRED")
-    return { what: "its certificate has expired", hint: "renew it; check this host's clock" };
+    return { what: "its certificate has expired", hint: "have it renewed; check this host's clock" };
   if (code === "CERT_NOT_YET_VALID")
     return { what: "its certificate is not valid yet", hint: "check this host's clock" };
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
