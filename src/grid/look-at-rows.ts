@@ -146,7 +146,7 @@ function withLocks(
   const lockPath = isAlone ? "" : layout.kernelLockPath(configuration);
   const kernelLock = byLockPath.get(lockPath);
   const facts = [...(kernelLock === undefined ? [] : [kernelLock]), ...(byFolder.get(weightsDir) ?? [])];
-  const why = unreadable.get(lockPath);
+  const why = unreadable.get(lockPath) ?? unreadable.get(layout.lockDir);
   const problem = why === undefined ? collisionOf(configuration, facts) : `cannot look at its kernel lock: ${why}`;
   const look: RowLook =
     inStore === undefined && problem === null

@@ -13,6 +13,7 @@ import { type FollowedLink, sameFolderAs, sameFolderText } from "../site/shared-
 import { markerBehindLink } from "../stores/folder/behind-link.ts";
 import { requireMarkerRecord, requireMarkerRecordSoon } from "../stores/folder/read-marker.ts";
 import type { FolderCalls, Now } from "../system/files/folder-calls.ts";
+import { inTheWayOf } from "../system/files/nearest-existing.ts";
 import type { BoundsChecker } from "../system/files/within.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import type { Row } from "./grid.ts";
@@ -71,7 +72,7 @@ function lookAt(
   { links, bounds, calls }: FolderBounds,
 ): Now<FolderLook> {
   const { weightsDir } = row;
-  if (names === null) return layout.links.length === 0 ? empty : { ...empty, marker: unseenMarker(layout, row) };
+  if (names === null) return lookWhereNothingIs(layout, row);
   const other = sameFolderAs(layout, links, weightsDir);
   if (other !== null) return { ...empty, problem: sameFolderText(weightsDir, other) };
   bounds.requireWithin(weightsDir);
@@ -113,6 +114,15 @@ export function problemWith(weightsDir: string, error: unknown): string {
   if (!(error instanceof TrainlockError) && errnoOf(error) === undefined) throw error;
   if (error instanceof TrainlockError) return messageOf(error);
   return `cannot look into ${weightsDir}: ${errnoOf(error)}`;
+}
+
+/** A link that leads nowhere on this host may lead to a training on another. */
+function lookWhereNothingIs(layout: Layout, row: Row): FolderLook {
+  if (layout.links.length > 0) return { ...empty, marker: unseenMarker(layout, row) };
+  const inTheWay = inTheWayOf(row.weightsDir);
+  return inTheWay === null
+    ? empty
+    : { ...empty, problem: `cannot look behind ${inTheWay.path}: it leads nowhere on this host` };
 }
 
 function unseenMarker(layout: Layout, { configuration, weightsDir }: Row): LockFacts | null {

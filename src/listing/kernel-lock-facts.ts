@@ -104,6 +104,8 @@ export class KernelLockFinder {
   /** Those that are held, or whose last owner did not sign off. `foldersOf`: the weights dir of each, by its path. */
   async facts(onUnreadable: OnUnreadable, foldersOf: () => Promise<ReadonlyMap<string, string>>): Promise<LockFacts[]> {
     const { lockDir, site } = this.#layout;
+    // A link that leads nowhere on this host may lead to locks on another.
+    if (this.#listed?.size === 0 && inTheWayOf(lockDir) !== null) onUnreadable(lockDir, "ENOENT");
     if (this.#listed !== null)
       for (const name of listedIn(lockDir) ?? []) if (!this.#listed.has(name)) this.#busy.push(join(lockDir, name));
     const held = await inLanes(this.#busy, mostProbes, async (path): Promise<FoundKernelLock> => {

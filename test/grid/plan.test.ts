@@ -75,6 +75,16 @@ test("a need of all rows of a block asks nothing of the row that it names", asyn
   expect((await plan()).stdout).toMatch(/^done +s\/d\/m_ratio0p50\b.*\nfree +s\/d\/m_ratio0p25\b/);
 });
 
+test("no row is free behind a link that leads nowhere on this host, of its folder or of the lock dir", async () => {
+  const root = await temporaryRoot();
+  mkdirSync(join(root, "WEIGHTS/linked/d_cd"), { recursive: true });
+  symlinkSync(join(root, "elsewhere/m"), join(root, "WEIGHTS/linked/d_cd/m"));
+  const grid = "- { strategy: [linked, new], dataset: D, model: m }\n";
+  expect(await statesOf(root, grid)).toEqual({ linked: "unknown", new: "free" });
+  symlinkSync(join(root, "elsewhere/locks"), join(root, "training_locks"));
+  expect(await statesOf(root, grid)).toEqual({ linked: "unknown", new: "unknown" });
+});
+
 test("a checkpoint does not count while somebody holds the configuration", async () => {
   const root = await temporaryRoot();
   const holder = await holdWithRun(flags(root, "s"));
