@@ -150,6 +150,7 @@ test("a configuration is found by its name, its folder or its options; a name th
   await trainlock(["run", ...flags(root, "known"), "--", "true"]);
   const first = async (...call: string[]) => (await trainlock(["why", ...call])).stdout.split("\n")[0];
   expect(await first("known/d/m", "--root", root)).toBe("free  known/d/m");
+  expect(await first("known/D/m", "--root", root)).toBe("free  known/d/m");
   expect(await first(join(root, "WEIGHTS", "known", "d_cd", "m"), "--root", root)).toBe("free  known/d/m");
   const at = async (cwd: string, called: string) =>
     (await trainlock(["why", called, "--root", root], { cwd })).stdout.split("\n")[0];

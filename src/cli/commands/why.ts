@@ -5,6 +5,9 @@ import type { Row } from "../../grid/grid.ts";
 import { rowName } from "../../grid/row-name.ts";
 import { exitCodes, UsageError } from "../../model/errors.ts";
 import { nearest } from "../../model/nearest.ts";
+import type { Layout } from "../../site/layout.ts";
+import { readName } from "../../site/named-configuration.ts";
+import { configurationFor } from "../../site/open-site.ts";
 import { openRemoteLocks } from "../../stores/open-remote-locks.ts";
 import { defineCommand, optionalOperand, type ValuesOf, value } from "../command.ts";
 import { maxAttemptsFor, rowRules } from "../grid-options.ts";
@@ -114,10 +117,25 @@ function named({ layout }: PlanSource, { grid, ...rest }: RowsInForce, name: str
   const called = grid.rows.filter(
     ({ configuration }) => layout.displayName(configuration) === name || rowName(layout, configuration) === name,
   );
-  const folders = foldersCalled(name, layout.root);
+  const [folders, shown] = [foldersCalled(name, layout.root), shownName(layout, name)];
   const rows =
-    called.length > 0 ? called : grid.rows.filter(({ configuration }) => folders.has(layout.weightsDir(configuration)));
+    called.length > 0
+      ? called
+      : grid.rows.filter(
+          ({ configuration }) =>
+            layout.displayName(configuration) === shown || folders.has(layout.weightsDir(configuration)),
+        );
   return rows.length === 0 ? null : { grid: { ...grid, rows }, ...rest };
+}
+
+/** The same name as it is shown, where its dataset is spelled as in a grid; null: it is no name, or fits two configurations. */
+function shownName(layout: Layout, given: string): string | null {
+  try {
+    return layout.displayName(configurationFor(layout, { ...readName(layout, given), stage: null }));
+  } catch (error) {
+    if (error instanceof UsageError) return null;
+    throw error;
+  }
 }
 
 /** The weights dirs that a path may mean: from the working folder, or from the root; also where links lead to the root or to it. */
