@@ -1,4 +1,4 @@
-import type { FieldReader } from "../grid/fields.ts";
+import { FieldReader } from "../grid/fields.ts";
 import type { Row } from "../grid/grid.ts";
 import { gridSource, readGrid } from "../grid/read-grid.ts";
 import { readSelection, type Selection, selectRows } from "../grid/selection.ts";
@@ -60,6 +60,18 @@ export async function givenGrid(
   throw new UsageError("no grid is given", {
     hint: "give a grid file, or --strategy, --dataset and --model; see `trainlock help grids`",
   });
+}
+
+/** Where the rows of a call are written; undefined: in its options. */
+export function fileOfGrid(reader: FieldReader, file: string | undefined, selection: Selection): string | undefined {
+  const source = gridSource(reader, file, selection);
+  if (source?.kind === "site") return source.declared.file;
+  return source?.kind === "file" ? source.path : undefined;
+}
+
+/** Reads the grid that the site declares now, and all else as before. */
+export function withGridOf({ site: { grid } }: Layout, { layout }: FieldReader): FieldReader {
+  return new FieldReader({ ...layout, site: { ...layout.site, grid } });
 }
 
 /** The done rule of each row, key by key: what the call says, then the row's block, its template, the site. */

@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import type { Row } from "../grid/grid.ts";
 import { configurationArguments } from "../grid/next-command.ts";
+import { rowName } from "../grid/row-name.ts";
+import type { Configuration } from "../model/configuration.ts";
 import type { DoneRule } from "../run/done-rule.ts";
 import { newestCheckpoint } from "../run/newest-checkpoint.ts";
 import { findResumePoints } from "../run/resume.ts";
@@ -53,14 +55,16 @@ export async function rowCalls(
   return {
     callOf: async (row, slot) => {
       const values = rowValues(layout, row.configuration, await checkpointOf(row));
-      const forgets = (given.retryFailed || given.againSinceMs !== null) && !tried.has(values.name);
-      tried.add(values.name);
+      // Stages of one name are rows of their own.
+      const name = rowName(layout, row.configuration);
+      const forgets = (given.retryFailed || given.againSinceMs !== null) && !tried.has(name);
+      tried.add(name);
       return {
         args: [
           ...fixed,
           ...configurationArguments(row.configuration),
           ...ruleArguments(ruleOf(row)),
-          ...logArguments(given.log, values.name),
+          ...logArguments(given.log, values.name, row.configuration.stage),
           ...(forgets ? ["--retry-failed"] : []),
           ...(given.againSinceMs === null ? [] : [`--again=${given.againSinceMs}`]),
           `--max-attempts=${maxAttempts(row)}`,
@@ -84,9 +88,11 @@ function ruleArguments({ patterns, smallestBytes, file }: DoneRule): string[] {
   return [...when, `--done-min-size=${smallestBytes}`, ...(file === null ? [] : [`--done-file=${file}`])];
 }
 
-function logArguments(log: string | undefined, name: string): string[] {
+/** No two rows write into one file: stages have one name. */
+function logArguments(log: string | undefined, name: string, stage: Configuration["stage"]): string[] {
   if (log === undefined) return [];
-  return log === "inherit" ? ["--inherit"] : [`--log=${resolve(log.replaceAll("{name}", name))}`];
+  const ofRow = stage === null ? name : `${name}_stage${stage}`;
+  return log === "inherit" ? ["--inherit"] : [`--log=${resolve(log.replaceAll("{name}", () => ofRow))}`];
 }
 
 async function slotVariables(given: Given): Promise<readonly Readonly<Record<string, string>>[]> {

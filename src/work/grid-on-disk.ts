@@ -15,6 +15,7 @@ export class GridOnDisk {
   readonly #read: () => Promise<ChosenRows>;
   readonly #check: (rows: readonly Row[]) => void;
   #version: string;
+  #folders: ReadonlySet<string> = new Set();
   #complained: string | null = null;
 
   /** `check` throws for rows that the command cannot be made for. */
@@ -50,7 +51,13 @@ export class GridOnDisk {
   async #good(): Promise<ChosenRows> {
     const rows = await this.#read();
     this.#check(rows.chosen);
+    this.#folders = new Set(rows.chosen.map(({ weightsDir }) => weightsDir));
     return rows;
+  }
+
+  /** Whether the row of a weights dir is one of those to be trained, as the grid was last read. */
+  hasChosen(weightsDir: string): boolean {
+    return this.#folders.has(weightsDir);
   }
 
   #versionNow(): string {

@@ -3,8 +3,11 @@ import type { FieldReader } from "../grid/fields.ts";
 import { noSettings, type Row } from "../grid/grid.ts";
 import { type IsDone, NeedChecker } from "../grid/needs.ts";
 import { kernelLockFactsOf } from "../listing/kernel-lock-facts.ts";
+import { judged } from "../listing/list-locks.ts";
+import { markerFacts } from "../listing/marker-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { messageOf } from "../model/errors.ts";
+import type { Examine } from "../model/examine.ts";
 import type { RunEnds } from "../model/run-ends.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { type DoneFinding, findDone } from "../run/find-done.ts";
@@ -33,20 +36,25 @@ export interface RowLookerOptions {
   readonly ruleOf: (row: Row) => DoneRule;
   /** How many failed runs make a row `failed`; null: those before this worker do not count. */
   readonly maxAttempts: ((row: Row) => number) | null;
-  /** What was done before this time, milliseconds since the epoch, is to be trained again; null: nothing is. */
-  readonly againSinceMs: number | null;
+  /** What was done in a weights dir before this time, milliseconds since the epoch, is to be trained again; null: nothing is. */
+  readonly againSinceMs: (weightsDir: string) => number | null;
+  /** Judges the marker of a row that others need. */
+  readonly examine: Examine;
 }
 
 /**
  * Looks at single rows, in the same time however many others there are: its lock, its weights dir, what it needs. Asks no host
- * and no scheduler: a lock that somebody may hold is left to who claims it.
+ * and no scheduler: a lock that somebody may hold is left to who claims it. Only of a row that others need nobody asks later.
  */
 export class RowLooker {
   readonly #reader: FieldReader;
   readonly #ruleOf: (row: Row) => DoneRule;
   readonly #maxAttempts: ((row: Row) => number) | null;
-  readonly #againSinceMs: number | null;
+  readonly #againSinceMs: RowLookerOptions["againSinceMs"];
+  readonly #examine: Examine;
   readonly #remote: RemoteLocks | null;
+  /** Whether somebody has, or may have, a marked row that others need, by its weights dir. */
+  readonly #marked = new Map<string, Promise<boolean>>();
   #needs: NeedChecker;
 
   constructor(options: RowLookerOptions, remote: RemoteLocks | null) {
@@ -54,6 +62,7 @@ export class RowLooker {
     this.#ruleOf = options.ruleOf;
     this.#maxAttempts = options.maxAttempts;
     this.#againSinceMs = options.againSinceMs;
+    this.#examine = options.examine;
     this.#remote = remote;
     this.#needs = this.#makeNeeds();
   }
@@ -64,6 +73,7 @@ export class RowLooker {
 
   /** What was found out about needs is asked anew. */
   forget(): void {
+    this.#marked.clear();
     this.#needs = this.#makeNeeds();
   }
 
@@ -113,7 +123,7 @@ export class RowLooker {
   async #isDone(row: Row): Promise<boolean> {
     const { layout } = this.#reader;
     if (isEmptyRule(this.#ruleOf(row))) {
-      const isToSee = this.#againSinceMs === null && this.#hasFolder(row);
+      const isToSee = this.#againSinceMs(row.weightsDir) === null && this.#hasFolder(row);
       return isToSee && hasEndedWell(layout, row.configuration);
     }
     const found = await this.#find(row);
@@ -125,7 +135,7 @@ export class RowLooker {
     if (!this.#hasFolder(row)) return { kind: "not done" };
     const { layout } = this.#reader;
     const found = await findDone(layout, row.configuration, this.#ruleOf(row));
-    const since = this.#againSinceMs;
+    const since = this.#againSinceMs(row.weightsDir);
     const isOld = since !== null && found.kind === "done" && !isNewer(layout, row.configuration, found.path, since);
     return isOld ? { kind: "not done" } : found;
   }
@@ -145,11 +155,27 @@ export class RowLooker {
     const isDone: IsDone = async (configuration, done) => {
       const weightsDir = this.#reader.layout.weightsDir(configuration);
       const row: Row = { configuration, weightsDir, settings: { ...noSettings, done }, source: "", line: null };
-      return !(await this.#isHeld(configuration)) && (await this.#isDone(row));
+      // The files first, as above.
+      return (await this.#isDone(row)) && !(await this.#isHeld(configuration)) && !(await this.#isMarked(row));
     };
     return new NeedChecker(this.#reader, isDone);
   }
+
+  /** Whether a marker says that somebody holds a row, and nothing proves that one dead. */
+  #isMarked({ configuration, weightsDir }: Row): Promise<boolean> {
+    const known = this.#marked.get(weightsDir);
+    if (known !== undefined) return known;
+    const { layout } = this.#reader;
+    if (!isThere(markerPath(weightsDir))) return notMarked;
+    const isHeld = markerFacts(layout, weightsDir, true, layout.kernelLockPath(configuration)).then(
+      async (marker) => marker !== null && (await judged(marker, this.#examine)).verdict.status !== "stale",
+    );
+    this.#marked.set(weightsDir, isHeld);
+    return isHeld;
+  }
 }
+
+const notMarked = Promise.resolve(false);
 
 /** What a marker is worth is judged by who claims it. */
 const trainable: RowLook = { kind: "trainable" };

@@ -34,11 +34,13 @@ import { doneOptions } from "../done-options.ts";
 import { examineFrom } from "../evidence-options.ts";
 import {
   attemptsOption,
+  fileOfGrid,
   givenGrid,
   maxAttemptsFor,
   rowRules,
   selectionFrom,
   selectionOptions,
+  withGridOf,
 } from "../grid-options.ts";
 import { isTerminal, print, say } from "../output.ts";
 import { passedOn, rowCalls, runsOptions } from "../row-calls.ts";
@@ -117,9 +119,11 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   const dimensions = layout.site.dimensions.map(({ name }) => name);
   const template = new CommandTemplate(argv, dimensions);
   const selection = selectionFrom(reader, given);
+  // The site's file is read again, too, for what it says under `grid`.
+  const readerNow = () => (gridFile === undefined ? withGridOf(layoutFrom(given), reader) : reader);
   const disk = new GridOnDisk(
-    gridFile,
-    () => givenGrid(reader, gridFile, selection),
+    fileOfGrid(reader, gridFile, selection),
+    () => givenGrid(readerNow(), gridFile, selection),
     (rows) => {
       for (const row of rows) template.expand(rowValues(layout, row.configuration, null));
     },
@@ -133,7 +137,9 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     });
   const againSinceMs = given.again ? Date.now() : null;
   const looker = await RowLooker.open({
-    ...{ reader, ruleOf, againSinceMs },
+    ...{ reader, ruleOf, examine: examineFrom(given, layout) },
+    // What the chosen rows need and was not chosen stays done.
+    againSinceMs: (weightsDir) => (disk.hasChosen(weightsDir) ? againSinceMs : null),
     maxAttempts: given.retryFailed || given.again ? null : maxAttempts,
   });
   if (given.rehearse) return showRehearsal(await rehearse({ layout, rows: rows.chosen, argv, ruleOf, looker }));
