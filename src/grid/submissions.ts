@@ -1,10 +1,11 @@
-import { lstatSync, rmSync, statSync, unlinkSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
 import { arrayNumber, type ListedElement } from "../evidence/schedulers/elements.ts";
 import { parseJson } from "../model/parse-json.ts";
 import { fileServerNow } from "../system/files/file-server-time.ts";
 import { namesIn } from "../system/files/names-in.ts";
+import { inTheWayOf } from "../system/files/nearest-existing.ts";
 import { beneath, boundsOf, makeBeneath } from "../system/files/open-beneath.ts";
 import type { Bounds } from "../system/files/outside-root.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
@@ -90,7 +91,8 @@ export function readSubmissions(lockDir: string): Submission[] {
 /** Whoever cannot read them cannot tell which rows are queued. */
 function namesOfSubmissions(top: string): string[] | null {
   try {
-    return namesIn(top);
+    const names = namesIn(top);
+    return names ?? (inTheWayOf(top) === null ? null : readdirSync(top));
   } catch (error) {
     throw asSystemError("read the submissions in", top, error);
   }

@@ -1,8 +1,8 @@
-import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
 import { namesIn } from "../system/files/names-in.ts";
+import { inTheWayOf } from "../system/files/nearest-existing.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 import { errnoOf } from "../system/libc/errno.ts";
 import { historyFolder } from "./event-file.ts";
@@ -67,8 +67,6 @@ const dayMs = 86_400_000;
 /** All files of a site's history. A folder that is not there has none. */
 export function eventFiles(lockDir: string, onUnreadable: (path: string, why: string) => void): EventFile[] {
   const folder = historyFolder(lockDir);
-  // Writers cannot note anything there: that nothing is found says nothing of runs.
-  if (isFile(folder)) onUnreadable(folder, "a file, and no folder");
   return sortedNamesIn(folder, onUnreadable).flatMap((owner) =>
     sortedNamesIn(join(folder, owner), onUnreadable).flatMap((name) => {
       const month = fileName.exec(name)?.[1];
@@ -77,18 +75,15 @@ export function eventFiles(lockDir: string, onUnreadable: (path: string, why: st
   );
 }
 
-function isFile(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
-  } catch {
-    // Listing it says why.
-    return false;
-  }
-}
-
 function sortedNamesIn(folder: string, onUnreadable: (path: string, why: string) => void): string[] {
   try {
-    return (namesIn(folder) ?? []).sort();
+    const names = namesIn(folder);
+    if (names !== null) return names.sort();
+    // Writers cannot note anything there, or note it on other hosts alone: that nothing is found says nothing of runs.
+    const inTheWay = inTheWayOf(folder);
+    if (inTheWay !== null)
+      onUnreadable(inTheWay.path, inTheWay.isLink ? "a link that leads nowhere on this host" : "a file, and no folder");
+    return [];
   } catch (error) {
     onUnreadable(folder, errnoOf(error) ?? messageOf(error));
     return [];

@@ -262,12 +262,15 @@ test("a site without a history has no runs", async () => {
   expect([stdout, exitCode]).toEqual(["0 runs, 0 without an end; 0 duplicates turned away\n", 0]);
 });
 
-test("a file in the place of the history is named: that nothing is found there says nothing of runs", async () => {
+test.each([
+  ["a file", (path: string) => writeFileSync(path, "")],
+  ["a link that leads nowhere", (path: string) => symlinkSync("/nowhere/of/another/host", path)],
+])("%s in the place of the history is named: that nothing is found there says nothing of runs", async (what, make) => {
   const { root, args } = configuration(await temporaryRoot());
   mkdirSync(join(root, "training_locks"));
-  writeFileSync(join(root, "training_locks", "history"), "");
+  make(join(root, "training_locks", "history"));
   const run = await trainlock(["run", ...args, "--", "true"]);
   expect(run).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("the history is not complete") });
   const history = await trainlock(["history", "--root", root]);
-  expect(history).toMatchObject({ exitCode: 3, stderr: expect.stringMatching(/cannot read .*\/history: a file/) });
+  expect(history).toMatchObject({ exitCode: 3, stderr: expect.stringMatching(`cannot read .*/history: ${what}`) });
 });

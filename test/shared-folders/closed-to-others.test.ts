@@ -104,6 +104,17 @@ test("whoever is outside the group reads once what keeps a row from being looked
   expect(faults.map(({ subject }: { subject: string }) => subject)).toEqual([of.lockDir, join(root, "WEIGHTS")]);
 });
 
+test("what is queued behind a link that leads nowhere on this host may be queued", async () => {
+  const of = configuration(await temporaryRoot());
+  mkdirSync(of.lockDir, { recursive: true });
+  symlinkSync("/nowhere/of/another/host", join(of.lockDir, "submit"));
+  const plan = await trainlock(["plan", ...of.args]);
+  expect(plan).toMatchObject({ exitCode: 3, stderr: "" });
+  expect(plan.stdout).toMatch(
+    /^unknown {2}\S+ {2}it may be queued: cannot read the submissions in \S+\/submit: ENOENT\n/,
+  );
+});
+
 test("an overview that could not be made says so in large, and calls nothing calm", async () => {
   const root = await temporaryRoot();
   const [grid, page] = [join(root, "grid.yaml"), join(root, "board.html")];
