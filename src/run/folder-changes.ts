@@ -1,5 +1,15 @@
-import { type BigIntStats, type Dirent, existsSync, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { join } from "node:path";
+import {
+  type BigIntStats,
+  type Dirent,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { isOwnName, markerPath } from "../site/layout.ts";
 import { timeByNewFile } from "../stores/folder/temporary-file.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";
@@ -11,17 +21,36 @@ export interface FolderMark {
   readonly sinceNs: bigint | null;
   /** What has this time already: where times are whole seconds, that is what was made just before. */
   readonly made: ReadonlyMap<string, string>;
+  /** Files that take the command's output, and their folders: who is locked out says so there, and has trained nothing. */
+  readonly outputs: ReadonlySet<string>;
 }
 
-/** Taken under the claim, before the command is started. */
-export function markFolder(weightsDir: string): FolderMark {
+/** Taken under the claim, before the command is started. `outputs`: descriptors that become its standard output and error. */
+export function markFolder(weightsDir: string, outputs: readonly number[]): FolderMark {
   const names = new Set(entriesOf(weightsDir).map(({ name }) => name));
   // The claim has just placed its marker; claims of a remote store place none.
   const marker = lstatSync(markerPath(weightsDir), { bigint: true, throwIfNoEntry: false });
   const sinceNs = marker?.ctimeNs ?? (existsSync(weightsDir) ? timeByNewFile(weightsDir) : null);
   const made = new Map<string, string>();
   if (sinceNs !== null && sinceNs % 1_000_000_000n === 0n) noteMade(weightsDir, sinceNs, made);
-  return { names, sinceNs, made };
+  return { names, sinceNs, made, outputs: new Set(outputs.flatMap(fileAndFolders)) };
+}
+
+function fileAndFolders(fd: number): readonly string[] {
+  const found: string[] = [];
+  try {
+    found.push(fileOf(fstatSync(fd, { bigint: true })));
+    // A folder changes with each log that is made in it.
+    for (let at = dirname(readlinkSync(`/proc/self/fd/${fd}`)); at !== "." && at !== "/"; at = dirname(at))
+      found.push(fileOf(statSync(at, { bigint: true })));
+  } catch {
+    // Closed by the caller, or removed since.
+  }
+  return found;
+}
+
+function fileOf({ dev, ino }: BigIntStats): string {
+  return `${dev} ${ino}`;
 }
 
 function noteMade(folder: string, sinceNs: bigint, made: Map<string, string>): void {
@@ -38,19 +67,24 @@ function identityOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 }
 
 /**
- * Whether something has been created or changed in a weights dir since, trainlock's own files left out. By change times of the
- * file server, which no program can set back. A link counts with the file or folder outside that it names, and is not walked through. Throws what looking
- * into a folder does, unless something else has changed.
+ * Whether something has been created or changed in a weights dir since, trainlock's own files and the command's output left out. By
+ * change times of the file server, which no program can set back. A link counts with the file or folder outside that it names, and
+ * is not walked through. Throws what looking into a folder does, unless something else has changed.
  */
-export function hasChangedSince(weightsDir: string, { names, sinceNs, made }: FolderMark): boolean {
+export function hasChangedSince(weightsDir: string, { names, sinceNs, made, outputs }: FolderMark): boolean {
   const entries = entriesOf(weightsDir).filter(({ name }) => !isOwnName(name));
-  if (entries.some(({ name }) => !names.has(name))) return true;
+  if (entries.some(({ name }) => !names.has(name) && !takesOutput(join(weightsDir, name), outputs))) return true;
   if (sinceNs === null || entries.length === 0) return false;
   const inside = realpathSync(weightsDir);
-  return someChanged(weightsDir, entries, { sinceNs, made, inside });
+  return someChanged(weightsDir, entries, { sinceNs, made, outputs, inside });
 }
 
-interface Since extends Pick<FolderMark, "made"> {
+function takesOutput(path: string, outputs: ReadonlySet<string>): boolean {
+  const stats = lookAt(lstatSync, path);
+  return stats !== null && outputs.has(fileOf(stats));
+}
+
+interface Since extends Pick<FolderMark, "made" | "outputs"> {
   readonly sinceNs: bigint;
   /** The weights dir without links. */
   readonly inside: string;
@@ -71,10 +105,16 @@ function someChanged(folder: string, entries: readonly Dirent[], since: Since): 
 
 function isChanged(path: string, entry: Dirent, since: Since): boolean {
   const stats = lookAt(lstatSync, path);
-  if (stats !== null && stats.ctimeNs >= since.sinceNs && since.made.get(path) !== identityOf(stats)) return true;
+  const isChangedItself =
+    stats !== null &&
+    stats.ctimeNs >= since.sinceNs &&
+    since.made.get(path) !== identityOf(stats) &&
+    !since.outputs.has(fileOf(stats));
+  if (isChangedItself) return true;
   if (entry.isSymbolicLink()) {
     const target = lookAt(statSync, path);
-    return target !== null && target.ctimeNs >= since.sinceNs && leadsAway(path, since.inside);
+    const counts = target !== null && target.ctimeNs >= since.sinceNs && !since.outputs.has(fileOf(target));
+    return counts && leadsAway(path, since.inside);
   }
   return entry.isDirectory() && someChanged(path, entriesOf(path), since);
 }

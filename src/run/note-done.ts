@@ -21,14 +21,22 @@ export class DoneNote {
   /** Null: no change is asked for. */
   readonly #mark: FolderMark | null;
 
-  /** Made before the command is started. Throws an EnvironmentError where the weights dir cannot be looked into. */
-  constructor(request: RunRequest, lock: HeldLock, weightsDir: string, startedAt: number) {
+  /**
+   * Made before the command is started, whose output goes to these descriptors. Throws an EnvironmentError where the weights dir
+   * cannot be looked into.
+   */
+  constructor(
+    request: RunRequest,
+    lock: HeldLock,
+    weightsDir: string,
+    { startedAt, outputs }: { readonly startedAt: number; readonly outputs: readonly number[] },
+  ) {
     this.#request = request;
     this.#lock = lock;
     this.#weightsDir = weightsDir;
     this.#startedAt = startedAt;
     const { leads, done } = request;
-    this.#mark = leads && done.file !== null && done.patterns.length === 0 ? marked(weightsDir) : null;
+    this.#mark = leads && done.file !== null && done.patterns.length === 0 ? marked(weightsDir, outputs) : null;
   }
 
   /** `stopSignal`: passed on to the command while it ran. */
@@ -87,9 +95,9 @@ export class DoneNote {
   }
 }
 
-function marked(weightsDir: string): FolderMark {
+function marked(weightsDir: string, outputs: readonly number[]): FolderMark {
   try {
-    return markFolder(weightsDir);
+    return markFolder(weightsDir, outputs);
   } catch (error) {
     throw asSystemError("look into", weightsDir, error);
   }

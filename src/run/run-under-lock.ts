@@ -52,7 +52,7 @@ export async function runUnderLock(
   const output = request.output?.open(lock, surroundings.weightsDir, request.layout);
   const guard = request.dieWithWrapper ? startGuard(killAfterMs, lock) : null;
   try {
-    const note = new DoneNote(request, lock, surroundings.weightsDir, startedAt);
+    const note = new DoneNote(request, lock, surroundings.weightsDir, { startedAt, outputs: output ?? [1, 2] });
     const resume = await findResumePoints(request.layout, request.configuration, request.done.smallestBytes);
     if (lock.lost.aborted) throw lostBefore(lock);
     const started = supervisor.start({
