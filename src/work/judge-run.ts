@@ -23,7 +23,7 @@ export function leftUntrained({ status }: RowEnd): "done" | Rest | null {
  * `missing` is asked only after exit code 0: what it lacks to be done.
  */
 export async function judgeRun(
-  { status, ending, messages }: RowEnd,
+  { status, stopSignal, ending, messages }: RowEnd,
   passed: NodeJS.Signals | null,
   missing: () => Promise<string | null>,
 ): Promise<RunEnd> {
@@ -41,7 +41,9 @@ export async function judgeRun(
   if (reason === "interrupted") return { kind: "interrupted", why: `${signal ?? "a signal"} came before it started` };
   const look = exitCode === 0 ? await lookAt(missing) : null;
   if (look !== null && !look.unseen && look.missing === null) return { kind: "done" };
-  if (passed !== null) return { kind: "interrupted", why: `${passed} was passed on` };
+  // Somebody may have stopped the wrapper alone.
+  const stopped = passed ?? stopSignal;
+  if (stopped !== null) return { kind: "interrupted", why: `${stopped} was passed on`, isCounted: true };
   if (look?.unseen === true) return { kind: "unseen", why: look.why };
   if (exitCode === 126 || exitCode === 127) return { kind: "broken command", exitCode };
   return { kind: "failed", exitCode, signal, missing: look?.missing ?? null };

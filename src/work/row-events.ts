@@ -5,7 +5,7 @@ import type { RunStatus } from "../run/run-status.ts";
 /** What a row's wrapper reports to the worker that started it. */
 export type RowEvent =
   | { readonly kind: "held"; readonly generation: number; readonly log: string | null }
-  | { readonly kind: "over"; readonly status: RunStatus };
+  | { readonly kind: "over"; readonly status: RunStatus; readonly stopSignal: NodeJS.Signals | null };
 
 /** Begins a line that is an event and no message. */
 const mark = "\x1e";

@@ -27,6 +27,8 @@ export interface RowCall {
 export interface RowEnd {
   /** Null: it was killed before it could say. */
   readonly status: RunStatus | null;
+  /** Passed on to the command by the wrapper, whoever sent it; null: none of those that stop trainings was. */
+  readonly stopSignal: NodeJS.Signals | null;
   readonly ending: Ending;
   /** What it said on the way. */
   readonly messages: readonly string[];
@@ -134,7 +136,8 @@ export class RowProcess {
     const { events, messages } = readEvents(readWhole(this.#file));
     closeSync(this.#file);
     const over = events.find((event) => event.kind === "over");
-    this.#finish({ status: over?.kind === "over" ? over.status : null, ending, messages });
+    const said = over?.kind === "over" ? over : { status: null, stopSignal: null };
+    this.#finish({ status: said.status, stopSignal: said.stopSignal, ending, messages });
   }
 }
 

@@ -70,7 +70,7 @@ export class RunCounts {
     this.#halfWay.delete(name);
     switch (end.kind) {
       case "interrupted":
-        this.#interruption(name);
+        this.#interruption(name, end.isCounted === true);
         return { outcome: "again", stop: null };
       case "broken command":
         this.lastCode = end.exitCode;
@@ -90,8 +90,9 @@ export class RunCounts {
     return { outcome: { kind: "problem", why }, stop };
   }
 
-  #interruption(name: string): void {
+  #interruption(name: string, isCounted: boolean): void {
     this.#halfWay.add(name);
+    if (isCounted) return;
     const times = (this.#interrupted.get(name) ?? 0) + 1;
     this.#interrupted.set(name, times);
     if (times >= mostInterruptions) this.#failed.set(name, (this.#failed.get(name) ?? 0) + 1);

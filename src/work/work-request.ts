@@ -23,7 +23,8 @@ export type RunEnd =
       /** After exit code 0: what it lacks to be done; else null. */
       readonly missing: string | null;
     }
-  | { readonly kind: "interrupted"; readonly why: string }
+  /** `isCounted`: its owner record counts it, and says when it has failed by that. */
+  | { readonly kind: "interrupted"; readonly why: string; readonly isCounted?: true }
   | { readonly kind: "broken command"; readonly exitCode: number }
   /** The command ended with 0, and what shows the row to be done cannot be looked at: neither trained nor failed. */
   | { readonly kind: "unseen"; readonly why: string }

@@ -100,3 +100,27 @@ test("workers and wrappers that are killed at random and started again lose noth
       .sort(),
   );
 });
+
+test("a row whose wrapper alone is stopped is interrupted: the same worker goes on with it, three times at most", async () => {
+  const site = await workSite(["s"]);
+  const waits = `sleep 60 & echo $PPID >>"${site.root}/wrappers"; wait`;
+  const command = training(site.root, `[ -e "${site.root}/go" ] || { ${waits}; };`);
+  const stopped = async (worker: ReturnType<typeof site.start>, times: number) => {
+    const before = site.lines("wrappers").length;
+    for (let time = 1; time <= times; time += 1) {
+      const wrapper = await until("a row", () => site.lines("wrappers")[before + time - 1] ?? null);
+      if (time === times && times < 3) site.write("go", "");
+      process.kill(Number(wrapper), "SIGTERM");
+    }
+    const finished = await worker.finished;
+    return { ...finished, times: finished.stdout.match(/ interrupted s\/d\/m, .*SIGTERM was passed on/g)?.length };
+  };
+  const given = await stopped(site.start(done, command), 3);
+  expect(given).toMatchObject({
+    exitCode: 1,
+    times: 3,
+    stdout: expect.stringMatching(/\nfailed {3}s\/d\/m |1 failed/),
+  });
+  const again = await stopped(site.start([...done, "--retry-failed"], command), 2);
+  expect(again).toMatchObject({ exitCode: 0, times: 2, stdout: expect.stringMatching(/\n1 trained\n$/) });
+});

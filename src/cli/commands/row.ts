@@ -55,6 +55,6 @@ function followerFor(inherits: boolean, pattern: string | undefined): RunFollowe
         return [fd, fd];
       },
     },
-    over: (status) => reportEvent(events, { kind: "over", status }),
+    over: (status, stopSignal) => reportEvent(events, { kind: "over", status, stopSignal }),
   };
 }

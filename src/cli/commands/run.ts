@@ -70,7 +70,8 @@ export const command = defineCommand({
 /** For a worker, which follows the runs of its rows. */
 export interface RunFollower extends Pick<RunRequest, "forgetsAttempts" | "againSinceMs" | "settledBy"> {
   readonly output: CommandOutput;
-  over(status: RunStatus): void;
+  /** `stopSignal`: one that stops trainings was passed on to the command; null: none was. */
+  over(status: RunStatus, stopSignal: NodeJS.Signals | null): void;
 }
 
 /** What `trainlock run` does. Returns its exit code. `leftLock`: the kernel lock's descriptor, from who has left it to us. */
@@ -84,7 +85,7 @@ export async function run(
   if (status !== null) requireWritableStatus(status);
   let of: RunOf = { name: null, configuration: null, generation: null, command: argv };
   const report = (outcome: RunOutcome | TrainlockError, exitCode: number) => {
-    follower?.over(statusOf(of, outcome, exitCode));
+    follower?.over(statusOf(of, outcome, exitCode), "stopSignal" in outcome ? outcome.stopSignal : null);
     if (status === null) return;
     try {
       writeStatus(status, statusOf(of, outcome, exitCode));
