@@ -9,6 +9,14 @@ export function fileSystemProbe(folder: string): Outcome {
   return scopeOutcome(mountOf(folder));
 }
 
+const remount = "mount it with locks that reach the server (NFS: without nolock and local_lock)";
+const mountAsClient = "mount it on this host as its clients do, and use it by that path; or train on the clients only";
+
+/** Whether this host is the file server, and has it by no network. */
+function isServersOwn({ fileSystem }: MountFacts): boolean {
+  return !["nfs", "nfs4", "lustre"].includes(fileSystem);
+}
+
 /** What the table of mounts says, before anything is tried. */
 export function scopeOutcome(mount: MountFacts): Outcome {
   const options = mount.options.length === 0 ? "" : ` (${mount.options.join(",")})`;
@@ -31,7 +39,7 @@ export function scopeOutcome(mount: MountFacts): Outcome {
     case "host": {
       if (mount.shared === false) return ok(found);
       const means = "kernel locks keep out this host only; between hosts the marker excludes, and may be left behind";
-      return warning(found, means, "mount it with locks that reach the server (NFS: without nolock and local_lock)");
+      return warning(found, means, isServersOwn(mount) ? mountAsClient : remount);
     }
   }
 }

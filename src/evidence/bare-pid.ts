@@ -1,6 +1,7 @@
 import { basename, dirname } from "node:path";
 import type { Evidence } from "../model/evidence.ts";
 import type { MarkerFacts } from "../model/lock-facts.ts";
+import { whyOthersWriteIn } from "../site/other-hosts.ts";
 import { clockMovedSinceBootSeconds } from "../system/clock/boot-clock.ts";
 import { type MountFacts, mayHideOwner, mountOf } from "../system/files/mounts.ts";
 import { openFilesIn } from "../system/processes/open-files.ts";
@@ -200,6 +201,8 @@ function outOfSight(path: string, marker: MarkerFacts): { readonly because: Doub
   const mount: MountFacts = mountOf(path);
   if (mount.ownToContainer) return null;
   if (mount.shared !== false) return { because: "remote process", why: mount.why };
+  const others = whyOthersWriteIn(dirname(path));
+  if (others !== null) return { because: "remote process", why: others };
   if (!thisHost().inInitialPidNamespace)
     return { because: "other container", why: "this is what a container sees, and no more" };
   if (!seesAllProcesses() && !isOurs(path, marker))

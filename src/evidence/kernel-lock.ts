@@ -3,9 +3,11 @@ import type { Evidence } from "../model/evidence.ts";
 import type { LockFacts } from "../model/lock-facts.ts";
 import type { OwnerRecord } from "../model/owner-record.ts";
 import { provesFor, type SettledMount, settledMount } from "../site/lock-scope.ts";
+import { whyOthersWrite } from "../site/other-hosts.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { livingInPlaceOf } from "../system/processes/living-process.ts";
 import { thisHost } from "../system/processes/this-host.ts";
+import { recordWrittenAtMs } from "./record-time.ts";
 
 /**
  * What the kernel lock proves. Held by anyone: its owner, or the command that inherited it, lives. Free: its owner is dead,
@@ -33,10 +35,10 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
     case "free": {
       const mount = settledMount(dirname(facts.lockPath), mountOf(facts.lockPath));
       const reach = reachOf(facts, mount);
-      if (reach === null) return [finding(`the kernel lock is free here, but ${mount.why}${unreadable(facts)}`)];
+      if ("but" in reach) return [finding(`the kernel lock is free here, but ${reach.but}${unreadable(facts)}`)];
       const because = facts.kind === "fcntl" ? "lock not held" : "PID not running";
       const unseenOn = mount.shared === false || isOfThisKernel(record) ? null : (record?.hostname ?? null);
-      const detail = `the kernel lock is free, and ${reach}`;
+      const detail = `the kernel lock is free, and ${reach.because}`;
       return [{ source: "kernel-lock", says: "dead", because, detail, ...(unseenOn === null ? {} : { unseenOn }) }];
     }
   }
@@ -60,13 +62,16 @@ function isOfThisKernel(record: OwnerRecord | null): boolean {
   return theirs === null ? record?.hostname === hostname : theirs === bootId;
 }
 
-/** Why a free lock proves that this owner is gone; null when it does not. */
-function reachOf({ record, path }: LockFacts, mount: SettledMount): string | null {
+/** Why a free lock proves that this owner is gone, or why it does not. */
+function reachOf(facts: LockFacts, mount: SettledMount): { readonly because: string } | { readonly but: string } {
+  const { record, path } = facts;
   const bootId = record?.trainlock?.bootId ?? null;
-  if (bootId !== null && bootId === thisHost().bootId) return "its owner was on this kernel";
+  if (bootId !== null && bootId === thisHost().bootId) return { because: "its owner was on this kernel" };
   if (mount.lockScope === "cluster" && provesFor(mount.proof, record?.hostname ?? null))
-    return `${mount.fileSystem} locks reach every host`;
+    return { because: `${mount.fileSystem} locks reach every host` };
   // A lock dir of this host's own says nothing about a weights dir that others write to, too.
-  const bothLocal = mount.shared === false && mountOf(path).shared === false;
-  return bothLocal ? `every holder on ${mount.fileSystem} is on this host` : null;
+  const other = [mount, mountOf(path)].find(({ shared }) => shared !== false);
+  if (other !== undefined) return { but: other.why };
+  const others = whyOthersWrite(record, recordWrittenAtMs(facts));
+  return others === null ? { because: `every holder on ${mount.fileSystem} is on this host` } : { but: others };
 }

@@ -15,7 +15,15 @@ import { type Answers, faultsIn, type Situation } from "./situation.ts";
 
 const staging = fileURLToPath(new URL("staging.sh", import.meta.url));
 const peers = fileURLToPath(new URL("../support/peers", import.meta.url));
-const asRoot = requiresPrograms("root", "unshare --pid", "unshare --mount", "setpriv as root", "python3", "flock");
+const asRoot = requiresPrograms(
+  "root",
+  "unshare --pid",
+  "unshare --mount",
+  "setpriv as root",
+  "python3",
+  "flock",
+  "bindfs",
+);
 
 /** Every third, unless all are wanted: `npm run test:situations`. */
 const chosen = Object.entries(oneHost).map(([kind, situations]) => {

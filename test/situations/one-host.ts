@@ -1,5 +1,6 @@
 import { claims } from "./claims.ts";
 import { containers, hiddenProcesses } from "./out-of-sight.ts";
+import { served } from "./served.ts";
 import { type Situation, situation } from "./situation.ts";
 
 const living = situation("living");
@@ -215,4 +216,5 @@ export const oneHost: Readonly<Record<string, readonly Situation[]>> = {
   "hidden processes": hiddenProcesses,
   "kernel locks of old jobs": kernelLocks,
   "claims of trainlock": claims,
+  "file systems that other hosts reach by this one": served,
 };

@@ -1,4 +1,4 @@
-import { mkdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { claimStatusOf } from "../../src/stores/folder/claim-status.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
@@ -64,8 +64,14 @@ describe("a claim on a host whose kernel locks are not seen here", () => {
   });
 });
 
+/** The disk was another host's before this one booted. */
+function fromBefore(of: TestConfiguration): void {
+  utimesSync(of.kernelLock, 1, 1);
+}
+
 test("a lock file that was made again: not held where this host would see its holder, and not known elsewhere", async () => {
   const of = await heldElsewhere({ lock_inode: 1 });
+  fromBefore(of);
   expect(await claimStatusOf(asked(of))).toMatchObject({
     held: false,
     why: expect.stringMatching(/^its lock file .* was replaced by another$/),
@@ -75,8 +81,16 @@ test("a lock file that was made again: not held where this host would see its ho
 
 test("a claim whose kernel lock is seen from here, and free, is not held", async () => {
   const of = await heldElsewhere();
+  fromBefore(of);
   expect(await claimStatusOf(asked(of))).toMatchObject({
     held: false,
     why: "nobody holds its kernel lock any more",
+  });
+});
+
+test("a claim that another host has made on this host's own file system: it reaches that by some server, and locks do not", async () => {
+  expect(await claimStatusOf(asked(await heldElsewhere()))).toMatchObject({
+    held: null,
+    why: expect.stringMatching(/^the kernel lock of node01 cannot be seen from this host \(node01 has written there/),
   });
 });

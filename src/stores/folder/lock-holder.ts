@@ -1,8 +1,9 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../../model/errors.ts";
 import type { OwnerRecord } from "../../model/owner-record.ts";
 import { provesFor, settledMount } from "../../site/lock-scope.ts";
+import { whyOthersWrite } from "../../site/other-hosts.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
 import { mountOf } from "../../system/files/mounts.ts";
 import { sameFile } from "../../system/files/same-file.ts";
@@ -71,11 +72,12 @@ function ownerIsSeen(path: string, { dev, ino }: BigIntStats, { pid, trainlock }
 }
 
 /** Why this host cannot tell whether a record's owner still has the kernel lock; null: the lock reaches from there to here. */
-export function outOfReach(path: string, { hostname, trainlock }: OwnerRecord): string | null {
+export function outOfReach(path: string, record: OwnerRecord): string | null {
+  const { hostname, trainlock } = record;
   const bootId = trainlock?.bootId ?? null;
   if (bootId !== null && bootId === thisHost().bootId) return null;
   const mount = settledMount(dirname(path), mountOf(path));
-  if (mount.shared === false) return null;
+  if (mount.shared === false) return whyOthersWrite(record, statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? null);
   return mount.lockScope === "cluster" && provesFor(mount.proof, hostname) ? null : mount.why;
 }
 

@@ -62,7 +62,7 @@ function parseLine(line: string): MountEntry | null {
 }
 
 /** Space, tab, newline, backslash and '#' arrive as three octal digits. */
-function unescaped(field: string): string {
+export function unescaped(field: string): string {
   if (!field.includes("\\")) return field;
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

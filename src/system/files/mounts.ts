@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import { thisHost } from "../processes/this-host.ts";
+import { isExported } from "./exports.ts";
 import { deviceText, findMount, freshMountTable, type MountEntry, mountTable } from "./mount-table.ts";
 import { nearestExisting } from "./nearest-existing.ts";
 
@@ -91,9 +92,11 @@ export function mountOf(path: string, table?: readonly MountEntry[]): MountFacts
   const place = nearestExisting(path);
   const device = deviceOf(place.real);
   // Walked first, read after: walking mounts what autofs has pending.
-  let entry = findMount(table ?? mountTable(), place.leadsTo, device);
+  let mounts = table ?? mountTable();
+  let entry = findMount(mounts, place.leadsTo, device);
   if (table === undefined && device !== null && entry?.device !== device) {
-    entry = findMount(freshMountTable(), place.leadsTo, device);
+    mounts = freshMountTable();
+    entry = findMount(mounts, place.leadsTo, device);
   }
   if (entry === null) {
     const why = "the table of mounts does not say what this path lies on";
@@ -101,7 +104,15 @@ export function mountOf(path: string, table?: readonly MountEntry[]): MountFacts
     return { ...nothing, lockScope: "unknown", shared: null, why };
   }
   const { fileSystem, mountPoint, options, mountId } = entry;
-  return { fileSystem, mountPoint, options, mountId, ownToContainer: isOwnToContainer(entry), ...scopeOf(entry) };
+  const scope = scopeOf(entry);
+  const reach = scope.shared === false && isExported(place.leadsTo, entry, mounts) ? exportedScope(fileSystem) : scope;
+  return { fileSystem, mountPoint, options, mountId, ownToContainer: isOwnToContainer(entry), ...reach };
+}
+
+/** The server takes the locks of NFS clients by byte range, nfs(5): they and flock of its own processes do not see each other. */
+function exportedScope(fileSystem: string): MountScope {
+  const why = `this ${fileSystem} is exported by NFS: other hosts write there, and flock does not see their locks`;
+  return { lockScope: "host", shared: true, why };
 }
 
 /** Whether a file there may be of another user than its owner as shown. Most hosts have no such mount, and then no path is looked at. */
