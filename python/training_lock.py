@@ -27,6 +27,7 @@ import errno
 import fcntl
 import functools
 import glob
+import inspect
 import json
 import os
 import random
@@ -38,9 +39,15 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
+
+try:
+    from contextvars import ContextVar
+except ImportError:
+    ContextVar = None
 
 __all__ = [
     'DEFAULT_LOCK_DIR', 'LockHeld', 'LockLost', 'LockTimeout', 'LockUnavailable', 'TrainingLock', 'check_training_lock',
@@ -269,6 +276,22 @@ def _no_answer(program, said):
 # -- Threads, forks and interruptions ----------------------------------------------------------------------------------
 
 
+class _OfThread(threading.local):
+    """What stands in for a ContextVar on Python 3.6."""
+
+    value = ()
+
+    def get(self):
+        return self.value
+
+    def set(self, value):
+        self.value = value
+
+
+# The claims in whose `with` blocks this thread or task runs, by their tokens. A task begins with those of the one that begins it.
+_inside = _OfThread() if ContextVar is None else ContextVar('training_lock', default=())
+
+
 class _Process(object):
     """What belongs to one process: a forked child begins with none of it."""
 
@@ -282,15 +305,16 @@ class _Process(object):
         self.snapshots = {}
 
 
-# A module that is loaded again, as notebooks do, still knows what it holds.
-_process = globals().get('_process') or _Process()
+# This file may be loaded again, as notebooks do, and under two names, as where a script and a package each have a copy. All of
+# them have to know what the process holds: kept where the modules are.
+_loaded = sys.modules.setdefault('_training_lock_process', types.ModuleType('_training_lock_process'))
+_loaded.__dict__.setdefault('process', _Process())
 
 
 def _here():
-    global _process
-    if _process.pid != os.getpid():
-        _process = _Process()
-    return _process
+    if _loaded.process.pid != os.getpid():
+        _loaded.process = _Process()
+    return _loaded.process
 
 
 def _uninterrupted(work):
@@ -722,6 +746,37 @@ def _shows_done(done, weights_dir):
     return False
 
 
+def _is_below(path, folder):
+    return (path + '/').startswith(folder.rstrip('/') + '/')
+
+
+def _is_plain_place(lock_file, weights_dir, root):
+    """Whether nothing but folders and a file of its own stands where a lock belongs: then a look at all locks has seen it."""
+    try:
+        found = _stat_or_none(lock_file)
+        if found is not None and not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and os.access(lock_file, os.R_OK | os.W_OK)):
+            return False
+        lock_dir = os.path.dirname(lock_file)
+        # A lock dir that is named may lie anywhere, and be a link as the root may.
+        if root is None or not _is_below(lock_dir, root):
+            return root is not None and os.access(lock_dir, os.W_OK | os.X_OK) and _is_plain_folder(weights_dir, root)
+        return _is_plain_folder(lock_dir, root) and _is_plain_folder(weights_dir, root)
+    except OSError:
+        return False
+
+
+def _is_plain_folder(folder, root):
+    """Whether there are only folders on the way to it, the last of them one to write in. Raises OSError."""
+    deepest = None
+    while _is_below(folder, root) and folder != root:
+        found = _stat_or_none(folder)
+        if found is not None and not stat.S_ISDIR(found.st_mode):
+            return False
+        deepest = deepest or (folder if found is not None else None)
+        folder = os.path.dirname(folder)
+    return folder == root and os.access(deepest or root, os.W_OK | os.X_OK)
+
+
 def _attempt(step, *arguments):
     """A release must not stop half way: a full disk keeps a record from being written, not a lock from being released."""
     try:
@@ -788,6 +843,8 @@ class _Claim(object):
         self.lost = threading.Event()
         self.why_lost = None
         self.released = False
+        # How many `with` blocks of it are open.
+        self.blocks = 0
         # Lock files that were removed under this claim stay locked: who waits on the old one must not win a lock that nobody sees.
         self._orphans = []
         # Since when somebody else has had a lock file of this name locked.
@@ -1310,7 +1367,7 @@ class _KeptClaim(_Claim):
             'job_id': 'unknown', 'user': None, 'trainlock': {'token': self.token, 'generation': self.generation}}
         self.began, self.began_at = time.time(), time.monotonic()
         self.fd = None
-        self.lost, self.why_lost, self.released = threading.Event(), None, False
+        self.lost, self.why_lost, self.released, self.blocks = threading.Event(), None, False, 0
         self._turn = threading.RLock()
         self._stop = threading.Event()
         self._watcher = None
@@ -1408,11 +1465,21 @@ def _told_shortly(value):
             'name': os.path.basename(lock_file)[:-len('.lock')]}
 
 
+def _began_with(variable):
+    """Whether this program had the variable from its beginning: what it sets later is not in this file."""
+    try:
+        with open('/proc/self/environ', 'rb') as file:
+            return b'\0' + os.fsencode(variable) + b'=' in b'\0' + file.read()
+    except OSError:
+        return False
+
+
 def _inherited_claim(lock_file):
     """The claim that this very process held before os.exec gave it another program: same PID, same start time. Or None."""
     pid = os.getpid()
     for name, value in list(os.environ.items()):
-        if not name.startswith(_HELD_VARIABLE):
+        # Not what this very program has put there: another interpreter of it holds that.
+        if not name.startswith(_HELD_VARIABLE) or not _began_with(name):
             continue
         token = name[len(_HELD_VARIABLE):]
         try:
@@ -1484,21 +1551,22 @@ class TrainingLock(object):
         self.lock_file = self.lock_dir / '{}.lock'.format(self._lock_name())
         self.lost = threading.Event()
         self._claim = None
-        # How many `with` blocks of this object are open: the outermost one releases.
-        self._blocks = 0
+        # The claim of each `with` block of this object that is open: the outermost one releases.
+        self._entered = []
         self.row = None
         self._paths = None
         self._turn, self._turn_of = threading.RLock(), os.getpid()
 
     def __getstate__(self):
         # A copy, and what a worker by spawn gets, is another object of the same configuration: it holds nothing.
-        return {name: value for name, value in self.__dict__.items() if name not in ('lost', '_claim', '_turn')}
+        own = ('lost', '_claim', '_entered', '_turn')
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         self.lost = threading.Event()
         self._claim = None
-        self._blocks = 0
+        self._entered = []
         self._turn, self._turn_of = threading.RLock(), os.getpid()
 
     # Names
@@ -1562,10 +1630,7 @@ class TrainingLock(object):
 
     def _acquire(self, wait):
         """None: held. Else the last answer of who has it."""
-        if self._turn_of != os.getpid():
-            # A thread of the parent may have had it when this process was forked.
-            self._turn, self._turn_of = threading.RLock(), os.getpid()
-        with self._turn:
+        with self._own_turn():
             if self._holds():
                 if not self.lost.is_set():
                     return None
@@ -1586,6 +1651,12 @@ class TrainingLock(object):
                 raise
             finally:
                 waited.give_up()
+
+    def _own_turn(self):
+        if self._turn_of != os.getpid():
+            # A thread of the parent may have had it when this process was forked.
+            self._turn, self._turn_of = threading.RLock(), os.getpid()
+        return self._turn
 
     def _holds(self):
         return self._claim is not None and self._claim.is_ours() and not self._claim.released
@@ -1680,10 +1751,45 @@ class TrainingLock(object):
         return self._enter(0)
 
     def _enter(self, wait):
-        busy = self._acquire(wait)
-        if busy is None:
-            self._blocks += 1
-            return self
+        give_up_at = time.monotonic() + wait
+        held_before = self._holds()
+        try:
+            while True:
+                with self._own_turn():
+                    around = self._block_of_another()
+                    if around is None:
+                        busy = self._acquire(max(0.0, give_up_at - time.monotonic()) if wait > 0 else 0)
+                        if busy is not None:
+                            raise self._refusal(busy, wait)
+                        return self._begin_block()
+                if time.monotonic() >= give_up_at:
+                    raise (LockTimeout if wait > 0 else LockHeld)(
+                        '{} is already being trained by another thread or task of this process (PID {})'.format(
+                            around.name, around.pid), around.holder())
+                time.sleep(min(0.2, max(0.0, give_up_at - time.monotonic())))
+        except BaseException:
+            # Ctrl-C behind the claim, and before the block knows of it.
+            if not held_before and self._holds() and self._claim.blocks == 0:
+                self._release(None, None)
+            raise
+
+    def _block_of_another(self):
+        """The claim, where a block of another thread or task is open: one must not begin in the middle of the other's training.
+
+        What is called, or begun as a task, in a block is part of it.
+        """
+        claim = self._claim
+        return claim if self._holds() and claim.blocks > 0 and claim.token not in _inside.get() else None
+
+    def _begin_block(self):
+        claim = self._claim
+        self._entered.append(claim)
+        claim.blocks += 1
+        _inside.set(_inside.get() + (claim.token,))
+        return self
+
+    @staticmethod
+    def _refusal(busy, wait):
         holder = busy.get('holder') or {}
         text = '{} is already being trained by job {} on {} since {} (PID {})'.format(
             busy.get('name'), holder.get('jobId') or 'unknown', holder.get('hostname') or 'an unknown host',
@@ -1691,11 +1797,16 @@ class TrainingLock(object):
         if busy.get('status') != 'active':
             text += ' [{}]'.format(busy.get('label'))
         found = _holder_dict(busy.get('path') or '', holder, busy.get('status'))
-        raise LockTimeout(text, found) if wait > 0 else LockHeld(text, found)
+        return LockTimeout(text, found) if wait > 0 else LockHeld(text, found)
 
     def __exit__(self, kind, value, trace):
-        self._blocks -= 1
-        if self._blocks == 0:
+        inside = _inside.get()
+        # Where a claim was released and another one made meanwhile, each block ends its own.
+        claim = next((claim for claim in reversed(self._entered) if claim.token in inside), self._entered[-1])
+        self._entered.remove(claim)
+        claim.blocks -= 1
+        _inside.set(tuple(token for token in inside if token != claim.token) + (claim.token,) * (inside.count(claim.token) - 1))
+        if claim.blocks == 0 and claim is self._claim:
             self._release(*_end_of(kind, value))
         return False
 
@@ -1704,12 +1815,25 @@ class TrainingLock(object):
         return _Waiting(self, float('inf') if timeout is None or timeout < 0 else timeout)
 
     def __call__(self, function):
-        """As a decorator: the function runs while the lock is held."""
-        @functools.wraps(function)
-        def locked(*arguments, **named):
-            with self:
-                return function(*arguments, **named)
-        return locked
+        """As a decorator: the function runs while the lock is held. So do coroutines and generators, to their end."""
+        if inspect.iscoroutinefunction(function):
+            async def locked(*arguments, **named):
+                with self:
+                    return await function(*arguments, **named)
+        elif inspect.isasyncgenfunction(function):
+            async def locked(*arguments, **named):
+                with self:
+                    async for each in function(*arguments, **named):
+                        yield each
+        elif inspect.isgeneratorfunction(function):
+            def locked(*arguments, **named):
+                with self:
+                    return (yield from function(*arguments, **named))
+        else:
+            def locked(*arguments, **named):
+                with self:
+                    return _complete(function(*arguments, **named), function)
+        return functools.wraps(function)(locked)
 
     # Asking
 
@@ -1730,17 +1854,23 @@ class TrainingLock(object):
 
     def _found_lock(self):
         snapshot = _snapshot(**self._place())
-        lock_file, weights_dir = self._usual_paths(snapshot.get('usual_paths')) or self._resolve()
-        for folder in snapshot['unreadable']:
-            if (weights_dir + '/').startswith(folder.rstrip('/') + '/') or os.path.dirname(lock_file) == folder:
-                raise LockUnavailable('it is not known whether {} is locked: {} cannot be read ({})'.format(
-                    lock_file, folder, snapshot['unreadable'][folder]))
+        usual = snapshot.get('usual_paths')
+        lock_file, weights_dir = self._usual_paths(usual) or self._resolve()
+        root = snapshot.get('root') or (usual or {}).get('root')
+        is_seen = not any(_is_below(path, folder) for path in (lock_file, weights_dir) for folder in snapshot['unreadable'])
+        if not is_seen or not _is_plain_place(lock_file, weights_dir, root):
+            return self._ask_for_lock()
         marker = os.path.join(weights_dir, '.training_lock')
         found = [lock for lock in snapshot['locks'] if lock['status'] != 'stale'
                  and (lock['path'] in (lock_file, marker) or lock['path'].endswith('/locks/' + os.path.basename(lock_file)[:-5]))]
         # The surest first; of those the kernel lock, whose record says most.
         found.sort(key=lambda lock: (lock['status'] != 'active', lock['kind'] == 'file'))
         return found[0] if found else None
+
+    def _ask_for_lock(self):
+        """By a question of its own, which finds what a look at all locks does not: what is behind a link, or in its place."""
+        answer = _ask({'do': 'check', 'configuration': self._configuration()}, **self._place())
+        return answer['locked_by']
 
     def _usual_paths(self, site):
         """Lock file and weights dir where they follow from the names alone; None: the executable has to be asked."""
@@ -1784,8 +1914,12 @@ class TrainingLock(object):
 
     @property
     def pass_fds(self):
-        """Descriptors that a child must inherit to hold the lock: ``subprocess.Popen(..., pass_fds=lock.pass_fds)``."""
-        return () if self._claim is None else self._claim.pass_fds()
+        """Descriptors that a child must inherit to hold the lock: ``subprocess.Popen(..., pass_fds=lock.pass_fds)``.
+
+        Raises LockLost unless the lock is held: a child without it would train without it.
+        """
+        self.assert_held()
+        return self._claim.pass_fds()
 
     def popen(self, *arguments, **named):
         """subprocess.Popen of a program that holds the lock with this process, and goes on to hold it without."""
@@ -1796,23 +1930,34 @@ class TrainingLock(object):
         return subprocess.run(*arguments, **self._for_child(named))
 
     def _for_child(self, named):
+        self.assert_held()
         claim = self._claim
-        if claim is None:
-            raise LockLost('the lock on {} has not been acquired, or has been released'.format(self._lock_name()))
         environment = dict(os.environ if named.get('env') is None else named['env'])
         environment.update({
             'TRAINLOCK_WEIGHTS_DIR': claim.weights_dir, 'TRAINLOCK_GENERATION': str(claim.generation),
             'TRAINLOCK_TOKEN': claim.token, 'TRAINLOCK_LOCK': claim.address_for_child(), 'TRAINLOCK_NAME': claim.name,
             'TRAINLOCK_PID': str(claim.pid)})
-        return dict(named, env=environment, pass_fds=tuple(named.get('pass_fds', ())) + self.pass_fds)
+        return dict(named, env=environment, pass_fds=tuple(named.get('pass_fds', ())) + claim.pass_fds())
+
+
+def _complete(result, function):
+    """Refuses a coroutine, which would begin to train when the lock has been released."""
+    if inspect.iscoroutine(result) or inspect.isasyncgen(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError('{!r} returns a coroutine or an asynchronous generator, which would train without the lock: '
+                        'decorate a function that is defined by `async def`, or use `with lock:` in it'.format(function))
+    return result
 
 
 def _number(value):
     """As it is written: numpy's 0.1 of 32 bits is 0.1 and not 0.10000000149."""
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
-        return float(value)
+        number = float(value)
+    # There is a zero with a sign, and one without.
+    return number + 0.0
 
 
 class _Waiting(object):
@@ -1915,6 +2060,10 @@ def _end_of(kind, value):
         code = getattr(value, 'code', value)
         code = 0 if code is None else code if isinstance(code, int) else 1
         return ('done' if code == 0 else 'interrupted'), code
+    asyncio = sys.modules.get('asyncio')
+    # Ctrl-C reaches a task as its cancellation. What is closed, or cancelled by any framework, has not failed either.
+    if not issubclass(kind, Exception) or (asyncio is not None and issubclass(kind, asyncio.CancelledError)):
+        return 'interrupted', None
     return 'failed', 1
 
 
@@ -2010,6 +2159,8 @@ def _list(kinds, verify, place):
     answer = _ask({'do': 'list', 'kinds': kinds, 'verify': verify}, **place)
     for folder, why in sorted(answer['unreadable'].items()):
         _say('cannot look into {}: {}; its locks are not listed'.format(folder, why))
+    for link in answer.get('links') or ():
+        _say('{} is a link, and is not followed: what is behind it is not listed'.format(link))
     return [_lock_dict(lock) for lock in answer['locks']]
 
 

@@ -1,3 +1,4 @@
+import { checkConfiguration } from "../listing/check-configuration.ts";
 import { clearLocks } from "../listing/clear-locks.ts";
 import { listLocks } from "../listing/list-locks.ts";
 import { lockJson } from "../listing/lock-json.ts";
@@ -45,6 +46,8 @@ function answerTo(request: PythonRequest, socket: LineSocket): Answer | Promise<
       return acquireForPython(layout, configurationIn(layout, request.configuration), request, socket);
     case "paths":
       return pathsOf(layout, configurationIn(layout, request.configuration));
+    case "check":
+      return check(layout, configurationIn(layout, request.configuration));
     case "list":
       return list(layout, request);
     case "clear":
@@ -61,19 +64,26 @@ function pathsOf(layout: Layout, configuration: Configuration): Answer {
   };
 }
 
+async function check(layout: Layout, configuration: Configuration): Promise<Answer> {
+  const { lockedBy } = await checkConfiguration(layout, configuration, examineFor(layout));
+  return { say: "checked", locked_by: lockedBy && lockJson(lockedBy) };
+}
+
 async function list(layout: Layout, { kinds, verify }: RequestOf<"list">): Promise<Answer> {
   const unreadable: Record<string, string> = {};
+  const links: string[] = [];
   const found = await listLocks({
     ...{ layout, kinds, verify, examine: examineFor(layout) },
     onUnreadable: (path, errno) => {
       unreadable[path] = errno;
     },
+    onLink: (path) => links.push(path),
   });
   // A program that asks of hundreds of configurations starts nothing for each where their paths follow from names alone.
   const { site, root, lockDir } = layout;
   const usual = site.weights.length === 0 && site.dimensions.length === 0;
   const usualPaths = usual ? { root, lock_dir: lockDir } : null;
-  return { say: "locks", locks: found.map(lockJson), unreadable, usual_paths: usualPaths };
+  return { say: "locks", locks: found.map(lockJson), unreadable, links, root, usual_paths: usualPaths };
 }
 
 async function clear(layout: Layout, request: RequestOf<"clear">): Promise<Answer> {

@@ -45,6 +45,7 @@ const request = v.variant("do", [
     asks_again: v.nullish(v.boolean(), false),
   }),
   v.object({ ...place, do: v.literal("paths"), configuration }),
+  v.object({ ...place, do: v.literal("check"), configuration }),
   v.object({ ...place, do: v.literal("list"), kinds: v.array(kind), verify: v.boolean() }),
   v.object({ ...place, do: v.literal("clear"), kinds: v.array(kind), dry_run: v.boolean(), force: v.boolean() }),
 ]);
