@@ -63,7 +63,8 @@ function fitting(weightsDir: string, pattern: string, names: readonly string[] |
     .replace(/[.+^$|]/g, "\\$&")
     .replaceAll("*", ".*")
     .replaceAll("?", ".");
-  const test = new RegExp(`^(?!\\.)${body}$`, "s");
+  // As in a shell: what begins with a dot is fitted by what does, too.
+  const test = new RegExp(`^${pattern.startsWith(".") ? "" : "(?!\\.)"}${body}$`, "s");
   return (names ?? namesIn(weightsDir)).filter((name) => test.test(name));
 }
 

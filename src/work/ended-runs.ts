@@ -1,5 +1,5 @@
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { messageOf } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
 import { makeHeldFolder } from "../system/files/open-beneath.ts";
@@ -23,13 +23,15 @@ export interface EndedRun {
 /** What one host's workers of one user remember. */
 interface Memory {
   readonly runs: readonly EndedRun[];
-  /** Failures before it do not count (`--retry-failed`); milliseconds since the epoch. */
+  /** Failures before it do not count (`--retry-failed`); milliseconds since the epoch. Older programs know this alone. */
   readonly retriedAt: number;
+  /** The same by the clocks of those who noted them: when the last run that does not count ended, by the name of its file. */
+  readonly retried: Readonly<Record<string, number>>;
   /** Seconds of the last runs that ended well, by model. */
   readonly seconds: Readonly<Record<string, readonly number[]>>;
 }
 
-const nothing: Memory = { runs: [], retriedAt: 0, seconds: {} };
+const nothing: Memory = { runs: [], retriedAt: 0, retried: {}, seconds: {} };
 const [mostRuns, mostTimes, mostModels] = [40, 9, 200];
 const [mostBytes, mostFiles] = [256 * 1024, 2000];
 
@@ -55,25 +57,28 @@ export class EndedRuns {
   }
 
   async add(run: EndedRun): Promise<void> {
-    await this.#change(({ runs, retriedAt, seconds }) => ({
-      runs: [...runs, run].slice(-mostRuns),
-      retriedAt,
-      seconds: run.well ? withTime(seconds, run) : seconds,
+    await this.#change((memory) => ({
+      ...memory,
+      runs: [...memory.runs, run].slice(-mostRuns),
+      seconds: run.well ? withTime(memory.seconds, run) : memory.seconds,
     }));
   }
 
   /** Forgives what failed until now. */
   async forgive(): Promise<void> {
-    await this.#change((memory) => ({ ...memory, retriedAt: Date.now() }));
+    const retried = Object.fromEntries(this.#all().map(({ name, memory }) => [name, lastEndOf(memory)]));
+    await this.#change((memory) => ({ ...memory, retriedAt: Date.now(), retried }));
   }
 
   /** The last runs of these rows, where so many of different rows failed quickly with none that went well; null: no such series. */
   brokenSeries(isRow: (name: string) => boolean): readonly EndedRun[] | null {
-    const memories = this.#all();
-    const retriedAt = Math.max(0, ...memories.map((memory) => memory.retriedAt));
-    const latestFirst = memories
-      .flatMap(({ runs }) => runs)
-      .filter(({ name, endedAt }) => endedAt > retriedAt && isRow(name))
+    const files = this.#all();
+    const retriedAt = Math.max(0, ...files.map(({ memory }) => memory.retriedAt));
+    const latestFirst = files
+      .flatMap(({ name: file, memory: { runs } }) => {
+        const forgiven = Math.max(retriedAt, ...files.map(({ memory }) => memory.retried[file] ?? 0));
+        return runs.filter(({ name, endedAt }) => endedAt > forgiven && isRow(name));
+      })
       .sort((a, b) => b.endedAt - a.endedAt);
     const other = latestFirst.findIndex((run) => !isQuickFailure(run));
     const series = other === -1 ? latestFirst : latestFirst.slice(0, other);
@@ -84,7 +89,7 @@ export class EndedRuns {
   /** The median of the runs of a model that ended well, of three at least; null: not known. */
   usualSeconds(model: string): number | null {
     const times = this.#all()
-      .flatMap(({ seconds }) => (Object.hasOwn(seconds, model) ? (seconds[model] ?? []) : []))
+      .flatMap(({ memory: { seconds } }) => (Object.hasOwn(seconds, model) ? (seconds[model] ?? []) : []))
       .sort((a, b) => a - b);
     return times.length < 3 ? null : (times[Math.floor(times.length / 2)] ?? null);
   }
@@ -102,14 +107,15 @@ export class EndedRuns {
     }
   }
 
-  #all(): readonly Memory[] {
+  #all(): readonly { readonly name: string; readonly memory: Memory }[] {
     return this.#files().map((path) => {
+      const name = basename(path);
       const version = versionOf(path);
       const known = this.#known.get(path);
-      if (known !== undefined && known.version === version) return known.memory;
+      if (known !== undefined && known.version === version) return { name, memory: known.memory };
       const memory = readMemory(path);
       this.#known.set(path, { version, memory });
-      return memory;
+      return { name, memory };
     });
   }
 
@@ -128,6 +134,10 @@ export function isQuickFailure({ well, seconds }: Pick<EndedRun, "seconds" | "we
   return !well && seconds < brokenGrid.seconds;
 }
 
+function lastEndOf({ runs }: Memory): number {
+  return Math.max(0, ...runs.map(({ endedAt }) => endedAt));
+}
+
 function withTime(seconds: Memory["seconds"], { model, seconds: took }: EndedRun): Memory["seconds"] {
   const { [model]: before = [], ...others } = seconds;
   const kept = Object.entries(others).slice(-(mostModels - 1));
@@ -144,13 +154,19 @@ function readMemory(path: string): Memory {
   const reading = readRegularFile(path, mostBytes);
   const value = reading.kind === "file" ? parseJson(reading.bytes.toString("utf8")) : undefined;
   if (typeof value !== "object" || value === null) return nothing;
-  const { runs, retriedAt, seconds } = value as Partial<Record<keyof Memory, unknown>>;
+  const { runs, retriedAt, retried, seconds } = value as Partial<Record<keyof Memory, unknown>>;
   return {
     runs: Array.isArray(runs) ? runs.filter(isEndedRun).slice(-mostRuns) : [],
     // A time that is yet to come would forgive for ever.
     retriedAt: isTime(retriedAt) && retriedAt <= Date.now() + 60_000 ? retriedAt : 0,
+    retried: readRetried(retried),
     seconds: readTimes(seconds),
   };
+}
+
+function readRetried(value: unknown): Memory["retried"] {
+  if (typeof value !== "object" || value === null) return {};
+  return Object.fromEntries(Object.entries(value).filter((entry): entry is [string, number] => isTime(entry[1])));
 }
 
 function readTimes(value: unknown): Memory["seconds"] {

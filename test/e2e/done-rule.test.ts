@@ -89,6 +89,14 @@ describe("patterns", () => {
     },
   );
 
+  test("fit names that begin with a dot where they begin with one themselves, as in a shell", async () => {
+    const of = await scene();
+    await run(of, "--", "true");
+    await writeFile(join(of.weightsDir, ".best.pth"), Buffer.alloc(1024));
+    const codes = [".*.pth", ".best.*", "*.pth", "?best.pth"].map((pattern) => check(of, "--done-when", pattern));
+    expect(await Promise.all(codes)).toEqual([4, 4, 0, 0]);
+  });
+
   test("find links to files, and nothing of trainlock's own", async () => {
     const of = await scene();
     await run(of, "--", "sh", "-c", `: ${"x".repeat(4000)}`);
