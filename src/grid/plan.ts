@@ -116,19 +116,20 @@ function decidingLock(locks: readonly LockReport[]): LockReport | null {
 /** Whether a configuration is done: as the grid's own row says, else under the site's rule. */
 function doneAmong({ reader, rows, examine, ruleOf }: PlanRequest, looks: readonly RowLook[]) {
   const { layout } = reader;
-  let known: ReadonlyMap<string, RowLook> | null = null;
+  let known: ReadonlyMap<string, number> | null = null;
   const others = new Map<string, Promise<boolean>>();
   const lookAtOther = async (configuration: Configuration, done: DoneDeclaration | null): Promise<boolean> => {
     const weightsDir = layout.weightsDir(configuration);
     const row: Row = { configuration, weightsDir, settings: { ...noSettings, done }, source: "", line: null };
     const [look] = await lookAtRows(layout, [row], examine, ruleOf);
-    return look !== undefined && isDone(look);
+    return look !== undefined && isDone(look, ruleOf(row));
   };
   return async (configuration: Configuration, done: DoneDeclaration | null): Promise<boolean> => {
-    known ??= new Map(looks.map((look, index) => [nameOf(layout, rows[index]?.configuration), look]));
+    known ??= new Map(rows.map((row, index) => [nameOf(layout, row.configuration), index]));
     const name = nameOf(layout, configuration);
-    const look = known.get(name);
-    if (look !== undefined) return isDone(look);
+    const index = known.get(name) ?? -1;
+    const [look, row] = [looks[index], rows[index]];
+    if (look !== undefined && row !== undefined) return isDone(look, ruleOf(row));
     const question = done === null ? name : `${name} ${JSON.stringify(done)}`;
     const before = others.get(question) ?? lookAtOther(configuration, done);
     others.set(question, before);
@@ -137,11 +138,13 @@ function doneAmong({ reader, rows, examine, ruleOf }: PlanRequest, looks: readon
 }
 
 /** Stages may share a weights dir, but each has a lock of its own. */
-function nameOf(layout: Layout, configuration: Configuration | undefined): string {
-  return configuration === undefined ? "" : layout.kernelLockPath(configuration);
+function nameOf(layout: Layout, configuration: Configuration): string {
+  return layout.kernelLockPath(configuration);
 }
 
-/** A match counts only while nobody holds the configuration, and nobody may. */
-function isDone({ doneBy, locks, problem }: RowLook): boolean {
-  return doneBy !== null && problem === null && locks.every(({ verdict }) => verdict.status === "stale");
+/** A match counts only while nobody holds the configuration, and nobody may. Without a rule: what workers leave as trained. */
+function isDone({ doneBy, locks, problem, ends }: RowLook, rule: DoneRule): boolean {
+  if (problem !== null) return false;
+  if (!asksAnything(rule)) return ends.lastEnd === "done" && locks.length === 0;
+  return doneBy !== null && locks.every(({ verdict }) => verdict.status === "stale");
 }

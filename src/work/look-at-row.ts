@@ -8,17 +8,17 @@ import { markerFacts } from "../listing/marker-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
-import type { RunEnds } from "../model/run-ends.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { type DoneFinding, findDone } from "../run/find-done.ts";
 import { isNewer } from "../run/set-aside.ts";
 import { whatIsMissing } from "../run/what-is-missing.ts";
-import { type Layout, markerPath } from "../site/layout.ts";
+import { type Layout, markerPath, markerRecordName } from "../site/layout.ts";
 import { requireRoot } from "../site/open-site.ts";
 import { earlierRuns } from "../stores/earlier-runs.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
 import { openRemoteLocks } from "../stores/open-remote-locks.ts";
+import type { EarlierRuns } from "../stores/store.ts";
 import { requireWithin } from "../system/files/within.ts";
 import { asSystemError, isErrno } from "../system/libc/errno.ts";
 
@@ -92,7 +92,7 @@ export class RowLooker {
       const why = settings.needs.length === 0 ? null : await this.#needs.missing(configuration, settings.needs);
       if (why !== null) return { kind: "blocked", why };
       const most = this.#maxAttempts?.(row) ?? null;
-      if (most !== null && endsOf(layout, configuration).attempts >= most) return { kind: "failed" };
+      if (most !== null && runsOf(layout, configuration).ends.attempts >= most) return { kind: "failed" };
       return trainable;
     } catch (error) {
       return { kind: "problem", why: messageOf(error) };
@@ -123,8 +123,7 @@ export class RowLooker {
   async #isDone(row: Row): Promise<boolean> {
     const { layout } = this.#reader;
     if (isEmptyRule(this.#ruleOf(row))) {
-      const isToSee = this.#againSinceMs(row.weightsDir) === null && this.#hasFolder(row);
-      return isToSee && hasEndedWell(layout, row.configuration);
+      return this.#hasFolder(row) && hasEndedWell(layout, row.configuration, this.#againSinceMs(row.weightsDir));
     }
     const found = await this.#find(row);
     if (found.kind === "another's") throw found.error;
@@ -195,12 +194,17 @@ export function isEmptyRule(rule: DoneRule): boolean {
   return !asksAnything(rule);
 }
 
-/** Without a done rule: whether the last run of a configuration ended with exit code 0, as its owner record says. */
-function hasEndedWell(layout: Layout, configuration: Configuration): boolean {
-  return endsOf(layout, configuration).lastEnd === "done";
+/**
+ * Without a done rule: whether the last run of a configuration ended with exit code 0, as its owner record says. `sinceMs`: and
+ * that was after this time; null: at any time.
+ */
+function hasEndedWell(layout: Layout, configuration: Configuration, sinceMs: number | null): boolean {
+  const { ends, killed } = runsOf(layout, configuration);
+  if (ends.lastEnd !== "done" || killed !== null) return false;
+  return sinceMs === null || isNewer(layout, configuration, markerRecordName, sinceMs);
 }
 
-function endsOf(layout: Layout, configuration: Configuration): RunEnds {
+function runsOf(layout: Layout, configuration: Configuration): EarlierRuns {
   const { reading } = readMarkerRecord(layout.weightsDir(configuration));
-  return earlierRuns([reading], layout, configuration).ends;
+  return earlierRuns([reading], layout, configuration);
 }

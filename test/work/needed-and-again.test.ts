@@ -36,6 +36,28 @@ test("--again trains a row whose need was not chosen, and after its need where t
   expect(site.lines("ran")).toEqual(["base 1", "next 1", "next 2", "base 2", "next 3"]);
 });
 
+test("without a done rule a need is done once its last run has ended well, for plan, work and --again alike", async () => {
+  const site = await workSite(chain);
+  const plan = async () => {
+    const { stdout } = await trainlock(["plan", site.grid, "--root", site.root, "--scheduler", "none", "--json"]);
+    return (JSON.parse(stdout).rows as { state: string }[]).map(({ state }) => state);
+  };
+  const command = ["sh", "-c", `echo "$TRAINLOCK_STRATEGY" >>"${site.root}/ran"`];
+  expect(await plan()).toEqual(["free", "blocked"]);
+  expect((await site.work(["--strategy", "base"], command)).exitCode).toBe(0);
+  expect(await plan()).toEqual(["free", "free"]);
+  expect((await site.work([], command)).exitCode).toBe(0);
+  expect((await site.work(["--again", "--strategy", "base,next"], command)).exitCode).toBe(0);
+  expect(site.lines("ran")).toEqual(["base", "next", "base", "next"]);
+  // Of a run that was killed since, nobody knows that it ended well.
+  const args = ["--strategy", "base", "--dataset", "D", "--model", "m"];
+  const killed = startTrainlock(["run", "--root", site.root, ...args, "--die-with-wrapper", "--", "sleep", "60"]);
+  await until("it is held", async () => ((await plan())[0] === "running" ? true : null));
+  killed.kill("SIGKILL");
+  await until("it is dead", async () => ((await plan())[0] === "stale" ? true : null));
+  expect(await plan()).toEqual(["stale", "blocked"]);
+});
+
 test("--retry-failed tries each stage of a configuration once more, and each has a log of its own", async () => {
   const site = await workSite("- { strategy: s, dataset: D, model: m, stage: [1, 2] }\n");
   const weights = ["1", "2"].map(
