@@ -946,6 +946,10 @@ class _Claim(object):
             if self.lost.is_set():
                 raise LockLost(self.why_lost)
 
+    def assert_held(self):
+        """The same, by proof alone. Raises LockLost."""
+        self.look()
+
     def _look_from_child(self):
         """A forked worker mends nothing: it sees whether its parent's claim is the one that is there."""
         section = _section(_read_record(self.record_file)) or _section(_read_record(self.record_beside))
@@ -1298,6 +1302,19 @@ class _ClaimAround(_Claim):
     def pass_fds(self):
         return (self._inner_fd,)
 
+    def assert_held(self):
+        self.look()
+        if not self._in_store:
+            return
+        # The one that holds it looks after its lease, and may only warn of a loss.
+        place = dict(self.place)
+        try:
+            answer = _ask({'do': 'held', 'configuration': place.pop('configuration'), 'claim': self.token}, **place)
+        except (LockUnavailable, ValueError) as error:
+            raise LockLost('it is not known whether the lock on {} is held: {}'.format(self.name, error))
+        if answer['say'] != 'held':
+            raise LockLost('it is not known whether the lock on {} is held: {}'.format(self.name, answer.get('why')))
+
     def look(self):
         if not self.is_ours():
             return self._look_from_child()
@@ -1305,7 +1322,7 @@ class _ClaimAround(_Claim):
             raise LockLost('the lock on {} has been released'.format(self.name))
         try:
             if self._in_store:
-                # Who holds it looks after its lease, and ends this program when it is lost.
+                # The one that holds it looks after its lease, and ends this program when it is lost.
                 if _start_time(self.record['pid']) != self.record['trainlock']['start_time_ticks']:
                     raise LockLost('process {}, which holds the lock on {}, has ended'.format(self.record['pid'], self.name))
                 return
@@ -1701,6 +1718,7 @@ class TrainingLock(object):
                 elif answer['say'] in ('held', 'inside'):
                     kind = _Claim if answer['say'] == 'held' else _ClaimAround
                     claim = kind(answer, taken['fd'], taken['primitive'])
+                    claim.place = dict(self._place(), configuration=request['configuration'])
                     kept = True
                 elif taken['own'] is not None and taken['own'].key not in here.claims:
                     # It was held by this process before it became this program.
@@ -1896,11 +1914,12 @@ class TrainingLock(object):
     def assert_held(self):
         """Raises LockLost unless this object holds the lock at this moment: call it before a checkpoint is put in place.
 
-        Takes less than a millisecond, starts nothing, and mends what other tools do to the files.
+        Takes less than a millisecond, starts nothing, and mends what other tools do to the files. Inside `trainlock run`
+        with the lock on etcd it starts `trainlock` to ask there.
         """
         if self._claim is None:
             raise LockLost('the lock on {} has not been acquired, or has been released'.format(self._lock_name()))
-        self._claim.look()
+        self._claim.assert_held()
 
     @property
     def generation(self):

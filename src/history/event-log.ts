@@ -42,7 +42,8 @@ export interface EventWriter {
  * are on a remote store, a folder that nothing else needs is not made for them.
  */
 export function openEventLog(layout: Layout, onProblem: (text: string) => void, writer: EventWriter = {}): EventLog {
-  return keepsHistory(layout) ? new FileEventLog(layout.lockDir, onProblem, writer) : noEvents;
+  // The claim that is about to be made may make the folder: only an event finds out.
+  return layout.site.history ? new FileEventLog(layout, onProblem, writer) : noEvents;
 }
 
 export function keepsHistory({ lockDir, site, store }: Layout): boolean {
@@ -50,6 +51,7 @@ export function keepsHistory({ lockDir, site, store }: Layout): boolean {
 }
 
 class FileEventLog implements EventLog {
+  readonly #layout: Layout;
   readonly #lockDir: string;
   readonly #onProblem: (text: string) => void;
   readonly #pid: number;
@@ -63,8 +65,9 @@ class FileEventLog implements EventLog {
   #complained = false;
   #file: OwnEventFile | null = null;
 
-  constructor(lockDir: string, onProblem: (text: string) => void, { pid, program }: EventWriter) {
-    this.#lockDir = lockDir;
+  constructor(layout: Layout, onProblem: (text: string) => void, { pid, program }: EventWriter) {
+    this.#layout = layout;
+    this.#lockDir = layout.lockDir;
     this.#onProblem = onProblem;
     this.#pid = pid ?? process.pid;
     this.#program = program ?? (() => process.execPath);
@@ -108,6 +111,7 @@ class FileEventLog implements EventLog {
   }
 
   async #append(at: Date, subject: EventSubject, detail: EventDetail, giveUp: AbortSignal): Promise<string> {
+    if (!keepsHistory(this.#layout)) return "done";
     const line = eventLine(at, subject, eventPlace(this.#pid), detail);
     const note = { path: ownEventFile(this.#lockDir, at), line, once: onceTexts(subject, detail) };
     if (!isOnOwnDisk(note.path)) return appendApart(note, giveUp, this.#program());

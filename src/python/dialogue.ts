@@ -48,6 +48,8 @@ function answerTo(request: PythonRequest, socket: LineSocket): Answer | Promise<
       return pathsOf(layout, configurationIn(layout, request.configuration));
     case "check":
       return check(layout, configurationIn(layout, request.configuration));
+    case "held":
+      return heldInStore(layout, configurationIn(layout, request.configuration), request.claim);
     case "list":
       return list(layout, request);
     case "clear":
@@ -67,6 +69,13 @@ function pathsOf(layout: Layout, configuration: Configuration): Answer {
 async function check(layout: Layout, configuration: Configuration): Promise<Answer> {
   const { lockedBy } = await checkConfiguration(layout, configuration, examineFor(layout));
   return { say: "checked", locked_by: lockedBy && lockJson(lockedBy) };
+}
+
+async function heldInStore(layout: Layout, configuration: Configuration, token: string): Promise<Answer> {
+  if (layout.store === null) return { say: "not held", why: "the site names no store any more" };
+  const { statusOfToken } = await import("../stores/lease/remote-store.ts");
+  const { held, why } = await statusOfToken(layout, layout.store, configuration, token);
+  return held === true ? { say: "held" } : { say: "not held", why };
 }
 
 async function list(layout: Layout, { kinds, verify }: RequestOf<"list">): Promise<Answer> {

@@ -46,6 +46,8 @@ const request = v.variant("do", [
   }),
   v.object({ ...place, do: v.literal("paths"), configuration }),
   v.object({ ...place, do: v.literal("check"), configuration }),
+  /** Whether the claim of this token, around the program, is held in the store. */
+  v.object({ ...place, do: v.literal("held"), configuration, claim: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)) }),
   v.object({ ...place, do: v.literal("list"), kinds: v.array(kind), verify: v.boolean() }),
   v.object({ ...place, do: v.literal("clear"), kinds: v.array(kind), dry_run: v.boolean(), force: v.boolean() }),
 ]);

@@ -203,3 +203,10 @@ etcdTest("--debug shows what the keeper of the lease asks, too, and nothing of w
   expect(stderr).not.toContain(stdout.trim());
   expect(stderr).not.toContain(Buffer.from(stdout.trim()).toString("base64").slice(4, 20));
 });
+
+etcdTest("the first run of a new root is in its history", async () => {
+  const site = await storeSite();
+  await trainlock(["run", ...site.args, "--", "true"], site);
+  const { stdout } = await trainlock(["history", "--root", site.root, "--json"], site);
+  expect(JSON.parse(stdout).rows).toMatchObject([{ state: "done", exit: 0 }]);
+});

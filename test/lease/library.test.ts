@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { finish, startProcess } from "../support/running-process.ts";
-import { environment, trainlock } from "../support/trainlock.ts";
+import { environment, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { etcdTest, type StoreSite, storeSite } from "./store.ts";
 
 const library = fileURLToPath(new URL("../../dist/lib/index.js", import.meta.url));
@@ -88,6 +88,25 @@ for (const [name, runtime] of Object.entries(runtimes)) {
     // The files beside the key exclude others until the release.
     expect(stdout.split("\n").sort()).toEqual(["", "74 true", "LOST", "true"]);
     expect(exitCode).toBe(0);
+  });
+
+  etcdTest(`${name}: inside of a run, assertHeld asks the store for the claim of that run`, async () => {
+    const site = await storeSite();
+    const body = `
+      const error = () => lock.assertHeld().then(() => null, (error) => error);
+      console.log(await lock.acquire(), await error());
+      for await (const line of process.stdin) console.log((await error()) instanceof LockLostError);`;
+    const call = [runtime, ...["--input-type=module", "-e", program(body)].slice(name === "Bun" ? 1 : 0)];
+    const run = startTrainlock(["run", ...site.args, "--on-lost", "warn", "--", ...call], {
+      env: { ...site.env, TRAINLOCK_ROOT: site.root },
+    });
+    await run.waitFor("true null");
+    await site.etcdctl("put", lastKeyOf(site), "another");
+    await site.etcdctl("del", site.lockKey);
+    run.writeLine("is it held?");
+    await run.waitFor("null\ntrue");
+    run.closeInput();
+    expect(await run.finished).toMatchObject({ exitCode: 0 });
   });
 }
 

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { pythonEnvironment, pythonSession } from "../support/python.ts";
-import { finish } from "../support/running-process.ts";
+import { finish, startProcess } from "../support/running-process.ts";
 import { executable, holdWithRun, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { etcdTest, type StoreSite, storeSite } from "./store.ts";
@@ -109,4 +109,25 @@ etcdTest("inside run a program that locks itself trains under run's claim, one a
     env: pythonEnvironment(site.root, site.env),
   });
   expect(stdout).toBe("True None True\nFalse\n");
+});
+
+etcdTest("inside run assert_held asks the store for the claim of run", async () => {
+  const site = await storeSite();
+  const script = `
+import sys, training_lock
+lock = training_lock.TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+print(lock.acquire(), lock.assert_held(), flush=True)
+for line in sys.stdin:
+    try: print(lock.assert_held(), flush=True)
+    except training_lock.LockLost as error: print('LOST', error, flush=True)`;
+  const run = startProcess(executable, ["run", ...site.args, "--on-lost", "warn", "--", "python3", "-c", script], {
+    env: pythonEnvironment(site.root, site.env),
+  });
+  await run.waitFor("True None");
+  await site.etcdctl("put", site.lockKey.replace("/locks/", "/last/"), "another");
+  await site.etcdctl("del", site.lockKey);
+  run.writeLine("is it held?");
+  await run.waitFor("LOST");
+  run.closeInput();
+  expect(await run.finished).toMatchObject({ stdout: expect.stringMatching(/LOST .* is gone\n$/), exitCode: 0 });
 });

@@ -160,3 +160,15 @@ export function statusOfConfiguration(
   const key = claimKeys(address, layout, configuration).lock;
   return statusOfLease(client, { key, token: null, generation, configuration });
 }
+
+/** Whether the claim of this token has a configuration's key, whatever its generation: it may have been claimed again. */
+export function statusOfToken(
+  layout: Layout,
+  settings: StoreSettings,
+  configuration: Configuration,
+  token: string | null,
+): Promise<ClaimStatus> {
+  const { client, address } = openCluster(settings);
+  const key = claimKeys(address, layout, configuration).lock;
+  return statusOfLease(client, { key, token, generation: null, configuration });
+}

@@ -2,15 +2,23 @@ import { type Configuration, describeConfiguration } from "../../model/configura
 import { LockLostError, UsageError } from "../../model/errors.ts";
 import { type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
-import { sleepUnlessAborted, withJitter } from "../../system/clock/sleep.ts";
+import { sleep, sleepUnlessAborted, withJitter } from "../../system/clock/sleep.ts";
 import { ancestorsOf } from "../../system/processes/process-tree.ts";
 import { isReleased } from "../claim-record.ts";
 import { noEarlierRuns } from "../earlier-runs.ts";
 import { steadyCheckMs } from "../folder/check-schedule.ts";
 import { readMarkerRecord } from "../folder/read-marker.ts";
+import { leaseTimes } from "../lease/lease-times.ts";
 import type { Acquisition, Busy, HeldLock, LockStore, Wait } from "../store.ts";
 import { type InnerLock, rankAbove, takeInnerLock } from "./inner-lock.ts";
-import { holdsItsLock, isAncestor, isOver, isWhereItWasMade, unreleasedRecord } from "./surrounding-claim.ts";
+import {
+  holdsItsLock,
+  isAncestor,
+  isOver,
+  isWhereItWasMade,
+  statusAround,
+  unreleasedRecord,
+} from "./surrounding-claim.ts";
 
 const pollMs = 500;
 
@@ -84,11 +92,18 @@ function innerLock(
   taken: InnerLock,
 ): HeldLock {
   const lost = new AbortController();
+  const status = () => statusAround(layout, configuration, outer);
   const check = async () => {
-    if (!lost.signal.aborted && (await isOver(layout, configuration, outer)))
-      lost.abort(new LockLostError("the claim around this run is over"));
+    if (lost.signal.aborted || (await status()).held !== false) return;
+    if (layout.store !== null) {
+      // A key that was deleted is claimed again at its keeper's next renewal, if nobody else was quicker.
+      await sleep(2 * leaseTimes(layout.store.ttlMs).renewEveryMs);
+      if ((await status()).held !== false) return;
+    }
+    lost.abort(new LockLostError("the claim around this run is over"));
   };
-  const checking = setInterval(() => void check(), checkEveryMs);
+  // A program that forgets to release its lock ends all the same.
+  const checking = setInterval(() => void check(), checkEveryMs).unref();
   return {
     token: outer.trainlock?.token ?? "",
     generation: outer.trainlock?.generation ?? 0,
@@ -100,8 +115,12 @@ function innerLock(
     recordChild: async () => undefined,
     check,
     assertHeld: async () => {
-      await check();
       lost.signal.throwIfAborted();
+      const { held, why } = await status();
+      if (held === true) return;
+      const error = new LockLostError(`whether the lock around this run is held: ${why}`);
+      if (held === false && layout.store === null) lost.abort(error);
+      throw error;
     },
     release: async () => {
       clearInterval(checking);

@@ -1,4 +1,5 @@
 import { lstatSync } from "node:fs";
+import type { ClaimStatus } from "../../model/claim-status.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { belongsToAnother, type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
@@ -35,12 +36,26 @@ async function recordInStore(layout: Layout, configuration: Configuration): Prom
 
 /** Whether the claim of a record is lost or over, as far as anything shows. */
 export async function isOver(layout: Layout, configuration: Configuration, record: OwnerRecord): Promise<boolean> {
-  const { token, generation } = record.trainlock ?? { token: null, generation: 0 };
   // A store's record is there under a lease alone, which was asked a moment ago.
-  if (layout.store !== null || generation === null) return false;
+  if (layout.store !== null || record.trainlock?.generation === null) return false;
+  return (await statusAround(layout, configuration, record)).held === false;
+}
+
+/** Whether the claim of a record is held at this moment, by whatever keeps it. */
+export async function statusAround(
+  layout: Layout,
+  configuration: Configuration,
+  { trainlock }: OwnerRecord,
+): Promise<ClaimStatus> {
+  const { token, generation } = trainlock ?? { token: null, generation: 0 };
+  if (layout.store !== null) {
+    const { statusOfToken } = await import("../lease/remote-store.ts");
+    return statusOfToken(layout, layout.store, configuration, token);
+  }
+  if (generation === null) return { held: null, generation, why: "its generation cannot be read", holder: null };
   const lockPath = layout.kernelLockPath(configuration);
   const weightsDir = layout.weightsDir(configuration);
-  return (await claimStatusOf({ lockPath, weightsDir, token, generation, configuration: null })).held === false;
+  return claimStatusOf({ lockPath, weightsDir, token, generation, configuration: null });
 }
 
 /** Whether the wrapper of a record is above a process: the same wrapper, and no later process with its PID. */
