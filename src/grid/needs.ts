@@ -1,14 +1,19 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
+import { EnvironmentError, messageOf, TrainlockError } from "../model/errors.ts";
 import { sameConfiguration } from "../model/owner-record.ts";
 import { fieldOf } from "../site/condition.ts";
 import type { DoneDeclaration } from "../site/done-declaration.ts";
 import type { Layout } from "../site/layout.ts";
+import { asSystemError, isErrno } from "../system/libc/errno.ts";
 import type { FieldReader } from "./fields.ts";
 import type { Need } from "./grid.ts";
 
-/** Whether the configuration that a row needs is done. `done`: what its block in the grid says, before template and site. */
+/**
+ * Whether the configuration that a row needs is done. `done`: what its block in the grid says, before template and site. Rejects with
+ * a TrainlockError where that cannot be looked at.
+ */
 export type IsDone = (configuration: Configuration, done: DoneDeclaration | null) => Promise<boolean>;
 
 /** Finds out what rows need and is not there. One question a path and a configuration, however many rows need it. */
@@ -22,19 +27,41 @@ export class NeedChecker {
     this.#isDone = isDone;
   }
 
-  /** The first need of a row that is not there, in words; null: all are. */
+  /**
+   * The first need of a row that is not there, in words; null: all are. Throws an EnvironmentError where that cannot be looked at:
+   * such a need is neither there nor missing.
+   */
   async missing(configuration: Configuration, needs: readonly Need[]): Promise<string | null> {
+    let unseen: unknown = null;
     for (const need of needs) {
-      if (need.kind === "path") {
-        const path = neededPath(this.#reader.layout, configuration, need.pattern);
-        if (!this.#exists(path)) return `needs ${path}, which is not there`;
-      } else {
-        const needed = neededRow(this.#reader, configuration, need.fields);
-        if (needed !== null && !(await this.#isDone(needed, need.done)))
-          return `needs ${this.#nameBeside(needed, configuration)}, which is not done`;
+      try {
+        const missing = await this.#missing(configuration, need);
+        if (missing !== null) return missing;
+      } catch (error) {
+        unseen ??= error;
       }
     }
+    if (unseen !== null) throw unseen;
     return null;
+  }
+
+  async #missing(configuration: Configuration, need: Need): Promise<string | null> {
+    if (need.kind === "path") {
+      const path = neededPath(this.#reader.layout, configuration, need.pattern);
+      return this.#exists(path) ? null : `needs ${path}, which is not there`;
+    }
+    const needed = neededRow(this.#reader, configuration, need.fields);
+    if (needed === null) return null;
+    const name = this.#nameBeside(needed, configuration);
+    try {
+      return (await this.#isDone(needed, need.done)) ? null : `needs ${name}, which is not done`;
+    } catch (error) {
+      if (!(error instanceof TrainlockError)) throw error;
+      throw new EnvironmentError(`whether ${name} is done, which it needs, is not known: ${messageOf(error)}`, {
+        code: error.code,
+        hint: "`trainlock why` of that row says more",
+      });
+    }
   }
 
   /** Its name; all that it consists of where the row itself has that name. */
@@ -45,9 +72,18 @@ export class NeedChecker {
   }
 
   #exists(path: string): boolean {
-    const known = this.#paths.get(path) ?? existsSync(path);
+    const known = this.#paths.get(path) ?? isThere(path);
     this.#paths.set(path, known);
     return known;
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG")) return false;
+    throw asSystemError("look at what it needs,", path, error);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { LockReport } from "../listing/lock-report.ts";
 import type { Configuration } from "../model/configuration.ts";
+import { EnvironmentError, messageOf, TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Progress } from "../progress/progress.ts";
 import type { ProgressReader } from "../progress/progress-reader.ts";
@@ -64,8 +65,8 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
   for (const [index, row] of rows.entries()) {
     const look = looks[index];
     if (look === undefined) continue;
-    const missing = row.settings.needs.length === 0 ? null : await needs.missing(row.configuration, row.settings.needs);
-    planned.push(plannedRow(request, row, look, missing));
+    const lacks = row.settings.needs.length === 0 ? nothing : await lookAtNeeds(needs, row);
+    planned.push(plannedRow(request, row, look, lacks));
   }
   // Nobody asks about needs any more, and the looks at 100,000 rows are 20 MB.
   looks.length = 0;
@@ -73,9 +74,30 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
   return { rows: planned, counts: countStates(planned.map(({ state }) => state)) };
 }
 
-function plannedRow(request: PlanRequest, row: Row, look: RowLook, missing: string | null): PlannedRow {
+interface Lacks {
+  /** What it needs and is not there, in words; null: nothing. */
+  readonly missing: string | null;
+  /** Why it is not known whether it lacks something; null: it is known. */
+  readonly problem: string | null;
+}
+
+const nothing: Lacks = { missing: null, problem: null };
+
+async function lookAtNeeds(needs: NeedChecker, { configuration, settings }: Row): Promise<Lacks> {
+  try {
+    return { missing: await needs.missing(configuration, settings.needs), problem: null };
+  } catch (error) {
+    if (!(error instanceof TrainlockError)) throw error;
+    return { missing: null, problem: messageOf(error) };
+  }
+}
+
+function plannedRow(request: PlanRequest, row: Row, look: RowLook, lacks: Lacks): PlannedRow {
   const { reader, ruleOf, progress } = request;
-  const { locks, problem, doneBy, ends } = look;
+  const { locks, doneBy, ends } = look;
+  const { missing } = lacks;
+  // A row that is done needs nothing any more.
+  const problem = look.problem ?? (doneBy === null ? lacks.problem : null);
   const maxAttempts = request.maxAttempts(row);
   const state = stateOf({ locks, problem, doneBy, queued: null, missing, ends, maxAttempts });
   return {
@@ -142,9 +164,13 @@ function nameOf(layout: Layout, configuration: Configuration): string {
   return layout.kernelLockPath(configuration);
 }
 
-/** A match counts only while nobody holds the configuration, and nobody may. Without a rule: what workers leave as trained. */
+/**
+ * A match counts only while nobody holds the configuration, and nobody may. Without a rule: what workers leave as trained. Throws an
+ * EnvironmentError where it cannot be looked at.
+ */
 function isDone({ doneBy, locks, problem, ends }: RowLook, rule: DoneRule): boolean {
-  if (problem !== null) return false;
+  if (problem !== null)
+    throw new EnvironmentError(problem, { code: "ERR_NEED", hint: "make its weights dir readable" });
   if (!asksAnything(rule)) return ends.lastEnd === "done" && locks.length === 0;
   return doneBy !== null && locks.every(({ verdict }) => verdict.status === "stale");
 }
