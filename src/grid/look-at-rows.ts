@@ -109,6 +109,8 @@ function endsOf({ ends, generation }: EarlierRuns): RowEnds {
 
 interface SiteLocks {
   readonly byLockPath: ReadonlyMap<string, LockFacts>;
+  /** The key of a configuration, whatever stands in it. */
+  readonly keyOf: (configuration: Configuration) => LockFacts | undefined;
   /** Keys of the store, by the weights dir that their owner's configuration has here. */
   readonly byFolder: ReadonlyMap<string, readonly LockFacts[]>;
   /** The store's record of each row's last run, in the order of the rows; empty where there is no store. */
@@ -131,21 +133,25 @@ async function locksOfSite(layout: Layout, rows: readonly Row[], locks: KernelLo
     if (key.weightsDir === null) continue;
     byFolder.set(key.weightsDir, [...(byFolder.get(key.weightsDir) ?? []), key]);
   }
-  return { byLockPath: new Map(facts.map((each) => [each.path, each])), byFolder, inStore, unreadable };
+  const byKey = new Map(keys.map((key) => [key.path, key]));
+  const keyOf = (configuration: Configuration) => (store === null ? undefined : byKey.get(store.pathOf(configuration)));
+  return { byLockPath: new Map(facts.map((each) => [each.path, each])), keyOf, byFolder, inStore, unreadable };
 }
 
 function withLocks(
   layout: Layout,
   { configuration, weightsDir }: Row,
   files: FilesLook,
-  { byLockPath, byFolder, unreadable }: SiteLocks,
+  { byLockPath, keyOf, byFolder, unreadable }: SiteLocks,
   inStore: RecordReading | undefined,
   examine: Examine,
 ): RowLook | Promise<RowLook> {
   const isAlone = byLockPath.size === 0 && unreadable.size === 0;
   const lockPath = isAlone ? "" : layout.kernelLockPath(configuration);
   const kernelLock = byLockPath.get(lockPath);
-  const facts = [...(kernelLock === undefined ? [] : [kernelLock]), ...(byFolder.get(weightsDir) ?? [])];
+  const [key, beside] = [keyOf(configuration), byFolder.get(weightsDir) ?? []];
+  const keys = key === undefined || beside.includes(key) ? beside : [key, ...beside];
+  const facts = kernelLock === undefined ? keys : [kernelLock, ...keys];
   const why = unreadable.get(lockPath) ?? unreadable.get(layout.lockDir);
   const problem = why === undefined ? collisionOf(configuration, facts) : `cannot look at its kernel lock: ${why}`;
   const look: RowLook =

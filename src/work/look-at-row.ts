@@ -112,7 +112,9 @@ export class RowLooker {
 
   async #isHeld(configuration: Configuration): Promise<boolean> {
     const { layout } = this.#reader;
-    if ((await this.#remote?.of(configuration)) != null) return true;
+    const key = await this.#remote?.of(configuration);
+    // What is under no lease, as from a backup, is judged by who claims it.
+    if (key != null && key.leased !== false) return true;
     const lockPath = layout.kernelLockPath(configuration);
     const facts = isThere(lockPath)
       ? await kernelLockFactsOf(layout, lockPath, layout.weightsDir(configuration))
@@ -155,7 +157,8 @@ export class RowLooker {
       const weightsDir = this.#reader.layout.weightsDir(configuration);
       const row: Row = { configuration, weightsDir, settings: { ...noSettings, done }, source: "", line: null };
       // The files first, as above.
-      return (await this.#isDone(row)) && !(await this.#isHeld(configuration)) && !(await this.#isMarked(row));
+      if (!(await this.#isDone(row)) || (await this.#isHeld(configuration))) return false;
+      return !(await this.#isMarked(row)) && !(await this.#hasKey(configuration));
     };
     return new NeedChecker(this.#reader, isDone);
   }
@@ -171,6 +174,12 @@ export class RowLooker {
     );
     this.#marked.set(weightsDir, isHeld);
     return isHeld;
+  }
+
+  /** The same of a key of the store. */
+  async #hasKey(configuration: Configuration): Promise<boolean> {
+    const key = (await this.#remote?.of(configuration)) ?? null;
+    return key !== null && (await judged(key, this.#examine)).verdict.status !== "stale";
   }
 }
 

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "vitest";
 import { put } from "../etcd/client-for.ts";
 import { executable, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
-import { etcdTest, storeSite } from "./store.ts";
+import { etcdTest, type StoreSite, storeSite } from "./store.ts";
 
 etcdTest("a run turns away another root's run, and names its holder", async () => {
   const site = await storeSite();
@@ -132,12 +133,64 @@ etcdTest("a key that somebody wrote by hand is not free, is judged by its record
     expect(stdout).toContain("UNKNOWN");
     expect(stdout).not.toContain("\u001b");
     expect(exitCode).toBe(0);
+    expect(await stateIn(site)).toEqual({ state: "unknown", kind: "etcd" });
   }
   const kept = await trainlock(["clear", "--root", site.root, "--no-dry-run"], site);
   expect(kept).toMatchObject({ exitCode: 0, stdout: "No stale locks found\n" });
   const forced = await trainlock(["clear", "--root", site.root, "--no-dry-run", "--force"], site);
   expect(forced.stdout).toContain("Cleared 1 stale or unknown lock:");
   expect((await site.etcd.get(site.lockKey)).entry).toBeNull();
+});
+
+/** What plan and why say of the site's row; they have to agree. */
+async function stateIn(site: StoreSite): Promise<unknown> {
+  const [plan, why] = await Promise.all(
+    ["plan", "why"].map(async (command) =>
+      JSON.parse((await trainlock([command, ...site.args, "--json"], site)).stdout),
+    ),
+  );
+  const [{ state, lock }] = plan.rows;
+  expect(why.state).toBe(state);
+  return { state, kind: lock?.kind };
+}
+
+etcdTest("a key under a lease keeps plan, why and work away, whatever stands in it", async () => {
+  const site = await storeSite();
+  const { lease } = await site.etcd.grant(60);
+  const ofAnother = JSON.stringify({ strategy: "other", dataset: "D", model: "m", pid: 1, trainlock: { format: 99 } });
+  for (const value of ["", ofAnother]) {
+    const then = [{ put: site.lockKey, value: Buffer.from(value), lease }];
+    await site.etcd.transact({ if: [], then, elseGet: [] });
+    expect(await stateIn(site)).toEqual({ state: "running", kind: "etcd" });
+    const work = await trainlock(["work", ...site.args, "--", "echo", "TRAINED"], site);
+    expect(work).toMatchObject({ exitCode: 75, stdout: expect.not.stringContaining("TRAINED") });
+  }
+});
+
+etcdTest("work takes over a key that a dead owner left under no lease, as run does", async () => {
+  const site = await storeSite();
+  const holder = await holdWithRun([...site.args, "--no-also-marker"], site);
+  const record = (await site.etcd.get(site.lockKey)).entry?.value ?? "";
+  holder.kill("SIGKILL");
+  holder.closeInput();
+  await holder.finished;
+  await expect.poll(async () => (await site.etcd.get(site.lockKey)).entry).toBeNull();
+  await put(site.etcd, site.lockKey, record);
+  expect(await stateIn(site)).toEqual({ state: "stale", kind: "etcd" });
+  const touch = join(site.root, "trained");
+  expect(await trainlock(["work", ...site.args, "--", "touch", touch], site)).toMatchObject({ exitCode: 0 });
+  expect(existsSync(touch)).toBe(true);
+});
+
+etcdTest("the keys of a store whose prefix begins with ours are no locks of ours", async () => {
+  const site = await storeSite();
+  const env = { ...site.env, TRAINLOCK_STORE: `${site.env.TRAINLOCK_STORE}/locks` };
+  await trainlock(["run", ...site.args, "--no-also-marker", "--", "true"], { env });
+  const before = await site.etcdctl("get", "--prefix", site.lockKey.replace(/[^/]+$/, ""));
+  expect(before).toContain("/locks/ends/");
+  const { stdout } = await trainlock(["clear", "--root", site.root, "--force", "--no-dry-run"], site);
+  expect(stdout).toBe("No stale locks found\n");
+  expect(await site.etcdctl("get", "--prefix", site.lockKey.replace(/[^/]+$/, ""))).toBe(before);
 });
 
 etcdTest("what a dead owner of this host left under no lease is stale, and is taken over", async () => {

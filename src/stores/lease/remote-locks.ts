@@ -1,5 +1,5 @@
 import type { EtcdAddress } from "../../etcd/address.ts";
-import type { EtcdClient } from "../../etcd/client.ts";
+import type { Entry, EtcdClient } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { MayClear } from "../../model/examine.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
@@ -32,6 +32,8 @@ export interface RemoteLocks {
   /** All of them, as of one moment. */
   all(): Promise<LockFacts[]>;
   of(configuration: Configuration): Promise<LockFacts | null>;
+  /** Where the lock of a configuration is, as `path` of {@link LockFacts} names it. */
+  pathOf(configuration: Configuration): string;
   /** The record of the last run of each of these, in their order. */
   records(configurations: readonly Configuration[]): Promise<RecordReading[]>;
   /** Whatever the store has a lock or the record of a run of. */
@@ -49,12 +51,14 @@ export function remoteLocks(client: EtcdClient, address: EtcdAddress, layout: La
     const { entry } = await client.get(key);
     return entry === null ? null : { entry, facts: leaseFacts(address, layout, entry) };
   };
+  /** A name has no slash: what has one is a store's whose prefix begins with ours. */
+  const isOwn = ({ key }: Entry) => !/^[^/]+\/.*\//s.test(key.slice(address.prefix.length + 1));
   return {
     all: async () => {
       const found: LockFacts[] = [];
       const unseen = commandsKeys();
       for await (const page of client.list(locksPrefix(address.prefix))) {
-        found.push(...page.map((entry) => leaseFacts(address, layout, entry)));
+        found.push(...page.filter(isOwn).map((entry) => leaseFacts(address, layout, entry)));
         for (const { key } of page) unseen.delete(key);
       }
       for (const key of unseen) {
@@ -69,6 +73,7 @@ export function remoteLocks(client: EtcdClient, address: EtcdAddress, layout: La
       const { entry, ends } = await lookForClaim(client, { lock, ends: endsKey(address, layout, configuration) });
       return entry === null ? leftBehind(address, layout, lock, ends) : leaseFacts(address, layout, entry);
     },
+    pathOf: (configuration) => keyAddress(address, claimKeys(address, layout, configuration).lock),
     records: async (configurations) => {
       const keys = configurations.map((configuration) => endsKey(address, layout, configuration));
       const found: RecordReading[] = [];
@@ -81,7 +86,7 @@ export function remoteLocks(client: EtcdClient, address: EtcdAddress, layout: La
       const found: Configuration[] = [];
       for (const prefix of [locksPrefix(address.prefix), endsPrefix(address.prefix)])
         for await (const page of client.list(prefix))
-          for (const { value } of page) {
+          for (const { value } of page.filter(isOwn)) {
             const record = recordIn(parseOwnerRecord(value));
             const configuration = record === null ? null : configurationOf(record);
             if (configuration !== null) found.push(configuration);
