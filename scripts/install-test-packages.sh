@@ -24,6 +24,7 @@ packages=(
   'openssl     openssl'
   'iproute2    ip'
   'bindfs      bindfs'
+  'python3-fusepy :fusepy'
   'perl        perl'
   'gcc         cc'
   'libc6-dev   gencat'

@@ -64,6 +64,8 @@ export function exclusiveProbe(folder: string): Promise<Outcome> {
   });
 }
 
+const byExclusion = "markers are created by O_EXCL instead, and are empty for an instant";
+
 export function linkProbe(folder: string): Promise<Outcome> {
   return withScratch(folder, (scratch) => {
     const [first, second] = [join(scratch, "first"), join(scratch, "second")];
@@ -71,9 +73,10 @@ export function linkProbe(folder: string): Promise<Outcome> {
     try {
       linkSync(first, second);
     } catch (error) {
-      const means = "markers are created by O_EXCL instead, and are empty for an instant";
-      return warning(`no hard links (${errnoOf(error) ?? String(error)})`, means);
+      return warning(`no hard links (${errnoOf(error) ?? String(error)})`, byExclusion);
     }
+    if (statSync(first).ino !== statSync(second).ino)
+      return warning("a linked file has another number under its second name", byExclusion);
     const links = statSync(first).nlink;
     return links === 2
       ? ok("hard links work")

@@ -41,7 +41,9 @@ function mayBeOf(path: string, marker: MarkerFacts, uid: number): boolean {
 function writtenEvidence(path: string, marker: MarkerFacts): Evidence[] {
   if (marker.pid !== null) return bareProcessEvidence(path, marker, marker.pid);
   if (marker.content === "foreign") return [unknown("remote process", `no marker that can be read: ${marker.why}`)];
-  const age = ageSeconds(marker.modifiedNs);
+  // Somebody has set a time to come: its last change, which nobody can set, tells how long it has been so.
+  const sinceWrite = ageSeconds(marker.modifiedNs);
+  const age = sinceWrite < 0 ? ageSeconds(marker.changedNs) : sinceWrite;
   if (age <= creationSeconds)
     return [unknown("being created", `${marker.why} since ${Math.max(0, Math.floor(age))} s`)];
   return [emptyEvidence(path, marker, `${marker.why} since ${Math.floor(age)} s`)];

@@ -2,6 +2,8 @@ import { spawn } from "node:child_process";
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished } from "vitest";
+import { markerEvidence } from "../../src/evidence/bare-pid.ts";
+import { readMarker } from "../../src/stores/folder/read-marker.ts";
 import { alice, as, bob, group, sharedRoot } from "../shared-folders/users.ts";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
@@ -71,4 +73,17 @@ test("an owner that may have been set later is no writer; clear names what it ha
   expect(kept).toMatchObject({ exitCode: 0, stdout: "No stale locks found\n" });
   expect(kept.stderr).toContain(`trainlock: kept ${of.name} [UNKNOWN - being created]: ${of.marker}\n`);
   expect((await trainlock(["clear", "--root", of.root, "--no-dry-run"])).stdout).toContain("STALE - no PID");
+});
+
+test("a time to come, which somebody has set, does not keep an empty marker for ever", () => {
+  const of = emptyMarkerOf(0);
+  const marker = readMarker(of.weightsDir);
+  if (marker === null) throw new Error("no marker");
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const day = 86_400_000_000_000n;
+  const found = (changedNs: bigint) =>
+    markerEvidence(of.marker, { ...marker, modifiedNs: now + 1000n * day, changedNs });
+  expect(found(now - day)).toEqual([expect.objectContaining({ says: "dead", because: "no PID" })]);
+  // The clock was set back since: nobody can tell how old it is.
+  expect(found(now + 1000n * day)).toEqual([expect.objectContaining({ says: "unknown", because: "being created" })]);
 });

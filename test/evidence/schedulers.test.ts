@@ -6,7 +6,7 @@ import type { ListedJob, SchedulerKind } from "../../src/evidence/schedulers/lis
 import { parseBjobsDelimited, parseBjobsJson } from "../../src/evidence/schedulers/lsf.ts";
 import { parseQstatJson } from "../../src/evidence/schedulers/pbs.ts";
 import { parseQstatXml } from "../../src/evidence/schedulers/sge.ts";
-import { parseSacct, parseSqueue } from "../../src/evidence/schedulers/slurm.ts";
+import { parseSacct, parseSqueue, slurmMeaning } from "../../src/evidence/schedulers/slurm.ts";
 import { doubtEnd, parseSinfo } from "../../src/evidence/schedulers/slurm-nodes.ts";
 import { isoSeconds, monthDaySeconds } from "../../src/evidence/schedulers/times.ts";
 import { expandNodes } from "../../src/system/processes/slurm-node-list.ts";
@@ -99,6 +99,18 @@ describe("a job of the same id and user", () => {
   ])("%s", (_, job, change, isSame) => {
     expect(says(job, listed(change))).toBe(isSame ? "alive" : "unknown");
     expect(says(job, listed({ ...change, ...over }))).toBe(isSame ? "dead" : "unknown");
+  });
+
+  test("that was cancelled before it began took no lock: the id is another job's, too", () => {
+    const never = { startedAt: null, hosts: [] };
+    expect(says(recorded({}), listed({ ...never, ...over }))).toBe("unknown");
+    expect(says(recorded({}), listed({ ...never, ...over, hosts: [hostName("node01")] }))).toBe("dead");
+    expect(says(recorded({}), listed({ ...never, ...over, startedAt: began }))).toBe("dead");
+    expect(says(recorded({}), listed(never))).toBe("alive");
+  });
+
+  test("that another cluster of a federation has started has not ended", () => {
+    expect(says(recorded({}), listed({ state: "REVOKED", means: slurmMeaning("REVOKED") }))).toBe("unknown");
   });
 
   test("squeue and sacct name the cluster", () => {

@@ -102,6 +102,15 @@ describe("of a record", () => {
     expect((await old(saidAt, "yesterday")).process).toBeNull();
     expect((await asked({ section: { boot_id: null } })).process).toMatchObject({ kind: "bare" });
   });
+  test("without a boot the name that each host has for itself is no host's", async () => {
+    const named = (hostname: string, section: Readonly<Record<string, unknown>> | null) =>
+      asked({ section, record: { hostname } });
+    for (const hostname of ["localhost", "LOCALHOST", "localhost4", "localhost.localdomain", "localhost6.localdomain6"])
+      expect([hostname, (await named(hostname, null)).process]).toEqual([hostname, null]);
+    for (const hostname of ["localhosts", "localhost-7", "my.localhost"])
+      expect((await named(hostname, null)).process).toMatchObject({ kind: "bare", host: hostname });
+    expect((await named("localhost", {})).process).toMatchObject({ kind: "recorded" });
+  });
   test("its lock is tried on its host where it is free here, is a file, and is that claim's still", async () => {
     const lock = async (written: Written) => {
       const { process } = await asked(written);

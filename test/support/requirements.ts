@@ -31,6 +31,7 @@ const trials = {
   python3: ["python3", "-c", "import fcntl"],
   // Of Debian's Python, whatever other is in the way.
   ipykernel: ["/usr/bin/python3", "-c", "import ipykernel, jupyter_client"],
+  fusepy: ["/usr/bin/python3", "-c", "import fusepy"],
   perl: ["perl", "-MTime::HiRes=clock_gettime,CLOCK_MONOTONIC", "-e", "clock_gettime(CLOCK_MONOTONIC)"],
   flock: ["flock", "--version"],
   sshd: ["test", "-x", "/usr/sbin/sshd"],

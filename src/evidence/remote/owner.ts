@@ -92,9 +92,14 @@ function recordedProcess(record: OwnerRecord, facts: LockFacts): RecordedOwner |
     };
   }
   const since = latest(isoSeconds(record.acquiredAt), recordWrittenAtMs(facts));
-  return since === null
+  return since === null || isEveryHosts(hostname)
     ? null
     : { kind: "bare", host: hostname, pid, marker: null, uid: null, user: record.user, since, changedAt: since };
+}
+
+/** A name that leads each host to itself: who wrote it may have been on any. */
+function isEveryHosts(hostname: HostName): boolean {
+  return /^localhost(?:\d?$|\d?\.)/i.test(hostname);
 }
 
 /**

@@ -32,7 +32,7 @@ export function jobEvidence(probe: SchedulerProbe, job: RecordedJob, listed: rea
   const named = listed.filter((candidate) => isNamed(candidate, job));
   const there = job.cluster === null ? job.id : `${job.id} of cluster ${job.cluster}`;
   if (named.length === 0) return [of(`${probe.title} does not know job ${there}`)];
-  const same = named.filter((candidate) => isSameRun(candidate, job));
+  const same = named.filter((candidate) => isSameRun(candidate, job) && mayHaveRun(candidate));
   const what = (found: ListedJob) => `${probe.title}: job ${found.id} is ${found.state}${onHosts(found)}`;
   const waiting = same.find(({ waits }) => waits);
   if (waiting !== undefined) {
@@ -75,6 +75,11 @@ function isSameRun(listed: ListedJob, job: RecordedJob): boolean {
   if (listed.startedAt === null) return true;
   if (job.startedAt !== null && Math.abs(listed.startedAt - job.startedAt) > slackSeconds) return false;
   return lockedAt === null || listed.startedAt <= lockedAt + slackSeconds;
+}
+
+/** What has ended without a start or a host never ran, and took no lock: its id is another job's, too. */
+function mayHaveRun({ means, startedAt, hosts }: ListedJob): boolean {
+  return means !== "ended" || startedAt !== null || hosts.length > 0;
 }
 
 function onHosts({ hosts }: ListedJob): string {

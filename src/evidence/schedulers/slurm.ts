@@ -16,14 +16,17 @@ const squeueFields =
   "JobID UserID UserName State SubmitTime StartTime EndTime RestartCnt BatchHost NodeList Cluster".split(" ");
 const sacctFields = "JobIDRaw User State Submit Start End NodeList Cluster";
 
-/** Job states of squeue(1). Not among the ended: NODE_FAIL and BOOT_FAIL, as a lost node may still run what it ran. */
+/**
+ * Job states of squeue(1). Not among the ended: NODE_FAIL and BOOT_FAIL, as a lost node may still run what it ran; REVOKED, as
+ * another cluster of the federation has started that job.
+ */
 const alive = new Set(
   "RUNNING SUSPENDED STOPPED CONFIGURING RESIZING SIGNALING STAGE_OUT PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD".split(
     " ",
   ),
 );
 const waiting = new Set("CONFIGURING PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD".split(" "));
-const ended = new Set("COMPLETED CANCELLED FAILED TIMEOUT DEADLINE OUT_OF_MEMORY PREEMPTED REVOKED".split(" "));
+const ended = new Set("COMPLETED CANCELLED FAILED TIMEOUT DEADLINE OUT_OF_MEMORY PREEMPTED".split(" "));
 
 /** One squeue for all jobs of the cluster, those that ended in the last minutes (MinJobAge) included; sacct for the rest. */
 export const slurm: SchedulerProbe = {

@@ -2,11 +2,12 @@ import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync 
 import { dirname } from "node:path";
 import type { MarkerFacts } from "../../model/lock-facts.ts";
 import { markerPath } from "../../site/layout.ts";
+import { mountOf } from "../../system/files/mounts.ts";
 import { leadsTo, sameFile } from "../../system/files/same-file.ts";
 import { createShared } from "../../system/files/shared-permissions.ts";
 import { writeAll } from "../../system/files/write-all.ts";
-import { asSystemError, isErrno } from "../../system/libc/errno.ts";
-import { createTemporary, discard, markerError, unlessSwept } from "./temporary-file.ts";
+import { asSystemError, errnoOf, isErrno } from "../../system/libc/errno.ts";
+import { createTemporary, discard, markerError, temporaryPath, unlessSwept } from "./temporary-file.ts";
 
 /**
  * A marker that this process placed, known by its inode. It is kept open: a file system gives the inode number of a removed
@@ -44,6 +45,7 @@ export function placeMarker(weightsDir: string, pid: number, announce: Announce)
 /** The same under another name of that folder. */
 export function placeMarkerAt(path: string, pid: number, announce: Announce): PlacedMarker | "occupied" {
   return withTemporaryMarker(path, pid, (temporary, own) => {
+    if (!linksAreOneFile(temporary, own)) return placeWithoutLinks(path, pid, announce);
     announce(own);
     try {
       linkSync(temporary, path);
@@ -61,6 +63,26 @@ export function placeMarkerAt(path: string, pid: number, announce: Announce): Pl
       throw error;
     }
   });
+}
+
+/**
+ * Whether a second name of a file shows the same inode. Some FUSE file systems (sshfs) number names instead of files: there a
+ * marker that was linked would look like another's.
+ */
+function linksAreOneFile(file: string, own: BigIntStats): boolean {
+  const { fileSystem, lockScope } = mountOf(file);
+  if (!fileSystem.startsWith("fuse") || lockScope !== "unknown") return true;
+  const second = temporaryPath(dirname(file));
+  try {
+    linkSync(file, second);
+    return leadsTo(second, own);
+  } catch (error) {
+    // Whether there are links at all is found out by the next one.
+    if (errnoOf(error) === undefined) throw error;
+    return true;
+  } finally {
+    discard(second);
+  }
 }
 
 /** For file systems without hard links. For an instant the marker is empty, as the shell's own is. */

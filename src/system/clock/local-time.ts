@@ -2,8 +2,11 @@ import { libc } from "../libc/libc.ts";
 
 /** Local time as Python's `datetime.now().isoformat()` writes it: `2026-01-12T16:49:29.536651`, no zone. */
 export function localIso(microsecondsSinceEpoch: number): string {
-  const { day, time } = localText(Math.floor(microsecondsSinceEpoch / 1000));
-  return `${day}T${time}.${String(Math.floor(microsecondsSinceEpoch) % 1_000_000).padStart(6, "0")}`;
+  const whole = Math.floor(microsecondsSinceEpoch);
+  const { day, time } = localText(Math.floor(whole / 1000));
+  // A time before 1970 counts from its second on, too.
+  const fraction = whole - Math.floor(whole / 1_000_000) * 1_000_000;
+  return `${day}T${time}.${String(fraction).padStart(6, "0")}`;
 }
 
 /** Local time for people: `2026-01-12 16:49:29`. */

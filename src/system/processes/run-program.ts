@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { tellQuestion } from "../questions.ts";
+import { environmentToAsk } from "./asking-environment.ts";
 import { noteOwnChild } from "./own-children.ts";
 
 /** How a program that was asked something answered. */
@@ -52,7 +53,8 @@ function run({ argv, input = "", timeoutMs }: ProgramCall): Promise<ProgramAnswe
   return new Promise((resolve) => {
     const [file, ...args] = argv;
     if (timeoutMs <= 0) return resolve({ kind: "late" });
-    const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
+    const env = environmentToAsk();
+    const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], ...(env && { env }) });
     noteOwnChild(child.pid);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
