@@ -32,6 +32,7 @@ import json
 import os
 import random
 import re
+import select
 import socket
 import stat
 import struct
@@ -73,6 +74,9 @@ _CONTENDER_PATIENCE = 15.0
 _COPY_PATIENCE = 0.3
 # Servers and archives round times to a second or two, and servers' clocks differ.
 _SAME_TIME_NS = 60 * 10 ** 9
+# After Ctrl-C an executable that is asking other hosts is waited for so long, seconds; and its end after its answer so long.
+_CANCEL_PATIENCE = 1.0
+_HELPER_PATIENCE = 10.0
 _LARGEST_RECORD = 64 * 1024
 # An event of the history is one write of less than a page, and may take so many seconds.
 _LARGEST_EVENT = 4000
@@ -108,9 +112,17 @@ def _environment_root():
     return next((os.environ[name] for name in _ROOT_VARIABLES if os.environ.get(name)), None)
 
 
+def _absolute(path):
+    """The same where the working folder has been removed: then a relative path leads nowhere."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return os.fspath(path)
+
+
 def _default_lock_dir():
     root = _environment_root()
-    return '' if root is None else os.path.join(os.path.abspath(root), 'training_locks')
+    return '' if root is None else os.path.join(_absolute(root), 'training_locks')
 
 
 #: ``{root}/training_locks`` as the environment had it when this file was imported; '' where it named no root. A function that
@@ -124,7 +136,7 @@ DEFAULT_LOCK_DIR = _default_lock_dir()
 def _executable(root=None):
     """The path of trainlock. Raises LockUnavailable that names every place that was looked at."""
     named = os.environ.get(_BIN_VARIABLE)
-    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'trainlock')
+    here = os.path.join(os.path.dirname(_absolute(globals().get('__file__', sys.argv[0]))), 'trainlock')
     root = root or _environment_root()
     in_root = None if root is None else os.path.join(root, 'bin', 'trainlock')
     if named:
@@ -134,7 +146,7 @@ def _executable(root=None):
         candidates = [here] + [os.path.join(folder, 'trainlock') for folder in folders] + [in_root]
     for path in candidates:
         if path is not None and os.path.isfile(path) and os.access(path, os.X_OK):
-            return os.path.abspath(path)
+            return _absolute(path)
     raise LockUnavailable(
         'the executable trainlock is not found: {} is {}, {} is not there, PATH has none, {}. '
         'Put trainlock into one of these places'.format(
@@ -153,54 +165,115 @@ def _refused(answer):
     return ValueError(text) if wrong_call and not str(answer.get('code')).startswith(environment) else LockUnavailable(text)
 
 
-def _ask(request, root=None, lock_dir=None, on_lock=None):
+def _ask(request, root=None, lock_dir=None, on_lock=None, cancelled=None):
     """One dialogue with the executable: the last line that it writes, which must carry the token of the request.
 
     The answer is that line and never an exit status: where SIGCHLD is ignored, every helper seems to exit with 0.
+    ``cancelled``: an Event; once it is set, an executable that does not answer is not waited for any longer.
     Raises LockUnavailable, and ValueError for a configuration that is none.
     """
     for folder in (root or _environment_root(), lock_dir):
         if folder is not None and os.fsencode(folder) != os.fsencode(folder).decode('utf-8', 'replace').encode('utf-8'):
             raise LockUnavailable('the path {!r} is not valid UTF-8, and trainlock can use no other'.format(os.fsencode(folder)))
     token = request.setdefault('token', os.urandom(16).hex())
-    request.update(protocol=_PROTOCOL, root=root, lock_dir=lock_dir)
+    request.update(protocol=_PROTOCOL, root=_utf8(root), lock_dir=_utf8(lock_dir))
     program = _executable(root)
+    helper = _Helper(program, cancelled)
+    answer = None
     try:
-        ours, theirs = [_lifted_socket(end) for end in socket.socketpair()]
-    except OSError as error:
-        raise LockUnavailable('{} cannot be asked: {}'.format(program, error))
-    try:
-        try:
-            # A session of its own: Ctrl-C in a terminal is for Python, which then gives up the claim in an orderly way.
-            helper = subprocess.Popen([program, '__python'], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE,
-                                      start_new_session=True, env=_without_held(os.environ))
-        except OSError as error:
-            raise LockUnavailable('{} cannot be started: {}'.format(program, error))
-        finally:
-            theirs.close()
-        kept = False
-        try:
-            answer = _converse(ours, request, token, on_lock)
-            if answer is not None and answer['say'] == 'kept':
-                # The keeper of the claim is on the other end, and goes on for as long as this end is open.
-                answer['socket'], kept = ours, True
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # No socket any more, or no line of the dialogue.
-            answer = None
-        finally:
-            if not kept:
-                ours.close()
-            helper.wait()
-            said = _read_available(helper.stderr.fileno())
-            helper.stderr.close()
-    except BaseException:
-        ours.close()
-        raise
+        answer = _converse(helper, request, token, on_lock)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # No socket any more, or no line of the dialogue.
+        pass
+    finally:
+        # The keeper of a claim is on the other end, and goes on for as long as this end is open.
+        is_kept = answer is not None and answer['say'] == 'kept'
+        helper.end(answer is not None, is_kept)
     if answer is None:
-        raise LockUnavailable(_no_answer(program, said))
+        raise LockUnavailable(_no_answer(program, helper.said.decode('utf-8', 'replace')))
     if answer['say'] == 'refused':
         raise _refused(answer)
+    if is_kept:
+        answer['socket'] = helper.ours
     return answer
+
+
+class _Helper(object):
+    """The executable in one dialogue: a socket to talk over, and what it says on its standard error."""
+
+    def __init__(self, program, cancelled):
+        self._cancelled = cancelled
+        self.said = b''
+        # Another process may have come in its place, which keeps a claim in a store.
+        self.is_replaced = False
+        try:
+            self.ours, theirs = [_lifted_socket(end) for end in socket.socketpair()]
+        except OSError as error:
+            raise LockUnavailable('{} cannot be asked: {}'.format(program, error))
+        try:
+            # A session of its own: Ctrl-C in a terminal is for Python, which then gives up the claim in an orderly way.
+            self._process = subprocess.Popen([program, '__python'], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE,
+                                             start_new_session=True, env=_without_held(os.environ))
+        except OSError as error:
+            self.ours.close()
+            raise LockUnavailable('{} cannot be started: {}'.format(program, error))
+        except BaseException:
+            self.ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._errors = self._process.stderr.fileno()
+        os.set_blocking(self._errors, False)
+        self._poll = select.poll()
+        self._poll.register(self.ours, select.POLLIN)
+        self._poll.register(self._errors, select.POLLIN)
+
+    def receive(self):
+        """What it sends next. Nothing: it has ended, or it has been cancelled and does not answer. Raises OSError."""
+        give_up_at = None
+        while True:
+            has_ended = not self.is_replaced and self._process.poll() is not None
+            ready = [fd for fd, _ in self._poll.poll(0 if has_ended else 100)]
+            if self.ours.fileno() in ready:
+                return self.ours.recv(65536)
+            # A worker that another thread forks at this moment has the other end of the socket, too: it does not close then.
+            if has_ended:
+                return b''
+            if ready and not self._read_errors():
+                self._poll.unregister(self._errors)
+            if self._cancelled is not None and self._cancelled.is_set():
+                give_up_at = give_up_at or time.monotonic() + _CANCEL_PATIENCE
+                if time.monotonic() >= give_up_at:
+                    return b''
+
+    def _read_errors(self):
+        """False: there will be no more. Who writes much must not wait for a reader."""
+        try:
+            data = os.read(self._errors, 65536)
+        except OSError as error:
+            return error.errno in (errno.EAGAIN, errno.EINTR)
+        self.said = (self.said + data)[:4096]
+        return len(data) > 0
+
+    def end(self, has_answered, keep_socket):
+        """Waits for its end. One that has not answered has nothing more to say, and what it claimed is withdrawn by its token."""
+        if not keep_socket:
+            self.ours.close()
+        if not has_answered:
+            # A program that cannot be executed may say so just before it ends.
+            self._wait(0.1)
+        self._read_errors()
+        self._process.stderr.close()
+        if not has_answered or not self._wait(_HELPER_PATIENCE):
+            _attempt(self._process.kill)
+            self._wait(_HELPER_PATIENCE)
+
+    def _wait(self, seconds):
+        try:
+            self._process.wait(seconds)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
 
 
 def _without_held(environment):
@@ -222,26 +295,53 @@ def _lifted_socket(end):
     return end if end.fileno() > 2 else socket.socket(end.family, end.type, 0, _lifted(end.detach()))
 
 
-def _converse(ours, request, token, on_lock):
-    _send(ours, request)
+def _converse(helper, request, token, on_lock):
+    _send(helper.ours, request)
     rest = b''
     while True:
         while b'\n' not in rest:
-            more = ours.recv(65536)
+            more = helper.receive()
             if not more:
                 return None
             rest += more
         line, rest = rest.split(b'\n', 1)
-        message = json.loads(line.decode('utf-8'))
+        message = _with_native_paths(json.loads(line.decode('utf-8')))
         if message['say'] == 'again':
             # The process that keeps a claim in a store has come in the first one's place.
-            _send(ours, request)
+            helper.is_replaced = True
+            _send(helper.ours, request)
             continue
         _learn_ways(message)
         if message['say'] != 'lock':
             return message if message['token'] == token else None
         reply, fd = on_lock(message['path'], message['primitive'])
-        _send(ours, reply, fd)
+        _send(helper.ours, reply, fd)
+
+
+# What is a path, or part of one, in what the executable says.
+_PATHS = frozenset((
+    'file', 'folder', 'inner_file', 'links', 'lock_dir', 'lock_file', 'marker', 'names', 'path', 'record_beside', 'record_file',
+    'root', 'unreadable', 'wait_file', 'weights_dir', 'when'))
+_IS_UTF8 = sys.getfilesystemencoding().lower() in ('utf-8', 'utf8')
+
+
+def _with_native_paths(value, is_path=False):
+    """The executable writes every path in UTF-8. Under another locale, such as C, Python spells the same bytes in another way."""
+    if _IS_UTF8:
+        return value
+    if isinstance(value, dict):
+        return {_with_native_paths(key, is_path): _with_native_paths(each, is_path or key in _PATHS) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_native_paths(each, is_path) for each in value]
+    return os.fsdecode(value.encode('utf-8', 'surrogatepass')) if is_path and isinstance(value, str) else value
+
+
+def _utf8(text):
+    """The other way round. What came in as an argument may be spelled so, too; what is no UTF-8 is left for the executable to refuse."""
+    try:
+        return text if text is None else text.encode('utf-8', 'surrogateescape').decode('utf-8')
+    except UnicodeError:
+        return text
 
 
 def _send(ours, message, fd=None):
@@ -255,14 +355,6 @@ def _send(ours, message, fd=None):
     except (BrokenPipeError, ConnectionResetError):
         # It has ended, and its last line, if it wrote one, is still to be read.
         pass
-
-
-def _read_available(fd):
-    os.set_blocking(fd, False)
-    try:
-        return os.read(fd, 4096).decode('utf-8', 'replace')
-    except OSError:
-        return ''
 
 
 def _no_answer(program, said):
@@ -288,7 +380,14 @@ class _OfThread(threading.local):
         self.value = value
 
 
-# The claims in whose `with` blocks this thread or task runs, by their tokens. A task begins with those of the one that begins it.
+class _Block(object):
+    """A `with` block."""
+
+    def __init__(self, claim):
+        self.claim = claim
+
+
+# The `with` blocks in which this thread or task runs. A task begins with those of the one that begins it.
 _inside = _OfThread() if ContextVar is None else ContextVar('training_lock', default=())
 
 
@@ -800,7 +899,7 @@ def _withdraw(taken, token):
     """Releases what the executable has claimed for this process before it was killed: all others would see its owner live."""
     record = _read_record(taken['fd'])
     section = _section(record)
-    weights_dir = section.get('weights_dir')
+    weights_dir = _with_native_paths(section.get('weights_dir'), True)
     if section.get('token') != token or section.get('released_at') is not None or not isinstance(weights_dir, str):
         return
     told = {'name': token, 'lock_file': taken['path'], 'record_file': taken['path'], 'weights_dir': weights_dir,
@@ -843,8 +942,6 @@ class _Claim(object):
         self.lost = threading.Event()
         self.why_lost = None
         self.released = False
-        # How many `with` blocks of it are open.
-        self.blocks = 0
         # Lock files that were removed under this claim stay locked: who waits on the old one must not win a lock that nobody sees.
         self._orphans = []
         # Since when somebody else has had a lock file of this name locked.
@@ -853,6 +950,8 @@ class _Claim(object):
         self._marker_inode = int(answer['marker_inode'])
         self._made_beside = None
         self._turn = threading.RLock()
+        # How the training has ended, where that was said while this thread was looking at the lock.
+        self._ends_with = None
         self._stop = threading.Event()
         self._watcher = None
         self._keep_marker_open()
@@ -930,21 +1029,35 @@ class _Claim(object):
         """Checks that the lock still is this claim's, and mends what can be mended. Raises LockLost."""
         if not self.is_ours():
             return self._look_from_child()
-        with self._turn:
-            if self.released:
-                raise LockLost('the lock on {} has been released'.format(self.name))
-            if not self.lost.is_set():
-                try:
-                    self._keep_kernel_lock()
-                    if not self.lost.is_set():
-                        self._keep_marker()
-                    if not self.lost.is_set():
-                        self._keep_records()
-                except OSError as error:
-                    # A file system that does not answer proves no loss, and no hold either.
-                    raise LockLost('it is not known whether the lock on {} is held: {}'.format(self.name, error))
+        with self._turn_to_look():
+            self._look()
+
+    @contextlib.contextmanager
+    def _turn_to_look(self):
+        try:
+            with self._turn:
+                self._require_unreleased()
+                yield
+        finally:
+            if self._ends_with is not None:
+                self._release(*self._ends_with)
+        self._require_unreleased()
+
+    def _require_unreleased(self):
+        if self.released:
+            raise LockLost('the lock on {} has been released'.format(self.name))
+
+    def _look(self):
+        for keep in (self._keep_kernel_lock, self._keep_marker, self._keep_records):
             if self.lost.is_set():
-                raise LockLost(self.why_lost)
+                break
+            try:
+                keep()
+            except OSError as error:
+                # A file system that does not answer proves no loss, and no hold either.
+                raise LockLost('it is not known whether the lock on {} is held: {}'.format(self.name, error))
+        if self.lost.is_set():
+            raise LockLost(self.why_lost)
 
     def assert_held(self):
         """The same, by proof alone. Raises LockLost."""
@@ -1152,8 +1265,8 @@ class _Claim(object):
         if not self.is_ours() or self.released:
             return
         if self._turn._is_owned():
-            # In a handler of a signal that came while this very thread looked at the lock.
-            self._release(end, exit_code)
+            # In a handler of a signal that came while this very thread looks at the lock, or releases it: it releases after that.
+            self._ends_with = self._ends_with or (end, exit_code)
         else:
             # A second Ctrl-C must not leave half of it.
             _uninterrupted(lambda cancelled: self._release(end, exit_code))
@@ -1318,8 +1431,7 @@ class _ClaimAround(_Claim):
     def look(self):
         if not self.is_ours():
             return self._look_from_child()
-        if self.released:
-            raise LockLost('the lock on {} has been released'.format(self.name))
+        self._require_unreleased()
         try:
             if self._in_store:
                 # The one that holds it looks after its lease, and ends this program when it is lost.
@@ -1384,7 +1496,7 @@ class _KeptClaim(_Claim):
             'job_id': 'unknown', 'user': None, 'trainlock': {'token': self.token, 'generation': self.generation}}
         self.began, self.began_at = time.time(), time.monotonic()
         self.fd = None
-        self.lost, self.why_lost, self.released, self.blocks = threading.Event(), None, False, 0
+        self.lost, self.why_lost, self.released, self._ends_with = threading.Event(), None, False, None
         self._turn = threading.RLock()
         self._stop = threading.Event()
         self._watcher = None
@@ -1414,9 +1526,7 @@ class _KeptClaim(_Claim):
             if self.lost.is_set():
                 raise LockLost(self.why_lost)
             return
-        with self._turn:
-            if self.released:
-                raise LockLost('the lock on {} has been released'.format(self.name))
+        with self._turn_to_look():
             answer = None if self.lost.is_set() else self._order({'do': 'assert'}, ('held', 'not held'))
             if self.lost.is_set():
                 raise LockLost(self.why_lost)
@@ -1477,7 +1587,7 @@ def _told_shortly(value):
     lock_file = os.readlink('/proc/self/fd/' + fd)
     section = _section(_read_record(int(fd)))
     return {'pid': int(pid), 'start_time_ticks': int(start), 'fd': int(fd), 'primitive': primitive, 'lock_file': lock_file,
-            'record_file': lock_file, 'weights_dir': section.get('weights_dir', ''), 'excludes_all_hosts': excludes == '1',
+            'record_file': lock_file, 'weights_dir': _with_native_paths(section.get('weights_dir', ''), True), 'excludes_all_hosts': excludes == '1',
             'local': local == '1', 'marker_inode': str(section.get('marker_inode', 0)),
             'name': os.path.basename(lock_file)[:-len('.lock')]}
 
@@ -1560,15 +1670,15 @@ class TrainingLock(object):
         self.stage = stage
         self._dataset_given = dataset
         self._dimensions = dict(dimensions or {})
-        self._root = None if root is None else os.path.abspath(os.fspath(root))
+        self._root = None if root is None else _absolute(root)
         given = os.fspath(lock_dir) if lock_dir is not None else ''
         # The default is whatever the environment names when the lock is asked for.
-        self._lock_dir_given = None if given in ('', DEFAULT_LOCK_DIR) else os.path.abspath(given)
+        self._lock_dir_given = None if given in ('', DEFAULT_LOCK_DIR) else _absolute(given)
         self.lock_dir = Path(self._lock_dir_given or self._lock_dir_by_root())
         self.lock_file = self.lock_dir / '{}.lock'.format(self._lock_name())
         self.lost = threading.Event()
         self._claim = None
-        # The claim of each `with` block of this object that is open: the outermost one releases.
+        # The `with` blocks of this object that are open: the outermost one releases.
         self._entered = []
         self.row = None
         self._paths = None
@@ -1590,7 +1700,7 @@ class TrainingLock(object):
 
     def _lock_dir_by_root(self):
         root = self._root or _environment_root()
-        return '' if root is None else os.path.join(os.path.abspath(root), 'training_locks')
+        return '' if root is None else os.path.join(_absolute(root), 'training_locks')
 
     def _stage_for_json(self):
         if self.stage is None or isinstance(self.stage, str):
@@ -1625,9 +1735,10 @@ class TrainingLock(object):
 
     def _configuration(self):
         self._require_numbers()
-        return {'strategy': str(self.strategy), 'dataset': str(self._dataset_given), 'model': str(self.model),
-                'ratio': self.ratio, 'aux_loss': None if self.aux_loss is None else str(self.aux_loss),
-                'stage': self._stage_for_json(), 'dimensions': self._dimensions}
+        stage = self._stage_for_json()
+        return {'strategy': _utf8(str(self.strategy)), 'dataset': _utf8(str(self._dataset_given)), 'model': _utf8(str(self.model)),
+                'ratio': self.ratio, 'aux_loss': None if self.aux_loss is None else _utf8(str(self.aux_loss)),
+                'stage': _utf8(stage) if isinstance(stage, str) else stage, 'dimensions': self._dimensions}
 
     # Taking it
 
@@ -1708,7 +1819,7 @@ class TrainingLock(object):
             kept = False
             answer = None
             try:
-                answer = _ask(request, on_lock=on_lock, **self._place())
+                answer = _ask(request, on_lock=on_lock, cancelled=cancelled, **self._place())
                 self.lock_file = Path(answer['lock_file'])
                 self.lock_dir = self.lock_file.parent
                 for note in answer.get('notes', []):
@@ -1770,44 +1881,46 @@ class TrainingLock(object):
 
     def _enter(self, wait):
         give_up_at = time.monotonic() + wait
-        held_before = self._holds()
-        try:
-            while True:
-                with self._own_turn():
-                    around = self._block_of_another()
-                    if around is None:
-                        busy = self._acquire(max(0.0, give_up_at - time.monotonic()) if wait > 0 else 0)
-                        if busy is not None:
-                            raise self._refusal(busy, wait)
-                        return self._begin_block()
-                if time.monotonic() >= give_up_at:
-                    raise (LockTimeout if wait > 0 else LockHeld)(
-                        '{} is already being trained by another thread or task of this process (PID {})'.format(
-                            around.name, around.pid), around.holder())
-                time.sleep(min(0.2, max(0.0, give_up_at - time.monotonic())))
-        except BaseException:
-            # Ctrl-C behind the claim, and before the block knows of it.
-            if not held_before and self._holds() and self._claim.blocks == 0:
-                self._release(None, None)
-            raise
+        while True:
+            with self._own_turn():
+                around = self._block_of_another()
+                if around is None:
+                    return self._begin_block(max(0.0, give_up_at - time.monotonic()) if wait > 0 else 0, wait > 0)
+            if time.monotonic() >= give_up_at:
+                raise (LockTimeout if wait > 0 else LockHeld)(
+                    '{} is already being trained by another thread or task of this process (PID {})'.format(
+                        around.name, around.pid), around.holder())
+            time.sleep(min(0.2, max(0.0, give_up_at - time.monotonic())))
 
     def _block_of_another(self):
         """The claim, where a block of another thread or task is open: one must not begin in the middle of the other's training.
 
         What is called, or begun as a task, in a block is part of it.
         """
-        claim = self._claim
-        return claim if self._holds() and claim.blocks > 0 and claim.token not in _inside.get() else None
+        if not self._holds():
+            return None
+        open_now = [block for block in self._entered if block.claim is self._claim]
+        return self._claim if open_now and not any(block in _inside.get() for block in open_now) else None
 
-    def _begin_block(self):
-        claim = self._claim
-        self._entered.append(claim)
-        claim.blocks += 1
-        _inside.set(_inside.get() + (claim.token,))
-        return self
+    def _begin_block(self, wait, has_time):
+        was_held = self._holds()
+        try:
+            busy = self._acquire(wait)
+            if busy is not None:
+                raise self._refusal(busy, has_time)
+            block = _Block(self._claim)
+            _inside.set(_inside.get() + (block,))
+            self._entered.append(block)
+            return self
+        except BaseException:
+            # Ctrl-C behind the claim: there is no block that would end it.
+            if not was_held and self._holds():
+                self._entered = [block for block in self._entered if block.claim is not self._claim]
+                self._release(None, None)
+            raise
 
     @staticmethod
-    def _refusal(busy, wait):
+    def _refusal(busy, has_time):
         holder = busy.get('holder') or {}
         text = '{} is already being trained by job {} on {} since {} (PID {})'.format(
             busy.get('name'), holder.get('jobId') or 'unknown', holder.get('hostname') or 'an unknown host',
@@ -1815,18 +1928,31 @@ class TrainingLock(object):
         if busy.get('status') != 'active':
             text += ' [{}]'.format(busy.get('label'))
         found = _holder_dict(busy.get('path') or '', holder, busy.get('status'))
-        return LockTimeout(text, found) if wait > 0 else LockHeld(text, found)
+        return LockTimeout(text, found) if has_time else LockHeld(text, found)
 
     def __exit__(self, kind, value, trace):
-        inside = _inside.get()
-        # Where a claim was released and another one made meanwhile, each block ends its own.
-        claim = next((claim for claim in reversed(self._entered) if claim.token in inside), self._entered[-1])
-        self._entered.remove(claim)
-        claim.blocks -= 1
-        _inside.set(tuple(token for token in inside if token != claim.token) + (claim.token,) * (inside.count(claim.token) - 1))
-        if claim.blocks == 0 and claim is self._claim:
-            self._release(*_end_of(kind, value))
+        left = []
+        interruption = None
+        # A second Ctrl-C must not leave half of it: each step may be done again.
+        for _ in range(5):
+            try:
+                self._leave_block(left, _end_of(kind, value))
+                break
+            except BaseException as error:
+                interruption = interruption or error
+        if interruption is not None:
+            raise interruption
         return False
+
+    def _leave_block(self, left, end):
+        inside = _inside.get()
+        if not left and self._entered:
+            # Where a claim was released and another one made meanwhile, each block ends its own.
+            left.append(next((block for block in reversed(self._entered) if block in inside), self._entered[-1]))
+        self._entered = [block for block in self._entered if block not in left]
+        _inside.set(tuple(block for block in inside if block not in left))
+        if left and left[0].claim is self._claim and not any(block.claim is self._claim for block in self._entered):
+            self._release(*end)
 
     def waiting(self, timeout=None):
         """``with lock.waiting(600):`` waits at most that many seconds (None: for ever), then raises LockTimeout."""
@@ -1954,7 +2080,7 @@ class TrainingLock(object):
         environment = dict(os.environ if named.get('env') is None else named['env'])
         environment.update({
             'TRAINLOCK_WEIGHTS_DIR': claim.weights_dir, 'TRAINLOCK_GENERATION': str(claim.generation),
-            'TRAINLOCK_TOKEN': claim.token, 'TRAINLOCK_LOCK': claim.address_for_child(), 'TRAINLOCK_NAME': claim.name,
+            'TRAINLOCK_TOKEN': claim.token, 'TRAINLOCK_LOCK': claim.address_for_child(), 'TRAINLOCK_NAME': _with_native_paths(claim.name, True),
             'TRAINLOCK_PID': str(claim.pid)})
         return dict(named, env=environment, pass_fds=tuple(named.get('pass_fds', ())) + claim.pass_fds())
 
@@ -2134,7 +2260,8 @@ def _note_once(text):
 def _say(text):
     try:
         print('training_lock: {}'.format(text), file=sys.stderr)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RuntimeError):
+        # Closed, or none; or in a handler of a signal that came while this very stream was being written.
         pass
 
 
@@ -2155,10 +2282,10 @@ atexit.register(release_all)
 
 def _place_of(lock_dir, root=None):
     given = '' if lock_dir is None else os.fspath(lock_dir)
-    own = None if given in ('', DEFAULT_LOCK_DIR) else os.path.abspath(given)
+    own = None if given in ('', DEFAULT_LOCK_DIR) else _absolute(given)
     if root is None and own is not None and _environment_root() is None:
         root = os.path.dirname(own)
-    return {'root': None if root is None else os.path.abspath(os.fspath(root)), 'lock_dir': own}
+    return {'root': None if root is None else _absolute(root), 'lock_dir': own}
 
 
 def _snapshot(root, lock_dir):
