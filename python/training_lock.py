@@ -81,6 +81,8 @@ _LARGEST_RECORD = 64 * 1024
 # An event of the history is one write of less than a page, and may take so many seconds.
 _LARGEST_EVENT = 4000
 _EVENT_DEADLINE = 0.25
+# Of fcntl.h. PyPy does not name it.
+_O_PATH = getattr(os, 'O_PATH', 0o10000000)
 # F_OFD_SETLK of fcntl.h, and a struct flock of 64 bit Linux.
 _OFD_SETLK = 37
 # No name of this form is refused, or spelled in another way in a path.
@@ -314,7 +316,10 @@ def _converse(helper, request, token, on_lock):
         _learn_ways(message)
         if message['say'] != 'lock':
             return message if message['token'] == token else None
-        reply, fd = on_lock(message['path'], message['primitive'])
+        try:
+            reply, fd = on_lock(message['path'], message['primitive'])
+        except Exception as error:
+            raise LockUnavailable('{} cannot be locked: {!r}'.format(message['path'], error))
         _send(helper.ours, reply, fd)
 
 
@@ -441,11 +446,10 @@ def _uninterrupted(work):
             over.set()
 
     interruption = None
-    started = False
+    thread = None
     while True:
         try:
-            if not started:
-                started = True
+            if thread is None:
                 thread = threading.Thread(target=run, name='training_lock', daemon=True)
                 try:
                     thread.start()
@@ -453,7 +457,9 @@ def _uninterrupted(work):
                     # The interpreter is shutting down, or has no thread left.
                     run()
             over.wait()
-            thread.join(1.0)
+            # One that was never started cannot be joined.
+            if thread.is_alive():
+                thread.join(1.0)
             break
         except BaseException as error:
             interruption = interruption or error
@@ -530,7 +536,7 @@ def _held(folder):
     if above not in _ways or not os.path.isdir('/proc/self/fd'):
         yield folder
         return
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    flags = _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
     root, first = _ways[above]
     fd = os.open(root, flags)
     try:

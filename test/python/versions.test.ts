@@ -60,3 +60,27 @@ for (const [version, interpreter] of interpreters) {
     expect(ended).toMatchObject({ stdout: "ok\n", exitCode: 0 });
   });
 }
+
+const ending = `
+import atexit, sys
+from training_lock import *
+registered, left, inside, late = [TrainingLock(name, 'IDD-AW', 'deeplabv3plus_r50') for name in 'abcd']
+assert registered.acquire() and left.acquire()
+atexit.register(registered.release)
+inside.acquire()
+inside.__enter__()
+def last():
+    # Python 3.12 starts no thread any more.
+    print(late.acquire(), left.assert_held(), flush=True)
+atexit.register(last)
+sys.exit(3)
+`;
+
+for (const [version, interpreter] of [["usual", "python3"] as const, ...interpreters]) {
+  test(`Python ${version} ends, and what it held is free`, async () => {
+    const of = configuration(await temporaryRoot());
+    const ended = await python(of.root, ending, [], { interpreter });
+    expect(ended).toMatchObject({ stdout: "True None\n", exitCode: 3 });
+    expect((await trainlock(["list", "--root", of.root])).stdout).toBe("No active training locks\n");
+  });
+}

@@ -109,9 +109,9 @@ export function otherInterpreters(): ReadonlyMap<string, string> {
   const pyenv = process.env.PYENV_ROOT ?? join(process.env.HOME ?? "/", ".pyenv");
   for (const folder of [join(pyenv, "versions"), ...(process.env.PATH ?? "").split(":")]) {
     for (const name of namesIn(folder)) {
-      const version = /^(?:python)?(3\.\d+)(?:\.\d+)?$/.exec(name)?.[1];
+      const version = name === "pypy3" ? "PyPy" : /^(?:python)?(3\.\d+)(?:\.\d+)?$/.exec(name)?.[1];
       if (version === undefined) continue;
-      const path = name.startsWith("python") ? join(folder, name) : join(folder, name, "bin", "python");
+      const path = /^py/.test(name) ? join(folder, name) : join(folder, name, "bin", "python");
       // A shim of pyenv is no interpreter by itself.
       if (!folder.endsWith("/shims") && !found.has(version)) found.set(version, path);
     }
