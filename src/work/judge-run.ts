@@ -25,7 +25,7 @@ export function leftUntrained({ status }: RowEnd): "done" | Rest | null {
 export async function judgeRun(
   { status, stopSignal, ending, messages }: RowEnd,
   passed: NodeJS.Signals | null,
-  missing: () => Promise<string | null>,
+  missing: (wasStopped: boolean) => Promise<string | null>,
 ): Promise<RunEnd> {
   if (status === null) {
     if (ending.kind === "exited") return { kind: "problem", why: saidIn(messages) };
@@ -39,10 +39,10 @@ export async function judgeRun(
   if (reason === "lost")
     return { kind: "interrupted", why: `the lock was lost${detail === null ? "" : `: ${detail}`}` };
   if (reason === "interrupted") return { kind: "interrupted", why: `${signal ?? "a signal"} came before it started` };
-  const look = exitCode === 0 ? await lookAt(missing) : null;
-  if (look !== null && !look.unseen && look.missing === null) return { kind: "done" };
   // Somebody may have stopped the wrapper alone.
   const stopped = passed ?? stopSignal;
+  const look = exitCode === 0 ? await lookAt(() => missing(stopped !== null)) : null;
+  if (look !== null && !look.unseen && look.missing === null) return { kind: "done" };
   if (stopped !== null) return { kind: "interrupted", why: `${stopped} was passed on`, isCounted: true };
   if (look?.unseen === true) return { kind: "unseen", why: look.why };
   if (exitCode === 126 || exitCode === 127) return { kind: "broken command", exitCode };

@@ -100,13 +100,14 @@ export class RowLooker {
   }
 
   /**
-   * What a run that has just ended with exit code 0 lacks to be done, in words; null: nothing. Throws where that cannot be looked
-   * at.
+   * What a run that has just ended with exit code 0 lacks to be done, in words; null: nothing. `wasStopped`: by a signal, after which
+   * exit code 0 alone says nothing. Throws where that cannot be looked at.
    */
-  async missingAfterRun(row: Row): Promise<string | null> {
+  async missingAfterRun(row: Row, wasStopped: boolean): Promise<string | null> {
     const rule = this.#ruleOf(row);
+    if (isEmptyRule(rule)) return wasStopped ? "no rule shows it to be done" : null;
     // What another configuration has left shows nothing.
-    if (isEmptyRule(rule) || (await this.#find(row)).kind === "done") return null;
+    if ((await this.#find(row)).kind === "done") return null;
     return whatIsMissing(row.weightsDir, rule);
   }
 

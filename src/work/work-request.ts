@@ -62,8 +62,11 @@ export interface WorkRequest {
   readonly isQueued: (row: Row) => boolean;
   readonly maxAttempts: (row: Row) => number;
   readonly hasCheckpoint: (row: Row) => Promise<boolean>;
-  /** What a run that ended with exit code 0 lacks to be done; null: nothing. Rejects where that cannot be looked at. */
-  readonly missingAfterRun: (row: Row) => Promise<string | null>;
+  /**
+   * What a run that ended with exit code 0 lacks to be done; null: nothing. `wasStopped`: a signal had come. Rejects where that
+   * cannot be looked at.
+   */
+  readonly missingAfterRun: (row: Row, wasStopped: boolean) => Promise<string | null>;
   /** The options and the command of a row's wrapper. Throws a UsageError where its values do not fit into the command. */
   readonly callOf: (row: Row, slot: number) => Promise<Pick<RowCall, "args" | "variables">>;
   readonly slots: number;

@@ -232,7 +232,7 @@ export class Worker {
       this.#remaining.settle(row, rest);
       return;
     }
-    const judged = await judgeRun(end, this.#passed, () => missingAfterRun(row));
+    const judged = await judgeRun(end, this.#passed, (wasStopped) => missingAfterRun(row, wasStopped));
     const { status, messages } = end;
     if (judged.kind !== "problem") {
       this.#isStale = true;

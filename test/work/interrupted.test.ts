@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { isRunning } from "../support/process-state.ts";
 import { trainlock } from "../support/trainlock.ts";
@@ -123,4 +125,28 @@ test("a row whose wrapper alone is stopped is interrupted: the same worker goes 
   });
   const again = await stopped(site.start([...done, "--retry-failed"], command), 2);
   expect(again).toMatchObject({ exitCode: 0, times: 2, stdout: expect.stringMatching(/\n1 trained\n$/) });
+});
+
+test("without a done rule, exit code 0 after a signal is no training: to the wrapper alone, and to the worker", async () => {
+  const site = await workSite(["s"]);
+  const waits = `trap 'exit 0' TERM; sleep 60 & echo $PPID >>"${site.root}/wrappers"; wait`;
+  const command = ["sh", "-c", `[ -e "${site.root}/go" ] || { ${waits}; }; echo >>"${site.root}/whole"`];
+  const stopped = async (who: "worker" | "wrapper", nth: number) => {
+    const worker = site.start([], command);
+    const wrapper = await until("a row", () => site.lines("wrappers")[nth - 1] ?? null);
+    if (who === "worker") worker.kill("SIGTERM");
+    else {
+      site.write("go", "");
+      process.kill(Number(wrapper), "SIGTERM");
+    }
+    return worker.finished;
+  };
+  const byWorker = await stopped("worker", 1);
+  expect(byWorker).toMatchObject({ exitCode: 143, stdout: expect.stringContaining("0 trained, 1 interrupted") });
+  const byWrapper = await stopped("wrapper", 2);
+  expect(byWrapper).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringMatching(/ interrupted s\/d\/m, [\s\S]*\n1 trained\n$/),
+  });
+  expect(readFileSync(join(site.root, "whole"), "utf8")).toBe("\n");
 });

@@ -162,7 +162,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     forget: () => looker.forget(),
     isQueued: (row) => queued.has(layout.weightsDir(row.configuration)),
     maxAttempts,
-    missingAfterRun: (row) => looker.missingAfterRun(row),
+    missingAfterRun: (row, wasStopped) => looker.missingAfterRun(row, wasStopped),
     ...(await rowCalls(layout, template, { ruleOf, maxAttempts }, { ...given, againSinceMs })),
     slots: given.jobs,
     most: given.count ?? Number.POSITIVE_INFINITY,
