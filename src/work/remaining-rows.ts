@@ -71,12 +71,16 @@ export class RemainingRows {
     return this.#waiting.length + this.#window.length + this.#queued.length > 0;
   }
 
-  /** The grid has changed: what is known of rows that stay is kept. */
+  /** The grid has changed: what is known of rows that stay as they were is kept. */
   replace(rows: readonly Row[]): void {
     const entries = rows.map((row, index): Entry => ({ row, key: this.#options.keyOf(row), index, seenMs: 0 }));
+    const before = this.#byKey;
     this.#byKey = new Map(entries.map((entry) => [entry.key, entry]));
+    const textOf = textsOfSettings();
     for (const key of [...this.#apart.keys(), ...this.#done]) {
-      if (this.#byKey.has(key)) continue;
+      const [then, now] = [before.get(key), this.#byKey.get(key)];
+      // By another done rule, other needs or more attempts it may be to train.
+      if (then !== undefined && now !== undefined && textOf(then.row) === textOf(now.row)) continue;
       this.#apart.delete(key);
       this.#done.delete(key);
     }
@@ -146,6 +150,16 @@ export class RemainingRows {
     else this.#apart.set(entry.key, { entry, rest: look });
     return false;
   }
+}
+
+/** The settings of a row as a text. Many rows have those of one block. */
+function textsOfSettings(): (row: Row) => string {
+  const known = new Map<Row["settings"], string>();
+  return ({ settings }) => {
+    const text = known.get(settings) ?? JSON.stringify(settings);
+    known.set(settings, text);
+    return text;
+  };
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

@@ -99,3 +99,36 @@ test.each(["path", "blocks"])(
     );
   },
 );
+
+test("rows whose rule, needs or attempts have changed in the grid are looked at again, those that were done and left, too", async () => {
+  const site = await workSite("[]");
+  const write = (of: { when: string; needs: string; attempts: number }) =>
+    site.write(
+      "grid.yaml",
+      `- { strategy: done, dataset: D, model: m, done: { when: [${of.when}] } }
+- { strategy: blocked, dataset: D, model: m, needs: [${of.needs}] }
+- { strategy: failed, dataset: D, model: m, max_attempts: ${of.attempts} }
+- { strategy: slow, dataset: D, model: m }
+`,
+    );
+  mkdirSync(site.weightsDir("done"), { recursive: true });
+  writeFileSync(join(site.weightsDir("done"), "final.pth"), Buffer.alloc(2048));
+  write({ when: "final.pth", needs: "not-there", attempts: 1 });
+  const rule = ["--done-min-size", "1KiB"];
+  site.write("trainlock.yaml", "done: { when: [final.pth] }\n");
+  const failing = await site.work([...rule, "--strategy", "failed"], ["sh", "-c", "exit 1"]);
+  expect(failing.exitCode).toBe(1);
+  const more = `until [ -e "${site.root}/go" ]; do sleep 0.05; done; head -c 2048 /dev/zero >"$TRAINLOCK_WEIGHTS_DIR/longer.pth";`;
+  const worker = site.start(rule, training(site.root, more));
+  await until("the slow row", () => site.lines("ran")[0] ?? null);
+  write({ when: "longer.pth", needs: ".", attempts: 2 });
+  site.write("go", "");
+  const { exitCode, stdout } = await worker.finished;
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expect.stringMatching(/\n4 trained\n$/) });
+  expect(
+    site
+      .lines("ran")
+      .map((line) => line.split(" ")[0])
+      .sort(),
+  ).toEqual(["blocked", "done", "failed", "slow"]);
+});
