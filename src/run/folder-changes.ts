@@ -19,8 +19,8 @@ export interface FolderMark {
   readonly names: ReadonlySet<string>;
   /** Nanoseconds since the epoch by the file server's clock; null: there was no folder. */
   readonly sinceNs: bigint | null;
-  /** What has this time already: where times are whole seconds, that is what was made just before. */
-  readonly made: ReadonlyMap<string, string>;
+  /** What each file and folder was like: rights and owners are changed by scripts that train nothing, `chmod -R` in a trap. */
+  readonly before: ReadonlyMap<string, string>;
   /** Files that take the command's output, and their folders: who is locked out says so there, and has trained nothing. */
   readonly outputs: ReadonlySet<string>;
 }
@@ -31,9 +31,9 @@ export function markFolder(weightsDir: string, outputs: readonly number[]): Fold
   // The claim has just placed its marker; claims of a remote store place none.
   const marker = lstatSync(markerPath(weightsDir), { bigint: true, throwIfNoEntry: false });
   const sinceNs = marker?.ctimeNs ?? (existsSync(weightsDir) ? timeByNewFile(weightsDir) : null);
-  const made = new Map<string, string>();
-  if (sinceNs !== null && sinceNs % 1_000_000_000n === 0n) noteMade(weightsDir, sinceNs, made);
-  return { names, sinceNs, made, outputs: new Set(outputs.flatMap(fileAndFolders)) };
+  const before = new Map<string, string>();
+  if (sinceNs !== null) noteBefore(weightsDir, before);
+  return { names, sinceNs, before, outputs: new Set(outputs.flatMap(fileAndFolders)) };
 }
 
 function fileAndFolders(fd: number): readonly string[] {
@@ -53,30 +53,54 @@ function fileOf({ dev, ino }: BigIntStats): string {
   return `${dev} ${ino}`;
 }
 
-function noteMade(folder: string, sinceNs: bigint, made: Map<string, string>): void {
-  for (const entry of entriesOf(folder)) {
+/** A data set in a weights dir is not walked through: what is not noted is judged by its time of change alone. */
+const mostNoted = 20_000;
+
+function noteBefore(folder: string, before: Map<string, string>): void {
+  let entries: readonly Dirent[] = [];
+  try {
+    entries = entriesOf(folder);
+  } catch {
+    // Another's folder, which nobody here may look into.
+  }
+  for (const entry of entries) {
+    if (before.size >= mostNoted) return;
     const path = join(folder, entry.name);
-    const stats = lookAt(lstatSync, path);
-    if (stats !== null && stats.ctimeNs >= sinceNs) made.set(path, identityOf(stats));
-    if (entry.isDirectory()) noteMade(path, sinceNs, made);
+    note(before, path, lstatSync, path);
+    if (entry.isSymbolicLink()) note(before, targetOf(path), statSync, path);
+    if (entry.isDirectory()) noteBefore(path, before);
   }
 }
 
-function identityOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return [ino, size, mtimeNs, ctimeNs].join(" ");
+function note(before: Map<string, string>, key: string, look: Look, path: string): void {
+  try {
+    const stats = lookAt(look, path);
+    if (stats !== null) before.set(key, contentOf(stats));
+  } catch {
+    // As above.
+  }
+}
+
+/** What a link names, as a key beside those of paths. */
+function targetOf(link: string): string {
+  return `${link}\0`;
+}
+
+function contentOf({ ino, size, mtimeNs }: BigIntStats): string {
+  return [ino, size, mtimeNs].join(" ");
 }
 
 /**
  * Whether something has been created or changed in a weights dir since, trainlock's own files and the command's output left out. By
- * change times of the file server, which no program can set back. A link counts with the file or folder outside that it names, and
+ * change times of the file server, which no program can set back, and not by those of rights, owners and hard links alone. A link counts with the file or folder outside that it names, and
  * is not walked through. Throws what looking into a folder does, unless something else has changed.
  */
-export function hasChangedSince(weightsDir: string, { names, sinceNs, made, outputs }: FolderMark): boolean {
+export function hasChangedSince(weightsDir: string, { names, sinceNs, before, outputs }: FolderMark): boolean {
   const entries = entriesOf(weightsDir).filter(({ name }) => !isOwnName(name));
   if (entries.some(({ name }) => !names.has(name) && !takesOutput(join(weightsDir, name), outputs))) return true;
   if (sinceNs === null || entries.length === 0) return false;
   const inside = realpathSync(weightsDir);
-  return someChanged(weightsDir, entries, { sinceNs, made, outputs, inside });
+  return someChanged(weightsDir, entries, { sinceNs, before, outputs, inside });
 }
 
 function takesOutput(path: string, outputs: ReadonlySet<string>): boolean {
@@ -84,7 +108,7 @@ function takesOutput(path: string, outputs: ReadonlySet<string>): boolean {
   return stats !== null && outputs.has(fileOf(stats));
 }
 
-interface Since extends Pick<FolderMark, "made" | "outputs"> {
+interface Since extends Pick<FolderMark, "before" | "outputs"> {
   readonly sinceNs: bigint;
   /** The weights dir without links. */
   readonly inside: string;
@@ -104,19 +128,15 @@ function someChanged(folder: string, entries: readonly Dirent[], since: Since): 
 }
 
 function isChanged(path: string, entry: Dirent, since: Since): boolean {
-  const stats = lookAt(lstatSync, path);
-  const isChangedItself =
-    stats !== null &&
-    stats.ctimeNs >= since.sinceNs &&
-    since.made.get(path) !== identityOf(stats) &&
-    !since.outputs.has(fileOf(stats));
-  if (isChangedItself) return true;
-  if (entry.isSymbolicLink()) {
-    const target = lookAt(statSync, path);
-    const counts = target !== null && target.ctimeNs >= since.sinceNs && !since.outputs.has(fileOf(target));
-    return counts && leadsAway(path, since.inside);
-  }
+  if (isOther(lookAt(lstatSync, path), path, since)) return true;
+  if (entry.isSymbolicLink())
+    return isOther(lookAt(statSync, path), targetOf(path), since) && leadsAway(path, since.inside);
   return entry.isDirectory() && someChanged(path, entriesOf(path), since);
+}
+
+function isOther(stats: BigIntStats | null, key: string, { sinceNs, before, outputs }: Since): boolean {
+  if (stats === null || stats.ctimeNs < sinceNs || outputs.has(fileOf(stats))) return false;
+  return before.get(key) !== contentOf(stats);
 }
 
 /** What is in the weights dir is looked at by itself; the folder itself and those around it change with each claim. */
@@ -125,8 +145,10 @@ function leadsAway(link: string, inside: string): boolean {
   return !`${target}/`.startsWith(`${inside}/`) && !`${inside}/`.startsWith(`${target}/`);
 }
 
+type Look = typeof statSync | typeof lstatSync;
+
 /** Null: nothing is there. */
-function lookAt(look: typeof statSync | typeof lstatSync, path: string): BigIntStats | null {
+function lookAt(look: Look, path: string): BigIntStats | null {
   try {
     return look(path, { bigint: true, throwIfNoEntry: false }) ?? null;
   } catch (error) {

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
@@ -224,6 +225,12 @@ describe("the done file", () => {
       "-c",
       'mkdir "$TRAINLOCK_WEIGHTS_DIR/trainlock-logs" && : >"$TRAINLOCK_WEIGHTS_DIR/trainlock-logs/1.log"',
     ],
+    "one that gives its group what is there, as it leaves": [
+      "sh",
+      "-c",
+      'chmod -R g+rwX,o= "$TRAINLOCK_WEIGHTS_DIR"; chown -R "$(id -u)" "$TRAINLOCK_WEIGHTS_DIR"; ln "$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth" "$0"',
+      join(tmpdir(), `backup-${process.pid}`),
+    ],
     "one that reads what is there": ["sh", "-c", 'cat "$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"'],
     "one that removes its weights dir": ["sh", "-c", 'rm -r "$TRAINLOCK_WEIGHTS_DIR"'],
     "one beside whose weights dir others train": ["sh", "-c", 'mkdir "$TRAINLOCK_WEIGHTS_DIR/../other"'],
@@ -234,6 +241,7 @@ describe("the done file", () => {
     await writeFile(join(of.weightsDir, "old", "iter_1.pth"), "old");
     for (const around of [".", ".."]) await symlink(around, join(of.weightsDir, `link${around}`));
     const quiet = await run(of, ...fileOnly, "--", ...command);
+    await rm(join(tmpdir(), `backup-${process.pid}`), { force: true });
     expect(quiet.exitCode).toBe(0);
     expect(quiet.stderr).toMatch(/^trainlock: .*`when:`.*trained\.json is not written\n$/);
     expect(written(of)).toBe(false);
@@ -244,6 +252,9 @@ describe("the done file", () => {
     "a new file": '>"$TRAINLOCK_WEIGHTS_DIR/new"',
     "an old file written anew": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"',
     "a new folder": 'mkdir "$TRAINLOCK_WEIGHTS_DIR/runs"',
+    "an old file of the same size": 'printf new >"$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"',
+    "an old file that another takes the place of":
+      'cp -p "$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth" "$TRAINLOCK_WEIGHTS_DIR/../x"; mv "$TRAINLOCK_WEIGHTS_DIR/../x" "$TRAINLOCK_WEIGHTS_DIR/old/iter_1.pth"',
     "a file in a folder below": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/old/new"',
     "a file in a folder that a link names": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/scratch/new"',
     "a file that a link names": 'echo more >"$TRAINLOCK_WEIGHTS_DIR/last.pth"',
