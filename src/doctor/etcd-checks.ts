@@ -76,7 +76,12 @@ async function alarmsOutcome(client: EtcdClient, timeoutMs: number): Promise<Out
   const alarms = await client.alarms({ timeoutMs });
   if (alarms.length === 0) return ok("none");
   const kinds = [...new Set(alarms.map(({ kind }) => kind))].join(", ");
-  return fault(kinds, "etcd refuses to write: nothing can be locked", "etcdctl compact, defrag, alarm disarm");
+  const remedies = [
+    ...(kinds.includes("CORRUPT") ? ["etcdctl endpoint hashkv --cluster, and add the member that differs anew"] : []),
+    ...(kinds.includes("NOSPACE") ? ["etcdctl compact, defrag"] : []),
+    "etcdctl alarm disarm",
+  ];
+  return fault(kinds, "etcd refuses to write: nothing can be locked", remedies.join(", "));
 }
 
 /** Linearizable reads: each is a round trip and a majority's word. */

@@ -21,7 +21,8 @@ const bytes = v.pipe(
   v.transform((text) => Buffer.from(text, "base64")),
 );
 const word = v.pipe(v.string(), v.regex(/^[\w.+-]{1,64}$/));
-const header = v.object({ revision: naturalOrZero, member_id: v.optional(id, "0") });
+/** There is no revision 0. An answer without one, and with nothing else in it, would seem to say that a key is not there. */
+const header = v.object({ revision: v.pipe(natural, v.minValue(1)), member_id: v.optional(id, "0") });
 
 const keyValue = v.object({
   key: bytes,
@@ -59,7 +60,7 @@ export const alarmAnswer = v.object({
 
 export const watchAnswer = v.object({
   result: v.object({
-    header: v.optional(header),
+    header: v.optional(v.object({ cluster_id: idOrNull })),
     created: v.optional(v.boolean(), false),
     canceled: v.optional(v.boolean(), false),
     compact_revision: naturalOrZero,

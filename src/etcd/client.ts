@@ -76,6 +76,10 @@ export interface EtcdClient {
   readonly endpoints: readonly string[];
   /** The token of the login in use; null: there was no login. */
   loginToken(): string | null;
+  /** Of the cluster that has answered; null: none has. Whoever answers for another is not listened to any more. */
+  clusterId(): string | null;
+  /** Asks all endpoints once, and waits for no silent one. Throws an EtcdError where two clusters answer. */
+  requireOneCluster(): Promise<void>;
   /** The same, asking this endpoint alone. */
   at(endpoint: string): EtcdClient;
   grant(ttlSeconds: number, limits?: CallLimits): Promise<{ readonly lease: LeaseId; readonly ttlSeconds: number }>;

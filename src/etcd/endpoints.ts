@@ -8,6 +8,7 @@ const pauseMs = 200;
 
 /** Causes that lie with one endpoint or one moment, the most telling first. All others are the cluster's answer. */
 const passing: readonly EtcdCause[] = [
+  "another cluster",
   "no leader",
   "too many requests",
   "certificate",

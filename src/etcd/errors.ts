@@ -13,10 +13,18 @@ export type EtcdCause =
   | "too many requests"
   | "no lease"
   | "not etcd"
+  | "another cluster"
   | "other";
 
 /** What a restart, an election, a load or a network brings, and takes away again. */
-const transient: readonly EtcdCause[] = ["refused", "unreachable", "timeout", "no leader", "too many requests"];
+const transient: readonly EtcdCause[] = [
+  "refused",
+  "unreachable",
+  "timeout",
+  "no leader",
+  "too many requests",
+  "another cluster",
+];
 
 /** Names the endpoint and the cause. Never a verdict on a lock: who holds it is not known. */
 export class EtcdError extends EnvironmentError {

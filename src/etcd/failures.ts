@@ -15,6 +15,7 @@ export const codes = {
   commonName: "ERR_ETCD_COMMON_NAME",
   notEtcd: "ERR_ETCD_NOT_ETCD",
   unreachable: "ERR_ETCD_UNREACHABLE",
+  anotherCluster: "ERR_ETCD_ANOTHER_CLUSTER",
 } as const;
 
 interface Kind {
@@ -71,6 +72,12 @@ const kinds: readonly Kind[] = [
     reason: "authentication",
     code: codes.authenticationOff,
     hint: "etcd knows no users: unset TRAINLOCK_STORE_USER",
+  },
+  {
+    pattern: /corrupt cluster/,
+    reason: "other",
+    code: "ERR_ETCD_CORRUPT",
+    hint: "its members differ: `etcdctl endpoint hashkv --cluster` shows which; remove that one and add it anew, then `etcdctl alarm disarm`",
   },
   { pattern: /lease not found/, reason: "other", code: codes.leaseNotFound, hint: "the lease ran out, or was revoked" },
   { pattern: /lease already exists/, reason: "other", code: codes.leaseExists, hint: "try again" },
@@ -189,6 +196,16 @@ export function namedCertificate(endpoint: string): EtcdError {
     code: codes.commonName,
     hint: "use a client certificate without a common name (CN), beside user and password",
     mayHaveHappened: false,
+  });
+}
+
+/** `members`: endpoints of the cluster that it should be of, as far as they are known. */
+export function anotherCluster(endpoint: string, members: readonly string[], mayHaveHappened: boolean): EtcdError {
+  const than = members.length === 0 ? "the one that was asked before" : members.join(",");
+  return new EtcdError("another cluster", endpoint, `etcd at ${endpoint}: it is of another cluster than ${than}`, {
+    code: codes.anotherCluster,
+    hint: "name members of one cluster alone: `etcdctl endpoint status -w fields` shows the ClusterID of each; one that was restored or set up anew is another cluster",
+    mayHaveHappened,
   });
 }
 

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { parseJson } from "../model/parse-json.ts";
 import type { EtcdAccess, EtcdAddress } from "./address.ts";
-import { authenticateAnswer, failureIn } from "./answers.ts";
+import { authenticateAnswer, failureIn, statusAnswer } from "./answers.ts";
 import type { CallLimits } from "./client.ts";
 import { type Connections, connections } from "./connections.ts";
 import type { Endpoints } from "./endpoints.ts";
@@ -9,6 +9,7 @@ import { EtcdError } from "./errors.ts";
 import { codes, namedCertificate, notEtcd, saidByEtcd } from "./failures.ts";
 import { post, type Reply } from "./http.ts";
 import { type Login, login } from "./login.ts";
+import { clusterIn, OneCluster } from "./one-cluster.ts";
 
 const mebibyte = 2 ** 20;
 /** Bytes of an answer that a hostile or mistaken server may fill our memory with. */
@@ -34,10 +35,17 @@ export interface Call<Schema extends v.GenericSchema> {
 export interface Gateway {
   readonly connections: Connections;
   readonly login: Login;
+  readonly cluster: OneCluster;
   call<Schema extends v.GenericSchema>(endpoints: Endpoints, call: Call<Schema>): Promise<v.InferOutput<Schema>>;
 }
 
-export function gateway(address: EtcdAddress, access: EtcdAccess, token: string | null): Gateway {
+/** `token` of a login, `clusterId` of the cluster: what another process of ours has found out. */
+export function gateway(
+  address: EtcdAddress,
+  access: EtcdAccess,
+  token: string | null,
+  clusterId: string | null,
+): Gateway {
   const connected = connections(address, access);
   const authenticate = async (endpoint: string, name: string, password: string, signal: AbortSignal) => {
     const path = "/v3/auth/authenticate";
@@ -51,22 +59,35 @@ export function gateway(address: EtcdAddress, access: EtcdAccess, token: string 
       signal,
     };
     const reply = await post(connected, request, largest.plain);
-    return answerIn(endpoint, path, reply, authenticateAnswer).token;
+    return answerIn(endpoint, path, reply, parseJson(reply.text), authenticateAnswer).token;
   };
   const loggedIn = login(access, authenticate, token);
+  const cluster = new OneCluster(address.endpoints, clusterId, async (endpoint, timeoutMs) => {
+    const path = "/v3/maintenance/status";
+    const request = { endpoint, path, body: {}, token: null, needsLeader: false, timeoutMs };
+    const reply = await post(connected, request, largest.plain);
+    const json = parseJson(reply.text);
+    return clusterIn(answerIn(endpoint, path, reply, json, statusAnswer) && json);
+  });
   return {
     connections: connected,
     login: loggedIn,
+    cluster,
     call: (endpoints, { path, body, answer, largestBytes = largest.plain, needsLeader = true, limits = {}, onClock }) =>
-      endpoints.inTurn(limits, (endpoint, timeoutMs) =>
-        loggedIn.withToken(endpoint, { ...limits, timeoutMs }, async (token, leftMs) => {
+      endpoints.inTurn(limits, async (endpoint, timeoutMs) => {
+        const beganMs = performance.now();
+        await cluster.require(endpoint, timeoutMs);
+        const left = { ...limits, timeoutMs: timeoutMs - (performance.now() - beganMs) };
+        return loggedIn.withToken(endpoint, left, async (token, leftMs) => {
           const { signal } = limits;
           const request = { endpoint, path: `/v3${path}`, body, token, needsLeader, timeoutMs: leftMs, signal };
           const reply = await post(connected, request, largestBytes, limits.once);
           if (reply.dateMs !== null) onClock?.(reply.dateMs - Date.now());
-          return answerIn(endpoint, request.path, reply, answer);
-        }),
-      ),
+          const json = parseJson(reply.text);
+          cluster.note(endpoint, clusterIn(json));
+          return answerIn(endpoint, request.path, reply, json, answer);
+        });
+      }),
   };
 }
 
@@ -75,9 +96,9 @@ function answerIn<Schema extends v.GenericSchema>(
   endpoint: string,
   path: string,
   { status, text }: Reply,
+  json: unknown,
   schema: Schema,
 ): v.InferOutput<Schema> {
-  const json = parseJson(text);
   // To valibot a list is an object.
   const read = v.safeParse(schema, Array.isArray(json) ? null : json);
   if (status === 200 && read.success) return read.output;

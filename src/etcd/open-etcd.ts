@@ -12,11 +12,16 @@ import { watchKey } from "./watch.ts";
 /**
  * A client of the cluster at an address. Nothing is sent, and no file read, before the first call. Every call may be carried out
  * twice where a connection breaks (see {@link Endpoints}): a lease is granted once all the same, and whoever claims a key
- * recognises its own claim by what it wrote; a lease that the first attempt revoked is not there for the second. `token`:
- * of a login of another process.
+ * recognises its own claim by what it wrote; a lease that the first attempt revoked is not there for the second. `token` of a
+ * login, `clusterId` of the cluster: what another process of ours has found out.
  */
-export function openEtcd(address: EtcdAddress, access: EtcdAccess, token: string | null = null): EtcdClient {
-  return clientOf(gateway(address, access, token), address.endpoints);
+export function openEtcd(
+  address: EtcdAddress,
+  access: EtcdAccess,
+  token: string | null = null,
+  clusterId: string | null = null,
+): EtcdClient {
+  return clientOf(gateway(address, access, token, clusterId), address.endpoints);
 }
 
 function clientOf(etcd: Gateway, addresses: readonly string[]): EtcdClient {
@@ -34,6 +39,10 @@ function clientOf(etcd: Gateway, addresses: readonly string[]): EtcdClient {
   return {
     endpoints: addresses,
     loginToken: () => etcd.login.token(),
+    clusterId: () => etcd.cluster.id(),
+    requireOneCluster: async () => {
+      if (addresses.length > 1) await etcd.cluster.compare();
+    },
     at: (endpoint) => clientOf(etcd, [endpoint]),
     async grant(ttlSeconds, limits) {
       const lease = randomLeaseId();

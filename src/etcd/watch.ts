@@ -52,7 +52,7 @@ interface Begun {
 
 /** A watch that etcd has confirmed. */
 function begin(
-  { connections, login }: Gateway,
+  { connections, login, cluster }: Gateway,
   endpoints: Endpoints,
   key: string,
   fromRevision: number,
@@ -60,18 +60,21 @@ function begin(
 ): Promise<Begun> {
   // In fragments, so that there is a limit to the length of a line.
   const body = { create_request: { key: base64(key), start_revision: String(fromRevision), fragment: true } };
-  return endpoints.inTurn({ signal }, (endpoint, timeoutMs) =>
-    login.withToken(endpoint, { timeoutMs, signal }, async (token, leftMs) => {
+  return endpoints.inTurn({ signal }, async (endpoint, timeoutMs) => {
+    await cluster.require(endpoint, timeoutMs);
+    return login.withToken(endpoint, { timeoutMs, signal }, async (token, leftMs) => {
       const request = { endpoint, path, body, token, needsLeader: true, timeoutMs: leftMs, signal };
       const stream = new LineStream(connections, request, largest.page);
       try {
-        return { endpoint, stream, created: await nextAnswer(endpoint, stream) };
+        const created = await nextAnswer(endpoint, stream);
+        cluster.note(endpoint, created.header?.cluster_id ?? null);
+        return { endpoint, stream, created };
       } catch (error) {
         stream.end();
         throw error;
       }
-    }),
-  );
+    });
+  });
 }
 
 async function nextAnswer(endpoint: string, stream: LineStream): Promise<WatchAnswer> {

@@ -100,6 +100,12 @@ describe("whatever a server says instead of etcd, each call fails with its name"
   }
 });
 
+test("an answer that says nothing does not say that nothing is there", async () => {
+  const etcd = clientAt([await answering('{"header":{}}')]);
+  const { alarms: _, ...others } = calls;
+  for (const call of Object.values(others)) expect(await failureOf(call(etcd))).toMatchObject({ reason: "not etcd" });
+});
+
 test("whatever a server says instead of etcd, a watch ends with an error and without an event", async () => {
   const watches = Object.values(servers).map(async (start) => {
     const watch = watching(clientAt([await start()]), "/a", 1);

@@ -25,6 +25,8 @@ export type Request =
       readonly access: EtcdAccess;
       /** The token of a login that was made already: a login is slow on purpose, against guessed passwords. */
       readonly loginToken: string | null;
+      /** Of the cluster that has answered; null: none has. */
+      readonly clusterId: string | null;
       readonly ttlMs: number;
       readonly wrapper: WrapperFacts;
       /** What to stop when a claim is lost; null: a program that looks after itself. */

@@ -165,11 +165,20 @@ export class LeaseKeeper {
     return this.#granting;
   }
 
+  /** What a member of another cluster calls free is not. */
+  async #firstLease(): Promise<LeaseState> {
+    const compared = this.#client.requireOneCluster();
+    compared.catch(() => undefined);
+    const granted = await this.#grant(this.#client, null);
+    await compared;
+    return granted;
+  }
+
   /** The lease to claim under: one that is renewed for other claims, or that will last long enough to be. */
   async #leaseForClaim(): Promise<LeaseState> {
     await this.#mending?.catch(() => undefined);
     const current = this.#current;
-    if (current === null) return this.#grant(this.#client, null);
+    if (current === null) return this.#firstLease();
     const lasts = this.#claims.size > 0 || this.#clock() - current.confirmedAtMs < this.#times.ttlMs / 2;
     return lasts ? current : this.#grant(this.#client, null);
   }

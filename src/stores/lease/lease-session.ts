@@ -18,6 +18,8 @@ export interface SessionOptions {
   readonly access: EtcdAccess;
   /** The token of a login, if there was one. */
   readonly loginToken?: () => string | null;
+  /** Of the cluster that has answered, if one has. */
+  readonly clusterId?: () => string | null;
   /** Time to live of the lease, milliseconds. */
   readonly ttlMs: number;
   /** What is stopped when a claim is lost; null: a program that looks after itself. */
@@ -249,7 +251,15 @@ export class LeaseSession {
   }
 
   #startKeeper(resume: LeaseOf | null): KeeperProcess {
-    const { address, access, loginToken = () => null, ttlMs, guard, keeperCommand } = this.#options;
+    const {
+      address,
+      access,
+      loginToken = () => null,
+      clusterId = () => null,
+      ttlMs,
+      guard,
+      keeperCommand,
+    } = this.#options;
     this.#reportedAtMs = bootMs();
     const keeper = new KeeperProcess(
       keeperCommand ?? ownKeeperCommand(),
@@ -268,7 +278,7 @@ export class LeaseSession {
       borrowed: this.#borrowed,
       resume: resume && { ...resume, claims },
     };
-    keeper.send({ do: "begin", address, access, loginToken: loginToken(), ...rules });
+    keeper.send({ do: "begin", address, access, loginToken: loginToken(), clusterId: clusterId(), ...rules });
     for (const { claim, group, tree } of this.#held.values()) {
       if (group === null) continue;
       const value = this.#borrowed ? null : claim.value.toString("base64");

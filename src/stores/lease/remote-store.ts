@@ -50,6 +50,11 @@ export function openCluster(settings: StoreSettings): Cluster {
   return remote;
 }
 
+/** What a keeper need not find out once more. */
+function foundBy({ client: { loginToken, clusterId } }: Cluster) {
+  return { loginToken, clusterId };
+}
+
 export function remoteLocksOf(layout: Layout, settings: StoreSettings): RemoteLocks {
   const { client, address } = openCluster(settings);
   return remoteLocks(client, address, layout);
@@ -98,7 +103,7 @@ export function remoteLockStore(
   const remote = openCluster(settings);
   const session =
     (guard === null ? sessions.get(remote) : undefined) ??
-    new LeaseSession({ ...remote, loginToken: remote.client.loginToken, ttlMs, guard });
+    new LeaseSession({ ...remote, ...foundBy(remote), ttlMs, guard });
   sessions.set(remote, session);
   const { owner } = claimOptions;
   const leases = leaseStore({ layout, ...remote, session, examine, onNote, owner, killLeftBehindAfterMs });
@@ -139,7 +144,7 @@ export function joinRemote(
   { guard = null, onNote = () => undefined }: StoreOptions,
 ): Promise<HeldLock | null> {
   const remote = openCluster(settings);
-  const session = new LeaseSession({ ...remote, loginToken: remote.client.loginToken, ttlMs: settings.ttlMs, guard });
+  const session = new LeaseSession({ ...remote, ...foundBy(remote), ttlMs: settings.ttlMs, guard });
   return joinClaim({ layout, ...remote, session, onNote }, configuration, token);
 }
 

@@ -50,7 +50,7 @@ class RequestHandler {
   #mayReport = true;
 
   constructor(
-    { address, access, loginToken, ttlMs, wrapper, guard, resume, borrowed, tellQuestions }: Beginning,
+    { address, access, loginToken, clusterId, ttlMs, wrapper, guard, resume, borrowed, tellQuestions }: Beginning,
     say: (report: Report) => void,
   ) {
     const times = leaseTimes(ttlMs);
@@ -58,7 +58,7 @@ class RequestHandler {
     this.#borrowed = borrowed;
     this.#questions = tellQuestions ? new KeeperQuestions(say) : null;
     this.#guard = new CommandGuard(guard, wrapper);
-    this.#keeper = new LeaseKeeper(openEtcd(address, access, loginToken), times, bootMs, resume, {
+    this.#keeper = new LeaseKeeper(openEtcd(address, access, loginToken, clusterId), times, bootMs, resume, {
       reclaimed: (id, revision) => say({ say: "reclaimed", id, revision }),
       lost: (id, why, stopByMs) => {
         say({ say: "lost", id, why, stopByMs });
