@@ -1,15 +1,17 @@
 import { isOwnChild } from "../system/processes/own-children.ts";
 import {
   descendantsOf,
+  newBelow,
   type ProcessIdentity,
   readProcessTable,
   sameProcess,
   type TreeProcess,
 } from "../system/processes/process-tree.ts";
 import { becomeSubreaper, hasChildren } from "../system/processes/subreaper.ts";
+import type { WatchedTree } from "./watch-tree.ts";
 
 /** What a command is, for the caller that waits for its end or brings it about. */
-export interface ProcessTree {
+export interface ProcessTree extends WatchedTree {
   /** Those of the tree that run, the command included. */
   living(): readonly TreeProcess[];
   /** The session that the command was started in. */
@@ -43,6 +45,17 @@ export class CommandTree implements ProcessTree {
     });
     this.#seen = [...found, ...escaped];
     return this.#seen;
+  }
+
+  known(): readonly TreeProcess[] {
+    return this.#seen;
+  }
+
+  begun(): readonly TreeProcess[] {
+    // Orphans are our own children.
+    const begun = newBelow([process.pid, ...this.#seen.map(({ pid }) => pid)], (each) => this.#isNoPart(each));
+    this.#seen = [...this.#seen, ...begun];
+    return begun;
   }
 
   session(): number {

@@ -9,6 +9,7 @@ import type { TreeProcess } from "../system/processes/process-tree.ts";
 import { dropStartUpCode } from "../system/processes/resident-memory.ts";
 import { signalName, stopSignals } from "../system/processes/signals.ts";
 import { stopTree } from "../system/processes/stop-tree.ts";
+import { isCarrier } from "../system/processes/training-processes.ts";
 import { type GuardProcess, startGuard } from "./guard-process.ts";
 import { outlastTree } from "./leftovers.ts";
 import { DoneNote } from "./note-done.ts";
@@ -94,7 +95,8 @@ async function followCommand(
   } catch (error) {
     tell.warning(`the record could not be completed: ${messageOf(error)}`);
   }
-  const stopWatching = watchTree(command.tree, (living) => notes.write(living));
+  const leavesTrace = (pid: number) => isCarrier(pid, lock.token);
+  const stopWatching = watchTree(command.tree, leavesTrace, (living) => notes.write(living));
   const dropping = setInterval(dropStartUpCode, dropCodeEveryMs);
   try {
     const ended = await command.ended;

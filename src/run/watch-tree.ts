@@ -1,5 +1,5 @@
-import type { TreeProcess } from "../system/processes/process-tree.ts";
-import type { ProcessTree } from "./command-tree.ts";
+import { lastStartedPid } from "../system/processes/proc-files.ts";
+import { readTreeProcess, sameProcess, type TreeProcess } from "../system/processes/process-tree.ts";
 
 /** A short command never pays for a look. A launcher starts its workers in its first moments: a look comes after a third of its age. */
 const [leastPauseMs, mostPauseMs, shareOfAge] = [15, 1000, 1 / 3];
@@ -12,26 +12,90 @@ const pausePerLook = 50;
  * The longest pause, however much a look costs. The longer it is, the more processes no note has when the wrapper is killed.
  */
 const longestPauseMs = 5000;
+/** Between two looks. A glance reads a few small files, on a large host as well. */
+const glanceEveryMs = 100;
 
-/** Looks at a command's tree again and again, and hands it on whenever it has changed. Returns how to end this. */
-export function watchTree(tree: ProcessTree, onChange: (living: readonly TreeProcess[]) => void): () => void {
-  let before = "";
+/** A tree that is looked at again and again. */
+export interface WatchedTree {
+  living(): readonly TreeProcess[];
+  /** What is known of it. */
+  known(): readonly TreeProcess[];
+  /** What those that are known have started since. They are known from now on. */
+  begun(): readonly TreeProcess[];
+}
+
+/**
+ * Looks at a command's tree again and again, and hands it on whenever it has changed. Returns how to end this. A process that
+ * `leavesTrace` is found without a note of it, so that its note may wait for the next look. All others are handed on at once.
+ */
+export function watchTree(
+  tree: WatchedTree,
+  leavesTrace: (pid: number) => boolean,
+  onChange: (living: readonly TreeProcess[]) => void,
+): () => void {
   const startedAt = performance.now();
+  const glances = new Glances(tree, leavesTrace);
+  let [before, lookAt, glancePauseMs] = ["", startedAt + leastPauseMs, glanceEveryMs];
   let timer: NodeJS.Timeout;
-  const look = () => {
-    const usedBefore = process.cpuUsage();
-    const living = tree.living();
-    const now = living
-      .map(({ pid, startTimeTicks }) => `${pid} ${startTimeTicks}`)
-      .sort()
-      .join(",");
+  const handOn = (living: readonly TreeProcess[]) => {
+    const now = namesOf(living);
     if (now !== before) onChange(living);
     before = now;
-    const { user, system } = process.cpuUsage(usedBefore);
-    const pauseMs = Math.min(mostPauseMs, Math.max(leastPauseMs, (performance.now() - startedAt) * shareOfAge));
-    const restMs = Math.min(longestPauseMs, ((user + system) / 1000) * pausePerLook);
-    timer = setTimeout(look, Math.max(pauseMs, restMs));
+    glances.forget();
   };
-  timer = setTimeout(look, leastPauseMs);
+  const tick = () => {
+    const usedBefore = process.cpuUsage();
+    const isLook = performance.now() >= lookAt;
+    const hides = !isLook && glances.findHiding();
+    if (isLook) handOn(tree.living());
+    else if (hides) handOn(tree.known());
+    const { user, system } = process.cpuUsage(usedBefore);
+    const restMs = Math.min(longestPauseMs, ((user + system) / 1000) * pausePerLook);
+    const now = performance.now();
+    const pauseMs = Math.min(mostPauseMs, Math.max(leastPauseMs, (now - startedAt) * shareOfAge));
+    if (isLook) lookAt = now + Math.max(pauseMs, restMs);
+    // What starts such processes all the time is noted once a second.
+    else glancePauseMs = hides ? Math.min(mostPauseMs, glancePauseMs * 2) : Math.max(glanceEveryMs, glancePauseMs / 2);
+    timer = setTimeout(tick, Math.max(1, Math.min(lookAt - now, Math.max(glancePauseMs, restMs))));
+  };
+  timer = setTimeout(tick, leastPauseMs);
   return () => clearTimeout(timer);
+}
+
+function namesOf(processes: readonly TreeProcess[]): string {
+  return processes
+    .map(({ pid, startTimeTicks }) => `${pid} ${startTimeTicks}`)
+    .sort()
+    .join(",");
+}
+
+/** What has begun between two looks. */
+class Glances {
+  readonly #tree: WatchedTree;
+  readonly #leavesTrace: (pid: number) => boolean;
+  /** Each may clear its environment yet. */
+  #young: readonly TreeProcess[] = [];
+  #lastStarted: string | null = null;
+
+  constructor(tree: WatchedTree, leavesTrace: (pid: number) => boolean) {
+    this.#tree = tree;
+    this.#leavesTrace = leavesTrace;
+  }
+
+  /** Whether a process has begun that only a note shows. */
+  findHiding(): boolean {
+    const last = lastStartedPid();
+    if (last === null || last !== this.#lastStarted) this.#young = [...this.#young, ...this.#tree.begun()];
+    this.#lastStarted = last;
+    this.#young = this.#young.filter((each) => {
+      const now = readTreeProcess(each.pid);
+      return now?.runs === true && sameProcess(each, now);
+    });
+    return this.#young.some(({ pid }) => !this.#leavesTrace(pid));
+  }
+
+  /** All of them are noted. */
+  forget(): void {
+    this.#young = [];
+  }
 }

@@ -39,7 +39,7 @@ const supervisor: Starter = {
       const found = readTreeProcess(pid);
       return found?.runs === true ? [found] : [];
     };
-    const tree = { living, session: () => pid };
+    const tree = { living, known: living, begun: () => [], session: () => pid };
     const hurried = new AbortController().signal;
     return { kind: "started", command: { pid, ended, tree, stopSignal: null, passedOn: new Set(), hurried } };
   },

@@ -65,6 +65,14 @@ export function listedPids(): number[] {
   }
 }
 
+/**
+ * The number that the kernel has given last to a process or thread of this PID namespace: proc_loadavg(5). While it stays the same
+ * nothing has been started. Null: it is not known.
+ */
+export function lastStartedPid(): string | null {
+  return readProcText("/proc/loadavg")?.trim().split(" ").at(-1) ?? null;
+}
+
 /** A daemon forks twice. Of what forks for ever one or another is seen. */
 const mostListings = 20;
 

@@ -1,4 +1,4 @@
-import { everyPid, readProcText, startTicksFrom } from "./proc-files.ts";
+import { everyPid, procHasOurPids, readProcText, startTicksFrom } from "./proc-files.ts";
 
 /** A process and no later one with its PID: proc_pid_stat(5), field 22. */
 export interface ProcessIdentity {
@@ -46,6 +46,28 @@ export function readProcessTable(): ReadonlyMap<number, TreeProcess> {
     if (found !== null) table.set(pid, found);
   }
   return table;
+}
+
+/**
+ * What is below these processes, and is none of them, without those for which `leaveOut` holds and what is below them. A few small
+ * files in place of all of /proc: what a thread other than the first has started is missing, and all where the kernel keeps no such
+ * lists (proc_tid_children(5)).
+ */
+export function newBelow(known: readonly number[], leaveOut: (process: TreeProcess) => boolean): TreeProcess[] {
+  const seen = new Set(known);
+  const found: TreeProcess[] = [];
+  const parents = procHasOurPids() ? [...known] : [];
+  for (let parent = parents.pop(); parent !== undefined; parent = parents.pop()) {
+    const listed = readProcText(`/proc/${parent}/task/${parent}/children`) ?? "";
+    for (const pid of listed.split(" ").filter(Boolean).map(Number)) {
+      const child = seen.has(pid) ? null : readTreeProcess(pid);
+      if (child === null || !child.runs || leaveOut(child)) continue;
+      seen.add(pid);
+      found.push(child);
+      parents.push(pid);
+    }
+  }
+  return found;
 }
 
 /** What descends from a process, itself left out, and without those for which `leaveOut` holds and what descends from them. */

@@ -50,6 +50,12 @@ export function carriersOf(token: string, job: SchedulerJob | null): number[] {
   return processesWithToken(token).filter((pid) => isOfJob(pid, job));
 }
 
+/** Whether a process is found by its variables alone, as the claim's and of this process's job. */
+export function isCarrier(pid: number, token: string): boolean {
+  const environment = environmentOf(pid);
+  return environment?.TRAINLOCK_TOKEN === token && isSameRun(schedulerJob(environment), schedulerJob(process.env));
+}
+
 /** Whether a process runs in this very job: the same element, and no other run of it. Null: outside of any job. */
 function isOfJob(pid: number, job: SchedulerJob | null): boolean {
   const environment = environmentOf(pid);
