@@ -1,4 +1,4 @@
-import { messageOf } from "../model/errors.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
 import { lockAddress, openJoin } from "../stores/open-store.ts";
 import { joinRank } from "../stores/ranks/follow-rank.ts";
 import type { Launch } from "../stores/ranks/launch.ts";
@@ -14,6 +14,12 @@ const marginMs = 5000;
  * UsageError, before anything starts, where the ranks cannot be told from those of another launch.
  */
 export async function runRanked(request: RunRequest, launch: Launch): Promise<RunOutcome> {
+  const { rank, size, rankVariable } = launch;
+  // No rank 0 of this launch would ever be there. Slurm counts the tasks of a step of several jobs in more than one way.
+  if (size !== null && rank >= size && rankVariable !== "SLURM_PROCID")
+    throw new UsageError(`${rankVariable}=${rank} is no rank of a launch of ${size}: they count from 0`, {
+      hint: "the variables may be of an earlier launch: unset them, or have one launcher set all of them",
+    });
   if (launch.unclear !== null) throw unclearLaunch(launch.unclear);
   return launch.rank > 0 ? follow(request, launch) : lead(request, launch);
 }

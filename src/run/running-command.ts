@@ -27,6 +27,9 @@ export interface FollowedCommand {
   readonly hurried: AbortSignal;
 }
 
+/** Stops this process as its command was stopped, alone or with its process group. Returns when continued. */
+export type StopOurselves = (signal: "SIGTSTP" | "SIGTTIN", who: "group" | "self") => void;
+
 /** Sent by the terminal to those who may not use it, or by its user. */
 const terminalStops: ReadonlySet<number> = new Set((["SIGTSTP", "SIGTTIN", "SIGTTOU"] as const).map(signalNumber));
 /** After one of these, what is left of a tree is ended. */
@@ -41,7 +44,7 @@ export class RunningCommand implements FollowedCommand {
   readonly tree: ProcessTree;
   readonly ended: Promise<Ended>;
   readonly #terminal: Terminal | null;
-  readonly #stopOwnGroup: (signal: "SIGTSTP" | "SIGTTIN") => void;
+  readonly #stopOurselves: StopOurselves;
   readonly #hurried = new AbortController();
   /** A promise keeps no event loop alive. */
   readonly #alive: NodeJS.Timeout;
@@ -51,10 +54,10 @@ export class RunningCommand implements FollowedCommand {
   #sawInterrupt = false;
   readonly passedOn = new Set<NodeJS.Signals>();
 
-  constructor(tree: ProcessTree, terminal: Terminal | null, stopOwnGroup: (signal: "SIGTSTP" | "SIGTTIN") => void) {
+  constructor(tree: ProcessTree, terminal: Terminal | null, stopOurselves: StopOurselves) {
     this.tree = tree;
     this.#terminal = terminal;
-    this.#stopOwnGroup = stopOwnGroup;
+    this.#stopOurselves = stopOurselves;
     this.ended = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -140,8 +143,10 @@ export class RunningCommand implements FollowedCommand {
       return;
     }
     terminal?.reclaim(stopped);
+    // A key that did not go to the command alone has stopped the others of our group, and `kill` is not about them.
+    const who = wasLent || asksForTerminal ? "group" : "self";
     // Not SIGTTOU, which we ignore.
-    this.#stopOwnGroup(signal === signalNumber("SIGTTIN") ? "SIGTTIN" : "SIGTSTP");
+    this.#stopOurselves(signal === signalNumber("SIGTTIN") ? "SIGTTIN" : "SIGTSTP", who);
     const atOnce = terminal?.interactive === true && terminal.isOursAlone();
     if (wasLent || asksForTerminal || atOnce) terminal?.lend(stopped);
     signalGroup(stopped, "SIGCONT");

@@ -10,7 +10,7 @@ import {
 import { reapOrphans } from "../system/processes/subreaper.ts";
 import { controllingTerminal } from "../system/processes/terminal.ts";
 import { CommandTree } from "./command-tree.ts";
-import { type FollowedCommand, RunningCommand } from "./running-command.ts";
+import { type FollowedCommand, RunningCommand, type StopOurselves } from "./running-command.ts";
 
 export type Command = Pick<SpawnRequest, "argv" | "environment" | "keep" | "openFilesLimit" | "descriptors">;
 
@@ -53,7 +53,7 @@ export class Supervisor implements Starter {
     const terminal = controllingTerminal();
     const restored = callerSignalsToRestore(this.#ignored);
     process.off("SIGCHLD", this.#reap);
-    const running = new RunningCommand(tree, terminal, (signal) => this.#stopOwnGroup(signal));
+    const running = new RunningCommand(tree, terminal, this.#stopOurselves);
     const spawned = spawnCommand({ ...command, defaultSignals: restored });
     if (spawned.kind === "failed") {
       running.dispose();
@@ -82,10 +82,10 @@ export class Supervisor implements Starter {
     reapOrphans(null);
   };
 
-  /** Stops our own group as our command was stopped, so that the shell sees one stopped job. Returns when continued. */
-  #stopOwnGroup(signal: "SIGTSTP" | "SIGTTIN"): void {
+  /** The whole group, where the shell is to see one stopped job. */
+  readonly #stopOurselves: StopOurselves = (signal, who) => {
     process.off(signal, this.#forward);
-    process.kill(0, signal);
+    process.kill(who === "group" ? 0 : process.pid, signal);
     if (this.#handled.some((name) => name === signal)) process.on(signal, this.#forward);
-  }
+  };
 }

@@ -153,6 +153,10 @@ test("a daemon's child with the claim's variables: of the same job or host it is
     );
     const same = await call({ ...variables, ...job }, inner(of, "--wait", "--", "true"));
     expect(same).toEqual({ exitCode: 2, stderr: expect.stringContaining("this is inside the run that holds it") });
+    // A shell may have nothing of the run but its variables. To train there without the lock would be a second training.
+    expect(same.stderr).toContain("`unset TRAINLOCK_TOKEN`");
+    const unset = await call({ ...variables, ...job }, `env -u TRAINLOCK_TOKEN ${inner(of, "--", "true")}`);
+    expect(unset).toEqual({ exitCode: 75, stderr: expect.stringContaining("SKIP: ") });
     const another = await call({ ...variables, SLURM_JOB_ID: "8" }, inner(of, "--", "true"));
     expect(another).toEqual({ exitCode: 75, stderr: expect.stringContaining("SKIP: ") });
     const waiting = call({ ...variables, SLURM_JOB_ID: "8" }, inner(of, "--wait", "--", "true"));

@@ -122,3 +122,18 @@ test("a batch script is no rank, whatever its environment says", async () => {
     stderr: expect.stringMatching(/^Lock acquired .*\nTraining ended .*\n$/),
   });
 });
+
+test.each([
+  ["RANK", { RANK: "1", WORLD_SIZE: "1" }],
+  ["RANK", { RANK: "0", WORLD_SIZE: "0" }],
+  ["OMPI_COMM_WORLD_RANK", { OMPI_COMM_WORLD_RANK: "4", OMPI_COMM_WORLD_SIZE: "2" }],
+] as const)("a rank that its launch does not have is refused: %s of %j", async (variable, env) => {
+  const of = configuration(await temporaryRoot());
+  const refused = await trainlock(["run", ...of.args, "--ranks", "job", "--", "true"], { env });
+  expect(refused.exitCode).toBe(2);
+  expect(refused.stderr).toContain(
+    `${variable}=${Object.values(env)[0]} is no rank of a launch of ${Object.values(env)[1]}`,
+  );
+  const alone = await trainlock(["run", ...of.args, "--", "true"], { env });
+  expect(alone.exitCode).toBe(0);
+});

@@ -111,11 +111,14 @@ describe("run at a terminal", () => {
     await at.shows(/Stopped/);
     expect(await isFree(at)).toBe(false);
     at.type("fg");
+    // What is typed before the shell has taken its line editor off the terminal arrives as that had it, without line ends.
+    await at.shows(/^\$ fg\n\$RUN/m);
     at.type("one line");
     await at.shows(/^one line\none line$/m);
     at.press("C-z");
     await at.shows(/Stopped[\s\S]*Stopped/);
     at.type("fg");
+    await at.shows(/(?:^\$ fg\n\$RUN[\s\S]*){2}/m);
     at.press("C-d");
     await at.shows(/Training ended/);
     expect(await isFree(at)).toBe(true);
@@ -128,6 +131,7 @@ describe("run at a terminal", () => {
     at.type("until jobs | grep Stopped; do sleep 0.1; done");
     await at.shows(/Stopped/);
     at.type("fg");
+    await at.shows(/^\$ fg\n\$RUN/m);
     at.type("word");
     await at.shows(/^got word$/m);
     expect(await isFree(at)).toBe(true);

@@ -59,7 +59,11 @@ async function outerClaim({ layout, token }: Nesting, configuration: Configurati
   if (!isInside && !isWhereItWasMade(record)) return null;
   if (await isOver(layout, configuration, record)) return null;
   if (isInside) return record;
-  throw insideItself(record, "its wrapper cannot be seen from here (another container, a job step, a daemon)");
+  throw insideItself(
+    record,
+    "its wrapper cannot be seen from here (another container, a job step, a daemon)",
+    "in a part of that training run the command without `trainlock run`; in a shell that only has its variables, `unset TRAINLOCK_TOKEN`",
+  );
 }
 
 async function acquireInside(
@@ -148,10 +152,12 @@ async function refuseOwnAncestor({ layout, token }: Nesting, configuration: Conf
   }
 }
 
-function insideItself({ pid, hostname, trainlock }: OwnerRecord, why: string): UsageError {
+const heldAlready = "run the command without `trainlock run` here: the lock is held for it already";
+
+function insideItself({ pid, hostname, trainlock }: OwnerRecord, why: string, hint = heldAlready): UsageError {
   const where = `PID ${pid}${hostname === null ? "" : ` on ${hostname}`}, generation ${trainlock?.generation ?? 0}`;
   return new UsageError(`this is inside the run that holds it (${where}): ${why}`, {
     code: "ERR_INSIDE_ITSELF",
-    hint: "run the command without `trainlock run` here: the lock is held for it already",
+    hint,
   });
 }
