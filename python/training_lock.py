@@ -1765,10 +1765,11 @@ class TrainingLock(object):
     def _acquire(self, wait):
         """None: held. Else the last answer of who has it."""
         with self._own_turn():
-            if self._holds():
+            own = self._own_claim()
+            if own is not None:
                 if not self.lost.is_set():
                     return None
-                self._claim.release()
+                own.release()
             self._claim = None
             give_up_at = time.monotonic() + wait
             waited = _Waited()
@@ -1793,7 +1794,12 @@ class TrainingLock(object):
         return self._turn
 
     def _holds(self):
-        return self._claim is not None and self._claim.is_ours() and not self._claim.released
+        return self._own_claim() is not None
+
+    def _own_claim(self):
+        """The claim that this object holds; None: none. Another thread, or a handler of a signal, may release it at any moment."""
+        claim = self._claim
+        return claim if claim is not None and claim.is_ours() and not claim.released else None
 
     def _attempt_claim(self, cancelled, waited):
         """One attempt. None: the claim is this object's. Else who has it."""
@@ -1903,10 +1909,9 @@ class TrainingLock(object):
 
         What is called, or begun as a task, in a block is part of it.
         """
-        if not self._holds():
-            return None
-        open_now = [block for block in self._entered if block.claim is self._claim]
-        return self._claim if open_now and not any(block in _inside.get() for block in open_now) else None
+        claim = self._own_claim()
+        open_now = [block for block in self._entered if claim is not None and block.claim is claim]
+        return claim if open_now and not any(block in _inside.get() for block in open_now) else None
 
     def _begin_block(self, wait, has_time):
         was_held = self._holds()
@@ -1997,8 +2002,9 @@ class TrainingLock(object):
     def get_lock_holder(self):
         """Who has the lock, this process included: a dict with strategy, dataset, model, job_id, hostname, pid, user,
         acquired_at and more; a value that is not known is None. None: nobody has it."""
-        if self._holds():
-            return self._claim.holder()
+        own = self._own_claim()
+        if own is not None:
+            return own.holder()
         found = self._found_lock()
         return None if found is None else _lock_dict(found)
 
@@ -2049,17 +2055,24 @@ class TrainingLock(object):
         Takes less than a millisecond, starts nothing, and mends what other tools do to the files. Inside `trainlock run`
         with the lock on etcd it starts `trainlock` to ask there.
         """
-        if self._claim is None:
+        self._held_claim()
+
+    def _held_claim(self):
+        claim = self._claim
+        if claim is None:
             raise LockLost('the lock on {} has not been acquired, or has been released'.format(self._lock_name()))
-        self._claim.assert_held()
+        claim.assert_held()
+        return claim
 
     @property
     def generation(self):
-        return None if self._claim is None or self._claim.released else self._claim.generation
+        claim = self._claim
+        return None if claim is None or claim.released else claim.generation
 
     @property
     def weights_dir(self):
-        return None if self._claim is None or self._claim.released else Path(self._claim.weights_dir)
+        claim = self._claim
+        return None if claim is None or claim.released else Path(claim.weights_dir)
 
     # Children
 
@@ -2069,8 +2082,7 @@ class TrainingLock(object):
 
         Raises LockLost unless the lock is held: a child without it would train without it.
         """
-        self.assert_held()
-        return self._claim.pass_fds()
+        return self._held_claim().pass_fds()
 
     def popen(self, *arguments, **named):
         """subprocess.Popen of a program that holds the lock with this process, and goes on to hold it without."""
@@ -2081,8 +2093,7 @@ class TrainingLock(object):
         return subprocess.run(*arguments, **self._for_child(named))
 
     def _for_child(self, named):
-        self.assert_held()
-        claim = self._claim
+        claim = self._held_claim()
         environment = dict(os.environ if named.get('env') is None else named['env'])
         environment.update({
             'TRAINLOCK_WEIGHTS_DIR': claim.weights_dir, 'TRAINLOCK_GENERATION': str(claim.generation),

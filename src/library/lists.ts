@@ -12,7 +12,7 @@ import { configurationFor, openLayout, type Site } from "../site/open-site.ts";
 import { rootArguments } from "../site/root.ts";
 import { examineWithRanks } from "../stores/ranks/examine-with-ranks.ts";
 import { readProcess } from "../system/processes/process-table.ts";
-import type { TrainingLockOptions } from "./training-lock.ts";
+import { requireTypes, type TrainingLockOptions } from "./training-lock.ts";
 
 export interface ListOptions extends Site {
   /** False: nobody is asked, every lock is `unverified`. */
@@ -65,6 +65,7 @@ export function clearStaleFileLocks(options: ClearOptions = {}): Promise<Cleared
  * standard error. Changes nothing on disk.
  */
 export async function preflightCheck(options: TrainingLockOptions): Promise<boolean> {
+  requireTypes(options);
   const layout = openLayout(options, process.env, rootArguments.library);
   const configuration = configurationFor(layout, options);
   const { lockedBy } = await checkConfiguration(layout, configuration, examineOf(layout));

@@ -4,7 +4,7 @@ import { makeExamine } from "../evidence/examine.ts";
 import { remoteOptionsOf } from "../evidence/remote/options.ts";
 import { checkConfiguration, lookAtFiles } from "../listing/check-configuration.ts";
 import { type Configuration, parseConfiguration } from "../model/configuration.ts";
-import { exitCodes, LockLostError } from "../model/errors.ts";
+import { exitCodes, LockLostError, UsageError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { Holder } from "../model/holder.ts";
 import type { Layout } from "../site/layout.ts";
@@ -40,7 +40,7 @@ export interface TrainingLockOptions {
 export interface AcquireOptions {
   /** Wait for the lock. */
   readonly blocking?: boolean;
-  /** How long to wait at most, seconds. */
+  /** How long to wait at most, seconds; -1 or Infinity: without a limit. */
   readonly timeout?: number;
 }
 
@@ -65,6 +65,7 @@ export class TrainingLock {
 
   /** Throws a UsageError for names that are none, an EnvironmentError when the root is not there. */
   constructor(options: TrainingLockOptions) {
+    requireTypes(options);
     parseConfiguration(options);
     const { layout, file } = openSite(options, process.env, rootArguments.library);
     this.#layout = layout;
@@ -78,17 +79,18 @@ export class TrainingLock {
 
   /**
    * Takes the lock; false when another has it (after `timeout` seconds, if `blocking`). Throws an EnvironmentError when the
-   * file system cannot keep locks, or when the store does not answer; a store that falls silent during the wait is waited for
+   * file system cannot keep locks, or when the store does not answer, and a UsageError for a timeout that is none; a store that falls silent during the wait is waited for
    * until the time is over. A lock that this object holds already stays held: true.
    */
-  acquire({ blocking = false, timeout = 60 }: AcquireOptions = {}): Promise<boolean> {
-    this.#acquiring ??= this.#acquire(blocking ? timeout * 1000 : 0).finally(() => {
+  acquire(options: AcquireOptions = {}): Promise<boolean> {
+    this.#acquiring ??= this.#acquire(options).finally(() => {
       this.#acquiring = null;
     });
     return this.#acquiring;
   }
 
-  async #acquire(waitMs: number): Promise<boolean> {
+  async #acquire({ blocking = false, timeout = 60 }: AcquireOptions): Promise<boolean> {
+    const waitMs = blocking ? waitOf(timeout) : 0;
     if (this.#held !== null) {
       if (!this.#held.lost.aborted) return true;
       await this.release();
@@ -184,4 +186,28 @@ export class TrainingLock {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
+}
+
+function waitOf(timeout: number): number {
+  if (typeof timeout === "number" && !Number.isNaN(timeout))
+    return timeout < 0 ? Number.POSITIVE_INFINITY : timeout * 1000;
+  throw new UsageError(`timeout ${String(timeout)} is not a number of seconds`, {
+    hint: "acquire({ blocking: true, timeout: 600 }); -1 waits without a limit",
+  });
+}
+
+const names = ["strategy", "dataset", "model", "auxLoss"] as const;
+
+/** For programs without a type checker. Throws a UsageError. */
+export function requireTypes(options: TrainingLockOptions): void {
+  for (const name of names) {
+    const value: unknown = options[name];
+    if (typeof value === "string" || value === undefined || value === null) continue;
+    throw new UsageError(`${name} ${String(value)} is not a text`, { hint: `for example ${name}: "${String(value)}"` });
+  }
+  const { stage } = options;
+  if (typeof stage !== "number" || (Number.isSafeInteger(stage) && stage >= 0 && stage < 1e9)) return;
+  throw new UsageError(`stage ${stage} is not a number from 0 to 999999999`, {
+    hint: 'a text names a stage, too: stage: "pilot"',
+  });
 }

@@ -9,6 +9,7 @@ const deeds = {
   acquire: async () => ((await lock.acquire()) ? "acquired" : "busy"),
   wait: async () => ((await lock.acquire({ blocking: true, timeout: 60 })) ? "acquired" : "busy"),
   "wait-briefly": async () => ((await lock.acquire({ blocking: true, timeout: 0.5 })) ? "acquired" : "busy"),
+  "wait-for-ever": async () => ((await lock.acquire({ blocking: true, timeout: -1 })) ? "acquired" : "busy"),
   release: () => lock.release().then(() => "released"),
   assert: () =>
     lock.assertHeld().then(

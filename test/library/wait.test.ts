@@ -22,6 +22,15 @@ describe.each(Object.entries(runtimes))("TrainingLock.acquire that waits, on %s"
     expect(await tell("assert")).toBe("held");
   });
 
+  requiresPrograms("flock")("waits without a limit for -1, as in Python", async () => {
+    const { of, tell } = await holder(runtime);
+    const other = await heldByFlock(of.kernelLock, "");
+    const waited = tell("wait-for-ever");
+    await until("a place in the queue", () => (isQueuedFor(of.kernelLock) ? true : null));
+    other.closeInput();
+    expect(await waited).toBe("acquired");
+  });
+
   requiresPrograms("flock")("leaves nothing in the way of others when its time is over", async () => {
     const { of, tell } = await holder(runtime);
     const other = await heldByFlock(of.kernelLock, "");

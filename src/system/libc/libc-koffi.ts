@@ -9,9 +9,14 @@ import {
   workingDirectory,
 } from "./libc-calls.ts";
 
+/** ENOSYS of errno.h. */
+const notThere = 38;
+
 /** The library on Node. koffi ships its binaries inside npm packages, so nothing is compiled at installation. */
 export function koffiLibc(): Libc {
-  const koffi: typeof import("koffi") = createRequire(import.meta.url)("koffi");
+  const require = createRequire(import.meta.url);
+  const koffi: typeof import("koffi") = require("koffi");
+  const { isMainThread }: typeof import("node:worker_threads") = require("node:worker_threads");
   const library = koffi.load("libc.so.6");
   const flock = library.func("int flock(int, int)");
   const fcntl = library.func("int fcntl(int, int, void *)");
@@ -30,6 +35,8 @@ export function koffiLibc(): Libc {
     renameat2: (from, to, flags) =>
       settle(syscall(renameat2Number, workingDirectory, from, workingDirectory, to, flags)),
     openBeneath: (fd, path, flags) => {
+      // Of each worker thread Node knows what it has opened, and warns of every other descriptor that is closed there.
+      if (!isMainThread) return -notThere;
       const how = openHow(flags);
       return settle(openat2(openat2Number, fd, path, how, how.byteLength));
     },
