@@ -14,6 +14,8 @@ export interface CountingProxy {
   readonly endpoint: string;
   /** All so far, in their order; may be emptied. */
   readonly passed: Passed[];
+  /** Nothing is passed on any more, and connections are cut. */
+  stop(): void;
 }
 
 /** Stands in front of an etcd endpoint without TLS, passes everything on, and remembers it. Gone with the test. */
@@ -35,10 +37,11 @@ export async function countingProxy(etcd: string): Promise<CountingProxy> {
     onward.end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => {
+  const stop = () => {
     server.close();
     server.closeAllConnections();
     agent.destroy();
-  });
-  return { endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, passed };
+  };
+  onTestFinished(stop);
+  return { endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`, passed, stop };
 }

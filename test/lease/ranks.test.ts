@@ -1,15 +1,16 @@
 import { execFileSync } from "node:child_process";
 import { expect } from "vitest";
 import { sleep } from "../../src/system/clock/sleep.ts";
+import { countingProxy } from "../etcd/counting-proxy.ts";
 import { executable, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 import { etcdTest, type StoreSite, storeSite } from "./store.ts";
 
 const ttlMs = 5000;
 
-function rank(site: StoreSite, number: number, killAfterMs = 1000) {
+function rank(site: StoreSite, number: number, killAfterMs = 1000, ttl = "5s") {
   const launch = { SLURM_JOB_ID: "7", SLURM_STEP_ID: "0", SLURM_PROCID: `${number}`, SLURM_STEP_NUM_TASKS: "2" };
-  const options = ["--no-also-marker", "--ttl", "5s", "--kill-after", `${killAfterMs}ms`, "--ranks", "job"];
+  const options = ["--no-also-marker", "--ttl", ttl, "--kill-after", `${killAfterMs}ms`, "--ranks", "job"];
   const script = `echo "ready $$ $TRAINLOCK_TOKEN"; trap '' TERM; while read line; do ${executable} held && echo held; done`;
   return startTrainlock(["run", ...site.args, ...options, "--", "sh", "-c", script], {
     env: { ...site.env, ...launch },
@@ -48,6 +49,44 @@ etcdTest("when rank 0 is gone, the others stop, and the lock stays for as long a
   expect(await check(site)).toBe(1);
   expect(await second.finished).toMatchObject({ exitCode: 74 });
   await expect.poll(() => check(site), { timeout: 3 * ttlMs, interval: 500 }).toBe(0);
+});
+
+etcdTest("where the lease is revoked, the ranks agree on one again, and the last release frees the lock", async () => {
+  const site = await storeSite();
+  const ranks = [rank(site, 1, 1000, "10s"), rank(site, 0, 1000, "10s")];
+  await Promise.all(ranks.map((each) => each.waitFor("ready")));
+  const lease = async () => (await site.etcd.get(site.lockKey)).entry?.lease ?? "";
+  for (let nth = 0; nth < 3; nth += 1) {
+    expect(await site.etcd.revoke(await lease())).toBe(true);
+    await until("the key to be there again", async () => (await lease()) || null);
+    // Both have renewed by then.
+    await sleep(2000);
+    const settled = (await site.etcd.get(site.lockKey)).entry;
+    await sleep(2000);
+    expect((await site.etcd.get(site.lockKey)).entry).toEqual(settled);
+  }
+  for (const each of ranks) each.closeInput();
+  for (const each of ranks) {
+    const { exitCode, stderr } = await each.finished;
+    expect([exitCode, stderr.match(/is claimed again/g)]).toEqual([0, Array(3).fill("is claimed again")]);
+  }
+  expect(await check(site)).toBe(0);
+});
+
+etcdTest("a rank that was given a longer time to live stops before the lease of rank 0 can end", async () => {
+  const site = await storeSite();
+  const relay = await countingProxy(/\/\/([^/]+)/.exec(site.env.TRAINLOCK_STORE ?? "")?.[1] ?? "");
+  const behind = {
+    ...site,
+    env: { ...site.env, TRAINLOCK_STORE: site.env.TRAINLOCK_STORE?.replace(/\/\/[^/]+/, `//${relay.endpoint}`) ?? "" },
+  };
+  const [second, first] = [rank(behind, 1, 1000, "60s"), rank(site, 0)];
+  await Promise.all([first.waitFor("ready"), second.waitFor("ready")]);
+  relay.stop();
+  const stopped = performance.now();
+  await until("the loss", () => (/the lock was lost/.test(second.stderr()) ? true : null));
+  expect(performance.now() - stopped).toBeLessThan(ttlMs);
+  expect(await second.finished).toMatchObject({ exitCode: 74 });
 });
 
 etcdTest("when the lock is another's, no rank goes on, whatever it does with SIGTERM", async () => {

@@ -46,19 +46,28 @@ export async function makeClaim(
   return makeClaim(client, claim, lease, trace.modRevision, limits);
 }
 
+/** The key of a claim of ours, whatever revision and lease it has by now; null: it is gone, or another's. */
+export async function ownKey(
+  client: EtcdClient,
+  { lock, last, token }: Pick<NewClaim, "lock" | "last" | "token">,
+  limits: CallLimits,
+): Promise<Entry | null> {
+  const looked = await client.transact(
+    { if: [{ key: lock, createRevision: 0 }], then: [], elseGet: [lock, last] },
+    limits,
+  );
+  const [found = null, trace = null] = looked.done ? [] : looked.found;
+  return trace?.value.toString() === token ? found : null;
+}
+
 /** Deletes the key of a claim of ours, whatever revision and lease it has by now; another's is left alone. */
 export async function unmakeClaim(
   client: EtcdClient,
   { lock, last, token }: Pick<NewClaim, "lock" | "last" | "token">,
   limits: CallLimits = {},
 ): Promise<void> {
-  const looked = await client.transact(
-    { if: [{ key: lock, createRevision: 0 }], then: [], elseGet: [lock, last] },
-    limits,
-  );
-  if (looked.done) return;
-  const [found = null, trace = null] = looked.found;
-  if (found === null || trace?.value.toString() !== token) return;
+  const found = await ownKey(client, { lock, last, token }, limits);
+  if (found === null) return;
   const unchanged = { key: lock, modRevision: found.modRevision };
   const gone = await client.transact({ if: [unchanged], then: [{ delete: lock }], elseGet: [] }, limits);
   if (!gone.done) await unmakeClaim(client, { lock, last, token }, limits);

@@ -1,9 +1,16 @@
 import type { EtcdClient, LeaseId } from "../../etcd/client.ts";
 import { codes, hasCode } from "../../etcd/failures.ts";
 import { messageOf } from "../../model/errors.ts";
-import { type ClaimResult, changedClaims, makeClaim, type NewClaim, unmakeClaim } from "./claim-transactions.ts";
+import {
+  type ClaimResult,
+  changedClaims,
+  makeClaim,
+  type NewClaim,
+  ownKey,
+  unmakeClaim,
+} from "./claim-transactions.ts";
 import type { KeptClaim } from "./kept-claim.ts";
-import type { LeaseTimes } from "./lease-times.ts";
+import { type LeaseTimes, leaseTimes } from "./lease-times.ts";
 
 export interface KeeperEvents {
   /** A claim's key was gone, nobody had claimed since, and it is there again. */
@@ -35,7 +42,8 @@ const mostRequests = 16;
  */
 export class LeaseKeeper {
   readonly #client: EtcdClient;
-  readonly #times: LeaseTimes;
+  readonly #isJoined: boolean;
+  #times: LeaseTimes;
   readonly #clock: () => number;
   readonly #events: KeeperEvents;
   /** `once`: the answer to a second try may come from under another leader than the answer before it. */
@@ -59,15 +67,20 @@ export class LeaseKeeper {
   #turn = 0;
   #lastFault = "";
 
-  /** `resume`: the lease that a keeper before this one has kept; null: there is none yet. */
+  /**
+   * `resume`: the lease that a keeper before this one has kept; null: there is none yet. `isJoined`: it keeps one claim that the
+   * keeper of another process has made and keeps, too.
+   */
   constructor(
     client: EtcdClient,
     times: LeaseTimes,
     clock: () => number,
     resume: LeaseState | null,
     events: KeeperEvents,
+    isJoined = false,
   ) {
     this.#client = client;
+    this.#isJoined = isJoined;
     this.#times = times;
     this.#clock = clock;
     this.#events = events;
@@ -236,6 +249,8 @@ export class LeaseKeeper {
     const [lease, sentAtMs] = [this.#current, this.#clock()];
     if (lease === null) return;
     const seconds = await at.keepAlive(lease.lease, this.#limits);
+    // The process that has made the claim may have asked for less.
+    if (seconds > 0 && seconds * 1000 < this.#times.ttlMs) this.#times = leaseTimes(seconds * 1000);
     const changed = seconds > 0 ? await changedClaims(at, lease.lease, this.#claims, this.#limits) : "all";
     if (lease.lease !== this.#current?.lease || this.#claims.size === 0) return;
     if (changed.length === 0) return this.#confirm(lease, sentAtMs);
@@ -255,12 +270,31 @@ export class LeaseKeeper {
   /** The lease is gone, or keys under it are: makes again what nobody has taken. */
   async #mend(at: EtcdClient, lease: LeaseState, changed: readonly [string, KeptClaim][] | "all"): Promise<void> {
     const sentAtMs = this.#clock();
+    if (this.#isJoined && (await this.#joinAgain(at, lease))) return;
     const isGone = changed === "all" && this.#current?.lease === lease.lease;
     const under = isGone ? await this.#grant(at, lease.confirmedAtMs) : this.#current;
     if (under === null) return;
     for (const [id, claim] of changed === "all" ? [...this.#claims] : changed)
       await this.#reclaim(at, id, claim, under.lease);
     if (isGone) this.#confirm(under, sentAtMs);
+  }
+
+  /**
+   * Where several keepers make the same claim again, one lease has to win: a keeper that has joined goes over to the lease that the
+   * key is under. False: there is no such key.
+   */
+  async #joinAgain(at: EtcdClient, before: LeaseState): Promise<boolean> {
+    const [[id, claim] = []] = this.#claims;
+    if (id === undefined || claim === undefined) return false;
+    const found = await ownKey(at, claim, this.#limits);
+    if (found?.lease == null || this.#claims.get(id) !== claim) return false;
+    if (this.#current?.lease === before.lease) this.#current = { ...before, lease: found.lease };
+    this.#dueAtMs = this.#clock();
+    if (found.createRevision !== claim.revision) {
+      this.#claims.set(id, { ...claim, revision: found.createRevision });
+      this.#events.reclaimed(id, found.createRevision);
+    }
+    return true;
   }
 
   async #reclaim(at: EtcdClient, id: string, claim: KeptClaim, lease: LeaseId): Promise<void> {

@@ -9,7 +9,7 @@ import type { NewClaim } from "./claim-transactions.ts";
 import { CommandGuard } from "./command-guard.ts";
 import { type ClaimText, type FaultText, lineOf, type Report, type Request } from "./keeper-messages.ts";
 import { KeeperQuestions } from "./keeper-questions.ts";
-import { LeaseKeeper } from "./lease-keeper.ts";
+import { type KeeperEvents, LeaseKeeper } from "./lease-keeper.ts";
 import { leaseTimes } from "./lease-times.ts";
 
 /**
@@ -58,13 +58,15 @@ class RequestHandler {
     this.#borrowed = borrowed;
     this.#questions = tellQuestions ? new KeeperQuestions(say) : null;
     this.#guard = new CommandGuard(guard, wrapper);
-    this.#keeper = new LeaseKeeper(openEtcd(address, access, loginToken, clusterId), times, bootMs, resume, {
+    const events: KeeperEvents = {
       reclaimed: (id, revision) => say({ say: "reclaimed", id, revision }),
       lost: (id, why, stopByMs) => {
         say({ say: "lost", id, why, stopByMs });
         void this.#guard.stop(stopByMs);
       },
-    });
+    };
+    const client = openEtcd(address, access, loginToken, clusterId);
+    this.#keeper = new LeaseKeeper(client, times, bootMs, resume, events, borrowed);
     for (const claim of resume?.claims ?? []) {
       this.#guard.addToken(claim.token);
       this.#keeper.adopt(claim.id, { ...newClaimFrom(claim), revision: claim.revision });
