@@ -96,10 +96,10 @@ export function openPlanSource(
     look: async ({ grid }) => {
       const request = { reader, rows: grid.rows, examine, ruleOf, maxAttempts, progress };
       const { scheduler, timeouts } = layout.site;
-      const [plan, waiting] = await Promise.all([
-        planRows(request),
-        waitingSubmissions(layout.lockDir, given.scheduler ?? scheduler, timeouts.schedulerMs).catch(unreadableOne),
-      ]);
+      // Before the rows: an element that claims one meanwhile would cover it no more, and the row would seem to be free.
+      const asked = [layout.lockDir, given.scheduler ?? scheduler, timeouts.schedulerMs] as const;
+      const waiting = await waitingSubmissions(...asked).catch(unreadableOne);
+      const plan = await planRows(request);
       return waiting instanceof EnvironmentError
         ? markMaybeQueued(plan, waiting.message)
         : markQueued(plan, request, waiting);

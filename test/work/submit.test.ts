@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -14,6 +15,7 @@ import { describe, expect, test } from "vitest";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { executable, trainlock } from "../support/trainlock.ts";
+import { until } from "../support/until.ts";
 import { done, namesTo, training, workSite } from "./site.ts";
 
 const kinds = ["slurm", "lsf", "pbs", "sge"] as const;
@@ -379,4 +381,31 @@ test("without a scheduler it is exit 3, and the way out is named", async () => {
   const call = ["submit", site.grid, "--root", site.root, ...done, "--", "true"];
   const { exitCode, stderr } = await trainlock(call, { env: { PATH: "/nowhere" } });
   expect([exitCode, stderr]).toEqual([3, expect.stringContaining("trainlock work")]);
+});
+
+test("a row that an element claims while the scheduler is asked is running, and never free", async () => {
+  const site = await siteWith("slurm", ["s"]);
+  const gate = `until [ -e "${site.root}/go" ]; do sleep 0.05; done;`;
+  expect((await site.submit([], training(site.root, gate))).exitCode).toBe(0);
+  const noted = () =>
+    readdirSync(join(site.root, "training_locks", "submit")).some((name) =>
+      existsSync(join(site.root, "training_locks", "submit", name, "taken-1.0")),
+    );
+  // The scheduler answers when the element has its row: by then a hasty plan has looked at it.
+  const squeue = join(site.root, "bin", "squeue");
+  renameSync(squeue, `${squeue}.real`);
+  const variables = Object.entries(jobVariables.slurm("100", 1)).map(([name, value]) => `${name}=${value}`);
+  const script = `#!/bin/bash
+if mkdir "${site.root}/once" 2>/dev/null; then
+  sleep 0.5
+  env ${variables.join(" ")} setsid bash "${site.state}/100.sh" </dev/null >/dev/null 2>&1 &
+  until ls "${site.root}"/training_locks/submit/*/taken-1.0; do sleep 0.02; done >/dev/null 2>&1
+fi
+exec "${squeue}.real" "$@"
+`;
+  writeFileSync(squeue, script, { mode: 0o755 });
+  expect(await site.states()).toEqual({ s: "running" });
+  expect(noted()).toBe(true);
+  writeFileSync(join(site.root, "go"), "");
+  await until("it is done", async () => ((await site.states()).s === "done" ? true : null));
 });
