@@ -1,15 +1,15 @@
 import { resolve } from "node:path";
 import type { Row } from "../grid/grid.ts";
 import { configurationArguments } from "../grid/next-command.ts";
-import { rowName } from "../grid/row-name.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { DoneRule } from "../run/done-rule.ts";
 import { newestCheckpoint } from "../run/newest-checkpoint.ts";
 import { findResumePoints } from "../run/resume.ts";
 import type { Layout } from "../site/layout.ts";
+import { fileServerNowOr } from "../system/files/file-server-time.ts";
 import type { CommandTemplate } from "../work/command-template.ts";
 import { splitGpus } from "../work/gpu-slots.ts";
-import { isEmptyRule } from "../work/look-at-row.ts";
+import { isEmptyRule, isForgiven } from "../work/look-at-row.ts";
 import { rowValues, rowVariables } from "../work/row-values.ts";
 import type { WorkRequest } from "../work/work-request.ts";
 import type { ValuesOf } from "./command.ts";
@@ -24,14 +24,30 @@ export const runsOptions = { onLost, killAfter, leftovers, dieWithWrapper, check
 /** What each wrapper gets as the worker has it. */
 export const passedOn = { ...siteOptions, ...evidenceOptions, ...runsOptions };
 
-type Given = ValuesOf<typeof passedOn> & {
-  readonly jobs: number;
-  readonly splitGpus: boolean;
-  readonly log?: string | undefined;
-  readonly retryFailed: boolean;
-  /** Since when a row that is done is trained again, in milliseconds since the epoch; null: it is not. */
+/** What was before these times is to be trained once more; milliseconds since the epoch. */
+type Since = {
+  /** What had failed then is tried once more; null: it is not. */
+  readonly retriedSinceMs: number | null;
+  /** What was done then is trained again; null: it is not. */
   readonly againSinceMs: number | null;
 };
+
+type Given = ValuesOf<typeof passedOn> &
+  Since & {
+    readonly jobs: number;
+    readonly splitGpus: boolean;
+    readonly log?: string | undefined;
+  };
+
+/** The times by the clock of the files that they are compared with. A rehearsal makes none. */
+export function sinceFrom(
+  { lockDir }: Layout,
+  { again, retryFailed, rehearse }: Readonly<Record<"again" | "retryFailed" | "rehearse", boolean>>,
+): Since {
+  if (!again && !retryFailed) return { againSinceMs: null, retriedSinceMs: null };
+  const nowMs = rehearse ? Date.now() : fileServerNowOr(lockDir);
+  return { againSinceMs: again ? nowMs : null, retriedSinceMs: nowMs };
+}
 
 interface RowRules {
   readonly ruleOf: (row: Row) => DoneRule;
@@ -47,18 +63,14 @@ export async function rowCalls(
 ): Promise<Pick<WorkRequest, "callOf" | "hasCheckpoint">> {
   const variables = await slotVariables(given);
   const fixed = optionArguments(passedOn, given);
-  const tried = new Set<string>();
   const checkpointOf = async (row: Row) => {
     const { newest } = await findResumePoints(layout, row.configuration, ruleOf(row).smallestBytes);
     return newest === "" ? null : newest;
   };
   return {
-    callOf: async (row, slot) => {
+    callOf: async (row, slot, hasRun) => {
       const values = rowValues(layout, row.configuration, await checkpointOf(row));
-      // Stages of one name are rows of their own.
-      const name = rowName(layout, row.configuration);
-      const forgets = (given.retryFailed || given.againSinceMs !== null) && !tried.has(name);
-      tried.add(name);
+      const forgets = !hasRun && isForgiven(layout, row.configuration, given.retriedSinceMs);
       return {
         args: [
           ...fixed,

@@ -34,8 +34,10 @@ export type RowLook =
 export interface RowLookerOptions {
   readonly reader: FieldReader;
   readonly ruleOf: (row: Row) => DoneRule;
-  /** How many failed runs make a row `failed`; null: those before this worker do not count. */
-  readonly maxAttempts: ((row: Row) => number) | null;
+  /** How many failed runs make a row `failed`. */
+  readonly maxAttempts: (row: Row) => number;
+  /** Of what has failed, that is tried once more whose last run began before this time; null: nothing is. */
+  readonly retriedSinceMs: number | null;
   /** What was done in a weights dir before this time, milliseconds since the epoch, is to be trained again; null: nothing is. */
   readonly againSinceMs: (weightsDir: string) => number | null;
   /** Judges the marker of a row that others need. */
@@ -49,7 +51,8 @@ export interface RowLookerOptions {
 export class RowLooker {
   readonly #reader: FieldReader;
   readonly #ruleOf: (row: Row) => DoneRule;
-  readonly #maxAttempts: ((row: Row) => number) | null;
+  readonly #maxAttempts: (row: Row) => number;
+  readonly #retriedSinceMs: number | null;
   readonly #againSinceMs: RowLookerOptions["againSinceMs"];
   readonly #examine: Examine;
   readonly #remote: RemoteLocks | null;
@@ -61,6 +64,7 @@ export class RowLooker {
     this.#reader = options.reader;
     this.#ruleOf = options.ruleOf;
     this.#maxAttempts = options.maxAttempts;
+    this.#retriedSinceMs = options.retriedSinceMs;
     this.#againSinceMs = options.againSinceMs;
     this.#examine = options.examine;
     this.#remote = remote;
@@ -91,8 +95,8 @@ export class RowLooker {
       if (isDone) return isThere(markerPath(row.weightsDir)) ? trainable : { kind: "done" };
       const why = settings.needs.length === 0 ? null : await this.#needs.missing(configuration, settings.needs);
       if (why !== null) return { kind: "blocked", why };
-      const most = this.#maxAttempts?.(row) ?? null;
-      if (most !== null && runsOf(layout, configuration).ends.attempts >= most) return { kind: "failed" };
+      const hasFailed = runsOf(layout, configuration).ends.attempts >= this.#maxAttempts(row);
+      if (hasFailed && !isForgiven(layout, configuration, this.#retriedSinceMs)) return { kind: "failed" };
       return trainable;
     } catch (error) {
       return { kind: "problem", why: messageOf(error) };
@@ -212,6 +216,12 @@ function hasEndedWell(layout: Layout, configuration: Configuration, sinceMs: num
   const { ends, killed } = runsOf(layout, configuration);
   if (ends.lastEnd !== "done" || killed !== null) return false;
   return sinceMs === null || isNewer(layout, configuration, markerRecordName, sinceMs);
+}
+
+/** Whether failures do not count: none was since this time, milliseconds since the epoch. Null: they count. */
+export function isForgiven(layout: Layout, configuration: Configuration, sinceMs: number | null): boolean {
+  // Several workers that are to try it once more do so once. Its record is written as each run begins and ends.
+  return sinceMs !== null && !isNewer(layout, configuration, markerRecordName, sinceMs);
 }
 
 function runsOf(layout: Layout, configuration: Configuration): EarlierRuns {

@@ -35,6 +35,8 @@ export class Worker {
   readonly #remaining: RemainingRows;
   readonly #running = new Set<Running>();
   readonly #counts: RunCounts;
+  /** Rows that have run here. */
+  readonly #held = new Set<string>();
   #names: ReadonlySet<string>;
   /** Rows that were taken until now, and those of them that are over. */
   #reserved = 0;
@@ -201,10 +203,11 @@ export class Worker {
     let end: RowEnd;
     try {
       const process = new RowProcess({
-        ...(await callOf(row, slot)),
+        ...(await callOf(row, slot, this.#held.has(name))),
         inheritsOutput,
         onHeld: (_, path) => {
           startedMs = performance.now();
+          this.#held.add(name);
           log = path;
           tell.started(runOf());
           tell.progress(this.#remaining, this.#running.size);

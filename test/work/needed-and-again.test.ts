@@ -100,6 +100,19 @@ test.each(["path", "blocks"])(
   },
 );
 
+test("several workers with --retry-failed try each failed row once more, as often as it may fail", async () => {
+  const site = await workSite(["a", "b", "c"]);
+  const failing = ["sh", "-c", `echo "$TRAINLOCK_STRATEGY" >>"${site.root}/ran"; sleep 0.5; exit 5`];
+  expect((await site.work([...done, "--jobs", "3"], failing)).exitCode).toBe(1);
+  const options = [...done, "--retry-failed", "--wait"];
+  const codes = await Promise.all([1, 2, 3].map(async () => (await site.work(options, failing)).exitCode));
+  expect(codes).toEqual([1, 1, 1]);
+  expect(site.lines("ran").slice(3).sort()).toEqual(["a", "b", "c"]);
+  const attempts = ["--max-attempts", "2", "--strategy", "a"];
+  expect((await site.work([...options, ...attempts], failing)).exitCode).toBe(1);
+  expect(site.lines("ran").slice(6)).toEqual(["a", "a"]);
+});
+
 test("rows whose rule, needs or attempts have changed in the grid are looked at again, those that were done and left, too", async () => {
   const site = await workSite("[]");
   const write = (of: { when: string; needs: string; attempts: number }) =>

@@ -43,7 +43,7 @@ import {
   withGridOf,
 } from "../grid-options.ts";
 import { isTerminal, print, say } from "../output.ts";
-import { passedOn, rowCalls, runsOptions } from "../row-calls.ts";
+import { passedOn, rowCalls, runsOptions, sinceFrom } from "../row-calls.ts";
 import { paintFor } from "../show/paint.ts";
 import { planLines } from "../show/plan-text.ts";
 import { leftWithOthers, showWorkEnd } from "../show/work-end.ts";
@@ -135,12 +135,11 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     throw new UsageError("--again without a selection would train the whole grid again", {
       hint: "name the rows, for example --strategy baseline --model pspnet_r50",
     });
-  const againSinceMs = given.again ? Date.now() : null;
+  const since = sinceFrom(layout, given);
   const looker = await RowLooker.open({
-    ...{ reader, ruleOf, examine: examineFrom(given, layout) },
+    ...{ reader, ruleOf, maxAttempts, ...since, examine: examineFrom(given, layout) },
     // What the chosen rows need and was not chosen stays done.
-    againSinceMs: (weightsDir) => (disk.hasChosen(weightsDir) ? againSinceMs : null),
-    maxAttempts: given.retryFailed || given.again ? null : maxAttempts,
+    againSinceMs: (weightsDir) => (disk.hasChosen(weightsDir) ? since.againSinceMs : null),
   });
   if (given.rehearse) return showRehearsal(await rehearse({ layout, rows: rows.chosen, argv, ruleOf, looker }));
   sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
@@ -163,7 +162,7 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     isQueued: (row) => queued.has(layout.weightsDir(row.configuration)),
     maxAttempts,
     missingAfterRun: (row, wasStopped) => looker.missingAfterRun(row, wasStopped),
-    ...(await rowCalls(layout, template, { ruleOf, maxAttempts }, { ...given, againSinceMs })),
+    ...(await rowCalls(layout, template, { ruleOf, maxAttempts }, { ...given, ...since })),
     slots: given.jobs,
     most: given.count ?? Number.POSITIVE_INFINITY,
     endsAt: given.until === undefined ? null : await endOf(given.until),

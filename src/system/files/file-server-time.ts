@@ -5,6 +5,15 @@ import { randomHex } from "../random.ts";
 /** The name of a file that is made for its time alone. Should its maker die, it is swept with the lock dir. */
 export const timeFileName = /^\.[0-9a-f]{16}\.tmp$/;
 
+/** The same where it can be known, else this host's. */
+export function fileServerNowOr(folder: string): number {
+  try {
+    return fileServerNow(folder);
+  } catch {
+    return Date.now();
+  }
+}
+
 /**
  * The file server's time, from a file that is made now, in milliseconds since the epoch. Hosts' clocks differ. Throws what the
  * file system does where nothing can be made.
