@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
-import type { Configuration } from "../model/configuration.ts";
+import { type Configuration, describeConfiguration } from "../model/configuration.ts";
 import { messageOf, TrainlockError, UsageError } from "../model/errors.ts";
 import { nameProblem } from "../model/names.ts";
 import { configurationOf, recordIn } from "../model/owner-record.ts";
@@ -29,9 +29,12 @@ export async function knownRows(
 ): Promise<Row[]> {
   const { onUnreadable } = events;
   const byFolder = new Map<string, Configuration>();
-  for (const { record } of await kernelLockFacts(layout, onUnreadable)) {
+  for (const { record, path } of await kernelLockFacts(layout, onUnreadable)) {
     const configuration = record === null ? null : configurationOf(record);
-    if (configuration !== null) byFolder.set(layout.weightsDir(configuration), configuration);
+    if (configuration === null) continue;
+    const folder = folderHere(layout, configuration);
+    if (folder !== null) byFolder.set(folder, configuration);
+    else onUnreadable(path, `no weights template is for ${describeConfiguration(configuration)}`);
   }
   for (const configuration of (await (await openRemoteLocks(layout))?.known()) ?? []) {
     const folder = folderHere(layout, configuration);

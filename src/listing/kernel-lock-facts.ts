@@ -1,6 +1,8 @@
 import type { BigIntStats } from "node:fs";
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import type { Configuration } from "../model/configuration.ts";
+import { UsageError } from "../model/errors.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading, recordIn } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
@@ -248,7 +250,17 @@ function nameOf(layout: Layout, path: string, record: OwnerRecord | null, folder
   if (folder !== null) return layout.displayNameOfWeightsDir(folder);
   const configuration = record === null ? null : configurationOf(record);
   if (configuration === null) return kernelLockStem(path);
-  if (record?.trainlock?.configuration) return layout.displayName(configuration);
+  try {
+    return nameOfRecorded(layout, configuration, record?.trainlock?.configuration != null);
+  } catch (error) {
+    // Taken before the site's templates were changed: none is for it any more, and its lock is held all the same.
+    if (error instanceof UsageError) return kernelLockStem(path);
+    throw error;
+  }
+}
+
+function nameOfRecorded(layout: Layout, configuration: Configuration, isExact: boolean): string {
+  if (isExact) return layout.displayName(configuration);
   // The old writers record the dataset normalized; its folder, where there is one, shows how it is spelled.
   const spelled = existsSync(layout.weightsDir(configuration))
     ? configuration.dataset
