@@ -21,9 +21,12 @@ const creationSeconds = 60;
 /** File times and process start times come from two clocks that tick 10 ms apart at best. */
 const clockSlackSeconds = 2;
 
+/** A file server's clock is off by less than this. */
+const serverSlackSeconds = 3600;
+
 type Doubt = Extract<Evidence, { says: "unknown" }>["because"];
 
-const unknown = (because: Doubt, detail: string): Evidence => ({ source: "marker", says: "unknown", because, detail });
+const unknown = (because: Doubt, detail: string) => ({ source: "marker", says: "unknown", because, detail }) as const;
 const dead = (detail: string): Evidence => ({ source: "process", says: "dead", because: "PID not running", detail });
 
 /** What a marker without a record proves. It has a PID at best, and no host. */
@@ -100,7 +103,7 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
     const match = matchWriter(path, process.facts, marker, pid);
     if (match.kind === "writer")
       return [{ source: "process", says: "alive", detail: `${match.why}${orAnothers(path, marker)}` }];
-    if (match.kind === "doubt") return [unknown("remote process", match.why)];
+    if (match.kind === "doubt") return [{ ...unknown("remote process", match.why), maybeFound: true }];
     return [absentHere(path, marker, pid, match.why)];
   }
   const what = process.kind === "zombie" ? `process ${pid} has ended (zombie)` : `no process ${pid} on this host`;
@@ -169,6 +172,10 @@ function matchWriter(
   if (youngerBy <= clockSlackSeconds)
     return { kind: "writer", why: `process ${pid} runs on this host, and is older than the marker` };
   if (touched !== null) return { kind: "doubt", why: touched };
+  if (youngerBy <= serverSlackSeconds && mountOf(path).shared !== false) {
+    const why = `process ${pid} runs here and looks younger than the marker, but the file server's clock may be behind`;
+    return { kind: "doubt", why };
+  }
   const moved = clockMovedSinceBootSeconds();
   if (moved !== null && youngerBy > moved + clockSlackSeconds) {
     return { kind: "other", why: `process ${pid} here was started after the marker was written` };

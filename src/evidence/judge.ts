@@ -20,6 +20,11 @@ function outweighsDeath(doubt: DoubtReason): boolean {
   return !doubtsByWeight.includes(doubt);
 }
 
+/** Why a process that may be the holder is not known to be it; undefined: none was found. */
+function maybeFound(evidence: readonly Evidence[]): DoubtReason | undefined {
+  return evidence.flatMap((item) => (item.says === "unknown" && item.maybeFound ? [item.because] : []))[0];
+}
+
 /**
  * The one rule that turns evidence into a verdict: any alive → active; else a doubt that outweighs an end → unknown; else any
  * dead → stale; else unknown. Pure: the same evidence, in any order, gives the same verdict.
@@ -27,7 +32,7 @@ function outweighsDeath(doubt: DoubtReason): boolean {
 export function judge(evidence: readonly Evidence[]): Verdict {
   if (evidence.some((item) => item.says === "alive")) return { status: "active", label: "ACTIVE" };
   const doubts = evidence.filter((item) => item.says === "unknown").map((item) => item.because);
-  const strong = doubts.filter(outweighsDeath).sort()[0];
+  const strong = doubts.filter(outweighsDeath).sort()[0] ?? maybeFound(evidence);
   if (strong !== undefined) return { status: "unknown", label: `UNKNOWN - ${strong}`, because: strong };
   const deaths = evidence.filter((item) => item.says === "dead").map((item) => item.because);
   const death = deathsByWeight.find((reason) => deaths.includes(reason));

@@ -64,6 +64,8 @@ export type Evidence =
       readonly says: "unknown";
       readonly because: DoubtReason;
       readonly detail: string;
+      /** A process was found that may be the holder: that it is not found elsewhere proves no end. */
+      readonly maybeFound?: true;
     };
 
 export function isInUse(doubt: DoubtReason): doubt is DoubtInUse {

@@ -66,7 +66,7 @@ describe("the hosts that are asked for a bare PID", () => {
       listedJob({ hosts: [hostName("node02")], means: "unclear", state: "NODE_FAIL" }),
       listedJob({ hosts: [hostName("node03")], uid: 1001 }),
       listedJob({ hosts: [hostName("node04")], means: "ended", state: "COMPLETED" }),
-      listedJob({ hosts: [hostName("node05")], startedAt: takenAt + 600 }),
+      listedJob({ hosts: [hostName("node05")], startedAt: takenAt + 4000 }),
       listedJob({ hosts: [hostName("node06")], waits: true, state: "PENDING" }),
     ];
     expect(await says(jobs)).toEqual({ asked: ["node01", "node02", "node04"], says: ["dead"] });
@@ -74,8 +74,8 @@ describe("the hosts that are asked for a bare PID", () => {
     expect(await says(jobs, { silent: "node02" })).toMatchObject({ says: ["unknown"] });
   });
 
-  test("a job that began within two minutes of it counts: clocks differ", async () => {
-    const jobs = [listedJob({}), listedJob({ hosts: [hostName("node02")], startedAt: takenAt + 60 })];
+  test("a job that began within an hour of it counts: the clocks of scheduler and file server differ", async () => {
+    const jobs = [listedJob({}), listedJob({ hosts: [hostName("node02")], startedAt: takenAt + 1800 })];
     expect(await says(jobs)).toEqual({ asked: ["node01", "node02"], says: ["dead"] });
   });
 
@@ -83,6 +83,8 @@ describe("the hosts that are asked for a bare PID", () => {
     const again = (change: object) => says([listedJob({}), listedJob({ startedAt: takenAt + 600, ...change })]);
     expect(await again({ restartCount: 0 })).toMatchObject({ says: ["dead"] });
     expect(await again({ restartCount: 1 })).toMatchObject({ says: ["unknown"] });
+    expect(await again({ restartCount: 1, startedAt: takenAt + 4000 })).toMatchObject({ says: ["unknown"] });
+    expect(await again({ restartCount: 1, startedAt: takenAt + 30 })).toMatchObject({ says: ["unknown"] });
     expect(await again({ restartCount: 1, startedAt: null, waits: true })).toMatchObject({ says: ["unknown"] });
     expect(await again({ restartCount: 1, uid: 1001 })).toMatchObject({ says: ["dead"] });
     expect(await again({ restartCount: 1, startedAt: takenAt - 60 })).toMatchObject({ says: ["dead"] });
@@ -113,7 +115,7 @@ describe("the hosts that are asked for a bare PID", () => {
 
   test("a node that was lost since, though its jobs are forgotten; not one that was lost before", async () => {
     const lost = [
-      { host: hostName("node02"), since: takenAt + 60 },
+      { host: hostName("node02"), since: takenAt - 1800 },
       { host: hostName("node03"), since: takenAt - 86_400 },
     ];
     expect(await says([listedJob({})], { lost, silent: "node02" })).toEqual({

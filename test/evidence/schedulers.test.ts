@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { schedulerProbes } from "../../src/evidence/schedulers/choose.ts";
+import { askElements } from "../../src/evidence/schedulers/elements.ts";
 import { jobEvidence, type RecordedJob } from "../../src/evidence/schedulers/job-evidence.ts";
 import type { ListedJob, SchedulerKind } from "../../src/evidence/schedulers/listed-job.ts";
 import { parseBjobsDelimited, parseBjobsJson } from "../../src/evidence/schedulers/lsf.ts";
@@ -173,6 +174,48 @@ test("what is no list of jobs is none", () => {
   }
   expect(parseBjobsJson('{"RECORDS":[null,7,{"JOBID":[]},{"JOBID":"1;rm -rf /","STAT":"RUN"}]}')).toEqual([]);
   expect(parseQstatJson('{"pbs_version":"1","Jobs":{"1":null,"2":{"job_state":7}}}')).toEqual([]);
+});
+
+describe("a command that ends with 0 and lists no jobs", () => {
+  const answers = (of: Readonly<Record<string, Partial<{ stdout: string; stderr: string; exitCode: number }>>>) => ({
+    jobs: [],
+    allRunning: true,
+    run: async ([command]: readonly [string, ...string[]]) =>
+      ({ kind: "ended", exitCode: 0, stdout: "", stderr: "", ...of[command] }) as const,
+  });
+  const job = "7|1000|alice|RUNNING|2026-01-12T16:30:00|2026-01-12T16:40:00|N/A|0|node01|node01|here|\n";
+  const notice = "The cluster is down for maintenance\n";
+
+  test.each([
+    ["a notice", { stdout: notice }, "squeue did not list jobs"],
+    ["a complaint", { stderr: "slurm_load_jobs error\nx" }, "squeue did not list jobs: slurm_load_jobs error"],
+    ["another view of them", { stdout: "7 gpu RUNNING\n" }, "squeue did not list jobs"],
+  ])("gives no answer by %s", async (_, squeue, why) => {
+    expect(await schedulerProbes.slurm.ask(answers({ squeue }))).toEqual({ kind: "no answer", why });
+    const old = { bjobs: { stdout: notice } };
+    const usage = { kind: "ended", exitCode: 1, stdout: "", stderr: "bjobs: illegal option -- json" } as const;
+    const { run, ...rest } = answers(old);
+    const asLsf9 = {
+      ...rest,
+      run: async (argv: readonly [string, ...string[]]) => (argv.includes("-json") ? usage : run(argv)),
+    };
+    expect(await schedulerProbes.lsf.ask(asLsf9)).toMatchObject({ kind: "no answer" });
+    expect(await askElements("slurm", answers({ squeue }).run)).toEqual({ kind: "no answer", why });
+  });
+
+  test("has answered if it says nothing, or jobs among other things", async () => {
+    expect(await schedulerProbes.slurm.ask(answers({}))).toMatchObject({ kind: "jobs", jobs: [], lostHosts: [] });
+    const among = answers({ squeue: { stdout: notice + job, stderr: notice } });
+    expect(await schedulerProbes.slurm.ask(among)).toMatchObject({ kind: "jobs", jobs: [{ id: "7" }] });
+    expect(await askElements("slurm", answers({}).run)).toEqual({ kind: "elements", elements: [] });
+  });
+
+  test("does not say which nodes are lost by something else than nodes", async () => {
+    const lost = (stdout: string) => schedulerProbes.slurm.ask(answers({ squeue: { stdout: job }, sinfo: { stdout } }));
+    expect(await lost(notice)).toMatchObject({ lostHosts: null });
+    expect(await lost("")).toMatchObject({ lostHosts: [] });
+    expect(await lost("node02|Unknown\n")).toMatchObject({ lostHosts: [{ host: "node02", since: null }] });
+  });
 });
 
 test("a time without a year is the last such time", () => {

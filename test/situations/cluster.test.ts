@@ -60,7 +60,7 @@ async function meet(cluster: Cluster, one: ClusterSituation, root: string): Prom
   const { id, notes } = await stage(cluster, one, of);
   try {
     for (const step of one.then) await afterwards(cluster, step, id);
-    expect(faultsIn(one, await ask(cluster, of)).join("\n")).toBe("");
+    expect(faultsIn(one, await ask(cluster, of, one.settings)).join("\n")).toBe("");
   } finally {
     cluster.plug("node01", "up");
     if (id !== null) await cluster.on("login", ["scancel", id]);
@@ -125,8 +125,8 @@ async function afterwards(cluster: Cluster, step: ClusterSituation["then"][numbe
 }
 
 /** From login, as people do. */
-async function ask(cluster: Cluster, of: TestConfiguration): Promise<Answers> {
-  const call = (args: readonly string[]) => cluster.on("login", [tool, ...args], { timeoutMs: 20_000 });
+async function ask(cluster: Cluster, of: TestConfiguration, env: ClusterSituation["settings"]): Promise<Answers> {
+  const call = (args: readonly string[]) => cluster.on("login", [tool, ...args], { timeoutMs: 20_000, env });
   const patience = ["--ssh-timeout", "1s"];
   const list = await call(["list", "--root", of.root, "--json", ...patience]);
   const check = await call(["check", ...of.args, ...patience]);

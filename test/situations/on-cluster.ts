@@ -8,24 +8,46 @@ export interface ClusterSituation extends Situation {
   readonly then: readonly Afterwards[];
   /** Nobody's job: a shell on the node that the scheduler knows nothing of. */
   readonly outside: boolean;
+  /** Variables of whoever asks. */
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 interface More extends Omit<Situation, "says" | "truth" | "stage"> {
   readonly then?: readonly Afterwards[];
   readonly outside?: boolean;
+  readonly settings?: ClusterSituation["settings"];
 }
 
 const of =
   (truth: Situation["truth"]) =>
-  (says: string, stage: string, { then = [], outside = false, ...more }: More = {}): ClusterSituation => ({
+  (
+    says: string,
+    stage: string,
+    { then = [], outside = false, settings = {}, ...more }: More = {},
+  ): ClusterSituation => ({
     ...situation(truth)(says, stage, more),
     then,
     outside,
+    settings,
   });
 const living = of("living");
 const dead = of("dead");
 const unknowable = of("nobody can know");
 const over = of("over");
+
+/** What people set to see their own jobs in their own way: squeue(1), sinfo(1), sacct(1), scontrol(1). */
+const ownView = {
+  SQUEUE_NAMES: "other",
+  SQUEUE_USERS: "nobody",
+  SQUEUE_FORMAT: "%i %j",
+  SQUEUE_FORMAT2: "JobID",
+  SQUEUE_STATES: "PENDING",
+  SQUEUE_PRIORITY: "1",
+  SLURM_TIME_FORMAT: "relative",
+  SLURM_BITSTR_LEN: "8",
+  SINFO_FORMAT: "%N",
+  SCONTROL_ALL: "1",
+};
 
 const own = "scheduler=auto; run";
 /** A `run` in a step of the job, by srun. */
@@ -66,6 +88,13 @@ export const onCluster: readonly ClusterSituation[] = [
   living("a run outside any job, whose lock file was removed", 'run; rm "$L"; die $wrapper', { outside: true }),
   over("a run in a job that has ended", '"$T" run $A -- true'),
   living("a bash job in a job", "noclobber"),
+  living("a bash job in a job, asked about by somebody with a view of Slurm of their own", "noclobber", {
+    settings: ownView,
+  }),
+  living("a run in a job whose wrapper was killed, asked about by such a one", `${own}; die $wrapper`, {
+    settings: ownView,
+  }),
+  dead("a bash job that was killed, asked about by such a one", "noclobber; die $job", { settings: ownView }),
   living("a bash job in a job that was suspended", "noclobber", { then: ["suspend"] }),
   dead("a bash job that was killed, and its job goes on", "noclobber; die $job"),
   dead("a bash job of a job that was cancelled", "noclobber", { then: ["cancel"] }),

@@ -1,4 +1,7 @@
-"""A folder by FUSE whose files are numbered by their names, as sshfs has it: numbered-names.py FOLDER MOUNTPOINT."""
+"""A folder by FUSE whose files are numbered by their names, as sshfs has it: numbered-names.py FOLDER MOUNTPOINT [SECONDS].
+
+With SECONDS its server's clock is behind by so many.
+"""
 
 import errno
 import os
@@ -19,9 +22,12 @@ class NumberedNames(Operations):
             found = os.lstat(self._real(path))
         except OSError as error:
             raise FuseOSError(error.errno)
+        found = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+        for name in ("st_mtime", "st_ctime"):
+            found[name] -= behind
         names = ("st_atime", "st_ctime", "st_gid", "st_mode", "st_mtime", "st_size", "st_uid")
         # Like sftp, which tells no count of links.
-        return {**{name: getattr(found, name) for name in names}, "st_nlink": 1}
+        return {**{name: found[name] for name in names}, "st_nlink": 1}
 
     def readdir(self, path, fh):
         return [".", "..", *os.listdir(self._real(path))]
@@ -75,4 +81,5 @@ class NumberedNames(Operations):
     statfs = None
 
 
+behind = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 FUSE(NumberedNames(sys.argv[1]), sys.argv[2], foreground=True, nothreads=True)

@@ -90,6 +90,7 @@ const failures: readonly (readonly [RegExp, string])[] = [
 export function sshFailure(exitCode: number | null, stderr: string): string {
   const known = failures.find(([pattern]) => pattern.test(stderr));
   if (known !== undefined) return known[1];
+  if (exitCode === 0) return "cannot be asked: it answers with something else (a forced command, or no shell)";
   const said = stderr.trim().split("\n").at(-1)?.slice(0, 160) ?? "";
   return `cannot be asked: ssh failed (exit ${exitCode ?? "by signal"})${said === "" ? "" : `: ${said}`}`;
 }

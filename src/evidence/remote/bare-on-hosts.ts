@@ -10,9 +10,9 @@ import type { BareOwner } from "./owner.ts";
 
 const doubt = (detail: string): Evidence => ({ source: "ssh", says: "unknown", because: "remote process", detail });
 
-/** Processes this much younger than the lock are no writers of it; less may be clocks that differ. */
+/** Processes younger than the lock by more than an hour are no writers of it; less may be clocks that differ. */
 const clockSlackSeconds = 2;
-const clockDoubtSeconds = 300;
+const clockDoubtSeconds = 3600;
 /** The owner that NFS and user namespaces show for users they cannot name. */
 const nobody = 65_534;
 
@@ -136,7 +136,10 @@ function match(
   }
   if (youngerBy <= clockSlackSeconds) return { kind: "writer", why: `process ${pid} runs on ${host}` };
   if (youngerBy <= clockDoubtSeconds)
-    return { kind: "doubt", why: `process ${pid} on ${host} looks a little younger than the lock` };
+    return {
+      kind: "doubt",
+      why: `process ${pid} on ${host} looks younger than the lock, but the clocks of hosts and file server may differ`,
+    };
   const moved = reply.answer.clockMovedSeconds;
   if (moved === null || youngerBy <= moved + clockDoubtSeconds) {
     const set = moved === null ? "may have been set" : "was set";

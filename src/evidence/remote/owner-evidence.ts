@@ -11,8 +11,8 @@ import type { BareOwner, Owner } from "./owner.ts";
 import { recordedOnHost, tasksOnHost } from "./recorded-on-host.ts";
 import { requeuedFrom, withoutIdleJob } from "./weigh.ts";
 
-/** Hosts' clocks differ, and a host is given up some time after it was last heard of. */
-const clockSlackSeconds = 120;
+/** A marker has its time from the file server, jobs and lost hosts have theirs from the scheduler: these clocks differ by less. */
+const clockSlackSeconds = 3600;
 
 export interface Witnesses {
   readonly jobs: SchedulerAnswers;
@@ -64,16 +64,16 @@ async function bareEvidence(process: BareOwner, witnesses: Witnesses): Promise<E
   const installed = jobs.of(null);
   const listed = installed?.answer.kind === "jobs" ? installed.answer.jobs : [];
   const user = uid === null ? null : users.nameOf(uid);
-  const theirs = listed.filter((job) => isTheirs(job, uid, user) && !job.waits && hasBegunBy(job, process.changedAt));
+  const theirs = listed.filter(
+    (job) => isTheirs(job, uid, user) && !job.waits && mayHaveBegunBy(job, process.changedAt),
+  );
   const lost = installed?.answer.kind === "jobs" ? (installed.answer.lostHosts ?? []) : [];
   const lostSince = lost.filter(({ since }) => since === null || since > process.since - clockSlackSeconds);
   const likely = new Set([...theirs.flatMap((job) => job.hosts), ...hosts]);
   const named = new Set([...likely, ...lostSince.map(({ host }) => host)]);
   const incomplete =
     whyIncomplete(likely, installed, uid, user, witnesses.asker) ??
-    whyElsewhere(
-      listed.filter((job) => isTheirs(job, uid, user) && (job.waits || !hasBegunBy(job, process.changedAt))),
-    );
+    whyElsewhere(listed.filter((job) => isTheirs(job, uid, user) && (job.waits || beganAfter(job, process.changedAt))));
   const nobody = (detail: string): Evidence[] => [
     { source: installed?.probe.kind ?? "ssh", says: "unknown", because: "remote process", detail },
   ];
@@ -123,8 +123,12 @@ function whyElsewhere(begunSince: readonly ListedJob[]): string | null {
 }
 
 /** Ended ones, too: their processes may have got away, and their hosts can be asked like any. */
-function hasBegunBy({ startedAt }: ListedJob, since: number): boolean {
+function mayHaveBegunBy({ startedAt }: ListedJob, since: number): boolean {
   return startedAt === null || startedAt <= since + clockSlackSeconds;
+}
+
+function beganAfter({ startedAt }: ListedJob, since: number): boolean {
+  return startedAt !== null && startedAt > since;
 }
 
 function isTheirs(job: ListedJob, uid: number | null, user: string | null): boolean {

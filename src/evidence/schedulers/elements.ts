@@ -1,5 +1,12 @@
 import { schedulerProbes } from "./choose.ts";
-import { countOf, type JobMeaning, noAnswer, type SchedulerKind, type SchedulerQuestion } from "./listed-job.ts";
+import {
+  countOf,
+  type JobMeaning,
+  noAnswer,
+  noList,
+  type SchedulerKind,
+  type SchedulerQuestion,
+} from "./listed-job.ts";
 import { slurmMeaning } from "./slurm.ts";
 
 /** One element of an array job as its scheduler lists it. */
@@ -46,8 +53,10 @@ const slurmFields = ["ArrayJobID", "ArrayTaskID", "State", "UserName", "RestartC
 async function askSlurm(run: SchedulerQuestion["run"]): Promise<ElementsAnswer> {
   const format = slurmFields.map((field) => `${field}:|`).join(",");
   const answer = await run(["squeue", "--noheader", "--all", "--array", "--states=all", `--Format=${format}`]);
-  if (answer.kind === "ended" && answer.exitCode === 0)
-    return { kind: "elements", elements: parseSlurmElements(answer.stdout) };
+  if (answer.kind === "ended" && answer.exitCode === 0) {
+    const elements = parseSlurmElements(answer.stdout);
+    return noList("squeue", answer, elements) ?? { kind: "elements", elements };
+  }
   const none = noAnswer("squeue", answer);
   return none.kind === "no answer" ? none : { kind: "no answer", why: "squeue failed" };
 }

@@ -1,6 +1,6 @@
 import type { HostName } from "../../model/host-name.ts";
 import type { SchedulerJob } from "../../model/owner-record.ts";
-import type { ProgramAnswer } from "../../system/processes/run-program.ts";
+import { firstLine, type ProgramAnswer } from "../../system/processes/run-program.ts";
 
 export type SchedulerKind = SchedulerJob["kind"];
 
@@ -86,13 +86,28 @@ export function noAnswer(command: string, answer: ProgramAnswer): SchedulerAnswe
     case "too much":
       return { kind: "no answer", why: `${command} answered with too much to read` };
     case "ended": {
-      const said = answer.stderr.trim().split("\n")[0]?.slice(0, 200) ?? "";
+      const said = firstLine(answer.stderr);
       return {
         kind: "no answer",
         why: `${command} failed (exit ${answer.exitCode ?? "by signal"})${said && `: ${said}`}`,
       };
     }
   }
+}
+
+/**
+ * Why an answer without any job is none: it says something else than jobs, as a wrapper script or a broken command does and ends
+ * with 0. Null: the list is empty, or has jobs.
+ */
+export function noList(
+  command: string,
+  answer: Extract<ProgramAnswer, { kind: "ended" }>,
+  listed: readonly unknown[],
+): { readonly kind: "no answer"; readonly why: string } | null {
+  const complaint = firstLine(answer.stderr);
+  if (listed.length > 0 || (answer.stdout.trim() === "" && complaint === "")) return null;
+  // What it has listed in place of jobs may hold anything; `--debug` shows it without secrets.
+  return { kind: "no answer", why: `${command} did not list jobs${complaint && `: ${complaint}`}` };
 }
 
 /** A count as a listing writes it; null for anything else. */

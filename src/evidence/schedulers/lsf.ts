@@ -1,5 +1,5 @@
 import { type HostName, isHostName } from "../../model/host-name.ts";
-import { type JobMeaning, type ListedJob, noAnswer, type SchedulerProbe } from "./listed-job.ts";
+import { type JobMeaning, type ListedJob, noAnswer, noList, type SchedulerProbe } from "./listed-job.ts";
 import { monthDaySeconds } from "./times.ts";
 
 /** Fields of bjobs -o, in this order in the delimited output too. */
@@ -30,8 +30,10 @@ export const lsf: SchedulerProbe = {
     if (!/usage|illegal option|-json|bad (option|argument)/i.test(json.stderr)) return noAnswer("bjobs", json);
     const plain = await run(["bjobs", "-u", "all", "-a", "-noheader", "-o", `${list} delimiter='|'`]);
     if (plain.kind !== "ended") return noAnswer("bjobs", plain);
-    if (plain.exitCode === 0) return { kind: "jobs", jobs: parseBjobsDelimited(plain.stdout) };
-    return saysNoJobs(plain.stderr) ? { kind: "jobs", jobs: [] } : noAnswer("bjobs", plain);
+    if (saysNoJobs(plain.stderr)) return { kind: "jobs", jobs: [] };
+    if (plain.exitCode !== 0) return noAnswer("bjobs", plain);
+    const listed = parseBjobsDelimited(plain.stdout);
+    return noList("bjobs", plain, listed) ?? { kind: "jobs", jobs: listed };
   },
 };
 

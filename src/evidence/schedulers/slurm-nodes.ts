@@ -9,7 +9,10 @@ import { isoSeconds } from "./times.ts";
 export async function lostNodes(run: SchedulerQuestion["run"]): Promise<readonly LostHost[] | null> {
   const states = "--states=down,fail";
   const answer = await run(["sinfo", "--noheader", "--all", "--Node", states, "--format=%n|%H"]);
-  return answer.kind === "ended" && answer.exitCode === 0 ? parseSinfo(answer.stdout) : null;
+  if (answer.kind !== "ended" || answer.exitCode !== 0) return null;
+  const lost = parseSinfo(answer.stdout);
+  // Something else than nodes says nothing about them.
+  return lost.length === 0 && answer.stdout.trim() !== "" ? null : lost;
 }
 
 /** Slurm notices a cut after SlurmdTimeout; a node lost later than this after a job's end has nothing to do with it. */

@@ -5,6 +5,7 @@ import {
   type JobMeaning,
   type ListedJob,
   noAnswer,
+  noList,
   type SchedulerProbe,
   type SchedulerQuestion,
 } from "./listed-job.ts";
@@ -45,6 +46,8 @@ export const slurm: SchedulerProbe = {
     ]);
     if (answer.kind !== "ended" || answer.exitCode !== 0) return noAnswer("squeue", answer);
     const listed = parseSqueue(answer.stdout);
+    const none = noList("squeue", answer, listed);
+    if (none !== null) return none;
     const more = await accounted(question, listed);
     const wanted = new Set(question.jobs.map(({ id }) => id));
     const jobs = [...listed, ...more];
