@@ -11,15 +11,15 @@ import { isReleased, isSignedOff } from "../stores/claim-record.ts";
 import {
   type ProbedKernelLock,
   probeIdleKernelLock,
+  probeIdleKernelLockSoon,
   probeKernelLock,
   unreleasedMarkerRecord,
 } from "../stores/folder/kernel-lock-probe.ts";
-import { interpretFreeLock, readLockFileSoon, readLockRecord } from "../stores/folder/lock-file.ts";
+import { interpretFreeLock, readLockRecord } from "../stores/folder/lock-file.ts";
 import { isUnreachable, notUtf8 } from "../system/files/byte-names.ts";
 import { callsFor, type Now } from "../system/files/folder-calls.ts";
 import { namesIn } from "../system/files/names-in.ts";
 import { inTheWayOf } from "../system/files/nearest-existing.ts";
-import type { FileReading } from "../system/files/read-regular-file.ts";
 import { errnoOf, isErrno } from "../system/libc/errno.ts";
 import { inLanes } from "../system/map-concurrent.ts";
 import { flockHoldersOf } from "../system/processes/flock-holders.ts";
@@ -100,7 +100,9 @@ export class KernelLockFinder {
   /** The record of the last claim, if its owner has released it; null: there is none, or it does not say so. */
   look(path: string): Now<OwnerRecord | null> {
     if (this.#listed?.has(basename(path)) === false) return null;
-    return this.lanes === 1 ? this.#probe(path) : readLockFileSoon(path).then((file) => this.#probe(path, file));
+    const { lockPrimitive } = this.#layout.site;
+    if (this.lanes === 1) return this.#found(path, probeIdleKernelLock(path, lockPrimitive));
+    return probeIdleKernelLockSoon(path, lockPrimitive).then((probed) => this.#found(path, probed));
   }
 
   /** Those that are held, or whose last owner did not sign off. `foldersOf`: the weights dir of each, by its path. */
@@ -116,9 +118,7 @@ export class KernelLockFinder {
     return factsOfFound(this.#layout, [...this.#locks, ...held.filter(mayBeLocked)], onUnreadable, foldersOf);
   }
 
-  /** `file`: as it was just read. */
-  #probe(path: string, file?: FileReading): OwnerRecord | null {
-    const probed = probeIdleKernelLock(path, this.#layout.site.lockPrimitive, file);
+  #found(path: string, probed: ProbedKernelLock | null): OwnerRecord | null {
     if (probed === null) {
       this.#busy.push(path);
       return null;

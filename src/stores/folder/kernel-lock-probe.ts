@@ -1,17 +1,16 @@
-import { type BigIntStats, constants, lstatSync, openSync } from "node:fs";
+import { type BigIntStats, lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../../model/errors.ts";
 import type { KernelLockState } from "../../model/lock-facts.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
-import { closeRead } from "../../system/files/close-read.ts";
-import { type FileReading, mostStaleFiles } from "../../system/files/read-regular-file.ts";
-import { errnoOf, isErrno } from "../../system/libc/errno.ts";
+import type { FileReading } from "../../system/files/read-regular-file.ts";
+import { isErrno } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
-import { isReleased } from "../claim-record.ts";
+import { isReleased, isSignedOff } from "../claim-record.ts";
 import { keepsKernelLocks } from "./claim-lock.ts";
-import { readLockFile, readLockRecord, recordOfLockFile } from "./lock-file.ts";
+import { readLockFile, readLockFileSoon, readLockRecord, recordOfLockFile } from "./lock-file.ts";
 import { readMarkerRecord } from "./read-marker.ts";
 
 /** A would-block that lasts longer is no other probe. Where a record says that somebody holds it, less will do. */
@@ -33,67 +32,89 @@ export interface ProbedKernelLock {
 export async function probeKernelLock(path: string, primitive: LockPrimitive): Promise<ProbedKernelLock> {
   const askedAtMs = performance.now();
   for (;;) {
-    const { probed, patienceMs } = probeOnce(path, primitive, readLockFile(path));
+    const { probed, patienceMs } = probedNow(path, primitive);
     if (patienceMs === 0 || performance.now() - askedAtMs >= patienceMs) return probed;
     await sleep(withJitter(4));
   }
 }
 
-/** The same at once, for listings of many; null where somebody has it locked, which may be another probe. `file`: as just read. */
-export function probeIdleKernelLock(
+/** The same at once, for listings of many; null where somebody has it locked, which may be another probe. */
+export function probeIdleKernelLock(path: string, primitive: LockPrimitive): ProbedKernelLock | null {
+  return ifIdle(probedNow(path, primitive));
+}
+
+/** The same, while other calls wait for the file server, too. */
+export async function probeIdleKernelLockSoon(
   path: string,
   primitive: LockPrimitive,
-  file: FileReading = readLockFile(path),
-): ProbedKernelLock | null {
-  const { probed, patienceMs } = probeOnce(path, primitive, file);
+): Promise<ProbedKernelLock | null> {
+  const asked = lockAsker(path, primitive);
+  const file = await readLockFileSoon(path, asked.ask);
+  return ifIdle(probedFrom(path, file, asked.answer));
+}
+
+function ifIdle({ probed, patienceMs }: Probe): ProbedKernelLock | null {
   return patienceMs === 0 ? probed : null;
 }
 
-/** `patienceMs`: how long it is to be asked again until what was found counts; 0: it counts at once. */
-function probeOnce(
-  path: string,
-  primitive: LockPrimitive,
-  file: FileReading,
-): { readonly probed: ProbedKernelLock; readonly patienceMs: number } {
+function probedNow(path: string, primitive: LockPrimitive): Probe {
+  const asked = lockAsker(path, primitive);
+  const file = readLockFile(path, asked.ask);
+  return probedFrom(path, file, asked.answer);
+}
+
+interface Probe {
+  readonly probed: ProbedKernelLock;
+  /** How long it is to be asked again until what was found counts; 0: it counts at once. */
+  readonly patienceMs: number;
+}
+
+/** `answer`: of the lock of the file that was read, by the file that was opened to read it. */
+function probedFrom(path: string, file: FileReading, answer: () => KernelLockState): Probe {
   const sure = (probed: ProbedKernelLock) => ({ probed, patienceMs: 0 });
-  const none = !keepsKernelLocks(dirname(path));
-  if (file.kind === "absent")
-    return sure({ lock: { state: none ? "none" : "absent" }, reading: { kind: "none" }, stats: null });
+  if (file.kind === "absent") {
+    const state = keepsKernelLocks(dirname(path)) ? "absent" : "none";
+    return sure({ lock: { state }, reading: { kind: "none" }, stats: null });
+  }
   if (file.kind !== "file") {
     const stats = (file.kind === "failed" ? null : file.stats) ?? statsOf(path);
     const listed = stats !== null && heldInKernelTable().has(kernelTableKey(stats.dev, stats.ino));
     const lock: KernelLockState = listed ? { state: "held" } : { state: "unknown", why: file.why };
     return sure({ lock, reading: { kind: "unreadable", reason: file.why }, stats });
   }
-  const reading = recordOfLockFile(path, file.stats, file.bytes);
-  if (none) return sure({ lock: { state: "none" }, reading, stats: file.stats });
-  const lock = askByLocking(path, primitive);
-  const probed = { lock, reading, stats: file.stats };
+  const lock = answer();
+  const probed = { lock, reading: recordOfLockFile(path, file.stats, file.bytes), stats: file.stats };
+  if (lock.state === "free" && !isSignedOff(probed.reading) && isReplaced(path, file.stats)) {
+    // Old jobs remove their lock file once they have released it. Another may have made one and locked it since.
+    const replaced: KernelLockState = { state: "unknown", why: "it was replaced while it was looked at" };
+    return { probed: { ...probed, lock: replaced }, patienceMs: probePatienceMs.unrecorded };
+  }
   if (lock.state !== "held") return sure(probed);
-  const recorded = reading.kind === "record" && !isReleased(reading.record);
+  const recorded = probed.reading.kind === "record" && !isReleased(probed.reading.record);
   return { probed, patienceMs: recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded };
 }
 
-function askByLocking(path: string, primitive: LockPrimitive): KernelLockState {
-  for (let stale = 0; ; ) {
-    let fd: number;
+/** Asks by locking, after the record was read: one that is free was free when its owner had not signed off, or had. */
+function lockAsker(path: string, primitive: LockPrimitive) {
+  let state: KernelLockState = { state: "none" };
+  const ask = (fd: number): void => {
+    if (!keepsKernelLocks(dirname(path))) return;
     try {
-      fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+      const isFree = tryLock(primitive, fd, path, "shared") === "locked";
+      if (isFree) unlock(primitive, fd);
+      state = { state: isFree ? "free" : "held" };
     } catch (error) {
-      if (isErrno(error, "ENOENT")) return { state: "absent" };
-      return { state: "unknown", why: errnoOf(error) ?? String(error) };
+      // Its server no longer knows this file: there may be another of its name.
+      if (isErrno(error, "ESTALE")) throw error;
+      state = { state: "unknown", why: messageOf(error) };
     }
-    try {
-      if (tryLock(primitive, fd, path, "shared") !== "locked") return { state: "held" };
-      unlock(primitive, fd);
-      return { state: "free" };
-    } catch (error) {
-      stale += 1;
-      if (!isErrno(error, "ESTALE") || stale > mostStaleFiles) return { state: "unknown", why: messageOf(error) };
-    } finally {
-      closeRead(fd);
-    }
-  }
+  };
+  return { ask, answer: () => state };
+}
+
+function isReplaced(path: string, { dev, ino }: BigIntStats): boolean {
+  const now = statsOf(path);
+  return now === null || now.dev !== dev || now.ino !== ino;
 }
 
 function statsOf(path: string): BigIntStats | null {

@@ -42,13 +42,14 @@ export function readWrittenRecord(path: string): WrittenRecord | null {
   return { reading: recordIn(path, file), modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) };
 }
 
-export function readLockFile(path: string): FileReading {
-  return readRegularFile(path, largestRecordBytes, freshFlag(path));
+/** `whileOpen`: what else is asked of the open file. */
+export function readLockFile(path: string, whileOpen?: (fd: number) => void): FileReading {
+  return readRegularFile(path, largestRecordBytes, { extraFlags: freshFlag(path), whileOpen });
 }
 
 /** The same, while other calls wait for the file server, too. */
-export function readLockFileSoon(path: string): Promise<FileReading> {
-  return readRegularFileSoon(path, largestRecordBytes, freshFlag(path));
+export function readLockFileSoon(path: string, whileOpen: (fd: number) => void): Promise<FileReading> {
+  return readRegularFileSoon(path, largestRecordBytes, { extraFlags: freshFlag(path), whileOpen });
 }
 
 function recordIn(path: string, file: FileReading): RecordReading {

@@ -21,6 +21,9 @@ const startPatienceMs = 1000;
 /** A process that is ending has this long to be gone. */
 const endPatienceMs = 300;
 const lookEveryMs = 100;
+/** A training may outlast its wrapper by days: looking for its processes takes at most 2 % of a processor, and never waits longer than this. */
+const longestPauseMs = 2000;
+const lookShare = 50;
 
 /**
  * Watches the command of a claim from the keeper. It ends the command's whole process tree before the lease can be another's,
@@ -96,8 +99,10 @@ export class CommandGuard {
     const sinceMs = bootMs();
     while (this.#rules !== null) {
       const mayJustStart = this.#group === null && !this.#commandHasEnded && bootMs() - sinceMs < startPatienceMs;
+      const lookedAtMs = performance.now();
       if (!mayJustStart && this.#living().length === 0) return;
-      await sleep(2 * lookEveryMs);
+      const tookMs = performance.now() - lookedAtMs;
+      await sleep(Math.min(Math.max(2 * lookEveryMs, lookShare * tookMs), longestPauseMs));
     }
   }
 

@@ -94,7 +94,7 @@ export interface FoundStatus {
 
 /** Null: there is no readable status. */
 export function readStatus(path: string): FoundStatus | null {
-  const file = readRegularFile(path, largestFileBytes, freshFlag(path));
+  const file = readRegularFile(path, largestFileBytes, { extraFlags: freshFlag(path) });
   if (file.kind !== "file") return null;
   const status = parsed(statusSchema(), file.bytes);
   return status === null ? null : { path, status, beganAtMs: status.beganAtMs ?? Number(file.stats.mtimeMs) };
@@ -133,7 +133,7 @@ export interface JoinedRank {
 export function joinedRanks(statusPath: string): JoinedRank[] {
   return ranksJoined(statusPath).flatMap((rank) => {
     const path = placePath(statusPath, rank);
-    const file = readRegularFile(path, largestFileBytes, freshFlag(path));
+    const file = readRegularFile(path, largestFileBytes, { extraFlags: freshFlag(path) });
     if (file.kind === "absent") return [];
     return [{ rank, path, presence: file.kind === "file" ? parsed(presenceSchema(), file.bytes) : null }];
   });

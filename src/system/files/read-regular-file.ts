@@ -17,13 +17,20 @@ const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLO
 /** A file that was removed on its server while it was opened, locked or read is looked for again, so many times. */
 export const mostStaleFiles = 3;
 
+interface ReadOptions {
+  /** For open(2), besides those of any reading. */
+  readonly extraFlags?: number;
+  /** What else is asked of the open file once it is read; what this throws is a fault of the reading. */
+  readonly whileOpen?: ((fd: number) => void) | undefined;
+}
+
 /**
  * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, opens no device,
  * and reads nothing but a regular file: anybody who can write the folder can plant anything under the name.
  */
-export function readRegularFile(path: string, limit: number, extraFlags = 0): FileReading {
+export function readRegularFile(path: string, limit: number, options: ReadOptions = {}): FileReading {
   for (let stale = 0; ; stale += 1) {
-    const { file, isStale } = readOnce(path, limit, extraFlags);
+    const { file, isStale } = readOnce(path, limit, options);
     if (!isStale || stale === mostStaleFiles) return file;
     lookAnew(dirname(path));
   }
@@ -33,7 +40,12 @@ export function readRegularFile(path: string, limit: number, extraFlags = 0): Fi
 const calls = lazily(() => import("node:fs/promises"));
 
 /** The same, while other calls wait for the file server, too. */
-export async function readRegularFileSoon(path: string, limit: number, extraFlags = 0): Promise<FileReading> {
+export async function readRegularFileSoon(
+  path: string,
+  limit: number,
+  options: ReadOptions = {},
+): Promise<FileReading> {
+  const { extraFlags = 0, whileOpen } = options;
   try {
     const { lstat, open } = await calls();
     if ((await lstat(path)).isFile()) {
@@ -44,8 +56,10 @@ export async function readRegularFileSoon(path: string, limit: number, extraFlag
         // In whole pages, which O_DIRECT may ask for, and with room for one byte more.
         const bytes = Buffer.alloc((Math.floor(Math.min(size, limit) / 4096) + 1) * 4096);
         const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-        if (stats.isFile() && bytesRead === size)
+        if (stats.isFile() && bytesRead === size) {
+          whileOpen?.(file.fd);
           return { kind: "file", bytes: bytes.subarray(0, Math.min(size, limit + 1)), stats };
+        }
       } finally {
         await file.close();
       }
@@ -53,7 +67,7 @@ export async function readRegularFileSoon(path: string, limit: number, extraFlag
   } catch {
     // The look that follows says what is wrong with it.
   }
-  return readRegularFile(path, limit, extraFlags);
+  return readRegularFile(path, limit, options);
 }
 
 /** For a second, clients of GlusterFS go on opening what had the name before, unless the folder is listed. */
@@ -68,7 +82,7 @@ function lookAnew(folder: string): void {
 function readOnce(
   path: string,
   limit: number,
-  extraFlags: number,
+  { extraFlags = 0, whileOpen }: ReadOptions,
 ): { readonly file: FileReading; readonly isStale: boolean } {
   const opening = openRegularFile(path, extraFlags);
   if (opening.kind !== "opened") return { file: opening, isStale: isStale(opening) };
@@ -76,6 +90,7 @@ function readOnce(
   let file: FileReading;
   try {
     file = { kind: "file", bytes: readUpTo(fd, limit + 1, Number(stats.size)), stats };
+    whileOpen?.(fd);
   } catch (error) {
     file = failed(error, true);
   }
