@@ -1716,7 +1716,11 @@ class TrainingLock(object):
         except AttributeError:
             return str(self.stage)
 
-    def _require_numbers(self):
+    def _require_values(self):
+        for name, value in (('strategy', self.strategy), ('dataset', self._dataset_given), ('model', self.model)):
+            # As an option that was not given: str() would make the same name of it for all.
+            if value is None or isinstance(value, (bytes, bytearray)):
+                raise ValueError('{} {!r} is not a name'.format(name, value))
         if self.ratio is not None and not 0 <= self.ratio <= 1:
             raise ValueError('ratio {} is not a number from 0 to 1'.format(self.ratio))
         stage = self._stage_for_json()
@@ -1740,7 +1744,7 @@ class TrainingLock(object):
         return {'root': root, 'lock_dir': self._lock_dir_given}
 
     def _configuration(self):
-        self._require_numbers()
+        self._require_values()
         stage = self._stage_for_json()
         return {'strategy': _utf8(str(self.strategy)), 'dataset': _utf8(str(self._dataset_given)), 'model': _utf8(str(self.model)),
                 'ratio': self.ratio, 'aux_loss': None if self.aux_loss is None else _utf8(str(self.aux_loss)),
@@ -1933,9 +1937,10 @@ class TrainingLock(object):
     @staticmethod
     def _refusal(busy, has_time):
         holder = busy.get('holder') or {}
-        text = '{} is already being trained by job {} on {} since {} (PID {})'.format(
-            busy.get('name'), holder.get('jobId') or 'unknown', holder.get('hostname') or 'an unknown host',
-            holder.get('acquiredAt') or 'an unknown time', holder.get('pid') or 'unknown')
+        text = '{} is already being trained by {} on {} since {} (PID {})'.format(
+            busy.get('name'), 'another job' if holder.get('jobId') is None else 'job {}'.format(holder['jobId']),
+            holder.get('hostname') or 'an unknown host', holder.get('acquiredAt') or 'an unknown time',
+            holder.get('pid') or 'unknown')
         if busy.get('status') != 'active':
             text += ' [{}]'.format(busy.get('label'))
         found = _holder_dict(busy.get('path') or '', holder, busy.get('status'))
@@ -2015,7 +2020,7 @@ class TrainingLock(object):
         root = snapshot.get('root') or (usual or {}).get('root')
         is_seen = not any(_is_below(path, folder) for path in (lock_file, weights_dir) for folder in snapshot['unreadable'])
         if not is_seen or not _is_plain_place(lock_file, weights_dir, root):
-            return self._ask_for_lock()
+            return self._ask_for_lock()['locked_by']
         marker = os.path.join(weights_dir, '.training_lock')
         found = [lock for lock in snapshot['locks'] if lock['status'] != 'stale'
                  and (lock['path'] in (lock_file, marker) or lock['path'].endswith('/locks/' + os.path.basename(lock_file)[:-5]))]
@@ -2025,15 +2030,14 @@ class TrainingLock(object):
 
     def _ask_for_lock(self):
         """By a question of its own, which finds what a look at all locks does not: what is behind a link, or in its place."""
-        answer = _ask({'do': 'check', 'configuration': self._configuration()}, **self._place())
-        return answer['locked_by']
+        return _ask({'do': 'check', 'configuration': self._configuration()}, **self._place())
 
     def _usual_paths(self, site):
         """Lock file and weights dir where they follow from the names alone; None: the executable has to be asked."""
         names = [self.strategy, self._dataset_given, self.model, self.aux_loss or 'none', self._stage_for_json() or 'none']
         if site is None or self._dimensions or not all(_PLAIN_NAME.match(str(name)) for name in names):
             return None
-        self._require_numbers()
+        self._require_values()
         lock_file = os.path.join(site['lock_dir'], self._lock_name() + '.lock')
         dataset = str(self._dataset_given).lower() + '_cd'
         self.lock_file, self.lock_dir = Path(lock_file), Path(site['lock_dir'])
@@ -2275,8 +2279,12 @@ def _note_once(text):
 
 
 def _say(text):
+    _print_error('training_lock: {}'.format(text))
+
+
+def _print_error(text):
     try:
-        print('training_lock: {}'.format(text), file=sys.stderr)
+        print(text, file=sys.stderr)
     except (OSError, ValueError, AttributeError, RuntimeError):
         # Closed, or none; or in a handler of a signal that came while this very stream was being written.
         pass
@@ -2390,28 +2398,12 @@ def check_training_lock(strategy, dataset, model, ratio=None, aux_loss=None, sta
 
 
 def preflight_check(strategy, dataset, model, ratio=None, aux_loss=None, stage=None):
-    """The same, with a report on stderr where it is locked."""
+    """The same, with the report of `trainlock check` on stderr where it is locked."""
     lock = TrainingLock(strategy, dataset, model, ratio, aux_loss, stage)
-    holder = lock.get_lock_holder()
-    if holder is None:
+    report = None if lock.get_lock_holder() is None else lock._ask_for_lock()['report']
+    if report is None:
         return True
-    people = ', '.join(text for text in (
-        'PID {}'.format(holder['pid']) if holder['pid'] is not None else '',
-        'user {}'.format(holder['user']) if holder['user'] else '') if text)
-    report = ['[PRE-FLIGHT CHECK FAILED]', 'Configuration is already being trained:', '  Strategy: {}'.format(strategy),
-              '  Dataset: {}'.format(dataset), '  Model: {}'.format(model)]
-    if lock.ratio is not None:
-        report.append('  Ratio: {}'.format(ratio))
-    if lock.aux_loss is not None:
-        report.append('  Aux Loss: {}'.format(aux_loss))
-    report.append('  Held by: Job {} on {}{}'.format(
-        holder['job_id'], holder['hostname'] or 'an unknown host', ' ({})'.format(people) if people else ''))
-    if holder['acquired_at']:
-        report.append('  Since: {}'.format(holder['acquired_at']))
-    if holder['status'] == 'unknown':
-        report.append('  Status: {}'.format(holder.get('label')))
-    report.append('Skipping to avoid duplicate training.')
-    print('\n'.join(report), file=sys.stderr)
+    _print_error(report)
     return False
 
 
@@ -2459,25 +2451,28 @@ def claim_next(grid=None, *, root=None, timeout=None, done_when=(), done_file=No
         rows = [row for row in _plan(grid, root, patterns, done_file) if _row_key(row) not in tried and not _has_ended_well(row)]
         # Those that somebody has queued come last, as with `trainlock work`.
         trainable = [row for states in (('free', 'stale'), ('queued',)) for row in rows if row['state'] in states]
-        lock, settled = _claim_one(trainable, root)
-        tried.update(settled)
-        if lock is None:
-            held = [row for row in rows if _row_key(row) not in tried and row['state'] not in ('done', 'failed', 'blocked')]
-            if timeout is None or not held:
-                return
-            if time.monotonic() - waits_since >= timeout:
-                raise LockTimeout('{} rows are held by others, the first is {}'.format(len(held), held[0]['name']))
-            time.sleep(min(2.0, max(0.05, timeout / 10)) * random.uniform(0.75, 1.25))
-            continue
-        tried.add(_row_key(lock.row))
+        lock = None
         try:
-            yield lock
+            lock, settled = _claim_one(trainable, root)
+            tried.update(settled)
+            if lock is not None:
+                tried.add(_row_key(lock.row))
+                yield lock
         except BaseException:
-            # The loop was left.
-            lock._release('interrupted', None)
+            # The loop was left, or interrupted before it knew of this row.
+            if lock is not None:
+                lock._release('interrupted', None)
             raise
-        lock._release('done', 0)
-        waits_since = time.monotonic()
+        if lock is not None:
+            lock._release('done', 0)
+            waits_since = time.monotonic()
+            continue
+        held = [row for row in rows if _row_key(row) not in tried and row['state'] not in ('done', 'failed', 'blocked')]
+        if timeout is None or not held:
+            return
+        if time.monotonic() - waits_since >= timeout:
+            raise LockTimeout('{} rows are held by others, the first is {}'.format(len(held), held[0]['name']))
+        time.sleep(min(2.0, max(0.05, timeout / 10)) * random.uniform(0.75, 1.25))
 
 
 def _row_key(row):

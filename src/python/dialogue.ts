@@ -2,6 +2,7 @@ import { checkConfiguration } from "../listing/check-configuration.ts";
 import { clearLocks } from "../listing/clear-locks.ts";
 import { listLocks } from "../listing/list-locks.ts";
 import { lockJson } from "../listing/lock-json.ts";
+import { preflightText } from "../listing/preflight-text.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { EnvironmentError, messageOf, type TrainlockError, UsageError } from "../model/errors.ts";
 import { parseJson } from "../model/parse-json.ts";
@@ -68,7 +69,8 @@ function pathsOf(layout: Layout, configuration: Configuration): Answer {
 
 async function check(layout: Layout, configuration: Configuration): Promise<Answer> {
   const { lockedBy } = await checkConfiguration(layout, configuration, examineFor(layout));
-  return { say: "checked", locked_by: lockedBy && lockJson(lockedBy) };
+  const report = lockedBy && preflightText(configuration, lockedBy);
+  return { say: "checked", locked_by: lockedBy && lockJson(lockedBy), report };
 }
 
 async function heldInStore(layout: Layout, configuration: Configuration, token: string): Promise<Answer> {

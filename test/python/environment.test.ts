@@ -142,6 +142,8 @@ test("a configuration that is none is a ValueError that names the value", async 
     ["TrainingLock('a/b', 'IDD-AW', 'm')", '"a/b"'],
     ["TrainingLock('', 'IDD-AW', 'm')", "--strategy"],
     ["TrainingLock('a', '..', 'm')", '".."'],
+    ["TrainingLock(None, 'b', 'm')", "strategy None is not a name"],
+    ["TrainingLock('a', b'b', 'm')", "dataset b'b' is not a name"],
     ["TrainingLock('a', 'b', 'm', 1.5)", "1.5"],
     ["TrainingLock('a', 'b', 'm', float('nan'))", "nan"],
     ["TrainingLock('a', 'b', 'm', stage='a/b')", "a/b"],
@@ -284,11 +286,30 @@ test("the file passes commands on: texts and exit codes are those of the executa
   expect((await call("list")).stdout).toContain(`PID: ${run.pid}`);
 });
 
+test("preflight_check prints what check prints, its stage and its doubts included", async () => {
+  const of = await site();
+  const args = [...of.args, "--ratio", "0.5", "--aux-loss", "focal", "--stage", "2"];
+  const run = await holdWithRun(args);
+  const checked = await trainlock(["check", ...args]);
+  const program = pythonSession(of.root);
+  const call = "preflight_check('baseline', 'IDD-AW', 'deeplabv3plus_r50', 0.5, 'focal', 2)";
+  expect(await program.tell(call)).toBe(false);
+  expect(program.process.stderr()).toBe(checked.stderr);
+  expect(checked.stderr).toContain("  Stage: 2\n");
+  run.closeInput();
+  await run.finished;
+  expect(await pythonSession(of.root).tell(call)).toBe(true);
+});
+
 test("a job's id is in the record, and in what others are told", async () => {
   const of = await site();
   const program = pythonSession(of.root, { env: { LSB_JOBID: "123456" } });
   await program.tell("lock.acquire()");
   expect(await pythonSession(of.root).raised("lock.__enter__()")).toContain("by job 123456 on");
+  const other = pythonSession(of.root, { env: { LSB_JOBID: "" } });
+  await other.tell("TrainingLock('a', 'b', 'c').acquire()");
+  const refused = await pythonSession(of.root).raised("TrainingLock('a', 'b', 'c').__enter__()");
+  expect(refused).toMatch(/is already being trained by another job on \S+ since \S+ \(PID \d+\)$/);
   expect(await program.tell("lock.get_lock_holder()['job_id']")).toBe("123456");
 });
 
