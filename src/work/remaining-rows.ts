@@ -36,6 +36,8 @@ interface Entry {
 export class RemainingRows {
   readonly #options: RemainingOptions;
   #waiting: Entry[] = [];
+  /** Those before it have been looked at. */
+  #next = 0;
   #queued: Entry[] = [];
   #window: Entry[] = [];
   readonly #apart = new Map<string, { readonly entry: Entry; readonly rest: Rest }>();
@@ -68,7 +70,7 @@ export class RemainingRows {
 
   /** Whether rows may be left that nobody has looked at since the last refresh. */
   get hasUnseen(): boolean {
-    return this.#waiting.length + this.#window.length + this.#queued.length > 0;
+    return this.#waiting.length - this.#next + this.#window.length + this.#queued.length > 0;
   }
 
   /** The grid has changed: what is known of rows that stay as they were is kept. */
@@ -91,7 +93,8 @@ export class RemainingRows {
   refresh(stays: (row: Row, rest: Rest) => boolean = () => false): void {
     const again = [...this.#apart.values()].filter(({ entry, rest }) => !stays(entry.row, rest));
     for (const { entry } of again) this.#apart.delete(entry.key);
-    this.#enqueue([...this.#waiting, ...this.#window, ...this.#queued, ...again.map(({ entry }) => entry)]);
+    const unseen = this.#waiting.slice(this.#next);
+    this.#enqueue([...unseen, ...this.#window, ...this.#queued, ...again.map(({ entry }) => entry)]);
   }
 
   /** A row to train; null: none is left that can be trained now. Nobody else here gets it until `settle`. */
@@ -130,20 +133,22 @@ export class RemainingRows {
     this.#queued = ordered.filter(({ row }) => this.#options.isQueued(row));
     const others = ordered.filter(({ row }) => !this.#options.isQueued(row));
     this.#waiting = this.#options.order === "grid" ? others : shuffled(others);
+    this.#next = 0;
   }
 
+  /** The other lanes refresh and replace while this one looks: what it looks at is in none of the lists. */
   async #fillWindow(): Promise<void> {
-    let at = 0;
-    for (; at < this.#waiting.length && this.#window.length < choices; at += 1) {
-      const entry = this.#waiting[at] as Entry;
+    while (this.#window.length < choices && this.#next < this.#waiting.length) {
+      const entry = this.#waiting[this.#next] as Entry;
+      this.#next += 1;
       if (await this.#isTrainable(entry)) this.#window.push(entry);
     }
-    this.#waiting.splice(0, at);
   }
 
-  /** A row that is not trainable goes where it belongs. */
+  /** A row that is not trainable goes where it belongs. One that was replaced meanwhile is waiting anew, or taken out. */
   async #isTrainable(entry: Entry): Promise<boolean> {
     const look = await this.#options.look(entry.row);
+    if (this.#byKey.get(entry.key) !== entry) return false;
     entry.seenMs = performance.now();
     if (look.kind === "trainable") return true;
     if (look.kind === "done") this.#done.add(entry.key);
