@@ -8,8 +8,10 @@ import { runProgram } from "../system/processes/run-program.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { isTrainable, type Plan, type PlannedRow, type PlanRequest, planRows } from "./plan.ts";
 import { readGrid } from "./read-grid.ts";
-import { countStates } from "./row-state.ts";
+import { countStates, type Queued } from "./row-state.ts";
 import {
+  idOf,
+  isAnswered,
   isOver,
   listOf,
   readSubmissions,
@@ -22,6 +24,8 @@ import {
 export interface WaitingSubmission {
   readonly submission: Submission;
   readonly elements: number;
+  /** Whether its scheduler says so: else all count that have not claimed. */
+  readonly isAnswered: boolean;
 }
 
 /** The scheduler to ask or to submit to; null: none is chosen or installed. */
@@ -58,7 +62,11 @@ export async function sortSubmissions(
   if (submissions.length === 0) return { waiting: [], over: [] };
   const says = await askScheduler(choice, timeoutMs);
   const waiting = submissions
-    .map((submission) => ({ submission, elements: waitingElements(submission, says) }))
+    .map((submission) => ({
+      submission,
+      elements: waitingElements(submission, says),
+      isAnswered: isAnswered(submission, says),
+    }))
     .filter(({ elements }) => elements > 0);
   return { waiting, over: submissions.filter((submission) => isOver(submission, says, Date.now())) };
 }
@@ -80,21 +88,33 @@ export async function markQueued(
 ): Promise<Plan> {
   if (waiting.length === 0) return plan;
   const known = new Map(plan.rows.map((row) => [row.weightsDir, row]));
-  const covered = new Map<string, Submission>();
-  for (const { submission, elements } of waiting) {
-    let left = elements;
+  const covered = new Map<string, Queued>();
+  for (const each of waiting) {
+    const { submission } = each;
+    const queued = queuedBy(each);
+    let left = each.elements;
     for (const row of await rowsOfList(request, submission, known)) {
       if (left === 0) break;
       if (!isTrainable(row) || covered.has(row.weightsDir)) continue;
-      covered.set(row.weightsDir, submission);
+      covered.set(row.weightsDir, queued);
       left -= 1;
     }
   }
   const rows = plan.rows.map((row): PlannedRow => {
-    const by = covered.get(row.weightsDir);
-    return by === undefined ? row : { ...row, state: "queued", queued: { user: by.user, job: by.job ?? "not known" } };
+    const queued = covered.get(row.weightsDir);
+    return queued === undefined ? row : { ...row, state: "queued", queued };
   });
   return { rows, counts: countStates(rows.map(({ state }) => state)) };
+}
+
+function queuedBy({ submission, isAnswered: isKnown }: WaitingSubmission): Queued {
+  const { user, job, submittedAt } = submission;
+  return {
+    user,
+    job: job ?? idOf(submission),
+    submittedAt,
+    doubt: job === null ? "submission" : isKnown ? null : "answer",
+  };
 }
 
 /** The plan where the submissions cannot be read: a row that could be trained may be queued. */

@@ -107,7 +107,13 @@ function reasons(
     case "done":
       return [`${doneBy} shows it, and nobody holds it`];
     case "queued":
-      return [`job ${queued?.job ?? "unknown"}, submitted by ${queued?.user ?? "somebody"}, covers it`];
+      if (queued === null) return ["a job covers it"];
+      if (queued.doubt === "submission")
+        return [`${queued.job} of ${queued.user} covers it; whether the scheduler has it is not known`];
+      return [
+        `job ${queued.job}, submitted by ${queued.user}, covers it`,
+        ...(queued.doubt === null ? [] : ["its scheduler does not say how that job is"]),
+      ];
     case "blocked":
       return [reason ?? "what it needs is not there"];
     case "failed":

@@ -20,7 +20,12 @@ export interface RowEnds extends Pick<RunEnds, "lastEnd" | "seconds"> {
 /** A submission that covers a row. */
 export interface Queued {
   readonly user: string;
+  /** The job's number; the submission's own name where the scheduler's answer never came. `--forget` takes both. */
   readonly job: string;
+  /** Milliseconds since the epoch. */
+  readonly submittedAt: number;
+  /** `submission`: whether the scheduler has taken it is not known; `answer`: its scheduler does not say how it is; null: it waits. */
+  readonly doubt: "submission" | "answer" | null;
 }
 
 /** What was found out about one row. */

@@ -44,6 +44,11 @@ export function submitFolder(lockDir: string): string {
   return join(lockDir, "submit");
 }
 
+/** The name of a submission, before it has a job and after. */
+export function idOf({ folder }: Pick<Submission, "folder">): string {
+  return basename(folder);
+}
+
 /** The rows that the elements of a submission choose from: a grid. */
 export function listOf(folder: string): string {
   return join(folder, listName);
@@ -208,6 +213,12 @@ export function waitingElements(submission: Submission, says: SchedulerSays | nu
   const listed = mine.filter(waits).length;
   if (mine.length > 0 || seesAll(submission, says)) return listed;
   return unnoted;
+}
+
+/** Whether its scheduler has said how it is. */
+export function isAnswered(submission: Submission, says: SchedulerSays | null): boolean {
+  if (!isAskable(submission, says)) return false;
+  return seesAll(submission, says) || says.elements.some(({ job }) => job === arrayNumber(submission.job ?? ""));
 }
 
 /** An accounting database may lag, and people look at a job's script for a while. */

@@ -269,10 +269,42 @@ test("without an answer of the scheduler rows stay covered, until --forget", asy
     "#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n",
   );
   expect(Object.values(await site.states())).toEqual(["queued", "queued"]);
+  const [folder = ""] = readdirSync(join(site.root, "training_locks", "submit")).filter((name) => /^\d{8}T/.test(name));
+  const record = join(site.root, "training_locks", "submit", folder, "submission.json");
+  const submission = JSON.parse(readFileSync(record, "utf8"));
+  writeFileSync(record, JSON.stringify({ ...submission, submittedAt: submission.submittedAt - 3 * 3_600_000 }));
+  const plan = await site.plan([]);
+  expect(plan.stdout).toMatch(
+    /^queued {3}s1\/d\/m {2}\S+, job 100, submitted 3 h.* ago: its scheduler does not say how it is$/m,
+  );
+  const again = await site.submit([]);
+  expect(again.stdout).toMatch(
+    /^nothing to submit: 2 queued by \S+ \(job 100, submitted 3 h.* ago, no answer of its scheduler\)$/m,
+  );
   const wrong = await trainlock(["submit", "--root", site.root, "--forget", "999"]);
   expect(wrong).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("999") });
   expect((await trainlock(["submit", "--root", site.root, "--forget", "100"])).exitCode).toBe(0);
   expect(Object.values(await site.states())).toEqual(["free", "free"]);
+});
+
+test("rows of a submit that was killed before its scheduler had answered stay queued, and every later one says so", async () => {
+  const site = await siteWith("slurm", namesTo(2));
+  const path = join(site.root, "bin", "sbatch");
+  const own = readFileSync(path, "utf8");
+  writeFileSync(path, `#!/bin/bash\nkill -9 $PPID\n`);
+  expect((await site.submit([])).exitCode).toBeNull();
+  writeFileSync(path, own);
+  const plan = await site.plan([]);
+  expect(plan.stdout).toMatch(/^queued {3}s1\/d\/m .* ago: whether the scheduler has it is not known$/m);
+  const quiet = await site.submit(["--quiet"]);
+  expect(quiet).toMatchObject({ exitCode: 0, stdout: "" });
+  expect(quiet.stderr).toMatch(
+    /^trainlock: whether the scheduler has what \S+ submitted .*: 2 rows of it count as queued\n/,
+  );
+  const [, forgotten = ""] = /--forget (\S+)/.exec(quiet.stderr) ?? [];
+  expect((await site.why("s1/d/m")).stdout).toContain(`trainlock submit --forget ${forgotten}\n`);
+  expect((await trainlock(["submit", "--root", site.root, "--forget", forgotten])).exitCode).toBe(0);
+  expect(await site.submit([])).toMatchObject({ exitCode: 0, stdout: "submitted 2 rows as job 100\n", stderr: "" });
 });
 
 test("a controller that answers too late may have taken the job: its rows are queued, and no refusal is claimed", async () => {

@@ -6,8 +6,9 @@ import { markQueued, schedulerFor, sortSubmissions } from "../../grid/covered-ro
 import { FieldReader } from "../../grid/fields.ts";
 import { placeOf, type Row } from "../../grid/grid.ts";
 import { hasEndedWellWithoutRule, isTrainable, type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
-import { dropSubmission, readSubmissions, sweepSubmissions } from "../../grid/submissions.ts";
+import { dropSubmission, idOf, readSubmissions, type Submission, sweepSubmissions } from "../../grid/submissions.ts";
 import { type EventLog, openEventLog } from "../../history/event-log.ts";
+import { durationText } from "../../model/durations.ts";
 import { EnvironmentError, exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
@@ -29,6 +30,7 @@ import {
   submitPart,
   unknownSubmission,
 } from "../../submit/submit-rows.ts";
+import { localIso } from "../../system/clock/local-time.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
 import { rowValues } from "../../work/row-values.ts";
@@ -144,7 +146,13 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     const label = arrayName(gridFile ?? null);
     const all = groups.flatMap((group) => splitGroup(group, label, mostElements));
     const parts = given.maxRunning === undefined ? all : limitRunning(all, given.maxRunning);
-    return { plan, parts, over, left: all.slice(parts.length).reduce((sum, { job }) => sum + job.elements, 0) };
+    return {
+      plan,
+      parts,
+      over,
+      waiting,
+      left: all.slice(parts.length).reduce((sum, { job }) => sum + job.elements, 0),
+    };
   };
   if (given.dryRun) {
     const { plan, parts, left } = await count();
@@ -157,7 +165,8 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     if (!given.quiet) say("Waiting for another submit");
   };
   return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
-    const { plan, parts, over, left } = await count();
+    const { plan, parts, over, waiting, left } = await count();
+    for (const { submission } of waiting) if (submission.job === null) sayInDoubt(submission);
     sweepSubmissions(layout.lockDir, over);
     sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
@@ -202,6 +211,16 @@ async function submitParts(
   return true;
 }
 
+/** Of a submit that was killed: nobody else submits now. Its rows would wait for ever, and cron would say nothing of that. */
+function sayInDoubt(submission: Submission): void {
+  const { user, host, elements, submittedAt } = submission;
+  const at = localIso(submittedAt * 1000).slice(0, 19);
+  say(
+    `trainlock: whether the scheduler has what ${printable(user)} submitted on ${printable(host)} at ${at} is not known: ` +
+      `${rowsText(elements)} of it count as queued\n  if it has no such job: trainlock submit --forget ${idOf(submission)}`,
+  );
+}
+
 /** Each array may run at least one element. */
 function leftText(rows: number, arrays: number): string {
   return (
@@ -219,7 +238,9 @@ function nothingText({ rows, counts }: Plan): string {
   const byJob = new Map<string, number>();
   for (const { queued } of rows) {
     if (queued === null) continue;
-    const key = `queued by ${printable(queued.user)} (job ${printable(queued.job)})`;
+    const age = durationText(Math.max(0, Date.now() - queued.submittedAt));
+    const silence = queued.doubt === null ? "" : `, submitted ${age} ago, no answer of its scheduler`;
+    const key = `queued by ${printable(queued.user)} (job ${printable(queued.job)}${silence})`;
     byJob.set(key, (byJob.get(key) ?? 0) + 1);
   }
   const others = (["done", "running", "unknown", "blocked", "failed"] as const)

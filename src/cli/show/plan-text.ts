@@ -98,7 +98,7 @@ export function detailOf(row: PlannedRow, nowMs: number): string {
     case "done":
       return `${printable(basename(row.doneBy ?? ""))}${lastExitOf(row)}`;
     case "queued":
-      return row.queued === null ? "" : `${printable(row.queued.user)}, job ${printable(row.queued.job)}`;
+      return queuedText(row, nowMs);
     case "blocked":
       return printable(row.reason ?? "");
     case "failed":
@@ -173,4 +173,14 @@ export function countsLine({ rows, counts }: Plan, at: Date, tookMs: number): st
   const what = rows.length === 1 ? "1 configuration" : `${rows.length} configurations`;
   const time = `(${localTime(at.getTime())}, ${(tookMs / 1000).toFixed(1)} s)`;
   return `${what}${parts.length === 0 ? "" : `: ${parts.join(", ")}`}   ${time}\n`;
+}
+
+function queuedText({ queued }: PlannedRow, nowMs: number): string {
+  if (queued === null) return "";
+  const { user, job, submittedAt, doubt } = queued;
+  const known = `${printable(user)}, job ${printable(job)}`;
+  if (doubt === null) return known;
+  const what =
+    doubt === "submission" ? "whether the scheduler has it is not known" : "its scheduler does not say how it is";
+  return `${known}, submitted ${durationText(Math.max(0, nowMs - submittedAt))} ago: ${what}`;
 }
