@@ -38,7 +38,7 @@ export function markerEvidence(path: string, marker: MarkerFacts): Evidence[] {
 
 /** Whether a marker may be that user's: by its owner, where the file system shows real ones. */
 function mayBeOf(path: string, marker: MarkerFacts, uid: number): boolean {
-  return marker.uid === uid || mayHideOwner(path);
+  return marker.uid === uid || mayHideOwner(path, marker.uid);
 }
 
 function writtenEvidence(path: string, marker: MarkerFacts): Evidence[] {
@@ -72,7 +72,7 @@ function emptyEvidence(path: string, marker: MarkerFacts, what: string): Evidenc
 function doubtOfWriter(path: string, marker: MarkerFacts): string | null {
   if (thisHost().uid === 0 || isOurs(path, marker)) return null;
   const unseen = "what its owner's processes have open cannot be seen from here; its owner and root see it";
-  if (mayHideOwner(path) || marker.uid === 0) return unseen;
+  if (mayHideOwner(path, marker.uid) || marker.uid === 0) return unseen;
   // Its owner may be another than its writer's.
   if (marker.changedNs !== marker.modifiedNs)
     return "its owner, mode or times were changed later, so that it may be another's; its owner and root see who has it open";
@@ -113,7 +113,7 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
 /** Hidden processes are other users': what is ours to signal, and what has a number of ours in a container, we see. */
 function isOurs(path: string, { uid }: MarkerFacts): boolean {
   const ours = thisHost().uid;
-  return ours !== 0 && ours === uid && !mayHideOwner(path);
+  return ours !== 0 && ours === uid && !mayHideOwner(path, uid);
 }
 
 /** Where a process out of sight could have written the marker, one that fits may have its number by chance. */

@@ -29,6 +29,8 @@ const without42: HostReply = {
 async function says(
   jobs: readonly ListedJob[],
   more: {
+    uid?: number;
+    name?: string | null;
     lost?: LostHost[] | null;
     hosts?: HostName[];
     silent?: string;
@@ -43,10 +45,10 @@ async function says(
   const answer = more.scheduler === undefined ? list : more.scheduler;
   const asked: string[] = [];
   const evidence = await ownerEvidence(
-    { process: owner, job: null },
+    { process: { ...owner, uid: more.uid ?? owner.uid }, job: null },
     {
       jobs: { of: () => (answer === null ? null : { probe: schedulerProbes.slurm, answer }) },
-      users,
+      users: { ...users, nameOf: () => (more.name === undefined ? "alice" : more.name) },
       hosts: more.hosts ?? [],
       ours: null,
       asker: more.asker ?? { uid: 0, user: "root" },
@@ -92,6 +94,20 @@ describe("the hosts that are asked for a bare PID", () => {
 
   test("those given by hand as well", async () => {
     expect(await says([], { hosts: [hostName("login1")] })).toEqual({ asked: ["login1"], says: ["dead"] });
+  });
+
+  test("those given by hand are not all for root, nor for a user without a name: both may be in a container of any job", async () => {
+    const hosts = [hostName("login1")];
+    const bobs = listedJob({ uid: 1001, user: "bob", hosts: [hostName("node09")] });
+    for (const who of [
+      { uid: 0, name: "root" },
+      { uid: 100_999, name: null },
+    ]) {
+      expect(await says([bobs], { ...who, hosts })).toEqual({ asked: ["login1"], says: ["unknown"] });
+      expect(await says([bobs], { ...who, hosts, scheduler: null })).toMatchObject({ says: ["dead"] });
+      const own = listedJob({ uid: who.uid, user: who.name });
+      expect(await says([bobs, own], { ...who, hosts })).toMatchObject({ asked: ["node01", "login1"], says: ["dead"] });
+    }
   });
 
   test("those given by hand are all there are only where no scheduler is, or where it has answered", async () => {

@@ -15,7 +15,7 @@ const onFuse = requiresPrograms("root", "fusepy", "unshare --mount", "unshare --
  * What is said of a marker on a file server whose clock is behind, by a host on which lines of bash have placed it. Another host
  * that could have it is asked, too: a PID namespace with a name of its own, in place of a host behind ssh.
  */
-async function listed(behindSeconds: number, lines: string): Promise<readonly string[]> {
+async function listed(behindSeconds: number, lines: string, owner = ""): Promise<readonly string[]> {
   const of = configuration(await temporaryRoot());
   const tools = join(of.root, "bin");
   mkdirSync(tools);
@@ -24,8 +24,15 @@ async function listed(behindSeconds: number, lines: string): Promise<readonly st
     '#!/bin/sh\nexec unshare --uts --pid --fork --mount-proc sh -c "hostname node09; exec sh -s"\n',
   );
   chmodSync(join(tools, "ssh"), 0o755);
-  const variables = { T: executable, R: of.root, W: of.weightsDir, F: fileSystem, BEHIND: String(behindSeconds) };
-  const script = `mkdir "$R.mnt"; /usr/bin/python3 "$F" "$R" "$R.mnt" "$BEHIND" & served=$!
+  const variables = {
+    T: executable,
+    R: of.root,
+    W: of.weightsDir,
+    F: fileSystem,
+    BEHIND: String(behindSeconds),
+    OWNER: owner,
+  };
+  const script = `mkdir "$R.mnt"; /usr/bin/python3 "$F" "$R" "$R.mnt" "$BEHIND" $OWNER & served=$!
     trap 'kill -9 $job 2>/dev/null; umount -l "$R.mnt"; wait $served; rmdir "$R.mnt"' EXIT
     until mountpoint -q "$R.mnt"; do sleep 0.05; done; W="\${W//$R/$R.mnt}"; M=$W/.training_lock; mkdir -p "$W"
     ${lines}
@@ -80,6 +87,17 @@ onFuse(
       "STALE - PID not running",
       expect.stringMatching(/^unknown +marker: no process \d+ on this host/),
       noneThere,
+    ]);
+  },
+  70_000,
+);
+
+onFuse(
+  "a script is alive where its file server shows all files as nobody's",
+  async () => {
+    expect(await listed(0, starts, "65534")).toEqual([
+      "ACTIVE",
+      expect.stringMatching(/^alive +process: process \d+ runs on this host/),
     ]);
   },
   70_000,

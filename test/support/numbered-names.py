@@ -1,6 +1,6 @@
-"""A folder by FUSE whose files are numbered by their names, as sshfs has it: numbered-names.py FOLDER MOUNTPOINT [SECONDS].
+"""A folder by FUSE whose files are numbered by their names, as sshfs has it: numbered-names.py FOLDER MOUNTPOINT [SECONDS [UID]].
 
-With SECONDS its server's clock is behind by so many.
+With SECONDS its server's clock is behind by so many. With UID it shows all files as that user's.
 """
 
 import errno
@@ -25,6 +25,7 @@ class NumberedNames(Operations):
         found = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
         for name in ("st_mtime", "st_ctime"):
             found[name] -= behind
+        found["st_uid"] = owner if owner is not None else found["st_uid"]
         names = ("st_atime", "st_ctime", "st_gid", "st_mode", "st_mtime", "st_size", "st_uid")
         # Like sftp, which tells no count of links.
         return {**{name: found[name] for name in names}, "st_nlink": 1}
@@ -82,4 +83,5 @@ class NumberedNames(Operations):
 
 
 behind = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+owner = int(sys.argv[4]) if len(sys.argv) > 4 else None
 FUSE(NumberedNames(sys.argv[1]), sys.argv[2], foreground=True, nothreads=True)

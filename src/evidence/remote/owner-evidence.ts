@@ -100,6 +100,9 @@ function whyIncomplete(
   if (answer.lostHosts === null) return `${probe.title} gives no evidence: it does not say which hosts it has lost`;
   if (uid === null) return `${probe.title} gives no evidence: whose the marker is cannot be seen there`;
   const whose = user ?? `uid ${uid}`;
+  // Jobs of any user may start containers, in which others have root's id or one without a name here.
+  if ((uid === 0 || user === null) && !answer.jobs.some((job) => isTheirs(job, uid, user)))
+    return `${probe.title} knows no job of ${whose}, which a container in another's job may have`;
   // Where other users' jobs are private, none of them is listed, and that says nothing.
   const isAnothers = (job: ListedJob) =>
     job.uid === null ? job.user !== null && job.user !== asker.user : job.uid !== asker.uid;

@@ -63,7 +63,7 @@ export function ownerOf(facts: LockFacts): Owner {
   const since = Number(marker.modifiedNs / 1_000_000n) / 1000;
   const changedAt = Math.max(since, Number(marker.changedNs / 1_000_000n) / 1000);
   const { pid } = marker;
-  const uid = mayHideOwner(facts.path) ? null : marker.uid;
+  const uid = mayHideOwner(facts.path, marker.uid) ? null : marker.uid;
   return {
     process: { kind: "bare", host: null, pid, marker: facts.path, uid, user: null, since, changedAt },
     job: null,

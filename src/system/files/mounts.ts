@@ -115,8 +115,15 @@ function exportedScope(fileSystem: string): MountScope {
   return { lockScope: "host", shared: true, why };
 }
 
-/** Whether a file there may be of another user than its owner as shown. Most hosts have no such mount, and then no path is looked at. */
-export function mayHideOwner(path: string): boolean {
+/** As which file servers show owners that they squash or cannot name: exports(5), nfsidmap(8). */
+const nobodies: ReadonlySet<number> = new Set([65_534, 4_294_967_294]);
+
+/**
+ * Whether a file there may be of another user than its owner as shown. Most hosts have no such mount, and then no path is looked
+ * at.
+ */
+export function mayHideOwner(path: string, uid: number): boolean {
+  if (nobodies.has(uid) && mountOf(path).shared !== false) return true;
   return mountTable().some(mapsOwners) && mapsOwners(mountOf(path));
 }
 
