@@ -4,7 +4,7 @@ import { messageOf } from "../../model/errors.ts";
 import type { KernelLockState } from "../../model/lock-facts.ts";
 import type { OwnerRecord, RecordReading } from "../../model/owner-record.ts";
 import { sleep, withJitter } from "../../system/clock/sleep.ts";
-import type { FileReading } from "../../system/files/read-regular-file.ts";
+import type { FileReading, WhileOpen } from "../../system/files/read-regular-file.ts";
 import { isErrno } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
 import { flockHolderPids, heldInKernelTable, kernelTableKey } from "../../system/processes/flock-holders.ts";
@@ -48,9 +48,8 @@ export async function probeIdleKernelLockSoon(
   path: string,
   primitive: LockPrimitive,
 ): Promise<ProbedKernelLock | null> {
-  const asked = lockAsker(path, primitive);
-  const file = await readLockFileSoon(path, asked.ask);
-  return ifIdle(probedFrom(path, file, asked.answer));
+  const open = new OpenLockFile(path, primitive);
+  return ifIdle(probeOf(path, await readLockFileSoon(path, open.ask), open));
 }
 
 function ifIdle({ probed, patienceMs }: Probe): ProbedKernelLock | null {
@@ -58,9 +57,8 @@ function ifIdle({ probed, patienceMs }: Probe): ProbedKernelLock | null {
 }
 
 function probedNow(path: string, primitive: LockPrimitive): Probe {
-  const asked = lockAsker(path, primitive);
-  const file = readLockFile(path, asked.ask);
-  return probedFrom(path, file, asked.answer);
+  const open = new OpenLockFile(path, primitive);
+  return probeOf(path, readLockFile(path, open.ask), open);
 }
 
 interface Probe {
@@ -69,8 +67,7 @@ interface Probe {
   readonly patienceMs: number;
 }
 
-/** `answer`: of the lock of the file that was read, by the file that was opened to read it. */
-function probedFrom(path: string, file: FileReading, answer: () => KernelLockState): Probe {
+function probeOf(path: string, file: FileReading, { reading, lock }: OpenLockFile): Probe {
   const sure = (probed: ProbedKernelLock) => ({ probed, patienceMs: 0 });
   if (file.kind === "absent") {
     const state = keepsKernelLocks(dirname(path)) ? "absent" : "none";
@@ -79,37 +76,48 @@ function probedFrom(path: string, file: FileReading, answer: () => KernelLockSta
   if (file.kind !== "file") {
     const stats = (file.kind === "failed" ? null : file.stats) ?? statsOf(path);
     const listed = stats !== null && heldInKernelTable().has(kernelTableKey(stats.dev, stats.ino));
-    const lock: KernelLockState = listed ? { state: "held" } : { state: "unknown", why: file.why };
-    return sure({ lock, reading: { kind: "unreadable", reason: file.why }, stats });
+    const state: KernelLockState = listed ? { state: "held" } : { state: "unknown", why: file.why };
+    return sure({ lock: state, reading: { kind: "unreadable", reason: file.why }, stats });
   }
-  const lock = answer();
-  const probed = { lock, reading: recordOfLockFile(path, file.stats, file.bytes), stats: file.stats };
-  if (lock.state === "free" && !isSignedOff(probed.reading) && isReplaced(path, file.stats)) {
-    // Old jobs remove their lock file once they have released it. Another may have made one and locked it since.
-    const replaced: KernelLockState = { state: "unknown", why: "it was replaced while it was looked at" };
-    return { probed: { ...probed, lock: replaced }, patienceMs: probePatienceMs.unrecorded };
-  }
+  const probed = { lock, reading, stats: file.stats };
   if (lock.state !== "held") return sure(probed);
-  const recorded = probed.reading.kind === "record" && !isReleased(probed.reading.record);
+  const recorded = reading.kind === "record" && !isReleased(reading.record);
   return { probed, patienceMs: recorded ? probePatienceMs.recorded : probePatienceMs.unrecorded };
 }
 
-/** Asks by locking, after the record was read: one that is free was free when its owner had not signed off, or had. */
-function lockAsker(path: string, primitive: LockPrimitive) {
-  let state: KernelLockState = { state: "none" };
-  const ask = (fd: number): void => {
+/** What a lock file says while it is open: first its record, then its lock. */
+class OpenLockFile {
+  reading: RecordReading = { kind: "none" };
+  lock: KernelLockState = { state: "none" };
+  readonly #path: string;
+  readonly #primitive: LockPrimitive;
+
+  constructor(path: string, primitive: LockPrimitive) {
+    this.#path = path;
+    this.#primitive = primitive;
+  }
+
+  readonly ask: WhileOpen = (fd, { bytes, stats }) => {
+    const path = this.#path;
+    this.reading = recordOfLockFile(path, stats, bytes);
     if (!keepsKernelLocks(dirname(path))) return;
-    try {
-      const isFree = tryLock(primitive, fd, path, "shared") === "locked";
-      if (isFree) unlock(primitive, fd);
-      state = { state: isFree ? "free" : "held" };
-    } catch (error) {
-      // Its server no longer knows this file: there may be another of its name.
-      if (isErrno(error, "ESTALE")) throw error;
-      state = { state: "unknown", why: messageOf(error) };
-    }
+    this.lock = askByLocking(fd, path, this.#primitive);
+    // Old jobs remove their lock file once they have released it. Another may have made one and locked it since.
+    if (this.lock.state === "free" && !isSignedOff(this.reading) && isReplaced(path, stats))
+      throw Object.assign(new Error(`${path} was replaced while it was looked at`), { code: "ESTALE" });
   };
-  return { ask, answer: () => state };
+}
+
+function askByLocking(fd: number, path: string, primitive: LockPrimitive): KernelLockState {
+  try {
+    if (tryLock(primitive, fd, path, "shared") !== "locked") return { state: "held" };
+    unlock(primitive, fd);
+    return { state: "free" };
+  } catch (error) {
+    // Its server no longer knows this file: there may be another of its name.
+    if (isErrno(error, "ESTALE")) throw error;
+    return { state: "unknown", why: messageOf(error) };
+  }
 }
 
 function isReplaced(path: string, { dev, ino }: BigIntStats): boolean {

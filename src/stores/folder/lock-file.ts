@@ -7,7 +7,12 @@ import { largestRecordBytes, type OwnerRecord, type RecordReading } from "../../
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { folderStats } from "../../system/files/folder-stats.ts";
 import { freshFlag } from "../../system/files/fresh-read.ts";
-import { type FileReading, readRegularFile, readRegularFileSoon } from "../../system/files/read-regular-file.ts";
+import {
+  type FileReading,
+  readRegularFile,
+  readRegularFileSoon,
+  type WhileOpen,
+} from "../../system/files/read-regular-file.ts";
 import { ownerOf } from "../../system/files/shared-permissions.ts";
 import { asSystemError, isErrno } from "../../system/libc/errno.ts";
 import { randomHex } from "../../system/random.ts";
@@ -42,13 +47,12 @@ export function readWrittenRecord(path: string): WrittenRecord | null {
   return { reading: recordIn(path, file), modifiedNs: file.stats.mtimeNs, uid: Number(file.stats.uid) };
 }
 
-/** `whileOpen`: what else is asked of the open file. */
-export function readLockFile(path: string, whileOpen?: (fd: number) => void): FileReading {
+export function readLockFile(path: string, whileOpen?: WhileOpen): FileReading {
   return readRegularFile(path, largestRecordBytes, { extraFlags: freshFlag(path), whileOpen });
 }
 
 /** The same, while other calls wait for the file server, too. */
-export function readLockFileSoon(path: string, whileOpen: (fd: number) => void): Promise<FileReading> {
+export function readLockFileSoon(path: string, whileOpen: WhileOpen): Promise<FileReading> {
   return readRegularFileSoon(path, largestRecordBytes, { extraFlags: freshFlag(path), whileOpen });
 }
 

@@ -20,9 +20,11 @@ export const mostStaleFiles = 3;
 interface ReadOptions {
   /** For open(2), besides those of any reading. */
   readonly extraFlags?: number;
-  /** What else is asked of the open file once it is read; what this throws is a fault of the reading. */
-  readonly whileOpen?: ((fd: number) => void) | undefined;
+  readonly whileOpen?: WhileOpen | undefined;
 }
+
+/** What else is asked of the open file once it is read. What this throws is a fault of the reading: after ESTALE it is looked for again. */
+export type WhileOpen = (fd: number, file: Extract<FileReading, { kind: "file" }>) => void;
 
 /**
  * Reads at most `limit` bytes and one more, so that a longer file shows. Follows no link, waits for no FIFO, opens no device,
@@ -57,8 +59,9 @@ export async function readRegularFileSoon(
         const bytes = Buffer.alloc((Math.floor(Math.min(size, limit) / 4096) + 1) * 4096);
         const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
         if (stats.isFile() && bytesRead === size) {
-          whileOpen?.(file.fd);
-          return { kind: "file", bytes: bytes.subarray(0, Math.min(size, limit + 1)), stats };
+          const found = { kind: "file", bytes: bytes.subarray(0, Math.min(size, limit + 1)), stats } as const;
+          whileOpen?.(file.fd, found);
+          return found;
         }
       } finally {
         await file.close();
@@ -90,7 +93,7 @@ function readOnce(
   let file: FileReading;
   try {
     file = { kind: "file", bytes: readUpTo(fd, limit + 1, Number(stats.size)), stats };
-    whileOpen?.(fd);
+    whileOpen?.(fd, file);
   } catch (error) {
     file = failed(error, true);
   }
