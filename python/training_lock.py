@@ -42,6 +42,7 @@ import threading
 import time
 import types
 import warnings
+import weakref
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -374,15 +375,31 @@ def _no_answer(program, said):
 
 
 class _OfThread(threading.local):
-    """What stands in for a ContextVar on Python 3.6."""
+    """What stands in for a ContextVar on Python 3.6: a task has its own and those of its thread, not those of who began it."""
 
-    value = ()
+    def __init__(self):
+        self._of_thread = ()
+        self._of_tasks = weakref.WeakKeyDictionary()
 
     def get(self):
-        return self.value
+        task = self._task()
+        return self._of_thread + (() if task is None else self._of_tasks.get(task, ()))
 
     def set(self, value):
-        self.value = value
+        task = self._task()
+        if task is None:
+            self._of_thread = value
+        else:
+            self._of_tasks[task] = tuple(each for each in value if each not in self._of_thread)
+
+    @staticmethod
+    def _task():
+        asyncio = sys.modules.get('asyncio')
+        try:
+            return None if asyncio is None else asyncio.Task.current_task()
+        except RuntimeError:
+            # A thread without an event loop.
+            return None
 
 
 class _Block(object):

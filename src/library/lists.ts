@@ -17,7 +17,7 @@ import { requireTypes, type TrainingLockOptions } from "./training-lock.ts";
 export interface ListOptions extends Site {
   /** False: nobody is asked, every lock is `unverified`. */
   readonly verifyPid?: boolean;
-  /** Told of folders that cannot be read; their locks are missing from the list. */
+  /** Told of folders that cannot be read; their locks are missing from the list. Without it the process is warned. */
   readonly onUnreadable?: (path: string, errno: string) => void;
 }
 
@@ -84,17 +84,21 @@ function examineOf(layout: Layout): Examine {
   return examineWithRanks(makeExamine(remoteOptionsOf(layout.site)), layout.site.lockPrimitive);
 }
 
-const nobodyListens = () => undefined;
+/** An empty list must not look as if nothing were locked. */
+function warn(path: string, errno: string): void {
+  process.emitWarning(`cannot look into ${path}: ${errno}; its locks are not listed`, "TrainlockWarning");
+}
 
 async function list(options: ListOptions, kinds: ListRequest["kinds"]): Promise<LockJson[]> {
-  const { verifyPid = true, onUnreadable = nobodyListens } = options;
+  const { verifyPid = true, onUnreadable = warn } = options;
   const layout = openLayout(options, process.env, rootArguments.library);
   const examine = examineOf(layout);
-  return (await listLocks({ layout, kinds, verify: verifyPid, examine, onUnreadable })).map(lockJson);
+  const onLink = (path: string) => onUnreadable(path, "it is a link, and is not followed");
+  return (await listLocks({ layout, kinds, verify: verifyPid, examine, onUnreadable, onLink })).map(lockJson);
 }
 
 async function clear(options: ClearOptions, kinds: ClearRequest["kinds"]): Promise<ClearedLocks> {
-  const { dryRun = true, force = false, onUnreadable = nobodyListens } = options;
+  const { dryRun = true, force = false, onUnreadable = warn } = options;
   const layout = openLayout(options, process.env, rootArguments.library);
   const result = await clearLocks({
     layout,

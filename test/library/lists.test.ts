@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { configuration } from "../support/configuration.ts";
@@ -42,6 +42,25 @@ for (const [name, runtime] of Object.entries(runtimes))
       checks: [false, true],
     });
     expect(stderr).toBe(check.stderr);
+  });
+
+for (const [name, runtime] of Object.entries(runtimes))
+  test(`${name}: what could not be looked into is told, or warned of`, async () => {
+    const root = await temporaryRoot();
+    const of = configuration(root);
+    writeFileSync(of.lockDir, "");
+    mkdirSync(`${root}/WEIGHTS`);
+    symlinkSync(await temporaryRoot(), `${root}/WEIGHTS/elsewhere`);
+    const program = `
+      import { listAllLocks } from ${JSON.stringify(library)};
+      const root = ${JSON.stringify(root)};
+      const told = [];
+      console.log((await listAllLocks({ root, onUnreadable: (path) => told.push(path) })).length, told.sort().join(" "));
+      console.log((await listAllLocks({ root })).length);`;
+    const { stdout, stderr } = await finish(runtime, ["--input-type=module", "-e", program], { env: environment() });
+    expect(stdout).toBe(`0 ${root}/WEIGHTS/elsewhere ${of.lockDir}\n0\n`);
+    expect(stderr).toMatch(/TrainlockWarning: cannot look into \S+training_locks: .*; its locks are not listed/);
+    expect(stderr).toMatch(/TrainlockWarning: cannot look into \S+elsewhere: it is a link, and is not followed;/);
   });
 
 const onOneHost = requiresPrograms("a local file system and the initial PID namespace");

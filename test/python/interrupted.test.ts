@@ -121,7 +121,7 @@ def call(lock, at):
     if at.where is not None and os.path.exists(str(weights_dir / '.training_lock')):
         yield 'a marker without a holder'
     # The last opcodes come after the answer.
-    if held and check() == 0 and not at.where.startswith(('assert_held', 'look', '_turn_to_look', '_require_unreleased')):
+    if held and check() == 0 and not at.where.startswith(('assert_held', 'look', '_turn_to_look', '_require_unreleased', '_held_claim')):
         yield 'called held'
 print(rounds(call, lambda lock: lock.release()))
 `,

@@ -129,6 +129,27 @@ print(check())
   );
 });
 
+if (oldest !== undefined)
+  test("without context variables, on Python 3.6, a task is told from another as well", async () => {
+    const of = await site();
+    const script = `${asking}
+@lock
+async def train(seconds):
+    await asyncio.sleep(seconds)
+    return 'trained'
+async def twice():
+    found = await asyncio.gather(train(0.3), train(0.3), return_exceptions=True)
+    with lock:
+        return sorted(type(each).__name__ for each in found), await train(0.01), check()
+print(run(twice()), check())
+with lock:
+    print(run(train(0.01)), check())
+print(check())
+`;
+    const ended = await python(of.root, script, [], { interpreter: oldest });
+    expect(ended.stdout).toBe("(['LockHeld', 'str'], 'trained', 1) 0\ntrained 1\n0\n");
+  });
+
 test("a block whose claim was released meanwhile leaves the next one, of another thread, alone", async () => {
   const of = await site();
   const script = `${asking}
