@@ -6,8 +6,9 @@ import { kernelLockFactsOf } from "../listing/kernel-lock-facts.ts";
 import { judged } from "../listing/list-locks.ts";
 import { markerFacts } from "../listing/marker-facts.ts";
 import type { Configuration } from "../model/configuration.ts";
-import { messageOf } from "../model/errors.ts";
+import { EnvironmentError, messageOf } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
+import type { LockFacts } from "../model/lock-facts.ts";
 import { asksAnything, type DoneRule } from "../run/done-rule.ts";
 import { type DoneFinding, findDone } from "../run/find-done.ts";
 import { isNewer } from "../run/set-aside.ts";
@@ -59,6 +60,8 @@ export class RowLooker {
   /** Whether somebody has, or may have, a marked row that others need, by its weights dir. */
   readonly #marked = new Map<string, Promise<boolean>>();
   #needs: NeedChecker;
+  /** The store does not answer: it is not asked for each of a thousand rows, until `forget`. */
+  #outage: EnvironmentError | null = null;
 
   constructor(options: RowLookerOptions, remote: RemoteLocks | null) {
     this.#reader = options.reader;
@@ -78,6 +81,7 @@ export class RowLooker {
   /** What was found out about needs is asked anew. */
   forget(): void {
     this.#marked.clear();
+    this.#outage = null;
     this.#needs = this.#makeNeeds();
   }
 
@@ -117,9 +121,9 @@ export class RowLooker {
 
   async #isHeld(configuration: Configuration): Promise<boolean> {
     const { layout } = this.#reader;
-    const key = await this.#remote?.of(configuration);
+    const key = await this.#keyOf(configuration);
     // What is under no lease, as from a backup, is judged by who claims it.
-    if (key != null && key.leased !== false) return true;
+    if (key !== null && key.leased !== false) return true;
     const lockPath = layout.kernelLockPath(configuration);
     const facts = isThere(lockPath)
       ? await kernelLockFactsOf(layout, lockPath, layout.weightsDir(configuration))
@@ -181,9 +185,19 @@ export class RowLooker {
     return isHeld;
   }
 
+  async #keyOf(configuration: Configuration): Promise<LockFacts | null> {
+    if (this.#outage !== null) throw this.#outage;
+    try {
+      return (await this.#remote?.of(configuration)) ?? null;
+    } catch (error) {
+      if (error instanceof EnvironmentError && error.transient) this.#outage = error;
+      throw error;
+    }
+  }
+
   /** The same of a key of the store. */
   async #hasKey(configuration: Configuration): Promise<boolean> {
-    const key = (await this.#remote?.of(configuration)) ?? null;
+    const key = await this.#keyOf(configuration);
     return key !== null && (await judged(key, this.#examine)).verdict.status !== "stale";
   }
 }

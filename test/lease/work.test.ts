@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { startCluster } from "../etcd/cluster.ts";
+import { temporaryRoot } from "../support/temporary-root.ts";
 import { trainlock } from "../support/trainlock.ts";
 import { etcdTest, storeSite } from "./store.ts";
 
@@ -27,3 +29,17 @@ etcdTest(
     expect(new Set(lines).size).toBe(12);
   },
 );
+
+etcdTest("where the store does not answer, a worker does not wait for it at each row", async () => {
+  const cluster = await startCluster();
+  const root = await temporaryRoot();
+  const grid = join(root, "grid.yaml");
+  const names = Array.from({ length: 40 }, (_, nth) => `s${nth}`);
+  writeFileSync(grid, `- { strategy: [${names}], dataset: D, model: m }\n`);
+  cluster.pause(0);
+  const work = await trainlock(["work", grid, "--root", root, "--", "echo", "TRAINED"], {
+    env: { TRAINLOCK_STORE: cluster.url },
+    timeoutMs: 30_000,
+  });
+  expect(work).toMatchObject({ exitCode: 3, stdout: expect.stringContaining("40 that could not be looked at") });
+});

@@ -1,6 +1,6 @@
 import { type Configuration, describeConfiguration } from "../../model/configuration.ts";
 import { LockLostError, UsageError } from "../../model/errors.ts";
-import { type OwnerRecord, recordIn } from "../../model/owner-record.ts";
+import { type OwnerRecord, recordIn, sameConfiguration } from "../../model/owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep, sleepUnlessAborted, withJitter } from "../../system/clock/sleep.ts";
 import { ancestorsOf } from "../../system/processes/process-tree.ts";
@@ -144,10 +144,12 @@ async function refuseOwnAncestor({ layout, token }: Nesting, configuration: Conf
   for (const record of [await unreleasedRecord(layout, configuration), beside]) {
     if (record === null || isReleased(record) || !isAncestor(record)) continue;
     const theirs = record.trainlock?.configuration ?? null;
-    const isOther = theirs !== null && record.trainlock?.token === token;
-    const why = isOther
-      ? `it trains ${describeConfiguration(theirs)} in the same weights dir`
-      : "TRAINLOCK_TOKEN was changed or removed on the way";
+    if (record.trainlock?.token !== token || theirs === null)
+      throw insideItself(record, "TRAINLOCK_TOKEN was changed or removed on the way");
+    const isSame = sameConfiguration(theirs, configuration);
+    const why = isSame
+      ? "its lock is kept in another place (is TRAINLOCK_STORE or --store another one here?)"
+      : `it trains ${describeConfiguration(theirs)} in the same weights dir`;
     throw insideItself(record, why);
   }
 }
