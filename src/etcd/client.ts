@@ -18,6 +18,7 @@ export type Compare = { readonly key: string } & (
   | { readonly createRevision: number }
   | { readonly modRevision: number }
   | { readonly lease: LeaseId }
+  | { readonly value: string }
 );
 
 export type Change =

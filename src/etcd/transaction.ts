@@ -14,6 +14,7 @@ export function transactionBody({ if: requirements, then, elseGet }: Transaction
 function compareBody(compare: Compare): unknown {
   const key = base64(compare.key);
   if ("lease" in compare) return { key, target: "LEASE", result: "EQUAL", lease: compare.lease };
+  if ("value" in compare) return { key, target: "VALUE", result: "EQUAL", value: base64(compare.value) };
   return "createRevision" in compare
     ? { key, target: "CREATE", result: "EQUAL", create_revision: String(compare.createRevision) }
     : { key, target: "MOD", result: "EQUAL", mod_revision: String(compare.modRevision) };

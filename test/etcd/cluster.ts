@@ -56,6 +56,8 @@ export interface Cluster {
   etcdctl(...args: readonly string[]): Promise<string>;
   kill(member: number): Promise<void>;
   restart(member: number): Promise<void>;
+  /** A cluster of one member is put back to what a file of `etcdctl snapshot save` has. */
+  restoreFrom(snapshot: string): Promise<void>;
   pause(member: number): void;
   resume(member: number): void;
   /** Number of the member that leads; waits until there is one. */
@@ -189,6 +191,16 @@ async function launch(options: ClusterOptions): Promise<Cluster> {
       await cluster.kill(member);
       running[member] = await begin(member);
       await cluster.healthy();
+    },
+    async restoreFrom(snapshot) {
+      await cluster.kill(0);
+      const data = join(folder, "data-0");
+      await rm(data, { recursive: true });
+      const where = ["--name=m0", `--data-dir=${data}`, `--initial-cluster=${names}`];
+      const peers = [`--initial-cluster-token=${folder}`, `--initial-advertise-peer-urls=${peer(0)}`];
+      const env = { PATH: process.env.PATH, ETCDCTL_API: "3" };
+      await call("etcdctl", ["snapshot", "restore", snapshot, ...where, ...peers], { env });
+      await cluster.restart(0);
     },
     pause: (member) => running[member]?.signal("SIGSTOP"),
     resume: (member) => running[member]?.signal("SIGCONT"),

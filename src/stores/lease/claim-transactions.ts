@@ -1,4 +1,4 @@
-import type { CallLimits, Entry, EtcdClient, LeaseId } from "../../etcd/client.ts";
+import type { CallLimits, Compare, Entry, EtcdClient, LeaseId } from "../../etcd/client.ts";
 import type { KeptClaim } from "./kept-claim.ts";
 
 /** What one attempt at a claim came to. */
@@ -25,7 +25,7 @@ export async function makeClaim(
   const { lock, last, token, value } = claim;
   const result = await client.transact(
     {
-      if: [{ key: lock, createRevision: 0 }, ...(since === null ? [] : [{ key: last, modRevision: since }])],
+      if: [{ key: lock, createRevision: 0 }, ...(since === null ? [] : isLast(claim, since))],
       then: [
         { put: lock, value, lease },
         { put: last, value: Buffer.from(token), lease: null },
@@ -44,6 +44,14 @@ export async function makeClaim(
   const moved = await client.transact({ if: [unchanged], then: [{ put: lock, value, lease }], elseGet: [] }, limits);
   if (moved.done) return { kind: "made", revision: found.createRevision };
   return makeClaim(client, claim, lease, trace.modRevision, limits);
+}
+
+/** That nobody has claimed since. A store that was put back from a backup gives a revision a second time, so the token counts, too. */
+export function isLast({ last, token }: Pick<NewClaim, "last" | "token">, revision: number): readonly Compare[] {
+  return [
+    { key: last, modRevision: revision },
+    { key: last, value: token },
+  ];
 }
 
 /** The key of a claim of ours, whatever revision and lease it has by now; null: it is gone, or another's. */

@@ -5,6 +5,7 @@ import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { earlierRuns } from "../earlier-runs.ts";
 import type { EarlierRuns } from "../store.ts";
+import { isLast } from "./claim-transactions.ts";
 
 /** Writes take no longer: a command that has ended does not wait for a store that does not answer. */
 const timeoutMs = 3000;
@@ -26,13 +27,13 @@ export class EndsNote {
     this.#onNote = onNote;
   }
 
-  /** Begins to write, one record after the other, where the claim of this revision is still the last one. */
-  write(value: Buffer, revision: number): void {
+  /** Begins to write, one record after the other, where this claim is still the last one. */
+  write(value: Buffer, { token, revision }: { readonly token: string; readonly revision: number }): void {
     const { ends, last } = this.#keys;
     const then = [{ put: ends, value, lease: null }];
     this.#writing = this.#writing.then(async () => {
       try {
-        await this.#client.transact({ if: [{ key: last, modRevision: revision }], then, elseGet: [] }, { timeoutMs });
+        await this.#client.transact({ if: isLast({ last, token }, revision), then, elseGet: [] }, { timeoutMs });
       } catch (error) {
         this.#onNote(`how the run ended could not be noted in the store: ${messageOf(error)}`);
       }

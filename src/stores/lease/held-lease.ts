@@ -85,7 +85,7 @@ export class HeldLease implements HeldLock {
     const value = serializeOwnerRecord(this.#record);
     session.guard(this.token, pid, value);
     // Not waited for: it says that there is a run to count if this process is killed.
-    endsNote?.write(value, this.#revision);
+    endsNote?.write(value, { token: this.token, revision: this.#revision });
   }
 
   /** The record was made before there was a revision. */
@@ -122,7 +122,8 @@ export class HeldLease implements HeldLock {
     if (record === null) return session.leave(this.token);
     // A claim that was lost is counted by whoever has made the next one.
     if (endsNote !== null && outcome?.ends !== undefined && !this.lost.aborted) {
-      endsNote.write(serializeOwnerRecord(asReleased(this.#ofNow(record), outcome)), this.#revision);
+      const ended = serializeOwnerRecord(asReleased(this.#ofNow(record), outcome));
+      endsNote.write(ended, { token: this.token, revision: this.#revision });
       await endsNote.settled();
     }
     const { fault, left } = await session.remove(this.token, this.lost.aborted);
