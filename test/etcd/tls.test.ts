@@ -1,8 +1,10 @@
 import { copyFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect } from "vitest";
+import { configuration } from "../support/configuration.ts";
 import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
+import { trainlock } from "../support/trainlock.ts";
 import { clientAt, clientOf, put } from "./client-for.ts";
 import { type Cluster, sharedCluster } from "./cluster.ts";
 import { watching } from "./watching.ts";
@@ -131,4 +133,21 @@ etcdTest("an etcd whose gateway its own certificate keeps out is told from one t
     reason: "unreachable",
     hint: expect.stringMatching(/client authentication/),
   });
+});
+
+etcdTest("a run trusts the authorities that the runtime was told to trust, as check does", async () => {
+  const { url, env, certificates } = await cluster();
+  const of = configuration(await temporaryRoot());
+  const folder = dirname(certificates?.ca ?? "");
+  for (const variable of ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"]) {
+    const trusting = {
+      ...env,
+      TRAINLOCK_STORE: url,
+      TRAINLOCK_STORE_CA: "",
+      [variable]: basename(certificates?.ca ?? ""),
+    };
+    const options = { cwd: folder, env: trusting };
+    expect(await trainlock(["check", ...of.args], options)).toMatchObject({ exitCode: 0 });
+    expect(await trainlock(["run", ...of.args, "--", "true"], options)).toMatchObject({ exitCode: 0 });
+  }
 });

@@ -1,4 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { noteOwnChild } from "../../system/processes/own-children.ts";
@@ -38,7 +39,12 @@ export class KeeperProcess {
     onEnd: (keeper: KeeperProcess) => void,
   ) {
     this.#onNews = onNews;
-    this.#child = spawn(program, args, { detached: true, stdio: ["pipe", "pipe", "ignore"], env: {}, cwd: "/" });
+    this.#child = spawn(program, args, {
+      detached: true,
+      stdio: ["pipe", "pipe", "ignore"],
+      env: keeperEnvironment(),
+      cwd: "/",
+    });
     noteOwnChild(this.#child.pid);
     this.ended = new Promise((resolve) => {
       const end = () => {
@@ -120,6 +126,22 @@ function isAnswer<K extends Report["say"]>(
   if (!answers.some((say) => say === report.say)) return false;
   if ("id" in request) return "id" in report && report.id === request.id;
   return !("number" in request) || ("number" in report && report.number === request.number);
+}
+
+const filesOfRuntime = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"] as const;
+
+/**
+ * Nothing of ours but what the runtime needs to start, and the authorities that it trusts: else a keeper would refuse a server
+ * with which its wrapper has just spoken.
+ */
+function keeperEnvironment(): NodeJS.ProcessEnv {
+  const files = filesOfRuntime.flatMap((name) => (process.env[name] ? [[name, resolve(process.env[name])]] : []));
+  const { LD_LIBRARY_PATH: libraries, NODE_USE_SYSTEM_CA: system } = process.env;
+  return {
+    ...Object.fromEntries(files),
+    ...(libraries ? { LD_LIBRARY_PATH: libraries } : {}),
+    ...(system ? { NODE_USE_SYSTEM_CA: system } : {}),
+  };
 }
 
 /** What a keeper is told of this process. */
