@@ -43,3 +43,11 @@ etcdTest("where the store does not answer, a worker does not wait for it at each
   });
   expect(work).toMatchObject({ exitCode: 3, stdout: expect.stringContaining("40 that could not be looked at") });
 });
+
+etcdTest("submit refuses a password that no job would have", async () => {
+  const site = await storeSite();
+  const env = { ...site.env, TRAINLOCK_STORE_USER: "alice", TRAINLOCK_STORE_PASSWORD: "wonder land" };
+  const submit = await trainlock(["submit", ...site.args, "--scheduler", "slurm", "--dry-run", "--", "true"], { env });
+  expect(submit).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("PASSWORD_FILE") });
+  expect(submit.stderr).not.toContain("wonder");
+});

@@ -107,6 +107,7 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
       hint: "give it after --, for example: trainlock submit grid.yaml -- bash train.sh",
     });
   const layout = layoutFrom(given);
+  requirePasswordFile(layout);
   const reader = new FieldReader(layout);
   const dimensions = layout.site.dimensions.map(({ name }) => name);
   const template = new CommandTemplate(argv, dimensions);
@@ -256,6 +257,15 @@ function unseenCode({ rows }: Plan): number {
   const unseen = rows.filter(({ state, reason }) => state === "unknown" && reason !== null);
   for (const { name, reason } of unseen) say(`trainlock: ${printable(name)}: ${printable(reason ?? "")}`);
   return unseen.length === 0 ? exitCodes.ok : exitCodes.environment;
+}
+
+/** A script is kept and shown by schedulers, so no password is in it. */
+function requirePasswordFile({ store }: Layout): void {
+  if (store === null || store.user === null || store.passwordFile !== null) return;
+  throw new UsageError(`the jobs would have no password for the store's user ${JSON.stringify(store.user)}`, {
+    code: "ERR_STORE",
+    hint: `write it into a file that their hosts have, and name that by ${storeVariables.passwordFile} or \`password_file\``,
+  });
 }
 
 /** What an element calls: this program by its real path, with everything in force here that its own environment will not say. */
