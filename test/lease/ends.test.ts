@@ -110,3 +110,17 @@ etcdTest("plan and why tell of runs by the store alone, in a root that knows not
   await work("--done-when", "x.pth", "--retry-failed");
   expect(readFileSync(worked, "utf8")).toBe("1\n");
 });
+
+etcdTest("large values in the place of records keep plan from no row", async () => {
+  const site = await storeSite();
+  const grid = join(site.root, "grid.yaml");
+  const names = Array.from({ length: 8 }, (_, nth) => `s${nth}`);
+  writeFileSync(grid, `- { strategy: [${names}], dataset: D, model: m }\n`);
+  const large = Buffer.alloc(1_400_000, "x");
+  for (const name of names) {
+    const key = site.lockKey.replace(/\/locks\/.*/, `/ends/${name}_d_m`);
+    await site.etcd.transact({ if: [], then: [{ put: key, value: large, lease: null }], elseGet: [] });
+  }
+  const plan = await trainlock(["plan", grid, "--root", site.root, "--json"], site);
+  expect([plan.exitCode, JSON.parse(plan.stdout).counts.free]).toEqual([0, names.length]);
+});

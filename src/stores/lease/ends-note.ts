@@ -1,4 +1,5 @@
 import type { Entry, EtcdClient, TransactionResult } from "../../etcd/client.ts";
+import { codes, hasCode } from "../../etcd/failures.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { messageOf } from "../../model/errors.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
@@ -55,10 +56,16 @@ export async function lookForClaim(
   return { entry, ends, revision: result.revision };
 }
 
-/** What these keys have, in their order, by one request. */
+/** What these keys have, in their order, by one request; by more where values are so large that one answer would not be taken. */
 export async function readTogether(client: EtcdClient, keys: readonly string[]): Promise<readonly (Entry | null)[]> {
-  const result = await readAll(client, keys);
-  return result.done ? [] : result.found;
+  try {
+    const result = await readAll(client, keys);
+    return result.done ? [] : result.found;
+  } catch (error) {
+    if (keys.length === 1 || !hasCode(error, codes.tooLarge)) throw error;
+    const half = Math.ceil(keys.length / 2);
+    return [...(await readTogether(client, keys.slice(0, half))), ...(await readTogether(client, keys.slice(half)))];
+  }
 }
 
 function readAll(client: EtcdClient, keys: readonly string[]): Promise<TransactionResult> {
