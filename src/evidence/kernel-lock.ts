@@ -6,6 +6,8 @@ import { provesFor, type SettledMount, settledMount } from "../site/lock-scope.t
 import { whyOthersWrite } from "../site/other-hosts.ts";
 import { mountOf } from "../system/files/mounts.ts";
 import { livingInPlaceOf } from "../system/processes/living-process.ts";
+import { notesUnlocked } from "../system/processes/noted-tree.ts";
+import { seesAllProcesses } from "../system/processes/process-table.ts";
 import { thisHost } from "../system/processes/this-host.ts";
 import { recordWrittenAtMs } from "./record-time.ts";
 
@@ -34,6 +36,7 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
       return [finding(`the kernel lock cannot be tested: ${kernelLock.why}`)];
     case "free": {
       const mount = settledMount(dirname(facts.lockPath), mountOf(facts.lockPath));
+      if (mayGoOnUnlocked(facts)) return [finding(unlockedDetail)];
       const reach = reachOf(facts, mount);
       if ("but" in reach) return [finding(`the kernel lock is free here, but ${reach.but}${unreadable(facts)}`)];
       const because = facts.kind === "fcntl" ? "lock not held" : "PID not running";
@@ -42,6 +45,27 @@ export function kernelLockEvidence(facts: LockFacts): Evidence[] {
       return [{ source: "kernel-lock", says: "dead", because, detail, ...(unseenOn === null ? {} : { unseenOn }) }];
     }
   }
+}
+
+const unlockedDetail =
+  "the kernel lock is free, but its training had processes without it, in a PID namespace that is not seen from here: " +
+  "ask on the host, outside of containers";
+
+/**
+ * Whether a training on this kernel may go on in processes that have closed the lock's descriptor, as Python's subprocess does, and
+ * that are out of our sight. Outside of all containers none is: there those of the tree are looked for.
+ */
+function mayGoOnUnlocked({ record, weightsDir }: LockFacts): boolean {
+  const section = record?.trainlock ?? null;
+  const host = thisHost();
+  if (section === null || section.releasedAt !== null || section.bootId === null || section.bootId !== host.bootId)
+    return false;
+  const { token, bootId, pidNamespace } = section;
+  if (pidNamespace === host.pidNamespace || (host.inInitialPidNamespace && seesAllProcesses())) return false;
+  // What the training has started in a container of its own may ask again: it is what was noted.
+  if (process.env.TRAINLOCK_TOKEN === token) return false;
+  const folder = weightsDir ?? section.weightsDir;
+  return token !== null && folder !== null && notesUnlocked(folder, { token, bootId, pidNamespace });
 }
 
 function unreadable({ kind, record, recordProblem }: LockFacts): string {

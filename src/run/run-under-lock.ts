@@ -18,7 +18,7 @@ import { findResumePoints, type ResumePoints } from "./resume.ts";
 import type { RunOutcome, RunRequest } from "./run-request.ts";
 import type { FollowedCommand } from "./running-command.ts";
 import type { Starter } from "./supervise.ts";
-import { watchTree } from "./watch-tree.ts";
+import { type Traces, watchTree } from "./watch-tree.ts";
 
 /** A short command never pays for it; a check of the lock brings some code back. */
 const dropCodeEveryMs = 2000;
@@ -95,8 +95,11 @@ async function followCommand(
   } catch (error) {
     tell.warning(`the record could not be completed: ${messageOf(error)}`);
   }
-  const leavesTrace = (pid: number) => isCarrier(pid, lock.token);
-  const stopWatching = watchTree(command.tree, leavesTrace, (living) => notes.write(living));
+  const traces: Traces = {
+    leavesTrace: (pid) => isCarrier(pid, lock.token),
+    holdsLock: (each) => notes.holdsLock(each),
+  };
+  const stopWatching = watchTree(command.tree, traces, (living) => notes.write(living));
   const dropping = setInterval(dropStartUpCode, dropCodeEveryMs);
   try {
     const ended = await command.ended;

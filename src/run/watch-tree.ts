@@ -24,21 +24,28 @@ export interface WatchedTree {
   begun(): readonly TreeProcess[];
 }
 
+/** What is asked of the processes of a tree. */
+export interface Traces {
+  /** Whether a process is found without a note of it: the note may wait for the next look. All others are handed on at once. */
+  leavesTrace(pid: number): boolean;
+  holdsLock(process: TreeProcess): boolean;
+}
+
 /**
- * Looks at a command's tree again and again, and hands it on whenever it has changed. Returns how to end this. A process that
- * `leavesTrace` is found without a note of it, so that its note may wait for the next look. All others are handed on at once.
+ * Looks at a command's tree again and again, and hands it on whenever it has changed, or one of it has closed the lock. Returns how
+ * to end this.
  */
 export function watchTree(
   tree: WatchedTree,
-  leavesTrace: (pid: number) => boolean,
+  traces: Traces,
   onChange: (living: readonly TreeProcess[]) => void,
 ): () => void {
   const startedAt = performance.now();
-  const glances = new Glances(tree, leavesTrace);
+  const glances = new Glances(tree, traces);
   let [before, lookAt, glancePauseMs] = ["", startedAt + leastPauseMs, glanceEveryMs];
   let timer: NodeJS.Timeout;
   const handOn = (living: readonly TreeProcess[]) => {
-    const now = namesOf(living);
+    const now = summaryOf(living, traces);
     if (now !== before) onChange(living);
     before = now;
     glances.forget();
@@ -62,9 +69,9 @@ export function watchTree(
   return () => clearTimeout(timer);
 }
 
-function namesOf(processes: readonly TreeProcess[]): string {
+function summaryOf(processes: readonly TreeProcess[], { holdsLock }: Traces): string {
   return processes
-    .map(({ pid, startTimeTicks }) => `${pid} ${startTimeTicks}`)
+    .map((each) => `${each.pid} ${each.startTimeTicks} ${holdsLock(each)}`)
     .sort()
     .join(",");
 }
@@ -72,14 +79,14 @@ function namesOf(processes: readonly TreeProcess[]): string {
 /** What has begun between two looks. */
 class Glances {
   readonly #tree: WatchedTree;
-  readonly #leavesTrace: (pid: number) => boolean;
+  readonly #traces: Traces;
   /** Each may clear its environment yet. */
   #young: readonly TreeProcess[] = [];
   #lastStarted: string | null = null;
 
-  constructor(tree: WatchedTree, leavesTrace: (pid: number) => boolean) {
+  constructor(tree: WatchedTree, traces: Traces) {
     this.#tree = tree;
-    this.#leavesTrace = leavesTrace;
+    this.#traces = traces;
   }
 
   /** Whether a process has begun that only a note shows. */
@@ -91,7 +98,7 @@ class Glances {
       const now = readTreeProcess(each.pid);
       return now?.runs === true && sameProcess(each, now);
     });
-    return this.#young.some(({ pid }) => !this.#leavesTrace(pid));
+    return this.#young.some(({ pid }) => !this.#traces.leavesTrace(pid));
   }
 
   /** All of them are noted. */

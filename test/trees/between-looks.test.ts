@@ -40,7 +40,7 @@ requiresPrograms("setsid")("a process that only a note shows is noted without wa
         return begun;
       },
     },
-    (each) => isCarrier(each, token),
+    { leavesTrace: (each) => isCarrier(each, token), holdsLock: () => true },
     (living) => noted.push(living.map(commandLineOf).slice(1)),
   );
   onTestFinished(stop);

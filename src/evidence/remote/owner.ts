@@ -6,6 +6,7 @@ import { mayHideOwner } from "../../system/files/mounts.ts";
 import { readRegularFile } from "../../system/files/read-regular-file.ts";
 import { readNotedTree } from "../../system/processes/noted-tree.ts";
 import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
+import { thisHost } from "../../system/processes/this-host.ts";
 import { isUserName } from "../../system/processes/users.ts";
 import { recordWrittenAtMs } from "../record-time.ts";
 import type { RecordedJob } from "../schedulers/job-evidence.ts";
@@ -118,9 +119,13 @@ function notedProcesses({ token, bootId, pidNamespace }: TrainlockSection, weigh
 
 /**
  * A lock that is free on this host may be held on its owner's, where locks do not leave a host. That says nothing about an
- * owner whose lock has another claim's record by now.
+ * owner whose lock has another claim's record by now. On this very kernel a trial would only find the lock of a claim that asks.
  */
-function lockOf({ token, lockInode }: TrainlockSection, { kernelLock, lockPath }: LockFacts): RecordedOwner["lock"] {
+function lockOf(
+  { token, lockInode, bootId }: TrainlockSection,
+  { kernelLock, lockPath }: LockFacts,
+): RecordedOwner["lock"] {
+  if (bootId !== null && bootId === thisHost().bootId) return null;
   if (kernelLock.state !== "free" || lockInode === null || lockInode === 0n) return null;
   const file = readRegularFile(lockPath, largestRecordBytes);
   const written = file.kind === "file" ? recordIn(parseOwnerRecord(file.bytes)) : null;

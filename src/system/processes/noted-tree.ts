@@ -13,6 +13,8 @@ export interface NotedTree {
   readonly bootId: string;
   readonly pidNamespace: number | null;
   readonly processes: readonly ProcessIdentity[];
+  /** Each of them has the descriptor of the kernel lock, so that a free lock shows the end of all. */
+  readonly allHoldLock: boolean;
 }
 
 /** More are not noted: a record is read by everybody. */
@@ -25,11 +27,13 @@ export function notedTreePath(weightsDir: string): string {
   return join(weightsDir, ".training_lock.tree");
 }
 
-export function writeNotedTree(weightsDir: string, { token, bootId, pidNamespace, processes }: NotedTree): void {
+export function writeNotedTree(weightsDir: string, noted: NotedTree): void {
+  const { token, bootId, pidNamespace, processes, allHoldLock } = noted;
   const json = {
     token,
     boot_id: bootId,
     pid_namespace: pidNamespace,
+    all_hold_lock: allHoldLock,
     processes: processes.slice(0, mostNoted).map(({ pid, startTimeTicks }) => ({
       pid,
       start_time_ticks: startTimeTicks,
@@ -38,18 +42,35 @@ export function writeNotedTree(weightsDir: string, { token, bootId, pidNamespace
   writeByRename(notedTreePath(weightsDir), Buffer.from(`${JSON.stringify(json)}\n`));
 }
 
+/** Whose note is asked for: of that claim on that boot and in that PID namespace. */
+type Noter = Pick<NotedTree, "token" | "bootId" | "pidNamespace">;
+
 /** What is noted there for this claim on this boot and in this PID namespace; empty for anything else, whatever it holds. */
-export function readNotedTree(weightsDir: string, { token, bootId, pidNamespace }: Omit<NotedTree, "processes">) {
-  const file = readRegularFile(notedTreePath(weightsDir), largestNoteBytes);
-  const json = file.kind === "file" ? parseJson(file.bytes.toString("utf8")) : undefined;
-  if (!isObject(json) || json.token !== token || json.boot_id !== bootId || json.pid_namespace !== pidNamespace)
-    return [];
-  const processes: readonly unknown[] = Array.isArray(json.processes) ? json.processes.slice(0, mostNoted) : [];
-  return processes.flatMap((noted): ProcessIdentity[] => {
-    if (!isObject(noted)) return [];
-    const { pid, start_time_ticks: startTimeTicks } = noted;
+export function readNotedTree(weightsDir: string, of: Noter): ProcessIdentity[] {
+  const noted = readNote(weightsDir, of)?.processes;
+  const processes: readonly unknown[] = Array.isArray(noted) ? noted.slice(0, mostNoted) : [];
+  return processes.flatMap((each): ProcessIdentity[] => {
+    if (!isObject(each)) return [];
+    const { pid, start_time_ticks: startTimeTicks } = each;
     return typeof pid === "number" && isPid(pid) && typeof startTimeTicks === "number" ? [{ pid, startTimeTicks }] : [];
   });
+}
+
+/** Whether a note says that the training has processes without the kernel lock, or does not say that it has none. */
+export function notesUnlocked(weightsDir: string, of: Noter): boolean {
+  const note = readNote(weightsDir, of);
+  return note !== null && note.all_hold_lock !== true;
+}
+
+function readNote(
+  weightsDir: string,
+  { token, bootId, pidNamespace }: Noter,
+): Readonly<Record<string, unknown>> | null {
+  const file = readRegularFile(notedTreePath(weightsDir), largestNoteBytes);
+  const json = file.kind === "file" ? parseJson(file.bytes.toString("utf8")) : undefined;
+  const isTheirs =
+    isObject(json) && json.token === token && json.boot_id === bootId && json.pid_namespace === pidNamespace;
+  return isTheirs ? json : null;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -41,7 +41,7 @@ export function trainingProcesses(section: Claimed, weightsDir: string | null): 
 }
 
 /** Python's multiprocessing starts it before any worker, and it ends after the last one: it is never the one to look at. */
-function isTracker(process: TreeProcess): boolean {
+export function isTracker(process: TreeProcess): boolean {
   return commandLineOf(process).includes("from multiprocessing.resource_tracker import main");
 }
 
