@@ -120,7 +120,7 @@ async function clearKernelLock(layout: Layout, lock: LockReport, mayClear: MayCl
       name: lock.name,
       path: lock.path,
       lockPath: lock.path,
-      weightsDir: null,
+      weightsDir: lock.weightsDir,
       kernelLock: interpretFreeLock(record, kernel),
       record,
       recordProblem: reading.kind === "unreadable" ? reading : null,

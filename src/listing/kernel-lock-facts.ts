@@ -32,6 +32,9 @@ export interface FoundKernelLock extends ProbedKernelLock {
   readonly removedBy?: number;
 }
 
+/** What a lock is for: the name of its configuration, and where that trains; null: not known. */
+type Place = Pick<LockFacts, "name" | "weightsDir">;
+
 /** So many holders are waited for at once. */
 const mostProbes = 1000;
 
@@ -166,15 +169,14 @@ function factsOf(
   layout: Layout,
   lock: FoundKernelLock,
   record: OwnerRecord | null,
-  weightsDir: string | null,
+  folder: string | null,
   openedBy: number | null,
 ): LockFacts {
   return {
     kind: "fcntl",
-    name: nameOf(layout, lock.path, record, weightsDir),
+    ...placeOf(layout, lock.path, record, folder),
     path: lock.path,
     lockPath: lock.path,
-    weightsDir,
     kernelLock: stateOf(lock, record),
     record,
     recordProblem: lock.reading.kind === "unreadable" ? lock.reading : null,
@@ -246,24 +248,23 @@ function openHolders(locks: readonly FoundKernelLock[]): Map<string, number[]> {
   return flockHoldersOf(withStats.map(({ path, stats }) => ({ path, dev: stats.dev, ino: stats.ino })));
 }
 
-function nameOf(layout: Layout, path: string, record: OwnerRecord | null, folder: string | null): string {
-  if (folder !== null) return layout.displayNameOfWeightsDir(folder);
+function placeOf(layout: Layout, path: string, record: OwnerRecord | null, folder: string | null): Place {
+  if (folder !== null) return { name: layout.displayNameOfWeightsDir(folder), weightsDir: folder };
   const configuration = record === null ? null : configurationOf(record);
-  if (configuration === null) return kernelLockStem(path);
+  if (configuration === null) return { name: kernelLockStem(path), weightsDir: null };
   try {
-    return nameOfRecorded(layout, configuration, record?.trainlock?.configuration != null);
+    return placeOfRecorded(layout, configuration, record?.trainlock?.configuration != null);
   } catch (error) {
     // Taken before the site's templates were changed: none is for it any more, and its lock is held all the same.
-    if (error instanceof UsageError) return kernelLockStem(path);
+    if (error instanceof UsageError) return { name: kernelLockStem(path), weightsDir: null };
     throw error;
   }
 }
 
-function nameOfRecorded(layout: Layout, configuration: Configuration, isExact: boolean): string {
-  if (isExact) return layout.displayName(configuration);
+function placeOfRecorded(layout: Layout, recorded: Configuration, isExact: boolean): Place {
+  const weightsDir = layout.weightsDir(recorded);
+  if (isExact || existsSync(weightsDir)) return { name: layout.displayName(recorded), weightsDir };
   // The old writers record the dataset normalized; its folder, where there is one, shows how it is spelled.
-  const spelled = existsSync(layout.weightsDir(configuration))
-    ? configuration.dataset
-    : configuration.dataset.replaceAll("_", "-");
-  return layout.displayName({ ...configuration, dataset: spelled });
+  const hyphenated = { ...recorded, dataset: recorded.dataset.replaceAll("_", "-") };
+  return { name: layout.displayName(hyphenated), weightsDir: layout.weightsDir(hyphenated) };
 }

@@ -20,6 +20,8 @@ export interface LockReport {
   readonly pathBytes: Buffer | null;
   /** The path by which this process reaches it. */
   readonly place: string;
+  /** Where its owner trains; null: not known. */
+  readonly weightsDir: string | null;
   readonly holder: Holder | null;
   /** Who trains: as recorded, else the owner of the marker. */
   readonly user: string | null;
@@ -39,6 +41,7 @@ export function reportOf(facts: LockFacts, verdict: Verdict, evidence: readonly 
     path: shown.text,
     pathBytes: shown.bytes,
     place: facts.path,
+    weightsDir: facts.weightsDir,
     holder,
     user: holder?.user ?? (facts.marker === null ? null : listedUserName(facts.marker.uid)),
     evidence,
