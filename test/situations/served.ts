@@ -21,6 +21,12 @@ const elsewhere = (lines: string) =>
     . "$STAGING"; also $(pgrep -nf "^bindfs $R $S/mnt"); A=$elsewhere; run; eval "$lines"; : >"$S/held"; sleep 600; :' </dev/null >/dev/null 2>&1 &
   also $!; settle test -e "$S/held"`;
 
+/** The asking call has an overlay over what it is told is the root: its lower layer is a file system of unknown reach. */
+const overlaid = `for a; do [ "$last" = --root ] && root=$a; last=$a; done
+  d=$(mktemp -d); mount -t tmpfs tmpfs "$d"; mkdir "$d/low" "$d/up" "$d/work"; bindfs "$root" "$d/low"
+  mount -t overlay overlay -o "lowerdir=$d/low,upperdir=$d/up,workdir=$d/work" "$root"
+  "$@"; code=$?; umount -l "$root" "$d/low" "$d"; rmdir "$d"; exit $code`;
+
 /** Local file systems to which other hosts write, too: the asking host serves them. */
 export const served: readonly Situation[] = [
   unknowable("a job, perhaps of a client, where folders are exported by NFS", 'echo $never >"$M"', {
@@ -40,6 +46,10 @@ export const served: readonly Situation[] = [
     'python; die $job; sed -i "s/$(hostname)/node07/" "$L"',
     { asks: exported("rw,sync") },
   ),
+  unknowable("a job, perhaps of another host, in a layer below an overlay that others write", 'echo $never >"$M"', {
+    asks: ["unshare", "--mount", "sh", "-c", overlaid, "sh"],
+    evidence: /this overlay shows files of fuse/,
+  }),
   living("a run of a host that reaches this host's own file system", elsewhere(""), {
     shown: "UNKNOWN - remote process",
     evidence: /node07 has written there since this host booted/,

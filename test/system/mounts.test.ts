@@ -114,3 +114,35 @@ requiresPrograms("root")("sees through mounts over mounts, binds and layers", as
   const { stdout, stderr } = await finish("unshare", args);
   expect(stdout, stderr).toBe(`${JSON.stringify(["/over", "/bind", "/file", "/layers", "/layers", ""])}\n`);
 });
+
+describe("an overlay", () => {
+  const line = (id: number, mountPoint: string, fileSystem: string, options: string) =>
+    `${id} 1 0:${id} / ${mountPoint} rw,relatime - ${fileSystem} ${fileSystem} ${options}`;
+  const others = [
+    line(20, "/", "ext4", "rw"),
+    line(21, "/nfs", "nfs4", "rw,vers=4.2,local_lock=none"),
+    line(22, "/image", "squashfs", "ro"),
+    line(23, "/mnt/s", "fuse.sshfs", "rw"),
+  ];
+  const scope = (options: string) =>
+    mountOf("/over/x", parseMountInfo([...others, line(30, "/over", "overlay", options)].join("\n")));
+
+  test.each([
+    ["lowerdir=/nfs/data,upperdir=/up,workdir=/work", "nfs4 at /nfs"],
+    ["lowerdir=/image:/nfs,upperdir=/up,workdir=/work", "nfs4 at /nfs"],
+    ["lowerdir+=/image,lowerdir+=/mnt/s/a,upperdir=/up,workdir=/work", "fuse.sshfs at /mnt/s"],
+    ["lowerdir=/image,upperdir=/nfs/up,workdir=/nfs/work", "nfs4 at /nfs"],
+  ])("with a layer that other hosts write is theirs, too: %s", (options, what) => {
+    expect(scope(options)).toMatchObject({ lockScope: "host", shared: true, why: expect.stringContaining(what) });
+  });
+
+  test.each([
+    "lowerdir=/image,upperdir=/up,workdir=/work",
+    "lowerdir=/var/lib/docker/overlay2/l/A:/var/lib/docker/overlay2/l/B,upperdir=/up,workdir=/work",
+    "lowerdir=/over/below,upperdir=/up,workdir=/work",
+    "lowerdir=layers,upperdir=up,workdir=work",
+    "",
+  ])("of this host's own layers is this host's: %s", (options) => {
+    expect(scope(options)).toMatchObject({ lockScope: "host", shared: false });
+  });
+});

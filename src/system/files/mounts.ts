@@ -104,9 +104,49 @@ export function mountOf(path: string, table?: readonly MountEntry[]): MountFacts
     return { ...nothing, lockScope: "unknown", shared: null, why };
   }
   const { fileSystem, mountPoint, options, mountId } = entry;
-  const scope = scopeOf(entry);
-  const reach = scope.shared === false && isExported(place.leadsTo, entry, mounts) ? exportedScope(fileSystem) : scope;
+  const reach = reachOf(place.leadsTo, entry, mounts);
   return { fileSystem, mountPoint, options, mountId, ownToContainer: isOwnToContainer(entry), ...reach };
+}
+
+/** What its type says of a mount, unless others reach it in ways of which its type says nothing. */
+function reachOf(path: string, entry: MountEntry, mounts: readonly MountEntry[]): MountScope {
+  const scope = scopeOf(entry);
+  if (scope.shared !== false) return scope;
+  if (isExported(path, entry, mounts)) return exportedScope(entry.fileSystem);
+  const layer = entry.fileSystem === "overlay" ? sharedLayer(entry, mounts) : null;
+  return layer === null ? scope : layeredScope(layer);
+}
+
+/** Images that nobody writes, whatever the file system knows of locks. */
+const images = new Set(["cramfs", "erofs", "fuse.squashfuse", "fuse.squashfuse_ll", "iso9660", "squashfs", "udf"]);
+
+/** The first layer of an overlay to which other hosts may write; null: none is known here. Those of a container are out of its sight. */
+function sharedLayer(overlay: MountEntry, mounts: readonly MountEntry[]): MountEntry | null {
+  const known = sharedLayers.get(overlay);
+  if (known !== undefined) return known;
+  const found = findSharedLayer(overlay, mounts);
+  sharedLayers.set(overlay, found);
+  return found;
+}
+
+/** A listing asks the same mount ten thousand times, and a container has dozens of layers. */
+const sharedLayers = new WeakMap<MountEntry, MountEntry | null>();
+
+function findSharedLayer(overlay: MountEntry, mounts: readonly MountEntry[]): MountEntry | null {
+  for (const option of overlay.options) {
+    const [, paths] = /^(?:lowerdir|upperdir|datadir)\+?=(.*)$/.exec(option) ?? [];
+    for (const path of paths?.split(":") ?? []) {
+      const layer = path.startsWith("/") ? findMount(mounts, path, null) : null;
+      if (layer === null || layer.mountId === overlay.mountId || images.has(layer.fileSystem)) continue;
+      if (scopeOf(layer).shared !== false) return layer;
+    }
+  }
+  return null;
+}
+
+function layeredScope({ fileSystem, mountPoint }: MountEntry): MountScope {
+  const why = `this overlay shows files of ${fileSystem} at ${mountPoint}, which other hosts may write, and flock does not see their locks`;
+  return { lockScope: "host", shared: true, why };
 }
 
 /** The server takes the locks of NFS clients by byte range, nfs(5): they and flock of its own processes do not see each other. */
