@@ -111,8 +111,6 @@ interface SiteLocks {
   readonly byLockPath: ReadonlyMap<string, LockFacts>;
   /** The key of a configuration, whatever stands in it. */
   readonly keyOf: (configuration: Configuration) => LockFacts | undefined;
-  /** Keys of the store, by the weights dir that their owner's configuration has here. */
-  readonly byFolder: ReadonlyMap<string, readonly LockFacts[]>;
   /** The store's record of each row's last run, in the order of the rows; empty where there is no store. */
   readonly inStore: readonly RecordReading[];
   /** Lock files that could not be asked, with the reason. */
@@ -128,30 +126,23 @@ async function locksOfSite(layout: Layout, rows: readonly Row[], locks: KernelLo
   const keys = (await store?.all()) ?? [];
   // After the keys: whoever has released one since has noted its end before.
   const inStore = (await store?.records(rows.map(({ configuration }) => configuration))) ?? [];
-  const byFolder = new Map<string, LockFacts[]>();
-  for (const key of keys) {
-    if (key.weightsDir === null) continue;
-    byFolder.set(key.weightsDir, [...(byFolder.get(key.weightsDir) ?? []), key]);
-  }
   const byKey = new Map(keys.map((key) => [key.path, key]));
   const keyOf = (configuration: Configuration) => (store === null ? undefined : byKey.get(store.pathOf(configuration)));
-  return { byLockPath: new Map(facts.map((each) => [each.path, each])), keyOf, byFolder, inStore, unreadable };
+  return { byLockPath: new Map(facts.map((each) => [each.path, each])), keyOf, inStore, unreadable };
 }
 
 function withLocks(
   layout: Layout,
-  { configuration, weightsDir }: Row,
+  { configuration }: Row,
   files: FilesLook,
-  { byLockPath, keyOf, byFolder, unreadable }: SiteLocks,
+  { byLockPath, keyOf, unreadable }: SiteLocks,
   inStore: RecordReading | undefined,
   examine: Examine,
 ): RowLook | Promise<RowLook> {
   const isAlone = byLockPath.size === 0 && unreadable.size === 0;
   const lockPath = isAlone ? "" : layout.kernelLockPath(configuration);
   const kernelLock = byLockPath.get(lockPath);
-  const [key, beside] = [keyOf(configuration), byFolder.get(weightsDir) ?? []];
-  const keys = key === undefined || beside.includes(key) ? beside : [key, ...beside];
-  const facts = kernelLock === undefined ? keys : [kernelLock, ...keys];
+  const facts = [kernelLock, keyOf(configuration)].filter((each) => each !== undefined);
   const why = unreadable.get(lockPath) ?? unreadable.get(layout.lockDir);
   const problem = why === undefined ? collisionOf(configuration, facts) : `cannot look at its kernel lock: ${why}`;
   const look: RowLook =

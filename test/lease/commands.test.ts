@@ -174,7 +174,7 @@ etcdTest("work takes over a key that a dead owner left under no lease, as run do
   holder.kill("SIGKILL");
   holder.closeInput();
   await holder.finished;
-  await expect.poll(async () => (await site.etcd.get(site.lockKey)).entry).toBeNull();
+  await expect.poll(async () => (await site.etcd.get(site.lockKey)).entry, { timeout: 20_000 }).toBeNull();
   await put(site.etcd, site.lockKey, record);
   expect(await stateIn(site)).toEqual({ state: "stale", kind: "etcd" });
   const touch = join(site.root, "trained");
