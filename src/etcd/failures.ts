@@ -74,6 +74,12 @@ const kinds: readonly Kind[] = [
     hint: "etcd knows no users: unset TRAINLOCK_STORE_USER",
   },
   {
+    pattern: /not supported for learner/,
+    reason: "unreachable",
+    code: "ERR_ETCD_LEARNER",
+    hint: "this member has no vote yet: name others as well, or `etcdctl member promote`",
+  },
+  {
     pattern: /corrupt cluster/,
     reason: "other",
     code: "ERR_ETCD_CORRUPT",
