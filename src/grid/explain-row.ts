@@ -31,6 +31,8 @@ export interface LastRun {
 export interface Explanation {
   readonly row: PlannedRow;
   readonly kernelLock: string;
+  /** The address of its key; null: the site's locks are files. */
+  readonly key: string | null;
   readonly rule: DoneRule;
   /** In words, the reason first. */
   readonly because: readonly string[];
@@ -66,6 +68,7 @@ export async function explainRow(
   return {
     row,
     kernelLock,
+    key: store?.pathOf(configuration) ?? null,
     rule,
     because: reasons(row, await undone(row, rule), maxAttempts),
     lastRun: record === null ? null : lastRunOf(record, ends),

@@ -150,7 +150,7 @@ async function stateIn(site: StoreSite): Promise<unknown> {
     ),
   );
   const [{ state, lock }] = plan.rows;
-  expect(why.state).toBe(state);
+  expect(why).toMatchObject({ state, key: lock?.path });
   return { state, kind: lock?.kind };
 }
 

@@ -18,7 +18,7 @@ const shownRuns = 5;
 
 /** Why a row is in its state, for people: one part after the other, what would change it last. */
 export function whyText(
-  { row, kernelLock, because, lastRun, logs, change }: Explanation,
+  { row, kernelLock, key, because, lastRun, logs, change }: Explanation,
   past: ShownPast,
   paint: Paint,
   columns: number | null,
@@ -32,7 +32,8 @@ export function whyText(
   // What stands in another part already is left out of a screen.
   const onScreen = columns !== null;
   const ran = lastRun === null ? ["none is recorded"] : lastRunLines(lastRun, fateOf(lastRun, past), onScreen);
-  const isNamed = onScreen && because.some((line) => line.includes(kernelLock));
+  const places = [`kernel lock ${kernelLock}`, ...(key === null ? [] : [`key ${key}`])];
+  const isNamed = (place: string) => onScreen && because.some((line) => line.includes(place));
   const parts: [string, readonly string[]][] = [
     ["why", because],
     ["evidence", evidence],
@@ -40,7 +41,7 @@ export function whyText(
     ["history", pastLines(row.name, onScreen ? withoutRun(past, lastRun?.generation ?? null) : past)],
     [`log ${log?.path ?? ""}`, log === undefined ? [] : lastLines(log.path, shownLines)],
     ["earlier logs", earlier.slice(0, shownLogs - 1).map(({ path, written }) => `${path}, until ${written}`)],
-    ["where", [`weights dir ${row.weightsDir}`, ...(isNamed ? [] : [`kernel lock ${kernelLock}`])]],
+    ["where", [`weights dir ${row.weightsDir}`, ...places.filter((place) => !isNamed(place))]],
     ["what would change it", change],
   ];
   const shown = parts.filter(([, lines]) => lines.length > 0).map(([title, lines]) => partText(title, lines, columns));
@@ -103,7 +104,7 @@ function pastLines(name: string, { runs, refusals }: ShownPast): string[] {
 
 /** The same as a JSON document; the names are a contract. */
 export function whyJson(
-  { row, kernelLock, rule, because, lastRun, logs, change }: Explanation,
+  { row, kernelLock, key, rule, because, lastRun, logs, change }: Explanation,
   { runs, refusals }: ShownPast,
 ): unknown {
   return {
@@ -114,6 +115,7 @@ export function whyJson(
     change,
     weightsDir: row.weightsDir,
     kernelLock,
+    key,
     lock: row.lock === null ? null : lockJson(row.lock),
     done: { when: rule.patterns, minSize: rule.smallestBytes, file: rule.file, by: row.doneBy },
     progress: row.progress,
