@@ -27,7 +27,6 @@ import errno
 import fcntl
 import functools
 import glob
-import inspect
 import json
 import os
 import random
@@ -79,6 +78,8 @@ _SAME_TIME_NS = 60 * 10 ** 9
 _CANCEL_PATIENCE = 1.0
 _HELPER_PATIENCE = 10.0
 _LARGEST_RECORD = 64 * 1024
+# A folder on the way, the one in it, and a file.
+_SPARE_DESCRIPTORS = 3
 # An event of the history is one write of less than a page, and may take so many seconds.
 _LARGEST_EVENT = 4000
 _EVENT_DEADLINE = 0.25
@@ -424,6 +425,8 @@ class _Process(object):
         # One dialogue at a time: two threads that want one lock must not each believe it to be another process's.
         self.dialogue = threading.Lock()
         self.snapshots = {}
+        # Descriptors that are closed where the program has none left, and a lock has to be looked at or released.
+        self.spare = []
 
 
 # This file may be loaded again, as notebooks do, and under two names, as where a script and a package each have a copy. All of
@@ -696,7 +699,7 @@ def _read_record(fd_or_path):
         if isinstance(fd_or_path, int):
             data = os.pread(fd_or_path, _LARGEST_RECORD + 1, 0)
         else:
-            fd = os.open(fd_or_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = _with_room(os.open, fd_or_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 data = os.read(fd, _LARGEST_RECORD + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b''
             finally:
@@ -902,9 +905,44 @@ def _is_plain_folder(folder, root):
 def _attempt(step, *arguments):
     """A release must not stop half way: a full disk keeps a record from being written, not a lock from being released."""
     try:
-        return step(*arguments)
+        return _with_room(step, *arguments)
     except OSError:
         return None
+
+
+def _with_room(step, *arguments):
+    """Does it, and again with a few more descriptors where the program has opened as many as it may: a lock must not stay for that."""
+    try:
+        return step(*arguments)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+    here = _here()
+    with here.mutex:
+        spare, here.spare = here.spare, []
+    for fd in spare:
+        os.close(fd)
+    try:
+        return step(*arguments)
+    finally:
+        _keep_room()
+
+
+def _keep_room():
+    """Holds a few descriptors for _with_room, for as long as this process has a claim."""
+    here = _here()
+    with here.mutex:
+        if not here.claims:
+            spare, here.spare = here.spare, []
+            for fd in spare:
+                os.close(fd)
+            return
+        try:
+            while len(here.spare) < _SPARE_DESCRIPTORS:
+                here.spare.append(_lifted(os.open('/dev/null', os.O_RDONLY | os.O_CLOEXEC)))
+        except OSError:
+            # None left: what there is has to do.
+            pass
 
 
 # -- A claim that is held ----------------------------------------------------------------------------------------------
@@ -988,6 +1026,7 @@ class _Claim(object):
         with here.mutex:
             here.claims[self.key] = self
             here.snapshots.clear()
+        _keep_room()
         self._announce()
         self._watcher = threading.Thread(target=self._watch, name='training_lock {}'.format(self.name), daemon=True)
         try:
@@ -1075,7 +1114,7 @@ class _Claim(object):
             if self.lost.is_set():
                 break
             try:
-                keep()
+                _with_room(keep)
             except OSError as error:
                 # A file system that does not answer proves no loss, and no hold either.
                 raise LockLost('it is not known whether the lock on {} is held: {}'.format(self.name, error))
@@ -1307,6 +1346,7 @@ class _Claim(object):
             if here.claims.get(self.key) is self:
                 del here.claims[self.key]
             here.snapshots.clear()
+        _keep_room()
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(1.0)
 
@@ -1993,6 +2033,8 @@ class TrainingLock(object):
 
     def __call__(self, function):
         """As a decorator: the function runs while the lock is held. So do coroutines and generators, to their end."""
+        # It takes as long to import as all the rest.
+        import inspect
         if inspect.iscoroutinefunction(function):
             async def locked(*arguments, **named):
                 with self:
@@ -2125,8 +2167,8 @@ class TrainingLock(object):
 
 def _complete(result, function):
     """Refuses a coroutine, which would begin to train when the lock has been released."""
-    if inspect.iscoroutine(result) or inspect.isasyncgen(result):
-        if inspect.iscoroutine(result):
+    if isinstance(result, (types.CoroutineType, types.AsyncGeneratorType)):
+        if isinstance(result, types.CoroutineType):
             result.close()
         raise TypeError('{!r} returns a coroutine or an asynchronous generator, which would train without the lock: '
                         'decorate a function that is defined by `async def`, or use `with lock:` in it'.format(function))

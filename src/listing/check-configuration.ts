@@ -78,7 +78,7 @@ async function filesOf(layout: Layout, configuration: Configuration): Promise<(L
   ]);
   if (kernelLock?.kernelLock.state === "unknown") {
     // A file system that keeps no locks must not look like one that keeps this lock for somebody.
-    throw new EnvironmentError(`cannot tell whether ${kernelLock.path} is locked: ${kernelLock.kernelLock.why}`, {
+    throw new EnvironmentError(`it is not known whether ${kernelLock.path} is locked: ${kernelLock.kernelLock.why}`, {
       code: "ERR_LOCK_UNREADABLE",
       hint: isInTheWay(lockPath) ? repairHint : "check owner and mode of the file and its folder, and the mount",
     });

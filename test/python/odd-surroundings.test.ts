@@ -109,3 +109,39 @@ print(names['TrainingLock']('baseline', 'IDD-AW', 'deeplabv3plus_r50').acquire()
 `;
   expect((await python(of.root, executed)).stdout).toBe("True\n");
 });
+
+test("with every descriptor in use the lock is looked at, mended and released as ever", async () => {
+  const of = await site();
+  const script = `
+import os, resource, sys
+from training_lock import *
+lock = TrainingLock('baseline', 'IDD-AW', 'deeplabv3plus_r50')
+before = os.listdir('/proc/self/fd')
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+used = []
+try:
+    with lock:
+        marker = str(lock.weights_dir / '.training_lock')
+        try:
+            while True:
+                used.append(os.open('/dev/null', os.O_RDONLY))
+        except OSError:
+            pass
+        lock.assert_held()
+        os.unlink(marker)
+        lock.assert_held()
+        print(os.path.exists(marker))
+        open('/dev/null')
+except OSError as error:
+    print(error.strerror, lock.generation, os.path.exists(marker))
+for fd in used:
+    os.close(fd)
+print(lock.acquire(), lock.generation)
+lock.release()
+print(os.listdir('/proc/self/fd') == before)
+`;
+  const ended = await python(of.root, script);
+  expect(ended.stdout).toBe("True\nToo many open files None False\nTrue 2\nTrue\n");
+  const { stdout } = await trainlock(["history", "--root", of.root, "--json"]);
+  expect(JSON.parse(stdout).rows).toMatchObject([{ state: "failed", exit: 1 }, { generation: 2 }]);
+});

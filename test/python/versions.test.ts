@@ -57,7 +57,7 @@ for (const [version, interpreter] of interpreters) {
   test(`Python ${version} takes, holds, hands on and releases`, async () => {
     const of = configuration(await temporaryRoot());
     const ended = await python(of.root, program, [], { interpreter });
-    expect(ended).toMatchObject({ stdout: "ok\n", exitCode: 0 });
+    expect(ended, ended.stderr).toMatchObject({ stdout: "ok\n", exitCode: 0 });
   });
 }
 
@@ -80,7 +80,7 @@ for (const [version, interpreter] of [["usual", "python3"] as const, ...interpre
   test(`Python ${version} ends, and what it held is free`, async () => {
     const of = configuration(await temporaryRoot());
     const ended = await python(of.root, ending, [], { interpreter });
-    expect(ended).toMatchObject({ stdout: "True None\n", exitCode: 3 });
+    expect(ended, ended.stderr).toMatchObject({ stdout: "True None\n", exitCode: 3 });
     expect((await trainlock(["list", "--root", of.root])).stdout).toBe("No active training locks\n");
   });
 }
