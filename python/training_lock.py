@@ -861,14 +861,24 @@ def _local_time(microseconds):
 def _shows_done(done, weights_dir):
     """Whether a checkpoint there shows the training to be done, by the rule that is in force."""
     for pattern in done['when']:
+        # A name with brackets is itself, before it is a pattern.
+        literal = os.path.join(weights_dir, pattern)
+        if _counts(pattern) and os.path.isfile(literal) and os.path.getsize(literal) >= done['minSize']:
+            return True
         # Alternatives in braces: Python's patterns have none.
         found = re.search(r'\{([^{}/]*)\}', pattern)
         plain = [pattern] if found is None else [pattern.replace(found.group(0), word) for word in found.group(1).split(',')]
         for each in plain:
             for path in glob.iglob(os.path.join(glob.escape(weights_dir), each), recursive=True):
-                if os.path.isfile(path) and os.path.getsize(path) >= done['minSize']:
+                if _counts(os.path.relpath(path, weights_dir)) and os.path.isfile(path) and os.path.getsize(path) >= done['minSize']:
                     return True
     return False
+
+
+def _counts(name):
+    """Whether a file shows anything: not what is trainlock's own, nor what `work --again` has set aside."""
+    first = name.split(os.sep)[0]
+    return not (first.startswith('.training_lock') or first == 'trainlock-logs' or re.search(r'\.before-\d+(?:/|$)', name))
 
 
 def _is_below(path, folder):

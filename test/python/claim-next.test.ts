@@ -161,3 +161,16 @@ test("a done file is not written without the checkpoint that is asked for beside
   expect(existsSync(join(of("a").weightsDir, "trained.json"))).toBe(false);
   expect(program.process.stderr()).toContain("without its checkpoint (iter_8.pth); trained.json is not written");
 });
+
+test("what was set aside for another training shows nothing; a name with brackets is itself", async () => {
+  const { root, file, ends, of } = await grid("done: { when: ['iter_*', 'model[1].pth'], file: trained.json }");
+  mkdirSync(of("a").weightsDir, { recursive: true });
+  writeFileSync(join(of("a").weightsDir, "iter_8.pth.before-1"), "x".repeat(2000));
+  const program = pythonSession(root);
+  await program.tell(
+    `for row in claim_next('${file}'):\n    if row.model == 'b': open(str(row.weights_dir) + '/model[1].pth', 'w').write('x' * 2000)`,
+  );
+  expect(ends("a")).toMatchObject({ last_end: "failed", attempts: 1 });
+  expect(ends("b")).toMatchObject({ last_end: "done", attempts: 0 });
+  expect(["a", "b"].map((model) => existsSync(join(of(model).weightsDir, "trained.json")))).toEqual([false, true]);
+});
