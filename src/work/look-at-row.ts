@@ -15,7 +15,7 @@ import { isNewer } from "../run/set-aside.ts";
 import { whatIsMissing } from "../run/what-is-missing.ts";
 import { type Layout, markerPath, markerRecordName } from "../site/layout.ts";
 import { requireRoot } from "../site/open-site.ts";
-import { earlierRuns } from "../stores/earlier-runs.ts";
+import { earlierRuns, storeBeforeFiles } from "../stores/earlier-runs.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import type { RemoteLocks } from "../stores/lease/remote-locks.ts";
 import { openRemoteLocks } from "../stores/open-remote-locks.ts";
@@ -99,7 +99,7 @@ export class RowLooker {
       if (isDone) return isThere(markerPath(row.weightsDir)) ? trainable : { kind: "done" };
       const why = settings.needs.length === 0 ? null : await this.#needs.missing(configuration, settings.needs);
       if (why !== null) return { kind: "blocked", why };
-      const hasFailed = runsOf(layout, configuration).ends.attempts >= this.#maxAttempts(row);
+      const hasFailed = (await this.#runsOf(configuration)).ends.attempts >= this.#maxAttempts(row);
       if (hasFailed && !isForgiven(layout, configuration, this.#retriedSinceMs)) return { kind: "failed" };
       return trainable;
     } catch (error) {
@@ -132,13 +132,29 @@ export class RowLooker {
   }
 
   async #isDone(row: Row): Promise<boolean> {
-    const { layout } = this.#reader;
-    if (isEmptyRule(this.#ruleOf(row))) {
-      return this.#hasFolder(row) && hasEndedWell(layout, row.configuration, this.#againSinceMs(row.weightsDir));
-    }
+    if (isEmptyRule(this.#ruleOf(row))) return this.#hasEndedWell(row);
     const found = await this.#find(row);
     if (found.kind === "another's") throw found.error;
     return found.kind === "done";
+  }
+
+  /** Without a done rule: whether the last run ended with exit code 0, and not before it is to be trained again. */
+  async #hasEndedWell(row: Row): Promise<boolean> {
+    const { layout } = this.#reader;
+    const sinceMs = this.#againSinceMs(row.weightsDir);
+    if (!this.#hasFolder(row) && this.#remote === null) return false;
+    const { ends, killed } = await this.#runsOf(row.configuration);
+    if (ends.lastEnd !== "done" || killed !== null) return false;
+    return sinceMs === null || isNewer(layout, row.configuration, markerRecordName, sinceMs);
+  }
+
+  /** As the store says it where locks are kept there, else the record in the weights dir. */
+  async #runsOf(configuration: Configuration): Promise<EarlierRuns> {
+    const { layout } = this.#reader;
+    const { reading } = readMarkerRecord(layout.weightsDir(configuration));
+    const inFolder = earlierRuns([reading], layout, configuration);
+    const [stored] = (await this.#ask((remote) => remote.records([configuration]))) ?? [];
+    return stored === undefined ? inFolder : storeBeforeFiles(earlierRuns([stored], layout, configuration), inFolder);
   }
 
   async #find(row: Row): Promise<DoneFinding> {
@@ -185,10 +201,16 @@ export class RowLooker {
     return isHeld;
   }
 
-  async #keyOf(configuration: Configuration): Promise<LockFacts | null> {
+  #keyOf(configuration: Configuration): Promise<LockFacts | null> {
+    return this.#ask((remote) => remote.of(configuration));
+  }
+
+  /** Null: locks are on the files alone. */
+  async #ask<T>(question: (remote: RemoteLocks) => Promise<T>): Promise<T | null> {
+    if (this.#remote === null) return null;
     if (this.#outage !== null) throw this.#outage;
     try {
-      return (await this.#remote?.of(configuration)) ?? null;
+      return await question(this.#remote);
     } catch (error) {
       if (error instanceof EnvironmentError && error.transient) this.#outage = error;
       throw error;
@@ -222,23 +244,8 @@ export function isEmptyRule(rule: DoneRule): boolean {
   return !asksAnything(rule);
 }
 
-/**
- * Without a done rule: whether the last run of a configuration ended with exit code 0, as its owner record says. `sinceMs`: and
- * that was after this time; null: at any time.
- */
-function hasEndedWell(layout: Layout, configuration: Configuration, sinceMs: number | null): boolean {
-  const { ends, killed } = runsOf(layout, configuration);
-  if (ends.lastEnd !== "done" || killed !== null) return false;
-  return sinceMs === null || isNewer(layout, configuration, markerRecordName, sinceMs);
-}
-
 /** Whether failures do not count: none was since this time, milliseconds since the epoch. Null: they count. */
 export function isForgiven(layout: Layout, configuration: Configuration, sinceMs: number | null): boolean {
   // Several workers that are to try it once more do so once. Its record is written as each run begins and ends.
   return sinceMs !== null && !isNewer(layout, configuration, markerRecordName, sinceMs);
-}
-
-function runsOf(layout: Layout, configuration: Configuration): EarlierRuns {
-  const { reading } = readMarkerRecord(layout.weightsDir(configuration));
-  return earlierRuns([reading], layout, configuration);
 }

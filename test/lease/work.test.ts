@@ -51,3 +51,26 @@ etcdTest("submit refuses a password that no job would have", async () => {
   expect(submit).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("PASSWORD_FILE") });
   expect(submit.stderr).not.toContain("wonder");
 });
+
+etcdTest(
+  "without a done rule a row that is needed is done, and one that failed is used up, as the store says",
+  async () => {
+    const site = await storeSite();
+    const grid = join(site.root, "grid.yaml");
+    const ran = join(site.root, "ran");
+    writeFileSync(
+      grid,
+      `- { strategy: [base, bad], dataset: D, model: m }
+- { strategy: next, dataset: D, model: m, needs: [{ strategy: base }] }
+`,
+    );
+    const script = `echo $TRAINLOCK_STRATEGY >>${ran}; test $TRAINLOCK_STRATEGY != bad`;
+    const work = () =>
+      trainlock(["work", grid, "--root", site.root, "--", "sh", "-c", script], { env: site.env, timeoutMs: 55_000 });
+    expect((await work()).exitCode).toBe(1);
+    expect(readFileSync(ran, "utf8").trim().split("\n").sort()).toEqual(["bad", "base", "next"]);
+    const again = await work();
+    expect(again).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/1 failed \(bad\/d\/m\)/) });
+    expect(readFileSync(ran, "utf8").trim().split("\n")).toHaveLength(3);
+  },
+);
