@@ -39,13 +39,15 @@ type Given = ValuesOf<typeof passedOn> &
     readonly log?: string | undefined;
   };
 
-/** The times by the clock of the files that they are compared with. A rehearsal makes none. */
+/** The times by the clock of the files that they are compared with, which a dry run makes none for. `ofArray`: an element's. */
 export function sinceFrom(
   { lockDir }: Layout,
-  { again, retryFailed, rehearse }: Readonly<Record<"again" | "retryFailed" | "rehearse", boolean>>,
+  { again, retryFailed, isDry }: Readonly<Record<"again" | "retryFailed" | "isDry", boolean>>,
+  ofArray: number | null = null,
 ): Since {
+  if (ofArray !== null) return { againSinceMs: null, retriedSinceMs: ofArray };
   if (!again && !retryFailed) return { againSinceMs: null, retriedSinceMs: null };
-  const nowMs = rehearse ? Date.now() : fileServerNowOr(lockDir);
+  const nowMs = isDry ? Date.now() : fileServerNowOr(lockDir);
   return { againSinceMs: again ? nowMs : null, retriedSinceMs: nowMs };
 }
 

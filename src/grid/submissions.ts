@@ -25,6 +25,8 @@ const shape = v.object({
   /** Milliseconds since the epoch. */
   submittedAt: v.pipe(v.number(), v.minValue(0)),
   elements: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000_000)),
+  /** What had failed before this time, milliseconds since the epoch, is tried once more; absent: nothing is. */
+  retriedSince: v.optional(v.pipe(v.number(), v.minValue(0))),
 });
 
 /** An array job whose elements claim rows of a list. */
@@ -164,15 +166,21 @@ export interface ElementRun {
   readonly restarts: number;
 }
 
+export interface Element {
+  readonly folder: string;
+  readonly run: ElementRun;
+  /** What had failed before this time is tried once more; null: nothing is. */
+  readonly retriedSinceMs: number | null;
+}
+
 /** The element that this process is, and the folder of its submission; null: its grid is no list of a submission. */
-export function elementHere(
-  listFile: string,
-  env: Readonly<Record<string, string | undefined>>,
-): { readonly folder: string; readonly run: ElementRun } | null {
+export function elementHere(listFile: string, env: Readonly<Record<string, string | undefined>>): Element | null {
   const folder = dirname(resolve(listFile));
   const job = schedulerJob(env);
-  if (basename(listFile) !== listName || job === null || readSubmission(folder) === null) return null;
-  return { folder, run: { index: Number(job.arrayIndex ?? 1), restarts: job.restartCount } };
+  const submission = basename(listFile) === listName && job !== null ? readSubmission(folder) : null;
+  if (submission === null || job === null) return null;
+  const run = { index: Number(job.arrayIndex ?? 1), restarts: job.restartCount };
+  return { folder, run, retriedSinceMs: submission.retriedSince ?? null };
 }
 
 /** Notes that an element has a row by now, or found none: from then on it covers nothing. */

@@ -77,6 +77,8 @@ export interface SubmitPlace {
   readonly kind: SchedulerKind;
   readonly cluster: string | null;
   readonly lockDir: string;
+  /** What had failed before this time, milliseconds since the epoch, its elements try once more; null: nothing. */
+  readonly retriedSinceMs: number | null;
   /** What an element calls, given the file of its rows. */
   readonly callFor: (listFile: string) => Omit<ElementCall, "outputFolder">;
 }
@@ -99,7 +101,7 @@ export function newFolder(lockDir: string): string {
  * counts its rows as queued. Throws an EnvironmentError with the scheduler's own words where it refuses.
  */
 export async function submitPart(place: SubmitPlace, part: Part): Promise<string> {
-  const { kind, cluster, lockDir } = place;
+  const { kind, cluster, lockDir, retriedSinceMs } = place;
   const folder = newFolder(lockDir);
   const script = scriptOf(place, part, folder);
   const { user, hostname: host } = thisHost();
@@ -107,6 +109,7 @@ export async function submitPart(place: SubmitPlace, part: Part): Promise<string
     ...{ format: 1 as const, job: null, scheduler: kind, cluster, user, host },
     submittedAt: Date.now(),
     elements: part.job.elements,
+    ...(retriedSinceMs === null ? {} : { retriedSince: retriedSinceMs }),
   };
   const rows = part.list.map((row) => JSON.stringify(lineOf(row)));
   makeSubmission(folder, script, rows);

@@ -441,3 +441,34 @@ exec "${squeue}.real" "$@"
   writeFileSync(join(site.root, "go"), "");
   await until("it is done", async () => ((await site.states()).s === "done" ? true : null));
 });
+
+test("where all runs of a grid fail nothing is submitted any more; --retry-failed submits each row once more", async () => {
+  const site = await siteWith("slurm", namesTo(12));
+  writeFileSync(
+    join(site.root, "bin", "scontrol"),
+    readFileSync(join(site.root, "bin", "scontrol"), "utf8").replace(
+      "MaxArraySize            = 6",
+      "MaxArraySize            = 1001",
+    ),
+  );
+  const typo = ["sh", "-c", `echo "$TRAINLOCK_STRATEGY" >>"${site.root}/ran"; exit 2`];
+  expect((await site.submit([], typo)).exitCode).toBe(0);
+  for (let index = 1; index <= 12; index += 1) site.runElement("100", index);
+  expect(site.lines("ran")).toHaveLength(10);
+  const cron = await site.submit(["--quiet"]);
+  expect(cron).toMatchObject({
+    exitCode: 3,
+    stdout: "",
+    stderr: expect.stringMatching(/\n {2}nothing is started; mend/),
+  });
+  expect((await site.submit(["--retry-failed"], typo)).stdout).toBe("submitted 12 rows as job 101\n");
+  expect((await site.submit(["--retry-failed"], typo)).stdout).toMatch(/^nothing to submit: 12 queued by /);
+  for (let index = 1; index <= 5; index += 1) site.runElement("101", index);
+  // None was tried by two elements, whichever they chose.
+  expect(new Set(site.lines("ran").slice(10)).size).toBe(5);
+  writeFileSync(join(site.state, "101.job"), "");
+  expect((await site.submit(["--retry-failed"])).stdout).toBe("submitted 12 rows as job 102\n");
+  for (let index = 1; index <= 12; index += 1) site.runElement("102", index);
+  expect(Object.values(await site.states())).toEqual(Array(12).fill("done"));
+  expect(site.lines("ran")).toHaveLength(10 + 5 + 12);
+});

@@ -2,13 +2,14 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { askCluster } from "../../evidence/schedulers/cluster.ts";
 import { arrayNumber } from "../../evidence/schedulers/elements.ts";
+import type { SchedulerKind } from "../../evidence/schedulers/listed-job.ts";
 import { markQueued, schedulerFor, sortSubmissions } from "../../grid/covered-rows.ts";
 import { FieldReader } from "../../grid/fields.ts";
 import { placeOf, type Row } from "../../grid/grid.ts";
-import { hasEndedWellWithoutRule, isTrainable, type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
-import { dropSubmission, idOf, readSubmissions, type Submission, sweepSubmissions } from "../../grid/submissions.ts";
+import { isTrainable, type Plan, type PlanRequest, planRows } from "../../grid/plan.ts";
+import { rowName } from "../../grid/row-name.ts";
+import { dropSubmission, readSubmissions, sweepSubmissions } from "../../grid/submissions.ts";
 import { type EventLog, openEventLog } from "../../history/event-log.ts";
-import { durationText } from "../../model/durations.ts";
 import { EnvironmentError, exitCodes, messageOf, TrainlockError, UsageError } from "../../model/errors.ts";
 import { printable } from "../../model/printable.ts";
 import { ProgressReader } from "../../progress/progress-reader.ts";
@@ -30,9 +31,9 @@ import {
   submitPart,
   unknownSubmission,
 } from "../../submit/submit-rows.ts";
-import { localIso } from "../../system/clock/local-time.ts";
 import { runProgram } from "../../system/processes/run-program.ts";
 import { CommandTemplate } from "../../work/command-template.ts";
+import { EndedRuns } from "../../work/ended-runs.ts";
 import { rowValues } from "../../work/row-values.ts";
 import {
   defineCommand,
@@ -48,6 +49,9 @@ import { evidenceOptions, examineFrom } from "../evidence-options.ts";
 import { givenGrid, maxAttemptsFor, rowRules, selectionFrom, selectionOptions } from "../grid-options.ts";
 import { optionArguments } from "../option-arguments.ts";
 import { print, say } from "../output.ts";
+import { sinceFrom } from "../row-calls.ts";
+import { inDoubtText, leftText, nothingText, rowsText } from "../show/submit-text.ts";
+import { brokenGridText } from "../show/work-progress.ts";
 import { layoutFrom, siteOptions } from "../site-options.ts";
 import { parseCount } from "../units.ts";
 import { elementOptions } from "./work.ts";
@@ -64,6 +68,7 @@ const options = {
     takesOptions: true,
   },
   dryRun: flag("print the scripts, and submit nothing"),
+  retryFailed: flag("submit rows that have failed once more, and go on where a whole grid was stopped"),
   quiet: flag("print what was submitted, and nothing where there is nothing to submit"),
   forget: value("<job>", "rows that this submission covers are no longer queued"),
   ...siteOptions,
@@ -95,17 +100,14 @@ export const command = defineCommand({
   exitCodes: {
     0: "submitted, or nothing to submit",
     2: "the call or the grid is wrong, nothing was submitted",
-    3: "no scheduler, or it refused (what went in before is named), or a row could not be looked at",
+    3: "no scheduler, or it refused (what went in before is named), or a row could not be looked at, or all runs fail",
   },
   execute: ({ grid, command: argv, ...given }) =>
     given.forget === undefined ? submit(grid, argv, given) : forget(given.forget, given),
 });
 
 async function submit(gridFile: string | undefined, argv: readonly string[], given: SubmitOptions): Promise<number> {
-  if (argv.length === 0)
-    throw new UsageError("no command is given", {
-      hint: "give it after --, for example: trainlock submit grid.yaml -- bash train.sh",
-    });
+  requireCommand(argv);
   const layout = layoutFrom(given);
   requirePasswordFile(layout);
   const reader = new FieldReader(layout);
@@ -114,25 +116,25 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
   const { chosen: rows } = await givenGrid(reader, gridFile, selectionFrom(reader, given));
   for (const row of rows) template.expand(rowValues(layout, row.configuration, null));
   const choice = given.scheduler ?? layout.site.scheduler;
-  const kind = schedulerFor(choice);
-  if (kind === null) {
-    throw new EnvironmentError("no scheduler is installed here, as far as PATH says", {
-      code: "ERR_NO_SCHEDULER",
-      hint: "call it where sbatch, bsub or qsub is, or give --scheduler; without one, `trainlock work`",
-    });
-  }
+  const kind = requireScheduler(choice);
   requireUsable(kind, given.with ?? [], "--with");
   for (const row of rows) requireUsable(kind, row.settings.submit, placeOf(row));
   const timeoutMs = layout.site.timeouts.schedulerMs;
   const run = (call: readonly [string, ...string[]]) => runProgram({ argv: call, timeoutMs });
   const { name, mostElements } = await askCluster(kind, run);
-  const place: SubmitPlace = { kind, cluster: name, lockDir: layout.lockDir, callFor: callFor(layout, argv, given) };
+  const place: SubmitPlace = {
+    kind,
+    cluster: name,
+    lockDir: layout.lockDir,
+    callFor: callFor(layout, argv, given),
+    ...sinceFrom(layout, { ...given, again: false, isDry: given.dryRun }),
+  };
   const request: PlanRequest = {
     reader,
     rows,
     examine: examineFrom(given, layout),
     ruleOf: rowRules(layout, given),
-    maxAttempts: maxAttemptsFor(layout, given),
+    maxAttempts: given.retryFailed ? () => Number.POSITIVE_INFINITY : maxAttemptsFor(layout, given),
     progress: new ProgressReader(layout.site.progress),
   };
   const count = async () => {
@@ -155,6 +157,13 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
       left: all.slice(parts.length).reduce((sum, { job }) => sum + job.elements, 0),
     };
   };
+  const endedRuns = new EndedRuns(layout.lockDir, (text) => say(`trainlock: ${printable(text)}`));
+  const names = new Set(rows.map(({ configuration }) => rowName(layout, configuration)));
+  const broken = given.retryFailed ? null : endedRuns.brokenSeries((each) => names.has(each));
+  if (broken !== null) {
+    say(brokenGridText(broken).join("\n"));
+    return exitCodes.environment;
+  }
   if (given.dryRun) {
     const { plan, parts, left } = await count();
     print(parts.map((part) => scriptOf(place, part, newFolder(layout.lockDir))).join("\n"));
@@ -162,12 +171,11 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     if (left > 0) say(leftText(left, parts.length));
     return unseenCode(plan);
   }
-  const onBusy = () => {
-    if (!given.quiet) say("Waiting for another submit");
-  };
+  const onBusy = () => given.quiet || say("Waiting for another submit");
+  if (given.retryFailed) await endedRuns.forgive();
   return whileNobodySubmits(layout, examineFrom(given, layout), onBusy, async () => {
     const { plan, parts, over, waiting, left } = await count();
-    for (const { submission } of waiting) if (submission.job === null) sayInDoubt(submission);
+    for (const { submission } of waiting) if (submission.job === null) say(inDoubtText(submission));
     sweepSubmissions(layout.lockDir, over);
     sweepLockDir(layout.lockDir, layout.site.lockPrimitive);
     if (parts.length === 0 && !given.quiet) print(`${nothingText(plan)}\n`);
@@ -175,6 +183,22 @@ async function submit(gridFile: string | undefined, argv: readonly string[], giv
     const wentIn = await submitParts(place, parts, history, given.quiet).finally(() => history.settled());
     if (left > 0 && wentIn && !given.quiet) say(leftText(left, parts.length));
     return wentIn ? unseenCode(plan) : exitCodes.environment;
+  });
+}
+
+function requireCommand(argv: readonly string[]): void {
+  if (argv.length > 0) return;
+  throw new UsageError("no command is given", {
+    hint: "give it after --, for example: trainlock submit grid.yaml -- bash train.sh",
+  });
+}
+
+function requireScheduler(choice: Parameters<typeof schedulerFor>[0]): SchedulerKind {
+  const kind = schedulerFor(choice);
+  if (kind !== null) return kind;
+  throw new EnvironmentError("no scheduler is installed here, as far as PATH says", {
+    code: "ERR_NO_SCHEDULER",
+    hint: "call it where sbatch, bsub or qsub is, or give --scheduler; without one, `trainlock work`",
   });
 }
 
@@ -210,47 +234,6 @@ async function submitParts(
     }
   }
   return true;
-}
-
-/** Of a submit that was killed: nobody else submits now. Its rows would wait for ever, and cron would say nothing of that. */
-function sayInDoubt(submission: Submission): void {
-  const { user, host, elements, submittedAt } = submission;
-  const at = localIso(submittedAt * 1000).slice(0, 19);
-  say(
-    `trainlock: whether the scheduler has what ${printable(user)} submitted on ${printable(host)} at ${at} is not known: ` +
-      `${rowsText(elements)} of it count as queued\n  if it has no such job: trainlock submit --forget ${idOf(submission)}`,
-  );
-}
-
-/** Each array may run at least one element. */
-function leftText(rows: number, arrays: number): string {
-  return (
-    `${rowsText(rows)} more can be trained: --max-running allows no more than ${arrays === 1 ? "one array" : `${arrays} arrays`} at once.\n` +
-    "  Submit again when these have ended"
-  );
-}
-
-function rowsText(count: number): string {
-  return count === 1 ? "1 row" : `${count} rows`;
-}
-
-/** `nothing to submit: 12 queued by alice (job 123456), 3 running` */
-function nothingText({ rows, counts }: Plan): string {
-  const byJob = new Map<string, number>();
-  for (const { queued } of rows) {
-    if (queued === null) continue;
-    const age = durationText(Math.max(0, Date.now() - queued.submittedAt));
-    const silence = queued.doubt === null ? "" : `, submitted ${age} ago, no answer of its scheduler`;
-    const key = `queued by ${printable(queued.user)} (job ${printable(queued.job)}${silence})`;
-    byJob.set(key, (byJob.get(key) ?? 0) + 1);
-  }
-  const others = (["done", "running", "unknown", "blocked", "failed"] as const)
-    .filter((state) => counts[state] > 0)
-    .map((state) => `${counts[state]} ${state}`);
-  const queued = [...byJob].map(([what, count]) => `${count} ${what}`);
-  const ended = rows.filter(hasEndedWellWithoutRule).length;
-  const trained = ended === 0 ? [] : [`${ended} whose last run ended with 0 (no done rule)`];
-  return `nothing to submit: ${[...queued, ...others, ...trained].join(", ")}`;
 }
 
 function unseenCode({ rows }: Plan): number {

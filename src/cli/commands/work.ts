@@ -135,7 +135,8 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
     throw new UsageError("--again without a selection would train the whole grid again", {
       hint: "name the rows, for example --strategy baseline --model pspnet_r50",
     });
-  const since = sinceFrom(layout, given);
+  const element = gridFile === undefined ? null : elementHere(gridFile, process.env);
+  const since = sinceFrom(layout, { ...given, isDry: given.rehearse }, element?.retriedSinceMs);
   const looker = await RowLooker.open({
     ...{ reader, ruleOf, maxAttempts, ...since, examine: examineFrom(given, layout) },
     // What the chosen rows need and was not chosen stays done.
@@ -150,7 +151,6 @@ async function work(gridFile: string | undefined, argv: readonly string[], given
   const show = showWork({ toErrors: given.log === "inherit", quiet: given.quiet, doneBefore });
   if (rows.chosen.some((row) => isEmptyRule(ruleOf(row))) && !given.quiet)
     show.warning("without a done rule, a row whose last run ended with exit code 0 counts as trained (--done-when)");
-  const element = gridFile === undefined ? null : elementHere(gridFile, process.env);
   const queued = element === null ? await queuedFolders(given, reader, rows.chosen, ruleOf) : new Set<string>();
   const tell = element === null ? show : notingElement(element, show);
   const worker = new Worker({

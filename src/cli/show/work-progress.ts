@@ -1,6 +1,7 @@
 import { durationText } from "../../model/durations.ts";
 import { printable } from "../../model/printable.ts";
 import { localTime } from "../../system/clock/local-time.ts";
+import type { EndedRun } from "../../work/ended-runs.ts";
 import type { RemainingRows } from "../../work/remaining-rows.ts";
 import { lastLines } from "../../work/row-log.ts";
 import type { RowRun, RunEnd, StopReason, WorkEvents } from "../../work/work-request.ts";
@@ -118,14 +119,19 @@ function stopText(why: StopReason): string[] {
         "  is the command right? `trainlock work --rehearse` looks without starting anything; --retry-failed tries these again",
       ];
     case "broken grid":
-      return [
-        `trainlock: the last ${why.runs.length} runs of this grid, by all workers, failed within a minute, each on another row:`,
-        `  ${why.runs.map(({ name }) => printable(name)).join(", ")}`,
-        "  nothing is started; mend the command, then give --retry-failed",
-      ];
+      return brokenGridText(why.runs);
     case "environment":
       return [`trainlock: stopping: several rows could not be started or looked at: ${printable(why.why)}`];
   }
+}
+
+/** No worker and no element starts anything then. */
+export function brokenGridText(runs: readonly EndedRun[]): string[] {
+  return [
+    `trainlock: the last ${runs.length} runs of this grid, by all workers, failed within a minute, each on another row:`,
+    `  ${runs.map(({ name }) => printable(name)).join(", ")}`,
+    "  nothing is started; mend the command, then give --retry-failed",
+  ];
 }
 
 function barText(rows: RemainingRows, running: number, doneBefore: ReadonlySet<string>): string {
