@@ -77,6 +77,25 @@ test("an inner run whose wrapper was killed keeps a second one away until its co
   expect(await under(of, script)).toMatchObject({ exitCode: 0, stdout: "second 75\nthird\n" });
 });
 
+test("an inner run that was killed with its command keeps a second one away while a worker without the lock lives", async () => {
+  const of = configuration(await temporaryRoot());
+  const [worker, go] = [join(of.root, "worker"), join(of.root, "go")];
+  const launcher = `import os, subprocess
+p = subprocess.Popen(["sh", "-c", "while [ ! -e ${go} ]; do sleep 0.05; done"], start_new_session=True, env={"PATH": os.defpath})
+open("${worker}", "w").write(f"{os.getpid()} {p.pid}")
+p.wait()`;
+  // By its number in the file of the inner lock: then the worker is noted.
+  const noted = `until [ -s ${worker} ] && { read command pid <${worker} || [ -n "$pid" ]; } && grep -qs "\\"pid\\":$pid," ${of.lockDir}/*.inner; do sleep 0.05; done`;
+  const script = `${inner(of, "--", "python3", "-c", launcher)} & first=$!
+    ${noted}; kill -9 $first $command
+    ${inner(of, "--", "true")}; echo "second $?"; ${inner(of, "--wait", "--", "echo", "third")} & : > ${go}; wait $!`;
+  const { exitCode, stdout, stderr } = await under(of, script);
+  expect([exitCode, stdout]).toEqual([0, "second 75\nthird\n"]);
+  const [, pid] = readFileSync(worker, "utf8").split(" ");
+  expect(stderr).toContain(`SKIP: Another job (PID: ${pid} on `);
+  expect(readdirSync(of.lockDir).filter((name) => name !== "history")).toEqual([basename(of.kernelLock)]);
+});
+
 test("ranks inside of a run are one inner run, and each rank may run one", async () => {
   const of = configuration(await temporaryRoot());
   const ranks = (command: readonly string[]) =>

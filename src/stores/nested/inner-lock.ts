@@ -5,7 +5,14 @@ import { kernelLockStem } from "../../site/layout.ts";
 import { errnoOf } from "../../system/libc/errno.ts";
 import type { LockPrimitive } from "../../system/libc/flock.ts";
 import { flockHolderPids } from "../../system/processes/flock-holders.ts";
-import { ancestorsOf } from "../../system/processes/process-tree.ts";
+import { noteOf, processesIn } from "../../system/processes/noted-tree.ts";
+import {
+  ancestorsOf,
+  type ProcessIdentity,
+  readTreeProcess,
+  sameProcess,
+  type TreeProcess,
+} from "../../system/processes/process-tree.ts";
 import { thisHost } from "../../system/processes/this-host.ts";
 import { keepsKernelLocks } from "../folder/claim-lock.ts";
 import { acquireKernelLock, type KernelLock } from "../folder/kernel-lock.ts";
@@ -20,6 +27,8 @@ const suffix = ".inner";
 /** The lock that lets one run at a time in under a claim. */
 export interface InnerLock {
   readonly descriptors: readonly number[];
+  /** Notes the process tree of its command in its file: a process that has closed the lock may outlive this one. */
+  recordTree(processes: readonly ProcessIdentity[]): void;
   release(): void;
 }
 
@@ -46,13 +55,23 @@ export async function takeInnerLock(
     if (isInside(path)) continue;
     const lock = await acquireKernelLock(path, primitive, false);
     if (lock === "busy") break;
+    const left = leftOf(path, token);
+    if (left !== null) {
+      // Its note stays for the next one.
+      lock.release();
+      return busyInside(path, `process ${left.pid} of a killed run under the same claim runs on`, left);
+    }
     const beside = level === 1 ? runningRank(lockPath, token, primitive) : null;
     if (beside !== null) {
       release(lock);
       return busyInside(path, `rank ${beside} of a launch under the same claim is not over`);
     }
     removeEarlier(stem, token);
-    return { descriptors: lock.descriptors, release: () => release(lock) };
+    return {
+      descriptors: lock.descriptors,
+      recordTree: (processes) => noteTree(lock, token, processes),
+      release: () => release(lock),
+    };
   }
   return busyInside(path, "another run under the same claim is not over");
 }
@@ -63,6 +82,29 @@ function isInside(path: string): boolean {
   if (stats === undefined) return false;
   const own = ancestorsOf(process.pid);
   return flockHolderPids(path, stats).some((pid) => own.has(pid));
+}
+
+function noteTree(lock: KernelLock, token: string, processes: readonly ProcessIdentity[]): void {
+  const { bootId, pidNamespace } = thisHost();
+  if (bootId === null) return;
+  try {
+    lock.write(noteOf({ token, bootId, pidNamespace, processes, allHoldLock: false }));
+  } catch (error) {
+    // A full disk costs no command its lock.
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+/** What is left of an inner run whose wrapper was killed, without this process and those above it; null: nothing that is seen. */
+function leftOf(path: string, token: string): TreeProcess | null {
+  const { bootId, pidNamespace } = thisHost();
+  if (bootId === null) return null;
+  const own = ancestorsOf(process.pid);
+  for (const noted of processesIn(path, { token, bootId, pidNamespace })) {
+    const now = readTreeProcess(noted.pid);
+    if (now?.runs === true && sameProcess(noted, now) && !own.has(now.pid)) return now;
+  }
+  return null;
 }
 
 /** A process that waits for it finds that the file has lost its name, and makes another. */
@@ -117,9 +159,9 @@ function removeEarlier(stem: string, token: string): void {
   }
 }
 
-function busyInside(path: string, detail: string): Busy {
+function busyInside(path: string, detail: string, left: TreeProcess | null = null): Busy {
   const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  const pid = stats === undefined ? null : (flockHolderPids(path, stats)[0] ?? null);
+  const pid = left?.pid ?? (stats === undefined ? null : (flockHolderPids(path, stats)[0] ?? null));
   const { hostname, user } = thisHost();
   return {
     holder: pid === null ? nobodyKnown : { ...nobodyKnown, pid, hostname, user },

@@ -117,6 +117,7 @@ function innerLock(
     descriptors: taken.descriptors,
     earlier: { ...noEarlierRuns, ends: outer.trainlock?.ends ?? noEarlierRuns.ends },
     recordChild: async () => undefined,
+    recordTree: (processes) => taken.recordTree(processes),
     check,
     assertHeld: async () => {
       lost.signal.throwIfAborted();

@@ -28,6 +28,11 @@ export function notedTreePath(weightsDir: string): string {
 }
 
 export function writeNotedTree(weightsDir: string, noted: NotedTree): void {
+  writeByRename(notedTreePath(weightsDir), noteOf(noted));
+}
+
+/** The bytes of a note. */
+export function noteOf(noted: NotedTree): Buffer {
   const { token, bootId, pidNamespace, processes, allHoldLock } = noted;
   const json = {
     token,
@@ -39,7 +44,7 @@ export function writeNotedTree(weightsDir: string, noted: NotedTree): void {
       start_time_ticks: startTimeTicks,
     })),
   };
-  writeByRename(notedTreePath(weightsDir), Buffer.from(`${JSON.stringify(json)}\n`));
+  return Buffer.from(`${JSON.stringify(json)}\n`);
 }
 
 /** Whose note is asked for: of that claim on that boot and in that PID namespace. */
@@ -47,7 +52,12 @@ type Noter = Pick<NotedTree, "token" | "bootId" | "pidNamespace">;
 
 /** What is noted there for this claim on this boot and in this PID namespace; empty for anything else, whatever it holds. */
 export function readNotedTree(weightsDir: string, of: Noter): ProcessIdentity[] {
-  const noted = readNote(weightsDir, of)?.processes;
+  return processesIn(notedTreePath(weightsDir), of);
+}
+
+/** The same of a note in another file. */
+export function processesIn(path: string, of: Noter): ProcessIdentity[] {
+  const noted = readNote(path, of)?.processes;
   const processes: readonly unknown[] = Array.isArray(noted) ? noted.slice(0, mostNoted) : [];
   return processes.flatMap((each): ProcessIdentity[] => {
     if (!isObject(each)) return [];
@@ -58,15 +68,12 @@ export function readNotedTree(weightsDir: string, of: Noter): ProcessIdentity[] 
 
 /** Whether a note says that the training has processes without the kernel lock, or does not say that it has none. */
 export function notesUnlocked(weightsDir: string, of: Noter): boolean {
-  const note = readNote(weightsDir, of);
+  const note = readNote(notedTreePath(weightsDir), of);
   return note !== null && note.all_hold_lock !== true;
 }
 
-function readNote(
-  weightsDir: string,
-  { token, bootId, pidNamespace }: Noter,
-): Readonly<Record<string, unknown>> | null {
-  const file = readRegularFile(notedTreePath(weightsDir), largestNoteBytes);
+function readNote(path: string, { token, bootId, pidNamespace }: Noter): Readonly<Record<string, unknown>> | null {
+  const file = readRegularFile(path, largestNoteBytes);
   const json = file.kind === "file" ? parseJson(file.bytes.toString("utf8")) : undefined;
   const isTheirs =
     isObject(json) && json.token === token && json.boot_id === bootId && json.pid_namespace === pidNamespace;
