@@ -79,6 +79,8 @@ export interface EtcdClient {
   loginToken(): string | null;
   /** Of the cluster that has answered; null: none has. Whoever answers for another is not listened to any more. */
   clusterId(): string | null;
+  /** The endpoints, the one that answered last first. */
+  inOrder(): readonly string[];
   /** Asks all endpoints once, and waits for no silent one. Throws an EtcdError where two clusters answer. */
   requireOneCluster(): Promise<void>;
   /** The same, asking this endpoint alone. */

@@ -19,6 +19,8 @@ const passing: readonly EtcdCause[] = [
 ];
 
 export interface Endpoints {
+  /** All of them, the one that answered last first. */
+  inOrder(): readonly string[];
   /**
    * Asks one endpoint after the other, the one that answered last first, until one answers. What is left of the time is shared
    * out evenly among those yet to be asked. All are asked again, unless `once` is asked for, for as long as there is time and
@@ -30,6 +32,7 @@ export interface Endpoints {
 export function endpointsOf(endpoints: readonly string[]): Endpoints {
   let preferred = 0;
   return {
+    inOrder: () => [...endpoints.slice(preferred), ...endpoints.slice(0, preferred)],
     async inTurn({ timeoutMs = defaultTimeoutMs, signal, once = false }, attempt) {
       const deadline = performance.now() + timeoutMs;
       const failures: EtcdError[] = [];

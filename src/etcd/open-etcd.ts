@@ -40,6 +40,7 @@ function clientOf(etcd: Gateway, addresses: readonly string[]): EtcdClient {
     endpoints: addresses,
     loginToken: () => etcd.login.token(),
     clusterId: () => etcd.cluster.id(),
+    inOrder: () => endpoints.inOrder(),
     requireOneCluster: async () => {
       if (addresses.length > 1) await etcd.cluster.compare();
     },

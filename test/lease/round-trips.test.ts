@@ -1,12 +1,14 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { type ClusterOptions, startCluster } from "../etcd/cluster.ts";
 import { countingProxy, type Passed } from "../etcd/counting-proxy.ts";
 import { startProcess } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment } from "../support/trainlock.ts";
+import { environment, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
-import { etcdTest } from "./store.ts";
+import { etcdTest, storeSite } from "./store.ts";
 
 const library = fileURLToPath(new URL("../../dist/lib/index.js", import.meta.url));
 
@@ -108,4 +110,20 @@ etcdTest("a program that waits for a lock asks nothing while it waits, and has t
   expect(asked()).toEqual(expect.arrayContaining(["/lease/grant", "/kv/txn"]));
   await requests("release the same", "undefined");
   await end();
+});
+
+etcdTest("an endpoint that was silent at the look does not keep the claim waiting once more", async () => {
+  const asked: string[] = [];
+  const silent = createServer(({ url = "" }) => void asked.push(url));
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    silent.close();
+    silent.closeAllConnections();
+  });
+  const site = await storeSite();
+  const endpoint = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const env = { TRAINLOCK_STORE: site.env.TRAINLOCK_STORE?.replace("//", `//${endpoint},`) ?? "" };
+  expect(await trainlock(["run", ...site.args, "--", "true"], { env })).toMatchObject({ exitCode: 0 });
+  expect(asked).toContain("/v3/kv/txn");
+  expect(asked).not.toContain("/v3/lease/grant");
 });

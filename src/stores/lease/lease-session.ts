@@ -20,6 +20,8 @@ export interface SessionOptions {
   readonly loginToken?: () => string | null;
   /** Of the cluster that has answered, if one has. */
   readonly clusterId?: () => string | null;
+  /** The endpoints, the one that answered last first: a silent one must not keep the claim waiting once more. */
+  readonly inOrder?: () => readonly string[];
   /** Time to live of the lease, milliseconds. */
   readonly ttlMs: number;
   /** What is stopped when a claim is lost; null: a program that looks after itself. */
@@ -256,6 +258,7 @@ export class LeaseSession {
       access,
       loginToken = () => null,
       clusterId = () => null,
+      inOrder = () => address.endpoints,
       ttlMs,
       guard,
       keeperCommand,
@@ -278,7 +281,8 @@ export class LeaseSession {
       borrowed: this.#borrowed,
       resume: resume && { ...resume, claims },
     };
-    keeper.send({ do: "begin", address, access, loginToken: loginToken(), clusterId: clusterId(), ...rules });
+    const found = { loginToken: loginToken(), clusterId: clusterId() };
+    keeper.send({ do: "begin", address: { ...address, endpoints: inOrder() }, access, ...found, ...rules });
     for (const { claim, group, tree } of this.#held.values()) {
       if (group === null) continue;
       const value = this.#borrowed ? null : claim.value.toString("base64");

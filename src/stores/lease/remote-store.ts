@@ -51,8 +51,8 @@ export function openCluster(settings: StoreSettings): Cluster {
 }
 
 /** What a keeper need not find out once more. */
-function foundBy({ client: { loginToken, clusterId } }: Cluster) {
-  return { loginToken, clusterId };
+function foundBy({ client: { loginToken, clusterId, inOrder } }: Cluster) {
+  return { loginToken, clusterId, inOrder };
 }
 
 export function remoteLocksOf(layout: Layout, settings: StoreSettings): RemoteLocks {
