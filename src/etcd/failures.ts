@@ -149,7 +149,10 @@ export function brokenConnection(endpoint: string, error: unknown, sent: boolean
   // An etcd closes a connection where TLS is missing, or is not expected, without a word.
   const orMistaken =
     sent === secure ? "" : `; ${secure ? "an etcd without TLS is etcd://" : "an etcd with TLS is etcds://"}`;
-  const hint = `check host and network${errno === "ECONNRESET" ? orMistaken : ""}`;
+  const isUnnamed = errno === "ENOTFOUND" || errno?.startsWith("EAI_") === true;
+  const hint = isUnnamed
+    ? "check the host's name, and whether name servers answer here: `getent hosts NAME`"
+    : `check host and network${errno === "ECONNRESET" ? orMistaken : ""}`;
   return failure("unreachable", errno ?? codes.unreachable, what, hint, sent);
 }
 

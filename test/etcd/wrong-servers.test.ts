@@ -172,3 +172,9 @@ test("a proxy without a member behind it is a matter of reaching it", async () =
   const call = clientAt([endpoint]).get("/a", { timeoutMs: 500 });
   expect(await failureOf(call)).toMatchObject({ reason: "unreachable", hint: expect.stringContaining("proxy") });
 });
+
+test("a host whose name nobody knows is named as that", async () => {
+  const error = await failureOf(clientAt(["name.invalid:2379"]).get("/a"));
+  expect(error).toMatchObject({ reason: "unreachable", hint: expect.stringContaining("getent") });
+  expect(error.message).toMatch(/\((ENOTFOUND|EAI_AGAIN)\)$/);
+});

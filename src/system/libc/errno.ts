@@ -12,7 +12,8 @@ export function errnoName(errno: number): string {
 /** The errno name of an exception of node:fs, or undefined for any other exception. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return undefined;
-  if (/^E[A-Z0-9]+$/.test(error.code)) return error.code;
+  // `EAI_AGAIN` and the like are of getaddrinfo(3).
+  if (/^E(AI_)?[A-Z0-9]+$/.test(error.code)) return error.code;
   // Errors that the runtime does not know by name still carry the number.
   return "errno" in error && typeof error.errno === "number" ? errnoName(Math.abs(error.errno)) : undefined;
 }
