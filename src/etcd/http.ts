@@ -32,6 +32,8 @@ export interface Sent {
   end(): void;
 }
 
+const cutShort = "closed in the middle of an answer";
+
 /** Sends one request. Throws what {@link Connections.begin} throws, and the reason of a signal that has aborted. */
 export function send(connections: Connections, request: Request, receiver: Receiver): Sent {
   const { endpoint, timeoutMs, signal } = request;
@@ -69,7 +71,7 @@ export function send(connections: Connections, request: Request, receiver: Recei
   signal?.addEventListener("abort", abort, { once: true });
 
   outgoing.on("error", broken);
-  outgoing.on("close", () => broken(new Error("closed without an answer")));
+  outgoing.on("close", () => broken(new Error(answering ? cutShort : "closed without an answer")));
   outgoing.on("response", (incoming) => {
     answering = true;
     if (over) return;
@@ -77,10 +79,10 @@ export function send(connections: Connections, request: Request, receiver: Recei
     incoming.on("data", (chunk: Buffer) => over || receiver.data(chunk));
     incoming.on("error", broken);
     incoming.on("end", () => {
-      if (!incoming.complete) broken(new Error("closed in the middle of an answer"));
+      if (!incoming.complete) broken(new Error(cutShort));
       else if (finish()) receiver.ended();
     });
-    incoming.on("close", () => broken(new Error("closed in the middle of an answer")));
+    incoming.on("close", () => broken(new Error(cutShort)));
   });
   outgoing.end(body);
   return {
