@@ -56,6 +56,8 @@ export interface PlanRequest {
   readonly progress: ProgressReader;
 }
 
+const rowsBetweenCollections = 20_000;
+
 /** What state each row is in. Looks at each folder once, and changes nothing. */
 export async function planRows(request: PlanRequest): Promise<Plan> {
   const { reader, rows, examine, ruleOf } = request;
@@ -67,6 +69,7 @@ export async function planRows(request: PlanRequest): Promise<Plan> {
     if (look === undefined) continue;
     const lacks = row.settings.needs.length === 0 ? nothing : await lookAtNeeds(needs, row);
     planned.push(plannedRow(request, row, look, lacks));
+    if (planned.length % rowsBetweenCollections === 0) collectGarbageOf(rows.length);
   }
   // Nobody asks about needs any more, and the looks at 100,000 rows are 20 MB.
   looks.length = 0;
