@@ -1,7 +1,9 @@
-import { readdir } from "node:fs/promises";
-import { basename } from "node:path";
-import { describe, expect, test } from "vitest";
+import { spawnSync } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
+import { requiresPrograms } from "../support/requirements.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
 import { holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
@@ -122,6 +124,40 @@ test("a batch script is no rank, whatever its environment says", async () => {
     stderr: expect.stringMatching(/^Lock acquired .*\nTraining ended .*\n$/),
   });
 });
+
+requiresPrograms("python3")(
+  "a rank is killed with its command: what that has left keeps the lock, also without the lock's descriptor and the claim's variables",
+  async () => {
+    const of = configuration(await temporaryRoot());
+    const launcher = `import os, subprocess
+p = subprocess.Popen(["sleep", "60"], start_new_session=True, env={"PATH": os.defpath})
+print("worker", os.getpid(), p.pid, flush=True)
+p.wait()`;
+    const first = start(of, srun(0));
+    const other = start(of, srun(1), `exec python3 -c '${launcher}'`);
+    await Promise.all([first.waitFor("ready"), other.waitFor("worker")]);
+    const [command = 0, worker = 0] = (/worker (\d+) (\d+)/.exec(other.stdout()) ?? []).slice(1).map(Number);
+    onTestFinished(() => void spawnSync("kill", ["-9", `${worker}`]));
+    const files = async () => {
+      const names = (await readdir(of.lockDir)).filter((name) => name.endsWith(".ranks.1"));
+      return Promise.all(names.map((name) => readFile(join(of.lockDir, name), "utf8")));
+    };
+    await until("the worker to be noted", async () => (`${await files()}`.includes(`[${worker},`) ? true : null));
+    other.kill("SIGKILL");
+    process.kill(command, "SIGKILL");
+    await other.finished;
+    first.closeInput();
+    await until("rank 0's command to have ended", async () => {
+      const names = (await readdir(of.lockDir)).filter((name) => name.endsWith(".ranks"));
+      const texts = await Promise.all(names.map((name) => readFile(join(of.lockDir, name), "utf8")));
+      return `${texts}`.includes('"ended"') ? true : null;
+    });
+    expect(await trainlock(["run", ...of.args, "--", "true"])).toMatchObject({ exitCode: 75 });
+    process.kill(worker, "SIGKILL");
+    expect(await first.finished).toMatchObject({ exitCode: 0 });
+    expect(await trainlock(["run", ...of.args, "--", "true"])).toMatchObject({ exitCode: 0 });
+  },
+);
 
 test.each([
   ["RANK", { RANK: "1", WORLD_SIZE: "1" }],

@@ -3,6 +3,8 @@ import { EnvironmentError, LockLostError } from "../../model/errors.ts";
 import { recordIn } from "../../model/owner-record.ts";
 import type { Layout } from "../../site/layout.ts";
 import { sleep, sleepUnlessAborted } from "../../system/clock/sleep.ts";
+import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
+import { isCarrier } from "../../system/processes/training-processes.ts";
 import { bothLocks } from "../both-stores.ts";
 import { noEarlierRuns } from "../earlier-runs.ts";
 import { readMarkerRecord } from "../folder/read-marker.ts";
@@ -158,6 +160,14 @@ function followLeader(place: Place, { files, status, graceMs, onLook }: Followed
     descriptors: place.descriptors,
     earlier: { ...noEarlierRuns, ends: endsWritten() },
     recordChild: async () => undefined,
+    recordTree: (processes: readonly ProcessIdentity[]) => {
+      const unmarked = processes.filter(({ pid }) => !isCarrier(pid, token));
+      try {
+        place.noteUnmarked(unmarked);
+      } catch (error) {
+        ignoreOutage(error);
+      }
+    },
     check: look,
     assertHeld: async () => {
       await look();

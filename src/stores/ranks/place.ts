@@ -4,9 +4,12 @@ import { settledMount } from "../../site/lock-scope.ts";
 import { mountOf } from "../../system/files/mounts.ts";
 import { isErrno } from "../../system/libc/errno.ts";
 import { type LockPrimitive, tryLock, unlock } from "../../system/libc/flock.ts";
+import type { ProcessIdentity } from "../../system/processes/process-tree.ts";
 import { writeWhole } from "../folder/kernel-lock.ts";
 import { ourselves } from "./participant.ts";
-import { contentOf, createWhole, type Presence, placePath } from "./rank-status.ts";
+import { contentOf, createWhole, mostUnmarked, type Presence, placePath } from "./rank-status.ts";
+
+type Said = Pick<Presence, "state" | "token" | "beat">;
 
 /**
  * A rank's place in a launch: a file that the rank and its command keep locked. So the kernel shows whether a process of that rank
@@ -20,6 +23,8 @@ export class Place {
   readonly #fd: number;
   readonly #primitive: LockPrimitive;
   #isOpen = true;
+  #unmarked: Presence["unmarked"] = [];
+  #said: Said = { state: "waiting", token: null, beat: 0 };
 
   private constructor(statusPath: string, path: string, fd: number, primitive: LockPrimitive, isLocked: boolean) {
     this.statusPath = statusPath;
@@ -32,7 +37,7 @@ export class Place {
   /** Null: another process has joined as that rank, so this process belongs to another launch. */
   static take(statusPath: string, rank: number, primitive: LockPrimitive): Place | null {
     const path = placePath(statusPath, rank);
-    const made = createWhole(path, { state: "waiting", token: null, follower: ourselves(), beat: 0 });
+    const made = createWhole(path, { state: "waiting", token: null, follower: ourselves(), beat: 0, unmarked: [] });
     if (made === null) return null;
     try {
       const keepsLocks = settledMount(dirname(path), mountOf(dirname(path))).lockScope !== "none";
@@ -44,8 +49,20 @@ export class Place {
     }
   }
 
-  say(presence: Omit<Presence, "follower">): void {
-    if (this.#isOpen) writeWhole(this.#fd, this.#path, contentOf({ ...presence, follower: ourselves() }));
+  say(said: Said): void {
+    this.#said = said;
+    const presence = { ...said, follower: ourselves(), unmarked: this.#unmarked };
+    if (this.#isOpen) writeWhole(this.#fd, this.#path, contentOf(presence));
+  }
+
+  /** Notes the processes of the rank's command that have not the claim's variables. */
+  noteUnmarked(processes: readonly ProcessIdentity[]): void {
+    const unmarked = processes
+      .slice(0, mostUnmarked)
+      .map(({ pid, startTimeTicks }): [number, number] => [pid, startTimeTicks]);
+    if (JSON.stringify(unmarked) === JSON.stringify(this.#unmarked)) return;
+    this.#unmarked = unmarked;
+    this.say(this.#said);
   }
 
   /** Writes that the rank has ended, and unlocks the file, also for processes that have inherited the descriptor. */

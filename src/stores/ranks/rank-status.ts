@@ -43,16 +43,23 @@ const statusSchema = lazily(() =>
  */
 export type RankStatus = v.InferOutput<ReturnType<typeof statusSchema>>;
 
+/** So that the file of a rank stays small. */
+export const mostUnmarked = 40;
+
 const presenceSchema = lazily(() =>
   v.object({
     state: v.picklist(["waiting", "running", "ended"]),
     token: v.nullable(token()),
     follower: participantSchema(),
     beat: beat(),
+    unmarked: v.optional(v.pipe(v.array(v.tuple([beat(), beat()])), v.maxLength(mostUnmarked)), () => []),
   }),
 );
 
-/** What a joined rank is doing. Rank 0 keeps the lock until none of them runs. */
+/**
+ * What a joined rank is doing. `unmarked`: PID and start time of the processes of its command that have not the claim's variables,
+ * and would be found by nothing else if they have closed the lock and the rank is killed. Rank 0 keeps the lock until none of them runs.
+ */
 export type Presence = v.InferOutput<ReturnType<typeof presenceSchema>>;
 
 /**
