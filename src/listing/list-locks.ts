@@ -1,4 +1,4 @@
-import { TrainlockError } from "../model/errors.ts";
+import { EnvironmentError, TrainlockError } from "../model/errors.ts";
 import type { Examine } from "../model/examine.ts";
 import type { LockFacts, LockKind } from "../model/lock-facts.ts";
 import { type Layout, markerName } from "../site/layout.ts";
@@ -18,6 +18,8 @@ export interface ListRequest {
   readonly onUnreadable: OnUnreadable;
   /** Called for a link that is not followed. What is behind it is not listed. */
   readonly onLink?: WalkEvents["onLink"];
+  /** Called with the store's address where it does not answer: its locks are missing then. Absent: that is thrown. */
+  readonly onStoreFault?: (address: string, error: EnvironmentError) => void;
 }
 
 /** Every lock of a site with its verdict; markers, kernel locks, keys, each by name. Changes nothing. */
@@ -35,9 +37,19 @@ export async function listLocks(request: ListRequest): Promise<LockReport[]> {
       ...(verify ? await kernelLockFacts(layout, onUnreadable) : recordedKernelLockFacts(layout, onUnreadable)),
     );
   }
-  if (kinds.includes("etcd")) found.push(...((await (await openRemoteLocks(layout))?.all()) ?? []));
+  if (kinds.includes("etcd")) found.push(...(await remoteFacts(request)));
   const reports = await Promise.all(found.map(async (facts) => (verify ? judged(facts, examine) : unverified(facts))));
   return reports.sort((a, b) => byKind(a.kind) - byKind(b.kind) || compare(a.name, b.name) || compare(a.path, b.path));
+}
+
+async function remoteFacts({ layout, onStoreFault }: ListRequest): Promise<LockFacts[]> {
+  try {
+    return (await (await openRemoteLocks(layout))?.all()) ?? [];
+  } catch (error) {
+    if (onStoreFault === undefined || !(error instanceof EnvironmentError)) throw error;
+    onStoreFault(layout.store?.address ?? "", error);
+    return [];
+  }
 }
 
 async function readableMarkerFacts(

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { put } from "../etcd/client-for.ts";
-import { executable, holdWithRun, startTrainlock, trainlock } from "../support/trainlock.ts";
+import { executable, holdWithRun, killWithCommand, startTrainlock, trainlock } from "../support/trainlock.ts";
 import { etcdTest, type StoreSite, storeSite } from "./store.ts";
 
 etcdTest("a run turns away another root's run, and names its holder", async () => {
@@ -263,3 +263,23 @@ etcdTest("the first run of a new root is in its history", async () => {
   const { stdout } = await trainlock(["history", "--root", site.root, "--json"], site);
   expect(JSON.parse(stdout).rows).toMatchObject([{ state: "done", exit: 0 }]);
 });
+
+etcdTest(
+  "where the store does not answer, list and clear do what they can with the files, and exit with 3",
+  async () => {
+    const site = await storeSite();
+    const holder = await holdWithRun(site.args);
+    const env = { TRAINLOCK_STORE: "etcd://127.0.0.1:1/trainlock" };
+    const list = () => trainlock(["list", "--root", site.root, "--json"], { env });
+    const shown = JSON.parse((await list()).stdout);
+    expect(shown.locks.map(({ kind }: { kind: string }) => kind)).toEqual(["file", "fcntl"]);
+    expect(shown.unreadable).toMatchObject([{ path: env.TRAINLOCK_STORE, why: expect.stringContaining("refused") }]);
+    killWithCommand(holder);
+    await holder.finished;
+    await expect.poll(async () => (await list()).stdout, { timeout: 20_000 }).toContain('"stale"');
+    const clear = await trainlock(["clear", "--root", site.root, "--no-dry-run"], { env });
+    expect(clear).toMatchObject({ exitCode: 3, stdout: expect.stringContaining("Cleared 2 stale locks") });
+    const empty = await trainlock(["list", "--root", site.root], { env });
+    expect(empty).toMatchObject({ exitCode: 3, stdout: "Found no lock in what could be read; the store was not\n" });
+  },
+);

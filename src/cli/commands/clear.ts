@@ -16,7 +16,7 @@ import { kindOptions, kindsFrom } from "../kind-options.ts";
 import { print, printJson, say } from "../output.ts";
 import { briefLockText } from "../show/lock-text.ts";
 import { type Paint, paintFor } from "../show/paint.ts";
-import { noneIn, sayUnseen, unseenJson } from "../show/unseen-text.ts";
+import { noneIn, sayUnseen, type Unseen, unseenJson } from "../show/unseen-text.ts";
 import { configurationOptions, jsonOption, layoutFrom, openWith, siteOptions } from "../site-options.ts";
 
 const options = {
@@ -57,6 +57,7 @@ export const command = defineCommand({
 async function clear(given: ValuesOf<typeof options>): Promise<number> {
   const unreadable = new Map<string, string>();
   const links: string[] = [];
+  let store: Unseen["store"];
   const { layout, configuration } = meant(given);
   const dryRun = given.dryRun ?? true;
   if (given.repair && configuration !== null) return repair(given, layout, configuration, dryRun);
@@ -69,6 +70,9 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
     examine: examineFrom(given, layout),
     onUnreadable: (path, errno) => unreadable.set(path, errno),
     onLink: (path) => links.push(path),
+    onStoreFault: (address, error) => {
+      store = { address, error };
+    },
   });
   if (!dryRun) {
     await noteCleared(layout, result);
@@ -76,7 +80,7 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
   }
   const next =
     given.resetGeneration && configuration !== null ? await resetGeneration(layout, configuration, dryRun) : null;
-  const unseen = { unreadable, links };
+  const unseen: Unseen = { unreadable, links, ...(store === undefined ? {} : { store }) };
   if (given.json) {
     printJson({
       dryRun,
@@ -99,7 +103,8 @@ async function clear(given: ValuesOf<typeof options>): Promise<number> {
   for (const { error } of result.failed)
     say(`trainlock: ${printable(error.message)}${error.hint === undefined ? "" : `\n  ${error.hint}`}`);
   sayUnseen(unseen, "");
-  return result.failed.length + unreadable.size === 0 ? exitCodes.ok : exitCodes.environment;
+  const isDone = result.failed.length + unreadable.size === 0 && store === undefined;
+  return isDone ? exitCodes.ok : exitCodes.environment;
 }
 
 const mostNamed = 20;

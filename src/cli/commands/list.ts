@@ -55,7 +55,7 @@ export const command = defineCommand({
     0: "listed",
     1: "with --fail-on: a lock has such a state",
     2: "the call is wrong",
-    3: "no such root, or a folder could not be read (the rest is listed)",
+    3: "no such root, or a folder or the store could not be read (the rest is listed)",
   },
   execute: list,
 });
@@ -73,19 +73,23 @@ async function list(given: ListOptions): Promise<number> {
   for (;;) {
     const unreadable = new Map<string, string>();
     const links: string[] = [];
+    let store: Unseen["store"];
     const found = await listLocks({
       ...site,
       verify: given.verifyPid,
       onUnreadable: (path, errno) => unreadable.set(path, errno),
       onLink: (path) => links.push(path),
+      onStoreFault: (address, error) => {
+        store = { address, error };
+      },
     });
     const locks = found.filter((lock) => isWanted(lock, given));
-    const unseen = { unreadable, links };
+    const unseen: Unseen = { unreadable, links, ...(store === undefined ? {} : { store }) };
     if (given.json) printJson({ total: locks.length, locks: locks.map(lockJson), ...unseenJson(unseen) });
     else print((given.watch ? watchHead(everyMs) : "") + textOf(locks, unseen, given));
     sayUnseen(unseen, "; its locks are not listed");
     if (!given.watch) {
-      if (unreadable.size > 0) return exitCodes.environment;
+      if (unreadable.size > 0 || store !== undefined) return exitCodes.environment;
       return locks.some(({ verdict }) => given.failOn?.includes(verdict.status)) ? exitCodes.locked : exitCodes.ok;
     }
     await sleep(everyMs);
