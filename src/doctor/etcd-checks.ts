@@ -22,7 +22,10 @@ export async function examineCluster(
   tell: Tell,
 ): Promise<void> {
   let reached = 0;
-  const asked = client.endpoints.map((endpoint) => client.status(endpoint, { timeoutMs }).catch(asFault));
+  const ask = (endpoint: string) => client.status(endpoint, { timeoutMs }).catch(asFault);
+  const [first = "", ...others] = client.endpoints;
+  // Whoever answers first says which cluster is meant: let it be the one that calls begin with.
+  const asked = [await ask(first), ...others.map(ask)];
   for (const [index, endpoint] of client.endpoints.entries()) {
     const status = await asked[index];
     if (status === undefined) continue;

@@ -61,7 +61,15 @@ export class OneCluster {
   }
 
   async #compareAll(): Promise<void> {
-    for (const [endpoint, id] of await this.#ids()) this.#admit(endpoint, id, false);
+    const failures: unknown[] = [];
+    for (const [endpoint, id] of await this.#ids()) {
+      try {
+        this.#admit(endpoint, id, false);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   #admit(endpoint: string, id: string | null, mayHaveHappened: boolean): void {
