@@ -27,6 +27,8 @@ const serverSlackSeconds = 3600;
 type Doubt = Extract<Evidence, { says: "unknown" }>["because"];
 
 const unknown = (because: Doubt, detail: string) => ({ source: "marker", says: "unknown", because, detail }) as const;
+/** A process has that number here, and nobody can tell whose marker it is: other hosts' words about themselves change nothing. */
+const maybeFound = (because: Doubt, detail: string) => ({ ...unknown(because, detail), maybeFound: true }) as const;
 const dead = (detail: string): Evidence => ({ source: "process", says: "dead", because: "PID not running", detail });
 
 /** What a marker without a record proves. It has a PID at best, and no host. */
@@ -94,7 +96,7 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
   if (process.kind === "hidden") {
     if (isOurs(path, marker) && !process.takesSignals)
       return [absentHere(path, marker, pid, `process ${pid} here is another user's`)];
-    return [unknown("other container", `process ${pid} exists, but may not be looked at`)];
+    return [maybeFound("other container", `process ${pid} exists, but may not be looked at`)];
   }
   if (process.kind === "alive") {
     // The call that asks may have got the number of a job that has ended a moment ago.
@@ -103,7 +105,7 @@ function bareProcessEvidence(path: string, marker: MarkerFacts, pid: number): Ev
     const match = matchWriter(path, process.facts, marker, pid);
     if (match.kind === "writer")
       return [{ source: "process", says: "alive", detail: `${match.why}${orAnothers(path, marker)}` }];
-    if (match.kind === "doubt") return [{ ...unknown("remote process", match.why), maybeFound: true }];
+    if (match.kind === "doubt") return [maybeFound("remote process", match.why)];
     return [absentHere(path, marker, pid, match.why)];
   }
   const what = process.kind === "zombie" ? `process ${pid} has ended (zombie)` : `no process ${pid} on this host`;
@@ -121,15 +123,18 @@ function orAnothers(path: string, marker: MarkerFacts): string {
   return outOfSight(path, marker) === null ? "" : "; the number may be another's";
 }
 
-/** A process that has this PID inside a container of this host, is the marker's owner's, and older than the marker. */
+/** A process that has this PID inside a container of this host, is the marker's owner's, and older than the marker, or may be. */
 function writerInContainer(path: string, marker: MarkerFacts, pid: number): Evidence | null {
+  let doubt: Evidence | null = null;
   for (const outer of pidsInside(pid, marker)) {
     const found = readProcess(outer);
-    if (found.kind !== "alive" || matchWriter(path, found.facts, marker, outer).kind !== "writer") continue;
-    const detail = `process ${outer} is ${pid} inside a container of this host, and is older than the marker`;
-    return { source: "process", says: "alive", detail };
+    if (found.kind !== "alive") continue;
+    const who = `process ${outer} is ${pid} inside a container of this host`;
+    const { kind, why } = matchWriter(path, found.facts, marker, outer);
+    if (kind === "writer") return { source: "process", says: "alive", detail: `${who}, and is older than the marker` };
+    if (kind === "doubt") doubt = maybeFound("other container", `${who}; ${why}`);
   }
-  return null;
+  return doubt;
 }
 
 let insideContainers: { readonly pids: ReadonlyMap<number, readonly number[]>; readonly askedAtMs: number } | undefined;

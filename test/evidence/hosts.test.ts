@@ -235,6 +235,20 @@ describe("a PID of no known host", () => {
     expect(says(answer({ ...nobody, seesAll: false }))).toEqual(["unknown"]);
     expect(says(answer({ ...nobody, nested: new Map([[42, [77]]]) }))).toEqual(["unknown"]);
   });
+  test("perhaps inside a container, and another's process outside of it: unknown", () => {
+    const both = (inside: object) =>
+      answer({
+        processes: new Map([
+          [42, { ...process42, uid: 1001 }],
+          [977, { ...process42, ...inside }],
+        ]),
+        nested: new Map([[42, [977]]]),
+      });
+    expect(says(both({}))).toEqual(["alive"]);
+    // Half an hour younger than the lock: the clocks of hosts and file server may differ.
+    expect(says(both({ ageTicks: 50 * 100 }))).toEqual(["unknown"]);
+    expect(says(both({ uid: 1002 }))).toEqual(["dead"]);
+  });
   test("inside a container: by its owner and age there", () => {
     const inside = (change: object) =>
       answer({ processes: new Map([[977, { ...process42, ...change }]]), nested: new Map([[42, [977]]]) });

@@ -96,15 +96,20 @@ function emptyOn({ marker, uid }: BareOwner, host: string, answer: HostAnswer): 
 function numberOn(owner: BareOwner, pid: number, host: string, reply: Answered): Found {
   const { answer } = reply;
   // A number inside a container comes first: outside of it, the same number is another process.
+  let doubt: Found | null = null;
   for (const outer of answer.nested.get(pid) ?? []) {
     const inner = answer.processes.get(outer);
-    if (inner === undefined || inner.zombie || match(owner, outer, inner, host, reply).kind !== "writer") continue;
-    return { kind: "writer", why: `process ${outer} on ${host} is ${pid} inside a container there` };
+    if (inner === undefined || inner.zombie) continue;
+    const who = `process ${outer} on ${host} is ${pid} inside a container there`;
+    const { kind, why } = match(owner, outer, inner, host, reply);
+    if (kind === "writer") return { kind, why: who };
+    if (kind === "doubt") doubt = { kind, why: `${who}; ${why}` };
   }
   if (pid === initPid) return { kind: "doubt", why: `PID 1 is the first process of any container, on ${host} too` };
   const found = answer.processes.get(pid);
-  if (found === undefined || found.zombie) return absentFrom(owner, pid, host, answer);
-  return match(owner, pid, found, host, reply);
+  if (found === undefined || found.zombie) return doubt ?? absentFrom(owner, pid, host, answer);
+  const outside = match(owner, pid, found, host, reply);
+  return outside.kind === "other" ? (doubt ?? outside) : outside;
 }
 
 /** Whether a process of a host can have taken the lock: by its user, and by its age. */
