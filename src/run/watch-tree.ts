@@ -48,7 +48,7 @@ export function watchTree(
     const now = summaryOf(living, traces);
     if (now !== before) onChange(living);
     before = now;
-    glances.forget();
+    glances.forget(living);
   };
   const tick = () => {
     const usedBefore = process.cpuUsage();
@@ -60,10 +60,12 @@ export function watchTree(
     const restMs = Math.min(longestPauseMs, ((user + system) / 1000) * pausePerLook);
     const now = performance.now();
     const pauseMs = Math.min(mostPauseMs, Math.max(leastPauseMs, (now - startedAt) * shareOfAge));
+    // A glance rests for what it has cost itself: on a large host looks are rare, and glances are not.
     if (isLook) lookAt = now + Math.max(pauseMs, restMs);
     // What starts such processes all the time is noted once a second.
     else glancePauseMs = hides ? Math.min(mostPauseMs, glancePauseMs * 2) : Math.max(glanceEveryMs, glancePauseMs / 2);
-    timer = setTimeout(tick, Math.max(1, Math.min(lookAt - now, Math.max(glancePauseMs, restMs))));
+    const glanceMs = Math.max(Math.min(glancePauseMs, pauseMs), isLook ? 0 : restMs);
+    timer = setTimeout(tick, Math.max(1, Math.min(lookAt - now, glanceMs)));
   };
   timer = setTimeout(tick, leastPauseMs);
   return () => clearTimeout(timer);
@@ -101,8 +103,8 @@ class Glances {
     return this.#young.some(({ pid }) => !this.#traces.leavesTrace(pid));
   }
 
-  /** All of them are noted. */
-  forget(): void {
-    this.#young = [];
+  /** These are noted. */
+  forget(noted: readonly TreeProcess[]): void {
+    this.#young = this.#young.filter((each) => !noted.some((one) => sameProcess(each, one)));
   }
 }
