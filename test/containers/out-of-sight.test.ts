@@ -30,12 +30,15 @@ async function trainAndKill(of: TestConfiguration, place: readonly string[], opt
   const training = [executable, "run", ...of.args, "--", "python3", "-c", launcher, of.root, options];
   const [file = "", ...args] = [...place, "sh", "-c", around, "sh", of.root, ...training];
   const running = startProcess(file, args, { env: environment() });
-  const holdLock = () => {
-    const note = join(of.weightsDir, ".training_lock.tree");
-    return existsSync(note) ? JSON.parse(readFileSync(note, "utf8")).all_hold_lock : null;
-  };
+  const [worker, note] = [join(of.root, "worker"), join(of.weightsDir, ".training_lock.tree")];
   const expected = options.includes("close_fds=False");
-  await until("the worker to be noted", () => (existsSync(join(of.root, "worker")) && holdLock() === expected) || null);
+  const isNoted = () => {
+    if (!existsSync(worker) || !existsSync(note)) return false;
+    const pid = Number(readFileSync(worker, "utf8"));
+    const { all_hold_lock: holdLock, processes } = JSON.parse(readFileSync(note, "utf8"));
+    return holdLock === expected && processes.some((noted: { pid: number }) => noted.pid === pid);
+  };
+  await until("the worker to be noted", () => isNoted() || null);
   running.writeLine("kill");
   await running.waitFor("KILLED");
   onTestFinished(() => running.closeInput());
