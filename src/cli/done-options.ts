@@ -1,6 +1,7 @@
 import { UsageError } from "../model/errors.ts";
 import { type DoneDeclaration, doneFileProblem, patternProblem } from "../site/done-declaration.ts";
 import { repeatedValue, type ValuesOf, value } from "./command.ts";
+import { shellOptions } from "./option-arguments.ts";
 import { parseSize } from "./units.ts";
 
 /** They go before what the site declares. */
@@ -23,6 +24,11 @@ export type DoneOptions = ValuesOf<typeof doneOptions>;
 /** What the call itself declares. */
 export function doneDeclarationFrom(given: DoneOptions): Partial<DoneDeclaration> {
   return { when: given.doneWhen ?? null, minBytes: given.doneMinSize ?? null, file: given.doneFile ?? null };
+}
+
+/** The options that give another call the same done rule, ready for a shell, each after a blank. */
+export function doneFlags(given: DoneOptions): string {
+  return shellOptions(doneOptions, given);
 }
 
 function readPattern(given: string, text: string): string {

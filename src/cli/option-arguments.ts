@@ -1,3 +1,4 @@
+import { shellWord } from "../model/shell-word.ts";
 import type { Option, Options } from "./command.ts";
 import { flagOf } from "./parse-call.ts";
 
@@ -10,6 +11,15 @@ export function optionArguments(options: Options, values: Readonly<Record<string
     const value = values[key];
     return value === undefined ? [] : argumentsOf(key, option, value);
   });
+}
+
+/** The same as text for a shell, each after a blank: ` --strategy 'a,b c'`. */
+export function shellOptions(options: Options, values: Readonly<Record<string, unknown>>): string {
+  const written = (argument: string) => {
+    const [, flag = argument, text] = /^(--[^=]+)=(.*)$/s.exec(argument) ?? [];
+    return text === undefined ? ` ${flag}` : ` ${flag} ${shellWord(text)}`;
+  };
+  return optionArguments(options, values).map(written).join("");
 }
 
 function argumentsOf(key: string, { form }: Option, value: unknown): string[] {

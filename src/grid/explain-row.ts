@@ -48,13 +48,15 @@ export interface Explaining {
   /** Null: the site's locks are files. */
   readonly store: RemoteLocks | null;
   readonly rule: DoneRule;
+  /** The options of the call that gave it, each after a blank. */
+  readonly doneFlags: string;
   readonly maxAttempts: number;
 }
 
 /** Looks at what lies beside a planned row, and puts it into words. Changes nothing. */
 export async function explainRow(
   row: PlannedRow,
-  { layout, store, rule, maxAttempts }: Explaining,
+  { layout, store, rule, doneFlags, maxAttempts }: Explaining,
 ): Promise<Explanation> {
   const { configuration, weightsDir } = row;
   const kernelLock = layout.kernelLockPath(configuration);
@@ -73,7 +75,7 @@ export async function explainRow(
     because: reasons(row, await undone(row, rule), maxAttempts),
     lastRun: record === null ? null : lastRunOf(record, ends),
     logs: logsIn(weightsDir),
-    change: changes(row, rule),
+    change: changes(row, rule, doneFlags),
   };
 }
 
@@ -141,15 +143,19 @@ async function undone({ weightsDir }: PlannedRow, rule: DoneRule): Promise<strin
   }
 }
 
-function changes({ state, configuration, doneBy, lock, queued }: PlannedRow, rule: DoneRule): string[] {
+function changes(
+  { state, configuration, doneBy, lock, queued }: PlannedRow,
+  rule: DoneRule,
+  doneFlags: string,
+): string[] {
   const flags = configurationFlags(configuration);
-  const run = `trainlock run ${flags} -- COMMAND`;
+  const run = `trainlock run ${flags}${doneFlags} -- COMMAND`;
   const declare = asksAnything(rule)
     ? []
     : ["declare `done:` in trainlock.yaml, or give --done-when: then trainlock knows when it is trained"];
   switch (state) {
     case "running":
-      return [`its end; to wait for it: trainlock run ${flags} --wait -- COMMAND`];
+      return [`its end; to wait for it: trainlock run ${flags}${doneFlags} --wait -- COMMAND`];
     case "unknown":
       if (lock === null) return ["what keeps it from being looked at"];
       return [

@@ -37,18 +37,33 @@ export function whyCommand(rowName: string, gridFile: string | null): string {
   return `trainlock why ${shellWord(name)}${ofStage}${gridFile === null ? "" : ` --grid ${shellWord(gridFile)}`}`;
 }
 
+/** Options of the call that the next one takes, too, ready for a shell, each after a blank. */
+interface PassedOn {
+  /** Those that select rows. */
+  readonly selection: string;
+  /** Those of the done rule. */
+  readonly done: string;
+}
+
 /** The command to type next, by what is left; null: nothing is. `gridFile`: the one that the call named. */
-export function nextCommand(rows: readonly PlannedRow[], gridFile: string | null = null): string | null {
+export function nextCommand(
+  rows: readonly PlannedRow[],
+  gridFile: string | null = null,
+  { selection, done }: PassedOn = { selection: "", done: "" },
+): string | null {
   const first = (...states: PlannedRow["state"][]) => rows.find(({ state }) => states.includes(state));
-  const [trainable, ...more] = rows.filter(isTrainable);
-  if (more.length > 0 && gridFile !== null) return `trainlock work ${shellWord(gridFile)} -- COMMAND`;
-  if (trainable !== undefined) return `trainlock run ${configurationFlags(trainable.configuration)} -- COMMAND`;
+  const trainable = rows.find(isTrainable);
+  if (trainable !== undefined) {
+    // A grid may have a done rule of its own, which `run` does not know.
+    if (gridFile !== null) return `trainlock work ${shellWord(gridFile)}${selection}${done} -- COMMAND`;
+    return `trainlock run ${configurationFlags(trainable.configuration)}${done} -- COMMAND`;
+  }
   const finished = rows.find(({ state, doneBy }) => state === "unknown" && doneBy !== null);
   if (finished !== undefined) {
     return `trainlock clear ${configurationFlags(finished.configuration)} --force --no-dry-run`;
   }
   const unclear = first("unknown", "failed", "blocked");
-  if (unclear !== undefined) return whyCommand(withStage(unclear.name, unclear.configuration), gridFile);
+  if (unclear !== undefined) return `${whyCommand(withStage(unclear.name, unclear.configuration), gridFile)}${done}`;
   if (first("running", "queued") !== undefined) return "trainlock list";
   if (!rows.some(hasEndedWellWithoutRule)) return null;
   return `trainlock plan ${gridFile === null ? "" : `${shellWord(gridFile)} `}--done-when PATTERN`;

@@ -57,7 +57,12 @@ test("each state is shown from its real cause; text, JSON and TSV agree", async 
   expect(text.exitCode).toBe(3);
   const shown = text.stdout.split("\n").map((line) => line.split(/\s+/));
   for (const [index, line] of lines.entries()) expect(shown[index]?.slice(0, 2)).toEqual([line[column], line[0]]);
-  expect(text.stdout).toContain(`\n\nNext: trainlock work ${file} -- COMMAND\n`);
+  expect(text.stdout).toContain(`\n\nNext: trainlock work ${file} --done-when final.pth -- COMMAND\n`);
+  // What selects rows goes on, and a single row is trained under the grid's own rule, too.
+  const chosen = await trainlock([...call, "--strategy", "new", "--done-when", "a b.pth"]);
+  expect(chosen.stdout).toContain(
+    `\nNext: trainlock work ${file} --strategy new --done-when final.pth --done-when 'a b.pth' -- COMMAND\n`,
+  );
   expect(text.stdout).toMatch(
     /\n10 configurations: 1 done, 1 running, 1 stale, 2 unknown, 2 blocked, 3 free {3}\(\d\d:\d\d:\d\d, /,
   );

@@ -11,6 +11,9 @@ import { printable } from "../../model/printable.ts";
 import type { Layout } from "../../site/layout.ts";
 import { collectGarbageOf } from "../../system/processes/collect-garbage.ts";
 import { defineCommand, flag, offering, optionalOperand, type ValuesOf, value } from "../command.ts";
+import { doneFlags } from "../done-options.ts";
+import { selectionOptions } from "../grid-options.ts";
+import { shellOptions } from "../option-arguments.ts";
 import { isTerminal, print, printJsonRows, say } from "../output.ts";
 import { axesFrom } from "../plan-axes.ts";
 import { openPlanSource, planSourceOptions } from "../plan-source.ts";
@@ -150,7 +153,10 @@ function* textOf(
     const [paint, width] = [paintFor(1, given.color), nameWidthOf(rows)];
     for (const piece of pieces(rows)) yield planLines(piece, paint, onTerminal, pastOf, width);
   }
-  const next = nextCommand(rows, gridFile ?? null);
+  const next = nextCommand(rows, gridFile ?? null, {
+    selection: shellOptions(selectionOptions, given),
+    done: doneFlags(given),
+  });
   const left = `${failuresText(rows)}${estimateText(rows)}`;
   const head = rows.length === 0 ? left : `\n${left}`;
   const foot = `${head}Next: ${next ?? (rows.length === 0 ? "nothing, there are no rows" : "nothing, all is done")}`;

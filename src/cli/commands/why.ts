@@ -10,6 +10,7 @@ import { readName } from "../../site/named-configuration.ts";
 import { configurationFor } from "../../site/open-site.ts";
 import { openRemoteLocks } from "../../stores/open-remote-locks.ts";
 import { defineCommand, optionalOperand, type ValuesOf, value } from "../command.ts";
+import { doneFlags } from "../done-options.ts";
 import { maxAttemptsFor, rowRules } from "../grid-options.ts";
 import { print, printJson } from "../output.ts";
 import { openPlanSource, type PlanSource, planSourceOptions, type RowsInForce } from "../plan-source.ts";
@@ -60,7 +61,8 @@ async function why(name: string | undefined, given: WhyOptions): Promise<number>
   const explained = await Promise.all(
     planned.rows.map((row, index) => {
       const of = inForce.grid.rows[index] as Row;
-      return explainRow(row, { layout, store, rule: ruleOf(of), maxAttempts: maxAttempts(of) });
+      const asked = { rule: ruleOf(of), doneFlags: doneFlags(given), maxAttempts: maxAttempts(of) };
+      return explainRow(row, { layout, store, ...asked });
     }),
   );
   const [only] = planned.rows.length === 1 ? planned.rows : [];
