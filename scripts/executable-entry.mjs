@@ -1,12 +1,12 @@
-// What the runtime does not survive, said before it starts: it ends without /proc, and where its memory or stack is limited too far,
-// with exit codes of its own. A few instructions are put in front of it, into the room that the linker has left before its code; Linux on x64 alone.
+// What the runtime does not survive, said before it starts: it ends without /proc, and where its memory, stack or open files are
+// limited too far, with exit codes of its own. A few instructions are put in front of it, into the room that the linker has left before its code; Linux on x64 alone.
 
 /** As in src/system/processes/memory-limit.ts. */
 const leastMegabytes = 512;
 
 /**
- * Limits by their numbers in getrlimit(2), and how many bytes are too few (tried: the runtime breaks off below 160 KB of stack, and
- * below 268 MB of data). `shift`: of the bytes, to the unit in which a limit is shown.
+ * Limits by their numbers in getrlimit(2), and how much is too little (tried: the runtime breaks off below 160 KB of stack,
+ * 268 MB of data and 5 files). `shift`: of the bytes, to the unit in which a limit is shown.
  */
 const limits = [
   limit({
@@ -31,6 +31,13 @@ const limits = [
     shift: 10,
     limited: "trainlock: the stack is limited to ",
     tooLittle: " KB (ulimit -s), which is too little\n  trainlock needs 256 KB: raise `ulimit -s`\n",
+  },
+  {
+    resource: 7,
+    fewest: 16,
+    shift: 0,
+    limited: "trainlock: the room for open files is limited to ",
+    tooLittle: " files (ulimit -n), which is too little\n  trainlock needs 16: raise `ulimit -n`\n",
   },
 ];
 

@@ -162,6 +162,7 @@ test.runIf(process.arch === "x64").each([
   ["-d", 320, "MB", "memory for data"],
   ["-s", 64, "KB", "stack"],
   ["-s", 255, "KB", "stack"],
+  ["-n", 8, "files", "room for open files"],
 ] as const)("with ulimit %s of %i %s every call says so, and exits 3", async (option, most, unit, what) => {
   const of = configuration(await temporaryRoot());
   const script = `ulimit ${option} ${unit === "MB" ? most * 1024 : most}; exec "$@"`;
