@@ -1,5 +1,6 @@
 // What the runtime does not survive, said before it starts: it ends without /proc, and where its memory, stack or open files are
-// limited too far, with exit codes of its own. A few instructions are put in front of it, into the room that the linker has left before its code; Linux on x64 alone.
+// limited too far, with exit codes of its own. A few instructions are put in front of it, into the room that the linker has left
+// before its code; Linux on x64 alone.
 
 /** As in src/system/processes/memory-limit.ts. */
 const leastMegabytes = 512;

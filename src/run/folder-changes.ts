@@ -92,8 +92,9 @@ function contentOf({ ino, size, mtimeNs }: BigIntStats): string {
 
 /**
  * Whether something has been created or changed in a weights dir since, trainlock's own files and the command's output left out. By
- * change times of the file server, which no program can set back, and not by those of rights, owners and hard links alone. A link counts with the file or folder outside that it names, and
- * is not walked through. Throws what looking into a folder does, unless something else has changed.
+ * change times of the file server, which no program can set back, and not by those of rights, owners and hard links alone. A link
+ * counts with the file or folder outside that it names, and is not walked through. Throws what looking into a folder does, unless
+ * something else has changed.
  */
 export function hasChangedSince(weightsDir: string, { names, sinceNs, before, outputs }: FolderMark): boolean {
   const entries = entriesOf(weightsDir).filter(({ name }) => !isOwnName(name));
