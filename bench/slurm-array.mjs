@@ -1,6 +1,7 @@
-// node bench/slurm-array.mjs [ROWS] [AT ONCE] [ROUNDS]: rows of 10 ms as elements of a Slurm array, in turns: an array that indexes,
-// as users write it today, and `trainlock submit`, whose elements claim. On the three hosts that the tests start (root, slurm-wlm and
-// so on: test/cluster/cluster.sh). From the submit to the end of the last element, the time that Slurm takes to start them included.
+// node bench/slurm-array.mjs [ROWS] [AT ONCE] [ROUNDS]: rows of 10 ms as elements of a Slurm array, in turns: an array that
+// indexes, as users write it today, and `trainlock submit`, whose elements claim. On the three hosts that the tests start (root,
+// slurm-wlm and so on: test/cluster/cluster.sh). From the submit to the end of the last element, the time that Slurm takes to
+// start them included.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// node bench/workers.mjs [ROWS] [WORKERS]: a grid of short rows by workers, beside xargs and GNU parallel, which know of one machine
-// only. The last two columns show whether a row costs more the more rows are done.
+// node bench/workers.mjs [ROWS] [WORKERS]: a grid of short rows by workers, beside xargs and GNU parallel, which know of one
+// machine only. The last two columns show whether a row costs more the more rows are done.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -22,9 +22,10 @@ export interface Endpoints {
   /** All of them, the one that answered last first. */
   inOrder(): readonly string[];
   /**
-   * Asks one endpoint after the other, the one that answered last first, until one answers. What is left of the time is shared
-   * out evenly among those yet to be asked. All are asked again, unless `once` is asked for, for as long as there is time and
-   * reason to hope: an election, a load, a connection that broke. So a request may be carried out twice: what is asked for has to bear that.
+   * Asks one endpoint after the other, the one that answered last first, until one answers. What is left of the time is shared out
+   * evenly among those yet to be asked. All are asked again, unless `once` is asked for, for as long as there is time and reason
+   * to hope: an election, a load, a connection that broke. So a request may be carried out twice: what is asked for has to bear
+   * that.
    */
   inTurn<T>(limits: CallLimits, attempt: (endpoint: string, timeoutMs: number) => Promise<T>): Promise<T>;
 }

@@ -11,8 +11,9 @@ import { LineStream } from "./stream.ts";
 const path = "/v3/watch";
 
 /**
- * What happens to a key from a revision on. Ends without an error when the signal aborts, and after a `compacted`; with an EtcdError
- * when the connection breaks, when the member stops, has lost the leader for three election timeouts, or does not answer.
+ * What happens to a key from a revision on. Ends without an error when the signal aborts, and after a `compacted`; with an
+ * EtcdError when the connection breaks, when the member stops, has lost the leader for three election timeouts, or does not
+ * answer.
  */
 export async function* watchKey(
   gateway: Gateway,

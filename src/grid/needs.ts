@@ -11,8 +11,8 @@ import type { FieldReader } from "./fields.ts";
 import type { Need } from "./grid.ts";
 
 /**
- * Whether the configuration that a row needs is done. `done`: what its block in the grid says, before template and site. Rejects with
- * a TrainlockError where that cannot be looked at.
+ * Whether the configuration that a row needs is done. `done`: what its block in the grid says, before template and site. Rejects
+ * with a TrainlockError where that cannot be looked at.
  */
 export type IsDone = (configuration: Configuration, done: DoneDeclaration | null) => Promise<boolean>;
 

@@ -168,8 +168,8 @@ function nameOf(layout: Layout, configuration: Configuration): string {
 }
 
 /**
- * A match counts only while nobody holds the configuration, and nobody may. Without a rule: what workers leave as trained. Throws an
- * EnvironmentError where it cannot be looked at.
+ * A match counts only while nobody holds the configuration, and nobody may. Without a rule: what workers leave as trained. Throws
+ * an EnvironmentError where it cannot be looked at.
  */
 function isDone({ doneBy, locks, problem, ends }: RowLook, rule: DoneRule): boolean {
   if (problem !== null)

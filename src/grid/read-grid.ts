@@ -26,7 +26,9 @@ export type GridSource =
   | { readonly kind: "site"; readonly declared: DeclaredGrid }
   | { readonly kind: "options" };
 
-/** Where a call's rows come from: the file it names, its options where they are a grid, else the site's grid. Null: from nowhere. */
+/**
+ * Where a call's rows come from: the file it names, its options where they are a grid, else the site's grid. Null: from nowhere.
+ */
 export function gridSource(reader: FieldReader, file: string | undefined, selection: Selection): GridSource | null {
   if (file !== undefined) return { kind: "file", path: file };
   if (["strategy", "dataset", "model"].every((field) => selection.has(field))) return { kind: "options" };

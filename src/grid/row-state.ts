@@ -24,7 +24,9 @@ export interface Queued {
   readonly job: string;
   /** Milliseconds since the epoch. */
   readonly submittedAt: number;
-  /** `submission`: whether the scheduler has taken it is not known; `answer`: its scheduler does not say how it is; null: it waits. */
+  /**
+   * `submission`: whether the scheduler has taken it is not known; `answer`: its scheduler does not say how it is; null: it waits.
+   */
   readonly doubt: "submission" | "answer" | null;
 }
 

@@ -33,7 +33,10 @@ export interface TrainingLockOptions {
   readonly lockDir?: string;
   /** The site's file; else the environment's TRAINLOCK_CONFIG, else `trainlock.yaml` in the root. */
   readonly config?: string;
-  /** Where locks are kept, such as `etcd://host:2379`; else the environment's TRAINLOCK_STORE, else the site's file, else on the file system. */
+  /**
+   * Where locks are kept, such as `etcd://host:2379`; else the environment's TRAINLOCK_STORE, else the site's file, else on the
+   * file system.
+   */
   readonly store?: string;
 }
 
@@ -78,9 +81,9 @@ export class TrainingLock {
   }
 
   /**
-   * Takes the lock; false when another has it (after `timeout` seconds, if `blocking`). Throws an EnvironmentError when the
-   * file system cannot keep locks, or when the store does not answer, and a UsageError for a timeout that is none; a store that falls silent during the wait is waited for
-   * until the time is over. A lock that this object holds already stays held: true.
+   * Takes the lock; false when another has it (after `timeout` seconds, if `blocking`). Throws an EnvironmentError when the file
+   * system cannot keep locks, or when the store does not answer, and a UsageError for a timeout that is none; a store that falls
+   * silent during the wait is waited for until the time is over. A lock that this object holds already stays held: true.
    */
   acquire(options: AcquireOptions = {}): Promise<boolean> {
     this.#acquiring ??= this.#acquire(options).finally(() => {

@@ -15,7 +15,10 @@ import { readMarker, recordOfMarker } from "../stores/folder/read-marker.ts";
 import { localIso } from "../system/clock/local-time.ts";
 import { shownPath } from "../system/files/byte-names.ts";
 
-/** The marker of a weights dir with all that is written about it; null where there is none. Behind a link that leads nowhere here it may be. */
+/**
+ * The marker of a weights dir with all that is written about it; null where there is none. Behind a link that leads nowhere here
+ * it may be.
+ */
 export async function markerFacts(
   layout: Layout,
   weightsDir: string,

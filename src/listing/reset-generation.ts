@@ -26,9 +26,9 @@ const largestDoneFileBytes = 64 * 1024;
 const largestHistoryBytes = 64 * 1024 * 1024;
 
 /**
- * Lets the generations of a configuration go on above the highest number below the limit that its records, done files and history name.
- * Returns the generation of its next claim. Throws an EnvironmentError while anybody holds it, or while a lock of it has not been
- * cleared. In a dry run nothing is changed.
+ * Lets the generations of a configuration go on above the highest number below the limit that its records, done files and history
+ * name. Returns the generation of its next claim. Throws an EnvironmentError while anybody holds it, or while a lock of it has not
+ * been cleared. In a dry run nothing is changed.
  */
 export async function resetGeneration(layout: Layout, configuration: Configuration, dryRun: boolean): Promise<number> {
   const weightsDir = layout.weightsDir(configuration);

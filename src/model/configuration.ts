@@ -51,7 +51,10 @@ function parseStage(value: number | string): number | string {
   return /^\d{1,9}$/.test(text) ? Number(text) : requireName("--stage", text);
 }
 
-/** Validates what a caller gave, but for dimensions: those are the layout's to know. Throws {@link UsageError} that names the flag and the value. */
+/**
+ * Validates what a caller gave, but for dimensions: those are the layout's to know. Throws {@link UsageError} that names the flag
+ * and the value.
+ */
 export function parseConfiguration(input: ConfigurationInput): Configuration {
   return {
     strategy: requireName("--strategy", input.strategy),

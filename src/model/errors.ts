@@ -58,7 +58,10 @@ export class EnvironmentError extends TrainlockError {
 /** The lock is another's by now, or it cannot be known whose it is: stop what it protects. Exit code 74. */
 export class LockLostError extends TrainlockError {
   override readonly name = "LockLostError";
-  /** How long who held it has to stop, milliseconds from now: nobody else begins before, or one has and it is short; null: not known. */
+  /**
+   * How long who held it has to stop, milliseconds from now: nobody else begins before, or one has and it is short; null: not
+   * known.
+   */
   readonly stopWithinMs: number | null;
   constructor(message: string, { stopWithinMs = null }: { readonly stopWithinMs?: number | null } = {}) {
     super(message, exitCodes.lockLost, { code: "ERR_LOCK_LOST", hint: "stop: another may have begun" });

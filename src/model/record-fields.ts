@@ -3,7 +3,10 @@ import { lazily } from "./lazily.ts";
 /** Stands for a value that is not what it should be. */
 export const wrong = Symbol("wrong");
 
-/** What a value of a JSON document says, whatever is there. By hand: of a library's schemas, making them takes longer than a whole reading. */
+/**
+ * What a value of a JSON document says, whatever is there. By hand: of a library's schemas, making them takes longer than a whole
+ * reading.
+ */
 export type Read<T> = (value: unknown) => T | typeof wrong;
 
 /** How one value of a JSON document is read, and how it is written. */

@@ -6,7 +6,8 @@ export const runFolder = /^\d{8}_\d{6}$/;
 
 /**
  * The newest step in the end of mmengine's `vis_data/scalars.json`: a JSON object a line, `step` in each. The first line of the
- * end may be cut, the last may be half written: both are skipped. `inEpochs`: the epochs that are complete, where the lines count them, else iterations.
+ * end may be cut, the last may be half written: both are skipped. `inEpochs`: the epochs that are complete, where the lines count
+ * them, else iterations.
  */
 export function scalarsStep(end: Uint8Array, inEpochs: boolean): Step | null {
   const lines = Buffer.from(end).toString("utf8").split("\n").reverse();

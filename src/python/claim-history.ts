@@ -46,7 +46,9 @@ export class ClaimHistory {
     this.#command = recordedCommand(layout.site, request.command);
   }
 
-  /** Another has the lock: of the requests of one call of acquire() the first says so, and none of a worker that looks for a row. */
+  /**
+   * Another has the lock: of the requests of one call of acquire() the first says so, and none of a worker that looks for a row.
+   */
   refused({ holder }: Busy): void {
     const { pid, asks_again: asksAgain, row } = this.#request;
     if (asksAgain || row !== null || holder?.pid === pid || holder === null) return;

@@ -45,7 +45,10 @@ function startsDetached(rest: Rest): boolean {
   );
 }
 
-/** The server runs what is in a window, and may be older than this call. A session that is not detached lasts as long as its client. */
+/**
+ * The server runs what is in a window, and may be older than this call. A session that is not detached lasts as long as its
+ * client.
+ */
 function startsInServer(rest: Rest): boolean {
   const at = rest.findIndex((word, index) => !word.startsWith("-") && !/^-[cfLST]$/.test(rest[index - 1] ?? ""));
   const command = rest[at] ?? "";

@@ -1,7 +1,10 @@
 import { lastStartedPid } from "../system/processes/proc-files.ts";
 import { readTreeProcess, sameProcess, type TreeProcess } from "../system/processes/process-tree.ts";
 
-/** A short command never pays for a look. A launcher starts its workers in its first moments: a look comes after a third of its age. */
+/**
+ * A short command never pays for a look. A launcher starts its workers in its first moments: a look comes after a third of its
+ * age.
+ */
 const [leastPauseMs, mostPauseMs, shareOfAge] = [15, 1000, 1 / 3];
 /**
  * The looks take at most a fiftieth of one processor: reading /proc takes long on a large host. By the time that they compute: on a

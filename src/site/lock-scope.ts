@@ -18,7 +18,10 @@ export interface ProvedHost {
   readonly source: string;
 }
 
-/** What `doctor --hosts` found out by locking: whether kernel locks in this folder reach from each host to each; `none`: that each refuses them. */
+/**
+ * What `doctor --hosts` found out by locking: whether kernel locks in this folder reach from each host to each; `none`: that each
+ * refuses them.
+ */
 export interface SiteProof {
   readonly format: 1;
   readonly scope: "cluster" | "host" | "none";

@@ -191,9 +191,9 @@ function byBytes(place: string, name: string, { onUnreadable }: WalkEvents): str
 }
 
 /**
- * The paths of those links that the site allows and that can be followed. Those that lead to files are none of ours. Where it cannot
- * be told where one leads, a folder may be behind it. `isLast`: one weights dir is behind each, and is returned even where it leads
- * nowhere on this host.
+ * The paths of those links that the site allows and that can be followed. Those that lead to files are none of ours. Where it
+ * cannot be told where one leads, a folder may be behind it. `isLast`: one weights dir is behind each, and is returned even where
+ * it leads nowhere on this host.
  */
 function enterLinks(
   layout: Layout,

@@ -16,7 +16,9 @@ export interface RowValues {
 const plain = /^[A-Za-z0-9_.+\-=,:@%/]*$/;
 /** `${…}` is the shell's own. */
 const braces = /(\$?)\{(-{0,2}[A-Za-z_][A-Za-z0-9_-]*)\}/g;
-/** These hand their arguments to a shell, joined to one line of code, here or on another host: `env ssh`, `sh -c 'eval "$@"'`, too. */
+/**
+ * These hand their arguments to a shell, joined to one line of code, here or on another host: `env ssh`, `sh -c 'eval "$@"'`, too.
+ */
 const joiners = new Set([
   "ssh",
   "rsh",
@@ -34,7 +36,9 @@ const joiners = new Set([
 ]);
 /** These have code among their arguments: `awk '{…}'`, `sed s/a/b/e`, `make 'X=$(shell …)'`. */
 const interpreters = new Set(["awk", "gawk", "mawk", "nawk", "sed", "gsed", "make", "gmake", "hyperfine", "entr"]);
-/** What follows these is code for a shell or an interpreter: `sh -c`, `bash -ec`, `sh -ce`, `perl -ne`, `env -S`, `sbatch --wrap`. */
+/**
+ * What follows these is code for a shell or an interpreter: `sh -c`, `bash -ec`, `sh -ce`, `perl -ne`, `env -S`, `sbatch --wrap`.
+ */
 const codeOption =
   /^(?:-[A-Za-z]{0,3}(?:c[A-Za-z]{0,2}|[eES])|--(?:eval|exec|execute|command|wrap|run|print|split-string))$/;
 

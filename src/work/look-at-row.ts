@@ -108,8 +108,8 @@ export class RowLooker {
   }
 
   /**
-   * What a run that has just ended with exit code 0 lacks to be done, in words; null: nothing. `wasStopped`: by a signal, after which
-   * exit code 0 alone says nothing. Throws where that cannot be looked at.
+   * What a run that has just ended with exit code 0 lacks to be done, in words; null: nothing. `wasStopped`: by a signal, after
+   * which exit code 0 alone says nothing. Throws where that cannot be looked at.
    */
   async missingAfterRun(row: Row, wasStopped: boolean): Promise<string | null> {
     const rule = this.#ruleOf(row);

@@ -67,7 +67,10 @@ export interface WorkRequest {
    * cannot be looked at.
    */
   readonly missingAfterRun: (row: Row, wasStopped: boolean) => Promise<string | null>;
-  /** The options and the command of a row's wrapper; `hasRun`: this worker has run it before. Throws a UsageError where its values do not fit into the command. */
+  /**
+   * The options and the command of a row's wrapper; `hasRun`: this worker has run it before. Throws a UsageError where its values
+   * do not fit into the command.
+   */
   readonly callOf: (row: Row, slot: number, hasRun: boolean) => Promise<Pick<RowCall, "args" | "variables">>;
   readonly slots: number;
   readonly most: number;

@@ -18,8 +18,8 @@ interface NotedRun {
 }
 
 /**
- * Workers on three hosts share a grid on a GlusterFS, several on each, while workers and wrappers of rows are killed and workers are
- * started again. Judged by what the commands noted themselves, each into a file of its own.
+ * Workers on three hosts share a grid on a GlusterFS, several on each, while workers and wrappers of rows are killed and workers
+ * are started again. Judged by what the commands noted themselves, each into a file of its own.
  */
 export async function trainByWorkers(
   cluster: Cluster,

@@ -8,7 +8,10 @@ import { tool } from "./jobs.ts";
 
 const rows = 20;
 
-/** Notes its host and its GPUs, waits for the gate, and leaves what shows its row to be done; one file a run, since flock stays on a host. */
+/**
+ * Notes its host and its GPUs, waits for the gate, and leaves what shows its row to be done; one file a run, since flock stays on
+ * a host.
+ */
 const train = `at=$(hostname)-$$-$TRAINLOCK_STRATEGY
 echo "$TRAINLOCK_STRATEGY $(hostname) \${CUDA_VISIBLE_DEVICES:-none}" >began-$at
 while [ ! -e go ]; do sleep 0.1; done

@@ -36,7 +36,10 @@ test("in a working folder that was removed, each command works", async () => {
   expect(stdout).toBe(`FREE ${of.name}\n0\nNo active training locks\n0\n0\n`);
 });
 
-/** Where the folder goes away, or cannot be entered any more. `$T` is the executable, `$A` names the configuration, `$GONE` a folder. */
+/**
+ * Where the folder goes away, or cannot be entered any more. `$T` is the executable, `$A` names the configuration, `$GONE` a
+ * folder.
+ */
 const folders: Readonly<Record<string, readonly [script: string, stdout: string]>> = {
   "while run waits for the lock": [
     `$T run $A -- bash -c 'until [ -e go ]; do sleep 0.05; done' & until [ "$($T check $A 2>/dev/null; echo $?)" = 1 ]; do :; done

@@ -14,7 +14,9 @@ import { foundNothing } from "./answers.ts";
 const nowMs = 1_800_000_000_000;
 const tookLockMs = nowMs - 600_000;
 
-/** What its host says of a Python job whose process is 700 s old, and which wrote down when it took its lock by a clock of its own. */
+/**
+ * What its host says of a Python job whose process is 700 s old, and which wrote down when it took its lock by a clock of its own.
+ */
 async function verdict(saidMs: number) {
   const path = join(await temporaryRoot(), "s_d_m.lock");
   const json = { hostname: "node01", pid: 42, user: "alice", acquired_at: localIso(saidMs * 1000) };

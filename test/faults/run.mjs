@@ -1,5 +1,5 @@
-// npm run test:faults -- [ROUNDS] [--only WORD] [--compare]: every fault, so many rounds of each, and a row of a table for each; exit
-// code 1 if a promise was broken. --compare: the same with `etcdctl lock`, which promises less, and a table for docs/etcd.md.
+// npm run test:faults -- [ROUNDS] [--only WORD] [--compare]: every fault, so many rounds of each, and a row of a table for each;
+// exit code 1 if a promise was broken. --compare: the same with `etcdctl lock`, which promises less, and a table for docs/etcd.md.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -53,7 +53,9 @@ const etcdctlLock: Tool = {
 /** `npm run test:faults -- --compare` tries the same with both. */
 export const tool = process.env.TRAINLOCK_FAULTS_WITH === etcdctlLock.name ? etcdctlLock : trainlock;
 
-/** How long a cut lasts that is to lose nothing: with what it takes to notice that it is over, less than three quarters of `ttlMs`. */
+/**
+ * How long a cut lasts that is to lose nothing: with what it takes to notice that it is over, less than three quarters of `ttlMs`.
+ */
 export const bearableOutageMs = 3000;
 export const unbearableOutageMs = 1.6 * ttlMs;
 /** From a keeper's end, or its last word, until its successor renews. */

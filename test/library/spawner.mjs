@@ -1,5 +1,5 @@
-// A program that trains by the library: spawner.mjs LIBRARY ROOT WAY COMMAND [ARG...]. WAY "held": it takes the lock before; "held, then
-// asked": and waits for a line.
+// A program that trains by the library: spawner.mjs LIBRARY ROOT WAY COMMAND [ARG...]. WAY "held": it takes the lock before;
+// "held, then asked": and waits for a line.
 import { once } from "node:events";
 
 const [library, root, way, ...command] = process.argv.slice(2);

@@ -87,7 +87,9 @@ async function whileSwapping(
   return rounds;
 }
 
-/** Runs a command again and again while a folder is swapped for a link and back; `unchanged` fails if anything came of it outside. */
+/**
+ * Runs a command again and again while a folder is swapped for a link and back; `unchanged` fails if anything came of it outside.
+ */
 async function raceSwaps(
   swapped: { readonly folder: string; readonly link: string },
   root: string,

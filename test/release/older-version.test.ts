@@ -12,7 +12,10 @@ import { environment, executable } from "../support/trainlock.ts";
 import { until } from "../support/until.ts";
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
-/** What `git archive 5e643a28 package.json scripts src docs` gives: the last commit before there were releases. A clone may be shallow. */
+/**
+ * What `git archive 5e643a28 package.json scripts src docs` gives: the last commit before there were releases. A clone may be
+ * shallow.
+ */
 const archive = join(project, "test", "fixtures", "older-sources.tar.xz");
 const sources = mkdtempSync(join(tmpdir(), "trainlock-older-"));
 const older = join(sources, "dist", "trainlock");

@@ -1,4 +1,5 @@
-// Two ranks of a real torchrun train one model by DistributedDataParallel, each inside `with TrainingLock(…)`, under `trainlock run`.
+// Two ranks of a real torchrun train one model by DistributedDataParallel, each inside `with TrainingLock(…)`, under `trainlock
+// run`.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,6 @@
 // npm run test:torch: workers of a real DataLoader hold the lock of a Python program that is killed; ranks of a real torchrun
-// join the lock of the run that they were started by. A script of its own, for Debian's python3-torch has more than 300 MB. Exit code 1 as soon as anything fails.
+// join the lock of the run that they were started by. A script of its own, for Debian's python3-torch has more than 300 MB. Exit
+// code 1 as soon as anything fails.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -10,7 +10,9 @@ export interface PageLook {
   readonly strong: (text: string) => string;
 }
 
-/** A page in Markdown as a terminal of so many columns shows it. Only what our own pages use is known: no nested lists, no quotes. */
+/**
+ * A page in Markdown as a terminal of so many columns shows it. Only what our own pages use is known: no nested lists, no quotes.
+ */
 export function pageText(page: string, look: PageLook): string {
   const columns = Math.min(look.columns, widestColumns);
   const parts = blocksOf(page).map((block) => blockText(block, { ...look, columns }));

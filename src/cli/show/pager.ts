@@ -2,7 +2,9 @@ import { spawnSync } from "node:child_process";
 import { isOnPath } from "../../system/processes/on-path.ts";
 import { print } from "../output.ts";
 
-/** Prints a text: on a terminal that is lower than the text by the user's pager, as man(1) and git do. `PAGER=` or `cat`: by none. */
+/**
+ * Prints a text: on a terminal that is lower than the text by the user's pager, as man(1) and git do. `PAGER=` or `cat`: by none.
+ */
 export function printPaged(text: string): void {
   const lines = process.stdout.rows || 24;
   const pager = process.env.PAGER ?? (isOnPath("less") ? "less" : "");

@@ -13,7 +13,10 @@ import { type KernelLock, waitForKernelLock } from "./kernel-lock.ts";
 
 /** How long a change may go unnoticed where no watch reports it. */
 const pollMs = 1000;
-/** Cheap looks see changes; what only evidence shows (a job that ended on another host) is asked for this often. A process is cheap to ask. */
+/**
+ * Cheap looks see changes; what only evidence shows (a job that ended on another host) is asked for this often. A process is cheap
+ * to ask.
+ */
 const askAgainMs = { process: 2000, writes: 10_000, others: 60_000 } as const;
 
 export interface Place {

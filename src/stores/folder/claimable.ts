@@ -36,7 +36,10 @@ export function requireClaimable(layout: Layout, configuration: Configuration): 
   requireNextGeneration({ lockPath, weightsDir });
 }
 
-/** Nothing but folders may stand on the way to one that is to be made. A link that leads nowhere here may lead to a holder elsewhere. */
+/**
+ * Nothing but folders may stand on the way to one that is to be made. A link that leads nowhere here may lead to a holder
+ * elsewhere.
+ */
 function requireWay(folder: string): void {
   const found = inTheWayOf(folder);
   if (found === null) return;

@@ -164,7 +164,9 @@ export function replaceAsSuccessor(
   return successor.knownAs(path);
 }
 
-/** Removes the dead marker by a rename, and checks what was moved: a marker that was not judged is returned if its place is free. */
+/**
+ * Removes the dead marker by a rename, and checks what was moved: a marker that was not judged is returned if its place is free.
+ */
 export function removeByRename(weightsDir: string, { dead }: Pick<Takeover, "dead">): "removed" | "changed" {
   const path = markerPath(weightsDir);
   const there = dead.find((marker) => isMarker(path, marker));

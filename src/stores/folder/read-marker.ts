@@ -90,10 +90,10 @@ export interface TiedRecord {
 }
 
 /**
- * Returns the record that describes this very marker. Inode and PID are the same. The record is no older than the marker,
- * both by the file server's clock: inode numbers are used again. It was written by the marker's owner, root, or the user who
- * asks. One that names another time of that marker comes last. After a crash between placing the marker and writing the record beside it, a record of `elsewhere`, outside the
- * weights dir, is used.
+ * Returns the record that describes this very marker. Inode and PID are the same. The record is no older than the marker, both by
+ * the file server's clock: inode numbers are used again. It was written by the marker's owner, root, or the user who asks. One
+ * that names another time of that marker comes last. After a crash between placing the marker and writing the record beside it, a
+ * record of `elsewhere`, outside the weights dir, is used.
  */
 export function recordOfMarker(
   weightsDir: string,

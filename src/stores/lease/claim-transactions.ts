@@ -46,7 +46,9 @@ export async function makeClaim(
   return makeClaim(client, claim, lease, trace.modRevision, limits);
 }
 
-/** That nobody has claimed since. A store that was put back from a backup gives a revision a second time, so the token counts, too. */
+/**
+ * That nobody has claimed since. A store that was put back from a backup gives a revision a second time, so the token counts, too.
+ */
 export function isLast({ last, token }: Pick<NewClaim, "last" | "token">, revision: number): readonly Compare[] {
   return [
     { key: last, modRevision: revision },

@@ -21,7 +21,10 @@ const startPatienceMs = 1000;
 /** A process that is ending has this long to be gone. */
 const endPatienceMs = 300;
 const lookEveryMs = 100;
-/** A training may outlast its wrapper by days: looking for its processes takes at most 2 % of a processor, and never waits longer than this. */
+/**
+ * A training may outlast its wrapper by days: looking for its processes takes at most 2 % of a processor, and never waits longer
+ * than this.
+ */
 const longestPauseMs = 2000;
 const lookShare = 50;
 
@@ -67,7 +70,9 @@ export class CommandGuard {
     this.#wrapperStopsIt = true;
   }
 
-  /** Ends the command's tree: SIGTERM unless the wrapper sends it, SIGKILL to what is left at `stopByMs` (milliseconds since boot). */
+  /**
+   * Ends the command's tree: SIGTERM unless the wrapper sends it, SIGKILL to what is left at `stopByMs` (milliseconds since boot).
+   */
   async stop(stopByMs: number): Promise<void> {
     if (this.#rules === null || !this.#rules.stops) return;
     if (!this.#wrapperIsGone) await sleep(wrapperPatienceMs);

@@ -2,7 +2,9 @@
 export interface ClaimKeys {
   /** Is there, under the claim's lease, while it is held; its value is the owner record. */
   readonly lock: string;
-  /** Stays, with the token of the last claim: changed by every claim, so that a holder can prove that there was none since its own. */
+  /**
+   * Stays, with the token of the last claim: changed by every claim, so that a holder can prove that there was none since its own.
+   */
   readonly last: string;
 }
 

@@ -58,7 +58,8 @@ const presenceSchema = lazily(() =>
 
 /**
  * What a joined rank is doing. `unmarked`: PID and start time of the processes of its command that have not the claim's variables,
- * and would be found by nothing else if they have closed the lock and the rank is killed. Rank 0 keeps the lock until none of them runs.
+ * and would be found by nothing else if they have closed the lock and the rank is killed. Rank 0 keeps the lock until none of them
+ * runs.
  */
 export type Presence = v.InferOutput<ReturnType<typeof presenceSchema>>;
 

@@ -20,7 +20,10 @@ function nfsExports(): readonly NfsExport[] {
   return cached.exports;
 }
 
-/** Pure: the folders of an etab file that clients may write to. A line is `PATH<tab>CLIENT(OPTION,…)`, the path escaped as in mountinfo. */
+/**
+ * Pure: the folders of an etab file that clients may write to. A line is `PATH<tab>CLIENT(OPTION,…)`, the path escaped as in
+ * mountinfo.
+ */
 export function parseExports(text: string): NfsExport[] {
   return text.split("\n").flatMap((line) => {
     const [, path, list] = /^(\S+)\s+\S+?\(([^)]*)\)/.exec(line) ?? [];

@@ -120,7 +120,10 @@ function reachOf(path: string, entry: MountEntry, mounts: readonly MountEntry[])
 /** Images that nobody writes, whatever the file system knows of locks. */
 const images = new Set(["cramfs", "erofs", "fuse.squashfuse", "fuse.squashfuse_ll", "iso9660", "squashfs", "udf"]);
 
-/** The first layer of an overlay to which other hosts may write; null: none is known here. Those of a container are out of its sight. */
+/**
+ * The first layer of an overlay to which other hosts may write; null: none is known here. Those of a container are out of its
+ * sight.
+ */
 function sharedLayer(overlay: MountEntry, mounts: readonly MountEntry[]): MountEntry | null {
   const known = sharedLayers.get(overlay);
   if (known !== undefined) return known;

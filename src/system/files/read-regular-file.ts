@@ -23,7 +23,10 @@ interface ReadOptions {
   readonly whileOpen?: WhileOpen | undefined;
 }
 
-/** What else is asked of the open file once it is read. What this throws is a fault of the reading: after ESTALE it is looked for again. */
+/**
+ * What else is asked of the open file once it is read. What this throws is a fault of the reading: after ESTALE it is looked for
+ * again.
+ */
 export type WhileOpen = (fd: number, file: Extract<FileReading, { kind: "file" }>) => void;
 
 /**

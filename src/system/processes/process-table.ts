@@ -78,8 +78,8 @@ function numberAfter(status: string, key: string): number | null {
 }
 
 /**
- * The processes that were started with `TRAINLOCK_TOKEN=token` or `TRAINLOCK_HELD_token`, as far as their environment is ours to read
- * (proc_pid_environ(5)). Not being among them proves little: a program that sets its title writes over its environment.
+ * The processes that were started with `TRAINLOCK_TOKEN=token` or `TRAINLOCK_HELD_token`, as far as their environment is ours to
+ * read (proc_pid_environ(5)). Not being among them proves little: a program that sets its title writes over its environment.
  */
 export function processesWithToken(token: string): number[] {
   const now = performance.now();
