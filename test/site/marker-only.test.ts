@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
@@ -97,7 +97,8 @@ onLustre("a command that began long after its wrapper outlives it all the same, 
   expect(await listed(place)).toEqual(["file ACTIVE"]);
   expect(await call("run", ...of.args, ...sayGeneration)).toMatchObject({ exitCode: 75 });
   expect(await call("held", ...of.args, "--generation", "1")).toMatchObject({ exitCode: 0 });
-  // A later process that got its PID is another.
+  // A later process that got its PID is another, and no note names it.
+  rmSync(join(of.weightsDir, ".training_lock.tree"), { force: true });
   write({ start_time_ticks: longBefore, child_start_time_ticks: record.trainlock.child_start_time_ticks - 1 });
   expect(await listed(place)).toEqual(["file STALE - PID not running"]);
   process.kill(running.commandPid, "SIGKILL");

@@ -245,9 +245,13 @@ describe("a store that nobody answers at", () => {
     expect(readdirSync(of.root)).toEqual([]);
   });
 
-  test.each([["list"], ["clear"]])("%s ends with exit 3", async (command) => {
+  test.each([
+    ["list", "lock"],
+    ["clear", "stale lock"],
+  ])("%s ends with exit 3, and does not say that there is none", async (command, what) => {
     const called = await trainlock([command, "--root", await temporaryRoot()], { env: { TRAINLOCK_STORE: store } });
-    expect(called).toMatchObject({ exitCode: 3, stdout: "", stderr: expect.stringContaining(refused) });
+    const stdout = `Found no ${what} in what could be read; the store was not\n`;
+    expect(called).toMatchObject({ exitCode: 3, stdout, stderr: expect.stringContaining(refused) });
   });
 
   test("doctor finds it, and ends with exit 1", async () => {
