@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, utimes, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { configuration, type TestConfiguration } from "../support/configuration.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
@@ -26,6 +26,8 @@ async function leftOnAnotherHost(env: Environment): Promise<TestConfiguration> {
     left.hostname = "elsewhere";
     left.trainlock.boot_id = "00000000-0000-0000-0000-000000000000";
     await writeFile(path, JSON.stringify(left));
+    // From before this host has booted: else others write on its disk, and their locks do not reach it.
+    await utimes(path, 1_000_000_000, 1_000_000_000);
   }
   return of;
 }
