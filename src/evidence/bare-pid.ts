@@ -15,14 +15,12 @@ import {
 import { thisHost } from "../system/processes/this-host.ts";
 import { isExecutable } from "../system/processes/this-program.ts";
 import { openFilesEvidence, worksIn } from "./open-files.ts";
+import { clockMarginSeconds } from "./record-time.ts";
 
 /** A shell creates its marker and writes the PID a moment later; one that is still empty after this long never will. */
 const creationSeconds = 60;
 /** File times and process start times come from two clocks that tick 10 ms apart at best. */
 const clockSlackSeconds = 2;
-
-/** A file server's clock is off by less than this. */
-const serverSlackSeconds = 3600;
 
 type Doubt = Extract<Evidence, { says: "unknown" }>["because"];
 
@@ -177,7 +175,7 @@ function matchWriter(
   if (youngerBy <= clockSlackSeconds)
     return { kind: "writer", why: `process ${pid} runs on this host, and is older than the marker` };
   if (touched !== null) return { kind: "doubt", why: touched };
-  if (youngerBy <= serverSlackSeconds && mountOf(path).shared !== false) {
+  if (youngerBy <= clockMarginSeconds && mountOf(path).shared !== false) {
     const why = `process ${pid} runs here and looks younger than the marker, but the file server's clock may be behind`;
     return { kind: "doubt", why };
   }

@@ -6,8 +6,8 @@ import { parseOwnerRecord } from "../model/parse-owner-record.ts";
 import { markerRecordPath } from "../site/layout.ts";
 import { readRegularFile } from "../system/files/read-regular-file.ts";
 
-/** A clock that is set by hand, or a file server's, is off by less than this. */
-const clockMarginMs = 3_600_000;
+/** Clocks of hosts, of a scheduler and of a file server differ by less than this, also where one is set by hand. */
+export const clockMarginSeconds = 3600;
 
 /** When a lock's record was written, milliseconds since the epoch by the file server's clock; null: nobody knows. */
 export function recordWrittenAtMs(facts: Pick<LockFacts, "kind" | "path" | "lockPath" | "record">): number | null {
@@ -32,5 +32,5 @@ function recordFileOf({ kind, path, lockPath, record }: Parameters<typeof record
  * machine id. So a different boot id alone may be a reboot or another host.
  */
 export function isFromBeforeBoot(writtenAtMs: number | null, bootedAtMs: number | null): boolean {
-  return writtenAtMs !== null && bootedAtMs !== null && writtenAtMs + clockMarginMs < bootedAtMs;
+  return writtenAtMs !== null && bootedAtMs !== null && writtenAtMs + clockMarginSeconds * 1000 < bootedAtMs;
 }

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { isAsMade } from "../../src/stores/folder/lock-file.ts";
 import { configuration } from "../support/configuration.ts";
+import { inOwnMounts } from "../support/in-own-mounts.ts";
 import { requiresPrograms } from "../support/requirements.ts";
-import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable } from "../support/trainlock.ts";
+import { executable } from "../support/trainlock.ts";
 
 /** What bash says of lines that ask, on a file system of which nobody knows how far its locks reach. */
 async function onUnknownReach(lines: string) {
@@ -21,12 +21,7 @@ async function onUnknownReach(lines: string) {
     ask() { "$T" check $A --scheduler none >/dev/null 2>&1; echo "check $?"; "$T" run $A --scheduler none -- true 2>/dev/null; echo "run $?"; }
     listed() { "$T" list --root "$R" --scheduler none "$@" | grep -o '\\[.*\\]'; }
     ${lines}`;
-  const { stdout, stderr } = await finish("unshare", ["--mount", "bash", "-c", script], {
-    env: environment(variables),
-    timeoutMs: 60_000,
-  });
-  expect(stderr).toBe("");
-  return stdout.trim().split("\n");
+  return await inOwnMounts(script, variables);
 }
 
 const onFuse = requiresPrograms("root", "bindfs", "unshare --mount", "flock");

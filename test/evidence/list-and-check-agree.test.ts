@@ -2,10 +2,10 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { inOwnMounts } from "../support/in-own-mounts.ts";
 import { requiresPrograms } from "../support/requirements.ts";
-import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable } from "../support/trainlock.ts";
+import { executable } from "../support/trainlock.ts";
 
 const onFuse = requiresPrograms("root", "bindfs", "unshare --mount");
 
@@ -45,12 +45,7 @@ async function said(lines: string): Promise<readonly string[]> {
       "$T" clear --root "$R" --scheduler slurm --no-dry-run 2>/dev/null | head -n 1
     }
     ${lines}`;
-  const { stdout, stderr } = await finish("unshare", ["--mount", "bash", "-c", script], {
-    env: environment(variables),
-    timeoutMs: 60_000,
-  });
-  expect(stderr).toBe("");
-  return stdout.trim().split("\n");
+  return await inOwnMounts(script, variables);
 }
 
 onFuse(

@@ -22,6 +22,13 @@ def run(awaitable):
     return asyncio.new_event_loop().run_until_complete(awaitable)
 `;
 
+const training = `
+@lock
+async def train(seconds):
+    await asyncio.sleep(seconds)
+    return 'trained'
+`;
+
 const oldest = otherInterpreters().get("3.6");
 const versions: readonly (readonly [string, string])[] = [
   ["usual", "python3"],
@@ -82,12 +89,7 @@ for function in (lambda: train(), Trainer()):
 
 test("one object in two threads or tasks trains once; what is called or begun in a block belongs to it", async () => {
   const of = await site();
-  const script = `${asking}
-@lock
-async def train(seconds):
-    await asyncio.sleep(seconds)
-    return 'trained'
-async def twice():
+  const script = `${asking}${training}async def twice():
     return await asyncio.gather(train(0.5), train(0.5), return_exceptions=True)
 print([str(each).split(' by ')[-1].split(' (')[0] for each in run(twice())])
 async def inside():
@@ -132,12 +134,7 @@ print(check())
 if (oldest !== undefined)
   test("without context variables, on Python 3.6, a task is told from another as well", async () => {
     const of = await site();
-    const script = `${asking}
-@lock
-async def train(seconds):
-    await asyncio.sleep(seconds)
-    return 'trained'
-async def twice():
+    const script = `${asking}${training}async def twice():
     found = await asyncio.gather(train(0.3), train(0.3), return_exceptions=True)
     with lock:
         return sorted(type(each).__name__ for each in found), await train(0.01), check()

@@ -1,10 +1,10 @@
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { configuration } from "../support/configuration.ts";
+import { inOwnMounts } from "../support/in-own-mounts.ts";
 import { requiresPrograms } from "../support/requirements.ts";
-import { finish } from "../support/running-process.ts";
 import { temporaryRoot } from "../support/temporary-root.ts";
-import { environment, executable } from "../support/trainlock.ts";
+import { executable } from "../support/trainlock.ts";
 
 const fileSystem = fileURLToPath(new URL("../support/numbered-names.py", import.meta.url));
 const onFuse = requiresPrograms("root", "fusepy", "unshare --mount", "flock");
@@ -24,12 +24,7 @@ async function said(lines: string): Promise<string[]> {
     until mountpoint -q "$R.mnt"; do sleep 0.05; done; A="\${A//$R/$R.mnt}"; M="\${M//$R/$R.mnt}"
     run() { "$T" run $A "$@" 2>/dev/null; echo "run $?"; }
     ${lines}`;
-  const { stdout, stderr } = await finish("unshare", ["--mount", "bash", "-c", script], {
-    env: environment(variables),
-    timeoutMs: 60_000,
-  });
-  expect(stderr).toBe("");
-  return stdout.trim().split("\n");
+  return await inOwnMounts(script, variables);
 }
 
 onFuse(

@@ -182,5 +182,5 @@ function queuedText({ queued }: PlannedRow, nowMs: number): string {
   if (doubt === null) return known;
   const what =
     doubt === "submission" ? "whether the scheduler has it is not known" : "its scheduler does not say how it is";
-  return `${known}, submitted ${durationText(Math.max(0, nowMs - submittedAt))} ago: ${what}`;
+  return `${known}, submitted ${durationText(nowMs - submittedAt)} ago: ${what}`;
 }

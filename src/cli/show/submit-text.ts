@@ -31,7 +31,7 @@ export function nothingText({ rows, counts }: Plan): string {
   const byJob = new Map<string, number>();
   for (const { queued } of rows) {
     if (queued === null) continue;
-    const age = durationText(Math.max(0, Date.now() - queued.submittedAt));
+    const age = durationText(Date.now() - queued.submittedAt);
     const silence = queued.doubt === null ? "" : `, submitted ${age} ago, no answer of its scheduler`;
     const key = `queued by ${printable(queued.user)} (job ${printable(queued.job)}${silence})`;
     byJob.set(key, (byJob.get(key) ?? 0) + 1);

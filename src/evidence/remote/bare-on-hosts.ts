@@ -4,15 +4,15 @@ import type { LivingProcess } from "../../model/holder.ts";
 import { type HostName, sameHost } from "../../model/host-name.ts";
 import { ticksPerSecond } from "../../system/processes/proc-files.ts";
 import { isOurFile, namesFolder, realFolderOf } from "../open-files.ts";
+import { clockMarginSeconds } from "../record-time.ts";
 import type { HostReply } from "./ask-host.ts";
 import { type HostAnswer, type HostProcess, livingOn } from "./host-answer.ts";
 import type { BareOwner } from "./owner.ts";
 
 const doubt = (detail: string): Evidence => ({ source: "ssh", says: "unknown", because: "remote process", detail });
 
-/** Processes younger than the lock by more than an hour are no writers of it; less may be clocks that differ. */
+/** Processes that are younger than the lock by no more than this have written it, as far as clocks can tell. */
 const clockSlackSeconds = 2;
-const clockDoubtSeconds = 3600;
 /** The owner that NFS and user namespaces show for users they cannot name. */
 const nobody = 65_534;
 
@@ -125,7 +125,7 @@ function match(
   if (uid === null || uid === nobody) return { kind: "doubt", why: `${host} has a process ${pid}, of an unknown user` };
   const age = found.ageTicks / ticksPerSecond;
   // A write gives a file both times at once: any difference is a change by somebody.
-  const isTouched = changedAt > since && reply.askedAt / 1000 - changedAt <= age + clockDoubtSeconds;
+  const isTouched = changedAt > since && reply.askedAt / 1000 - changedAt <= age + clockMarginSeconds;
   if (isTouched && (found.uid !== uid || reply.askedAt / 1000 - since > age + clockSlackSeconds)) {
     const why = `process ${pid} on ${host} is older than the last change of the marker's owner, mode or times`;
     return { kind: "doubt", why };
@@ -140,13 +140,13 @@ function match(
     return { kind: "writer", why: `${why}, and works in that folder` };
   }
   if (youngerBy <= clockSlackSeconds) return { kind: "writer", why: `process ${pid} runs on ${host}` };
-  if (youngerBy <= clockDoubtSeconds)
+  if (youngerBy <= clockMarginSeconds)
     return {
       kind: "doubt",
       why: `process ${pid} on ${host} looks younger than the lock, but the clocks of hosts and file server may differ`,
     };
   const moved = reply.answer.clockMovedSeconds;
-  if (moved === null || youngerBy <= moved + clockDoubtSeconds) {
+  if (moved === null || youngerBy <= moved + clockMarginSeconds) {
     const set = moved === null ? "may have been set" : "was set";
     const why = `process ${pid} on ${host} looks younger than the lock, but the clock there ${set} since boot`;
     return { kind: "doubt", why };

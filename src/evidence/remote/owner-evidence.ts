@@ -2,6 +2,7 @@ import type { Evidence } from "../../model/evidence.ts";
 import { type HostName, sameHost } from "../../model/host-name.ts";
 import type { SchedulerJob } from "../../model/owner-record.ts";
 import type { Users } from "../../system/processes/users.ts";
+import { clockMarginSeconds } from "../record-time.ts";
 import { jobEvidence } from "../schedulers/job-evidence.ts";
 import type { ListedJob } from "../schedulers/listed-job.ts";
 import type { AskHosts } from "./ask-hosts.ts";
@@ -10,9 +11,6 @@ import { type AskedHost, bareOnHosts } from "./bare-on-hosts.ts";
 import type { BareOwner, Owner } from "./owner.ts";
 import { recordedOnHost, tasksOnHost } from "./recorded-on-host.ts";
 import { requeuedFrom, withoutIdleJob } from "./weigh.ts";
-
-/** A marker has its time from the file server, jobs and lost hosts have theirs from the scheduler: these clocks differ by less. */
-const clockSlackSeconds = 3600;
 
 export interface Witnesses {
   readonly jobs: SchedulerAnswers;
@@ -68,7 +66,7 @@ async function bareEvidence(process: BareOwner, witnesses: Witnesses): Promise<E
     (job) => isTheirs(job, uid, user) && !job.waits && mayHaveBegunBy(job, process.changedAt),
   );
   const lost = installed?.answer.kind === "jobs" ? (installed.answer.lostHosts ?? []) : [];
-  const lostSince = lost.filter(({ since }) => since === null || since > process.since - clockSlackSeconds);
+  const lostSince = lost.filter(({ since }) => since === null || since > process.since - clockMarginSeconds);
   const likely = new Set([...theirs.flatMap((job) => job.hosts), ...hosts]);
   const named = new Set([...likely, ...lostSince.map(({ host }) => host)]);
   const incomplete =
@@ -127,7 +125,7 @@ function whyElsewhere(begunSince: readonly ListedJob[]): string | null {
 
 /** Ended ones, too: their processes may have got away, and their hosts can be asked like any. */
 function mayHaveBegunBy({ startedAt }: ListedJob, since: number): boolean {
-  return startedAt === null || startedAt <= since + clockSlackSeconds;
+  return startedAt === null || startedAt <= since + clockMarginSeconds;
 }
 
 function beganAfter({ startedAt }: ListedJob, since: number): boolean {
