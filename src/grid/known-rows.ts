@@ -2,12 +2,13 @@ import { readdirSync } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { kernelLockFacts } from "../listing/kernel-lock-facts.ts";
 import { type Configuration, describeConfiguration } from "../model/configuration.ts";
-import { messageOf, TrainlockError, UsageError } from "../model/errors.ts";
+import { messageOf, TrainlockError } from "../model/errors.ts";
 import { nameProblem } from "../model/names.ts";
 import { configurationOf, recordIn } from "../model/owner-record.ts";
 import type { DoneRule } from "../run/done-rule.ts";
 import { findDone } from "../run/find-done.ts";
 import { type Layout, markerName, markerRecordName } from "../site/layout.ts";
+import { placeHere } from "../site/place-here.ts";
 import { type WalkEvents, weightsFolders } from "../site/weights-folders.ts";
 import { readMarkerRecord } from "../stores/folder/read-marker.ts";
 import { openRemoteLocks } from "../stores/open-remote-locks.ts";
@@ -32,13 +33,13 @@ export async function knownRows(
   for (const { record, path } of await kernelLockFacts(layout, onUnreadable)) {
     const configuration = record === null ? null : configurationOf(record);
     if (configuration === null) continue;
-    const folder = folderHere(layout, configuration);
-    if (folder !== null) byFolder.set(folder, configuration);
+    const place = placeHere(layout, configuration);
+    if (place !== null) byFolder.set(place.weightsDir, configuration);
     else onUnreadable(path, `no weights template is for ${describeConfiguration(configuration)}`);
   }
   for (const configuration of (await (await openRemoteLocks(layout))?.known()) ?? []) {
-    const folder = folderHere(layout, configuration);
-    if (folder !== null) byFolder.set(folder, configuration);
+    const place = placeHere(layout, configuration);
+    if (place !== null) byFolder.set(place.weightsDir, configuration);
   }
   for (const folder of await weightsFolders(layout, events)) {
     try {
@@ -69,16 +70,6 @@ export async function knownRows(
   const rows = [...byFolder].map(([folder, configuration]) => rowOf(folder, configuration));
   const nameOf = ({ configuration }: Row) => layout.displayName(configuration);
   return rows.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-}
-
-/** Null: another site's, for which this one has no folder. */
-function folderHere(layout: Layout, configuration: Configuration): string | null {
-  try {
-    return layout.weightsDir(configuration);
-  } catch (error) {
-    if (error instanceof UsageError) return null;
-    throw error;
-  }
 }
 
 function rowOf(folder: string, configuration: Configuration): Row {

@@ -2,10 +2,10 @@ import type { BigIntStats } from "node:fs";
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Configuration } from "../model/configuration.ts";
-import { UsageError } from "../model/errors.ts";
 import type { KernelLockState, LockFacts } from "../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, type RecordReading, recordIn } from "../model/owner-record.ts";
 import { isKernelLockName, kernelLockStem, type Layout } from "../site/layout.ts";
+import { type PlaceHere, placeHere } from "../site/place-here.ts";
 import { type OnUnreadable, weightsFolders } from "../site/weights-folders.ts";
 import { isReleased, isSignedOff } from "../stores/claim-record.ts";
 import {
@@ -251,20 +251,15 @@ function openHolders(locks: readonly FoundKernelLock[]): Map<string, number[]> {
 function placeOf(layout: Layout, path: string, record: OwnerRecord | null, folder: string | null): Place {
   if (folder !== null) return { name: layout.displayNameOfWeightsDir(folder), weightsDir: folder };
   const configuration = record === null ? null : configurationOf(record);
-  if (configuration === null) return { name: kernelLockStem(path), weightsDir: null };
-  try {
-    return placeOfRecorded(layout, configuration, record?.trainlock?.configuration != null);
-  } catch (error) {
-    // Taken before the site's templates were changed: none is for it any more, and its lock is held all the same.
-    if (error instanceof UsageError) return { name: kernelLockStem(path), weightsDir: null };
-    throw error;
-  }
+  const isExact = record?.trainlock?.configuration != null;
+  const place = configuration === null ? null : placeOfRecorded(layout, configuration, isExact);
+  // It is a lock all the same where none of the site's templates is for it.
+  return place ?? { name: kernelLockStem(path), weightsDir: null };
 }
 
-function placeOfRecorded(layout: Layout, recorded: Configuration, isExact: boolean): Place {
-  const weightsDir = layout.weightsDir(recorded);
-  if (isExact || existsSync(weightsDir)) return { name: layout.displayName(recorded), weightsDir };
+function placeOfRecorded(layout: Layout, recorded: Configuration, isExact: boolean): PlaceHere | null {
+  const place = placeHere(layout, recorded);
+  if (place === null || isExact || existsSync(place.weightsDir)) return place;
   // The old writers record the dataset normalized; its folder, where there is one, shows how it is spelled.
-  const hyphenated = { ...recorded, dataset: recorded.dataset.replaceAll("_", "-") };
-  return { name: layout.displayName(hyphenated), weightsDir: layout.weightsDir(hyphenated) };
+  return placeHere(layout, { ...recorded, dataset: recorded.dataset.replaceAll("_", "-") });
 }

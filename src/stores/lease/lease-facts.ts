@@ -1,11 +1,11 @@
 import type { EtcdAddress } from "../../etcd/address.ts";
 import type { Entry } from "../../etcd/client.ts";
 import type { Configuration } from "../../model/configuration.ts";
-import { UsageError } from "../../model/errors.ts";
 import type { LockFacts } from "../../model/lock-facts.ts";
 import { configurationOf, type OwnerRecord, recordIn } from "../../model/owner-record.ts";
 import { parseOwnerRecord } from "../../model/parse-owner-record.ts";
 import { kernelLockStem, type Layout } from "../../site/layout.ts";
+import { type PlaceHere, placeHere } from "../../site/place-here.ts";
 import { withSection } from "../claim-record.ts";
 import type { ClaimKeys } from "./kept-claim.ts";
 
@@ -69,14 +69,7 @@ export function leaseFacts(address: EtcdAddress, layout: Layout, entry: Entry): 
 }
 
 /** Where this host would train it: the folder that its owner wrote down may be another cluster's. */
-function placeOf(layout: Layout, record: OwnerRecord | null): { name: string; weightsDir: string } | null {
+function placeOf(layout: Layout, record: OwnerRecord | null): PlaceHere | null {
   const configuration = record === null ? null : configurationOf(record);
-  if (configuration === null) return null;
-  try {
-    return { name: layout.displayName(configuration), weightsDir: layout.weightsDir(configuration) };
-  } catch (error) {
-    // Another site's: this one has no folder for it.
-    if (error instanceof UsageError) return null;
-    throw error;
-  }
+  return configuration === null ? null : placeHere(layout, configuration);
 }
